@@ -1,0 +1,67 @@
+"""The words customers see: lower-case strings, the same in the database, JSON and logs.
+
+Never renamed, never reused (tests/docs/test_frozen_words.py holds the list).
+"""
+
+import enum
+
+
+class Stream(enum.StrEnum):
+    """What kind of mail it is; the two never share a lane."""
+
+    TRANSACTIONAL = "transactional"
+    MARKETING = "marketing"
+
+
+class RecipientStatus(enum.StrEnum):
+    """The state of one recipient. The table of moves is in `store/recipients.py` and ARCHITECTURE.md."""
+
+    QUEUED = "queued"  # Waiting for its first or next attempt, or in one now.
+    HELD = "held"  # Parked; somebody must release or cancel it.
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """No further attempt will be made."""
+        return self not in (RecipientStatus.QUEUED, RecipientStatus.HELD)
+
+
+class EventKind(enum.StrEnum):
+    """What happened, in the past tense."""
+
+    ACCEPTED = "accepted"  # About a whole message: one event for all its recipients.
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    HELD = "held"
+    RELEASED = "released"
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+
+
+class Fate(enum.StrEnum):
+    """What one attempt means for its recipient."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    BOUNCED = "bounced"
+
+
+class Phase(enum.StrEnum):
+    """Where in an attempt the last word was spoken. The order is the order of an attempt."""
+
+    ROUTE = "route"  # DNS: who takes this domain's mail.
+    CONNECT = "connect"
+    GREETING = "greeting"
+    EHLO = "ehlo"
+    STARTTLS = "starttls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    DOT = "dot"
