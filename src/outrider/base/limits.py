@@ -12,6 +12,9 @@ COMMAND_WAIT_S: Final = 300.0  # Reply to MAIL, RCPT. RFC 5321 §4.5.3.2.2, §4.
 DATA_START_WAIT_S: Final = 120.0  # Reply to DATA. RFC 5321 §4.5.3.2.4.
 DATA_BLOCK_WAIT_S: Final = 180.0  # One write of the body. RFC 5321 §4.5.3.2.5.
 DATA_END_WAIT_S: Final = 600.0  # Reply to the final dot. RFC 5321 §4.5.3.2.6; less duplicates mail.
+TLS_HANDSHAKE_WAIT_S: Final = 60.0  # Ours: a handshake is two round trips and one signature.
+QUIT_WAIT_S: Final = 5.0  # Ours: nothing depends on the reply to QUIT.
+HOST_TRIES_COUNT_MAX: Final = 5  # Addresses tried in one attempt. Ours; Postfix smtp_mx_address_limit says 5.
 REPLY_LINE_BYTES_MAX: Final = 4096  # Ours: RFC 5321 §4.5.3.1.5 says 512, some send more; past this, an attack.
 REPLY_LINES_MAX: Final = 128  # Ours: a longer reply is an attack, not an answer.
 READ_BYTES_MAX: Final = 64 * 1024  # Ours: one socket read.
@@ -21,9 +24,12 @@ LOCAL_PART_BYTES_MAX: Final = 64  # RFC 5321 §4.5.3.1.1.
 DOMAIN_BYTES_MAX: Final = 255  # RFC 5321 §4.5.3.1.2.
 ADDRESS_BYTES_MAX: Final = 254  # RFC 5321 §4.5.3.1.3 less the angle brackets; erratum 1690 to RFC 3696.
 LABEL_BYTES_MAX: Final = 63  # RFC 1035 §2.3.4.
+DOMAIN_NAME_CHARS_MAX: Final = 253  # As text: the 255 octets of RFC 1035 §2.3.4 less first length and root.
 LINE_BYTES_MAX: Final = 998  # Without CRLF. RFC 5322 §2.1.1.
 LINE_FOLD_BYTES: Final = 78  # Without CRLF, advised. RFC 5322 §2.1.1.
 ENCODED_WORD_CHARS_MAX: Final = 75  # RFC 2047 §2.
+DKIM_RSA_BITS_MIN: Final = 1024  # RFC 8301 §3.2.
+DKIM_SIGNATURES_COUNT_MAX: Final = 10  # Ours: signatures of one message we look at; each costs a look-up and a proof.
 
 # -- What one accepted call may hold.
 RECIPIENTS_PER_CALL_COUNT_MAX: Final = 100  # shared/uspeedo.md 1.3.
@@ -36,3 +42,31 @@ REQUEST_BODY_BYTES_MAX: Final = 12 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` es
 RETRY_DELAY_S_MAX: Final = 4 * 3600.0  # DESIGN.md 5.
 MESSAGE_LIFE_S_MAX: Final = 72 * 3600.0  # DESIGN.md 5; RFC 5321 §4.5.4.1 says 4-5 days, customers want to know sooner.
 REPLY_TEXT_CHARS_KEPT_MAX: Final = 1000  # Ours: what we store of a peer's reply.
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
+
+# -- HTTP, our side.
+REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
+REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so that a caller hears our answer.
+READY_WAIT_S: Final = 2.0  # Ours: a database that needs longer to say yes is not ready.
+
+# -- Catch mode's SMTP receiver and mailbox.
+CAUGHT_MESSAGE_BYTES_MAX: Final = 32 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` twice (text and HTML) in base64.
+CAUGHT_LINE_BYTES_MAX: Final = 64 * 1024  # Ours: catches also what RFC 5321 §4.5.3.1.6 (1000) forbids, to show it.
+CAUGHT_WAIT_S: Final = 300.0  # A client's silence. RFC 5321 §4.5.3.2.7.
+CAUGHT_CONVERSATIONS_COUNT_MAX: Final = 512  # Ours: over twice what all deliver processes of a machine open.
+CAUGHT_HEADER_BYTES_MAX: Final = 64 * 1024  # Ours: what a list reads of each message.
+CAUGHT_LIST_COUNT_MAX: Final = 500  # Ours: messages on one page.
+CAUGHT_SHOWN_CHARS_MAX: Final = 512 * 1024  # Ours: text on a page; the source has the rest.
+
+# -- DNS: what a look-up may cost and how long its answer counts.
+DNS_TTL_S_MIN: Final = 5.0  # Ours: a TTL of 0 must not cost a look-up a mail.
+DNS_TTL_S_MAX: Final = 3600.0  # Ours: RFC 2181 §8 allows more; a moved domain should not wait for us.
+DNS_NEGATIVE_TTL_S_MAX: Final = 300.0  # Ours: RFC 2308 §5 allows hours; a domain just registered should not wait.
+DNS_FAILURE_TTL_S: Final = 5.0  # How long a failure counts for all who ask. RFC 2308 §7.1 allows up to 300.
+DNS_STALE_S_MAX: Final = 900.0  # How long an expired answer serves while servers fail. RFC 8767 §5 allows days.
+DNS_STALE_TTL_S: Final = 30.0  # And after how long to ask again meanwhile. RFC 8767 §4.
+DNS_CACHE_COUNT_MAX: Final = 10_000  # Ours: names kept; about 1 KB each.
+DNS_QUERIES_COUNT_MAX: Final = 100  # Ours: questions at once; each holds a socket.
+DNS_TRY_S: Final = 2.0  # Ours: for one packet, then the next server or again; as common resolvers do.
+MX_HOSTS_COUNT_MAX: Final = 10  # Ours: RFC 5321 §5.1 asks for at least two; more is an attack on our resolver.
+HOST_ADDRESSES_COUNT_MAX: Final = 8  # Ours: of one family and host; Gmail and Outlook have at most this many.

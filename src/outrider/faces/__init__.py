@@ -1,0 +1,6 @@
+"""Faces: translate, never decide. They know the engine and the services, never the store, nor each other.
+
+api/        HTTP for programs: uSpeedo's dialect, the operational endpoints, the app that carries all routes
+console/    HTML for people: so far the pages of the catch mailbox
+smtp/       SMTP: so far the receiver of catch mode
+"""

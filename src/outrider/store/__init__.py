@@ -1,0 +1,8 @@
+"""All SQL and nothing but SQL: the one place that knows PostgreSQL.
+
+`embedded` the server that comes with the package, `pool` connections and transactions, `batch` group commit,
+`migrate` and `schema/` the tables, `vault` secrets at rest. Then one module per noun: `projects`, `keys`, `domains`,
+`senders`, `messages` (with their content), `recipients` (with the state table), `queue`, `lanes`, `events`.
+
+Functions take a `Tx`, never commit, never open one; transactions are opened in `engine` and `services`.
+"""

@@ -1,0 +1,80 @@
+"""`python -m bench [NAME ...] [--quick] [--accept]`: run benchmarks, print a JSON line for each and a table at the end.
+
+Names: rsa_limit, dkim, talk_loopback, latency, accept_only, delivery_only, end_to_end; none: all of them. `--quick`
+shows that none rots, in under a minute, with small counts; its numbers are not kept. `--accept` makes these results
+the baseline. Compare numbers of one quiet machine only.
+"""
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from bench import lines, rsa_limit
+from bench.lines import Line
+
+MICRO: Final = ("dkim",)
+MACRO: Final = ("talk_loopback", "latency", "accept_only", "delivery_only", "end_to_end")
+NAMES: Final = ("rsa_limit", *MICRO, *MACRO)
+
+
+async def run(names: list[str], *, is_quick: bool) -> tuple[list[Line], list[str]]:
+    """Run these; return the lines and the names of what failed. The RSA limit always comes first."""
+    found: list[Line] = []
+    failed: list[str] = []
+    commit, machine = lines.commit(), lines.machine()
+
+    def tell(line: Line) -> None:
+        line = msgspec.structs.replace(line, commit=commit, machine=machine)
+        found.append(line)
+        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+        sys.stdout.flush()
+
+    limit = rsa_limit.measure(is_quick=is_quick)
+    tell(limit)
+    for name in (name for name in NAMES if name in names and name != "rsa_limit"):
+        try:
+            async for line in _measure(name, limit, is_quick=is_quick):
+                tell(line)
+        except Exception:  # noqa: BLE001 - one that is broken must not hide the others.
+            failed.append(name)
+            traceback.print_exc()
+    return found, failed
+
+
+async def _measure(name: str, limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
+    module = importlib.import_module(f"bench.{name}")
+    if name in MICRO:
+        for line in module.measure(limit, is_quick=is_quick):
+            yield line
+    else:
+        async for line in module.measure(limit, is_quick=is_quick):
+            yield line
+
+
+def main() -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Outrider on this machine.")
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", help="small counts: does it run?")
+    parser.add_argument("--accept", action="store_true", help="make these results the baseline")
+    chosen = parser.parse_args()
+    found, failed = asyncio.run(run(chosen.names or list(NAMES), is_quick=chosen.quick))
+    lines.show(found)
+    if not chosen.quick:
+        lines.keep(found)
+    if chosen.accept and not failed:
+        lines.write_baseline(found)
+    if failed:
+        sys.stderr.write(f"failed: {', '.join(failed)}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""How many mails a second go from the API to the receiving server? From the first request to the last message there.
+
+3 KB HTML and 100 KB text, 100 recipients a call and 1, STARTTLS off and on, RSA and Ed25519 signatures; all recipients
+distinct, over ten domains, every call's content its own. p50 and p99 are those of a call.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from bench.lines import Line
+from bench.rig import MEASURED_FIRST, Case, make_line, metered, rig
+
+CASES: Final = (
+    Case(count=100_000),
+    Case(count=40_000, per_call=1, connections=32),
+    Case(count=40_000, has_tls=True),
+    Case(count=6_000, body="100k"),
+)
+
+
+async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
+    """Run every case, a new program for each."""
+    for case in CASES[:2] if is_quick else CASES:
+        yield await _run(case, max(case.count // 20, 2_000) if is_quick else case.count, limit)
+
+
+async def _run(case: Case, count: int, limit: Line) -> Line:
+    async with rig(case) as one:
+        await one.program.serve()
+        await one.program.ready()
+        await one.warm_up(case)
+        async with metered(one) as meter:
+            load = await one.load(case, count=count, first=MEASURED_FIRST)
+            last_at_s = await one.arrive(count, case.deadline_s)
+        line = make_line(
+            f"end_to_end {case.name}",
+            n=count,
+            elapsed_s=last_at_s - load.first_at_s,
+            meter=meter,
+            load=load,
+            limit=limit,
+        )
+        await one.program.stop()
+    return line

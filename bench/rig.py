@@ -1,0 +1,197 @@
+"""What the big benchmarks share: the real program, a sink, a load generator, and who used how much CPU and memory.
+
+Everything runs on the machine's own cores, each in its own process, with `fsync` on, in a temporary data directory that
+is removed. Every wait has a deadline; what was started is killed by pid when the block ends, however it ends.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench.lines import Line
+from outrider.testing import usage
+from outrider.testing.load import LoadReport, LoadSettings
+from outrider.testing.load_client import running_load
+from outrider.testing.program import Program
+from outrider.testing.sink_client import RunningSink
+from outrider.testing.usage import Usage
+
+WARM_COUNT: Final = 2_000  # Mails before the clock runs: connections, caches and plans are then as in steady state.
+MEASURED_FIRST: Final = 10_000_000  # Recipient numbers of the measured part; the warm ones are below.
+_SAMPLE_S: Final = 1.0
+_SLOWEST_RATE: Final = 250.0  # Mails a second below which a run is given up.
+_START_S: Final = 30.0
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One variant of a run."""
+
+    count: int
+    per_call: int = 100
+    body: str = "3k"
+    has_tls: bool = False
+    connections: int = 8
+    env: Mapping[str, str] = {}
+    label: str = ""  # Of what `env` changes.
+
+    @property
+    def name(self) -> str:
+        """Such as "100/call 3k starttls"."""
+        parts = (f"{self.per_call}/call", self.body, "starttls" if self.has_tls else "", self.label)
+        return " ".join(filter(None, parts))
+
+    @property
+    def deadline_s(self) -> float:
+        """How long the measured part may take."""
+        return _START_S + self.count / _SLOWEST_RATE
+
+
+class Rig:
+    """A program and the sink it delivers to."""
+
+    def __init__(self, program: Program, sink: RunningSink) -> None:
+        self.program: Final = program
+        self.sink: Final = sink
+
+    async def load(self, case: Case, *, count: int, first: int) -> LoadReport:
+        """Run the generator to its end.
+
+        Raises:
+            RuntimeError: a call was refused or lost; the run measures nothing.
+        """
+        assert self.program.key is not None
+        settings = LoadSettings(
+            url=self.program.url,
+            key=self.program.key.pair,
+            sender=self.program.sender,
+            count=count,
+            per_call=case.per_call,
+            connections=case.connections,
+            body=case.body,
+            first=first,
+            lifetime_s=case.deadline_s,
+        )
+        async with running_load(settings) as load:
+            report = await load.report()
+        if report.accepted != count:
+            raise RuntimeError(f"not all was accepted: {report}\n{self.program.log_tail()}")
+        return report
+
+    async def warm_up(self, case: Case) -> None:
+        """Deliver some mails, and make the sink forget them."""
+        count = max(WARM_COUNT // case.per_call, 1) * case.per_call
+        await self.load(case, count=count, first=0)
+        await self.arrive(count, case.deadline_s)
+        await self.sink.reset()
+
+    async def arrive(self, count: int, timeout_s: float) -> float:
+        """Wait for so many messages at the sink; return when the last one came (perf_counter).
+
+        Raises:
+            RuntimeError: they did not come in time, or some came twice.
+        """
+        counts = await self.sink.wait(messages=count, timeout_s=timeout_s)
+        if not counts.is_reached or counts.duplicates or counts.unique_recipients != count:
+            raise RuntimeError(f"{count} wanted, the sink has {counts}\n{self.program.log_tail()}")
+        return counts.last_at_s
+
+
+class Meter:
+    """CPU spent and the highest memory between `start` and `stop`; samples memory meanwhile."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig: Final = rig
+        self._roles: dict[int, str] = {}
+        self._before: dict[str, Usage] = {}
+        self.cpu_s: dict[str, float] = {}
+        self.rss_bytes_max = 0
+        self.pss_bytes_max = 0
+        self._stopping: Final = asyncio.Event()
+
+    async def run(self) -> None:
+        """Sample until `stop`. Costs about 1 % of a core."""
+        while not self._stopping.is_set():
+            self._sample(self._roles)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SAMPLE_S):
+                    await self._stopping.wait()
+
+    def start(self) -> None:
+        """Read the counters."""
+        self._roles = self._rig.program.processes()
+        self._before = self._read()
+
+    def stop(self) -> None:
+        """Read the counters again."""
+        self._stopping.set()
+        after = self._read()
+        self.cpu_s = {role: spent.cpu_s - self._before.get(role, Usage()).cpu_s for role, spent in after.items()}
+        self._sample(self._rig.program.processes())
+
+    def _read(self) -> dict[str, Usage]:
+        return self._rig.program.usage() | {"sink": usage.measure_one(self._rig.sink.pid)}
+
+    def _sample(self, roles: Mapping[int, str]) -> None:
+        found = usage.measure(roles).values()
+        self.rss_bytes_max = max(self.rss_bytes_max, sum(one.rss_bytes for one in found))
+        self.pss_bytes_max = max(self.pss_bytes_max, sum(one.pss_bytes for one in found))
+
+
+@contextlib.asynccontextmanager
+async def temporary_dir() -> AsyncIterator[Path]:
+    """Yield a short path on the disk of the system's temporary directory; it is removed at the end."""
+    path = Path(tempfile.mkdtemp(prefix="outrider-bench-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def rig(case: Case) -> AsyncIterator[Rig]:
+    """Yield a rig whose program is set up and not yet serving."""
+    async with temporary_dir() as path, RunningSink.start(has_tls=case.has_tls) as sink:
+        env = {"OUTRIDER_LOG__LEVEL": "warning", **case.env}
+        async with Program(path / "node", delivery=f"smarthost://127.0.0.1:{sink.port}", env=env) as program:
+            await program.set_up("shop.example", "noreply@shop.example")
+            yield Rig(program, sink)
+
+
+@contextlib.asynccontextmanager
+async def metered(one: Rig) -> AsyncIterator[Meter]:
+    """Meter the block."""
+    meter = Meter(one)
+    async with asyncio.TaskGroup() as group:
+        meter.start()
+        group.create_task(meter.run())
+        try:
+            yield meter
+        finally:
+            meter.stop()
+
+
+def make_line(name: str, *, n: int, elapsed_s: float, meter: Meter, load: LoadReport | None, limit: Line) -> Line:
+    """Put one run together. `limit` is the RSA limit of the same run."""
+    rate = n / elapsed_s
+    cpu_s = dict(meter.cpu_s)
+    if load is not None:
+        cpu_s["load"] = load.cpu_s
+    return Line(
+        name=name,
+        n=n,
+        unit="mail",
+        rate=round(rate, 1),
+        p50_ms=load.p50_ms if load else None,
+        p99_ms=load.p99_ms if load else None,
+        cpu_us={role: round(spent_s / n * 1e6, 1) for role, spent_s in cpu_s.items() if spent_s > 0},
+        rss_mb=round(meter.rss_bytes_max / 1e6, 1),
+        pss_mb=round(meter.pss_bytes_max / 1e6, 1),
+        rsa_ratio=round(rate / limit.rate, 3),
+        facts={"elapsed_s": round(elapsed_s, 3)},
+    )

@@ -1,0 +1,353 @@
+"""Write the generated pages of docs/reference from the code: `make docs`.
+
+One function a page: it returns the page's text. tests/docs compares each with the file, so a page cannot be stale. The
+words come from the code's own docstrings and comments; mend them there. The list of frozen words only ever grows here;
+taking one out is done by hand, with an ADR.
+"""
+
+import ast
+import enum
+import importlib
+import inspect
+import io
+import json
+import re
+import textwrap
+import tokenize
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+ROOT: Final = Path(__file__).parents[1]
+SOURCES: Final = ROOT / "src"
+FROZEN_PATH: Final = ROOT / "tests/docs/frozen_words.json"
+EVENT_WORDS: Final = ("outrider.base.vocab", "outrider.policy.reason", "outrider.wire.answer")
+_NOTE: Final = "<!-- Written by `make docs` from the code; mend the words there. -->"
+_SECTION: Final = re.compile(r"--\s*(.+?)\.?")
+_SETTINGS_INTRO: Final = """\
+A value comes from the environment, else from the file, else it is the default. In the environment `[table] key` is
+`OUTRIDER_TABLE__KEY`, a key outside any table is `OUTRIDER_KEY`, and a few have a shorter name. An unknown key or a
+value out of bounds stops the start and is named."""
+_ERRORS_INTRO: Final = """\
+What a caller sees when a call fails. `code`, HTTP status, uSpeedo's RetCode and SMTP reply of an error never change
+(`tests/docs/test_frozen_words.py`). The uSpeedo dialect answers HTTP 200 and the RetCode: see [the API](api.md). The
+message beside the code is one bland sentence; the details are in the log.
+
+A failed delivery is not an error: it is a verdict, and stands in the recipient's events."""
+_EVENTS_INTRO: Final = """\
+Lower-case strings, the same in the database, in JSON, in logs and in the console. Never renamed, never reused."""
+
+
+# Settings.
+
+
+def settings_page() -> str:
+    """Return docs/reference/settings.md: every field of `Config` and of every `*Settings` record."""
+    config = importlib.import_module("outrider.config")
+    parts = [
+        "# Settings",
+        _NOTE,
+        _SETTINGS_INTRO,
+        "## Outside any table",
+        _fields_table(config.Config),
+    ]
+    for record, table in settings_records().items():
+        parts += [f"## [{table}]", _fields_table(record, table)]
+    return _page(parts)
+
+
+def settings_records() -> Mapping[type, str]:
+    """Return the record of each table of the file, with the table's name."""
+    config = importlib.import_module("outrider.config")
+    fields = sorted(_fields(config.Config), key=lambda field: field.name)
+    return {field.type.cls: field.name for field in fields if isinstance(field.type, msgspec.inspect.StructType)}
+
+
+def homeless_settings() -> Sequence[str]:
+    """Return the `*Settings` records that no table of `Config` holds: knobs that nobody can turn."""
+    held = settings_records()
+    return [cls.__qualname__ for cls in classes() if cls.__name__.endswith("Settings") and cls not in held]
+
+
+def _fields(record: type) -> Sequence[msgspec.inspect.Field]:
+    kind = msgspec.inspect.type_info(record)
+    assert isinstance(kind, msgspec.inspect.StructType)
+    return kind.fields
+
+
+def _fields_table(record: type, table: str = "") -> str:
+    words = field_words(record)
+    rows = [
+        (
+            f"`{field.encode_name}`",
+            _env_name(table, field.name),
+            _default(field),
+            _bounds(field.type),
+            words[field.name],
+        )
+        for field in _fields(record)
+        if not isinstance(field.type, msgspec.inspect.StructType)
+    ]
+    return _table(("key", "environment", "default", "may be", "what it does, what it costs"), rows)
+
+
+def _env_name(table: str, key: str) -> str:
+    config = importlib.import_module("outrider.config")
+    path = f"{table}.{key}" if table else key
+    short = {path: name for name, path in config.SHORT_NAMES.items()}
+    return f"`{config.PREFIX}{short.get(path, path.replace('.', '__').upper())}`"
+
+
+def field_words(record: type) -> dict[str, str]:
+    """Return what the source says about each field: the string below it, else the comment beside it."""
+    source = textwrap.dedent(inspect.getsource(record))
+    (tree,) = ast.parse(source).body
+    assert isinstance(tree, ast.ClassDef)
+    comments = _comments(source)
+    words: dict[str, str] = {}
+    for node, below in zip(tree.body, [*tree.body[1:], None], strict=True):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        text = comments.get(node.end_lineno or node.lineno, "")
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str):
+            text = below.value.value
+        words[node.target.id] = " ".join(text.split())
+    return words
+
+
+def _default(field: msgspec.inspect.Field) -> str:
+    if field.required:
+        return "none: must be set"
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, Path | tuple):
+        value = str(value) if isinstance(value, Path) else list(value)
+    if isinstance(value, float):
+        return f"`{value:.15g}`"
+    return f"`{json.dumps(value, default=str)}`"
+
+
+def _bounds(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.LiteralType(values=values):
+            return ", ".join(f"`{value}`" for value in values)
+        case msgspec.inspect.EnumType(cls=cls):
+            return ", ".join(f"`{member.value}`" for member in cls)
+        case msgspec.inspect.BoolType():
+            return "`true`, `false`"
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            low = f"over {kind.gt:.15g}" if kind.gt is not None else f"{kind.ge:.15g}" if kind.ge is not None else ""
+            high = f"below {kind.lt:.15g}" if kind.lt is not None else f"{kind.le:.15g}" if kind.le is not None else ""
+            return " to ".join(filter(None, (low, high))) or "a number"
+        case msgspec.inspect.UnionType(types=types):
+            return " or ".join(_bounds(t) for t in types if not isinstance(t, msgspec.inspect.NoneType))
+        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
+            return "a list"
+        case _:
+            return "text"
+
+
+# Errors.
+
+
+def errors_page() -> str:
+    """Return docs/reference/errors.md: every error and what each door says for it."""
+    rows = [
+        (
+            f"`{error.code}`",
+            str(error.status),
+            str(error.ret_code),
+            f"`{error.smtp}`",
+            f"{_first_paragraph(error)} (`{error.__name__}`)",
+        )
+        for error in error_classes()
+    ]
+    return _page(
+        (
+            "# Errors",
+            _NOTE,
+            _ERRORS_INTRO,
+            _table(("code", "HTTP", "RetCode", "SMTP", "when"), rows),
+        )
+    )
+
+
+def error_classes() -> Sequence[Any]:
+    """Return the error tree in depth-first order, the root first."""
+    root = importlib.import_module("outrider.base.errors").OutriderError
+    classes()
+    return list(_subtree(root))
+
+
+def _subtree(error: Any) -> Iterator[Any]:
+    yield error
+    for child in error.__subclasses__():
+        if child.__module__.startswith("outrider.") and not child.__module__.startswith("outrider.testing"):
+            yield from _subtree(child)
+
+
+# Words.
+
+
+def events_page() -> str:
+    """Return docs/reference/events.md: the words that events and states are told in."""
+    parts = [
+        "# Events, statuses and other words",
+        _NOTE,
+        _EVENTS_INTRO,
+    ]
+    for module in map(importlib.import_module, EVENT_WORDS):
+        for cls in vars(module).values():
+            if isinstance(cls, type) and issubclass(cls, enum.StrEnum) and cls.__module__ == module.__name__:
+                words = member_words(cls)
+                rows = [(f"`{member.value}`", words[member.name]) for member in cls]
+                parts += [f"## {cls.__name__}", inspect.cleandoc(cls.__doc__ or ""), _table(("word", "means"), rows)]
+    return _page(parts)
+
+
+def member_words(cls: type[enum.Enum]) -> dict[str, str]:
+    """Return the comment beside each member; "" for one that speaks for itself."""
+    source = textwrap.dedent(inspect.getsource(cls))
+    (tree,) = ast.parse(source).body
+    assert isinstance(tree, ast.ClassDef)
+    comments = _comments(source)
+    return {
+        node.targets[0].id: comments.get(node.lineno, "")
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def frozen_words() -> dict[str, dict[str, Any]]:
+    """Return every word that others may rely on, as it is now: error codes, and the values of string enums."""
+    return {
+        "errors": {
+            error.__name__: {"code": error.code, "status": error.status, "ret_code": error.ret_code, "smtp": error.smtp}
+            for error in error_classes()
+        },
+        "enums": {
+            f"{cls.__module__}.{cls.__name__}".removeprefix("outrider."): {m.name: m.value for m in cls}
+            for cls in classes()
+            if issubclass(cls, enum.StrEnum)
+        },
+    }
+
+
+def grown(stored: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the stored words with the new ones of now; what is stored stays as it is."""
+    return {
+        group: {
+            name: {**now[group].get(name, {}), **stored.get(group, {}).get(name, {})}
+            for name in sorted({*now[group], *stored.get(group, {})})
+        }
+        for group in now
+    }
+
+
+# Limits and metrics.
+
+
+def limits_page() -> str:
+    """Return docs/reference/limits.md: every hard limit with its source."""
+    limits = importlib.import_module("outrider.base.limits")
+    source = inspect.getsource(limits)
+    comments = _comments(source)
+    parts = [
+        "# Limits",
+        _NOTE,
+        "Hard limits: nothing here can be configured. A limit that an operator may move is a [setting](settings.md).",
+    ]
+    headings = {line: found[1] for line, text in comments.items() if (found := _SECTION.fullmatch(text))}
+    rows: list[Sequence[str]] = []
+    for node in ast.parse(source).body:
+        for line in [line for line in headings if line < node.lineno]:
+            parts += [_table(("limit", "value", "source"), rows), f"## {headings.pop(line)}"]
+            rows = []
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id
+            words = comments.get(node.end_lineno or node.lineno, "")
+            rows.append((f"`{name}`", f"{getattr(limits, name):,.15g}", words))
+    return _page([*parts, _table(("limit", "value", "source"), rows)])
+
+
+def metrics_page() -> str:
+    """Return docs/reference/metrics.md: every metric, what healthy looks like, what to page on."""
+    metrics = importlib.import_module("outrider.obs.metrics")
+    rows = [
+        (f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels) or "-", m.meaning, m.healthy, m.page_on)
+        for m in metrics.DECLARED
+    ]
+    return _page(
+        (
+            "# Metrics",
+            _NOTE,
+            "`GET /metrics` on the web port tells about all processes of the node, in Prometheus's text format.",
+            _table(("metric", "kind", "labels", "means", "healthy", "page on"), rows),
+        )
+    )
+
+
+# Shared.
+
+
+def classes() -> Sequence[type]:
+    """Return every class of the sources that a page may be about: settings, string enums and errors.
+
+    Only the modules that define one are imported; the doubles in `testing` are nobody's business.
+    """
+    found: list[type] = []
+    for path in sorted(SOURCES.rglob("*.py")):
+        module = ".".join(path.relative_to(SOURCES).with_suffix("").parts)
+        if module.startswith("outrider.testing"):
+            continue
+        for node in ast.parse(path.read_text("utf-8")).body:
+            bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.ClassDef) and (
+                node.name.endswith(("Settings", "Error")) or {"enum.StrEnum", "StrEnum"} & set(bases)
+            ):
+                found.append(getattr(importlib.import_module(module), node.name))
+    return found
+
+
+def _comments(source: str) -> dict[int, str]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0]: t.string.removeprefix("#").strip() for t in tokens if t.type == tokenize.COMMENT}
+
+
+def _first_paragraph(cls: type) -> str:
+    return " ".join(inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].split())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _page(parts: Sequence[str]) -> str:
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+PAGES: Final = {
+    "errors.md": errors_page,
+    "events.md": events_page,
+    "limits.md": limits_page,
+    "metrics.md": metrics_page,
+    "settings.md": settings_page,
+}
+
+
+def main() -> None:
+    """Write every page, and add new words to the frozen ones."""
+    for name, page in PAGES.items():
+        (ROOT / "docs/reference" / name).write_text(page(), "utf-8")
+    stored = json.loads(FROZEN_PATH.read_text("utf-8")) if FROZEN_PATH.exists() else {}
+    FROZEN_PATH.write_text(json.dumps(grown(stored, frozen_words()), indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

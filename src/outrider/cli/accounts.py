@@ -1,0 +1,92 @@
+"""`outrider init`, `outrider key ...`: projects and API keys."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from outrider.cli import output, quickstart, session
+from outrider.cli.options import AsJson, Project
+from outrider.cli.session import Services
+from outrider.services.accounts import DEFAULT_PROJECT, KeyPair
+
+keys = typer.Typer(help="API key pairs: create, list, revoke.", no_args_is_help=True)
+
+
+def init(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
+    """Set up the data directory and the database, make the project, and print a key pair for it. Safe to repeat."""
+
+    async def work(services: Services) -> KeyPair:
+        if services.config.is_catch and project == DEFAULT_PROJECT:
+            return await quickstart.ensure(services)
+        made = await services.accounts.ensure_project(project)
+        return await services.accounts.create_key(made.project_id, "init")
+
+    _show_pair(session.run(work), as_json=as_json)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "cli",
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Make a key pair and print it; the secret is shown this once."""
+
+    async def work(services: Services) -> KeyPair:
+        made = await services.accounts.ensure_project(project)
+        return await services.accounts.create_key(made.project_id, name)
+
+    _show_pair(session.run(work), as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
+    """List the project's keys, revoked ones too."""
+
+    async def work(services: Services) -> list[dict[str, object]]:
+        found = await services.accounts.project(project)
+        rows = await services.accounts.list_keys(found.project_id)
+        return [
+            {
+                "access_key_id": key.access_key_id,
+                "name": key.name,
+                "created_at": key.created_at,
+                "revoked_at": key.revoked_at,
+            }
+            for key in rows
+        ]
+
+    rows = session.run(work)
+    if as_json:
+        output.show_json(rows)
+    else:
+        output.show_table(
+            ["ACCESS KEY ID", "NAME", "CREATED", "REVOKED"], [list(row.values()) for row in rows], empty="No keys."
+        )
+
+
+@keys.command("revoke")
+def revoke_key(
+    access_key_id: Annotated[str, typer.Argument(help="The id, 32 hex characters.")],
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Make a key worthless everywhere within a second. Safe to repeat."""
+
+    async def work(services: Services) -> None:
+        found = await services.accounts.project(project)
+        await services.accounts.revoke_key(found.project_id, access_key_id)
+
+    session.run(work)
+    if as_json:
+        output.show_json({"access_key_id": access_key_id, "revoked": True})
+    else:
+        output.show_facts({"revoked": access_key_id})
+
+
+def _show_pair(pair: KeyPair, *, as_json: bool) -> None:
+    if as_json:
+        output.show_json(msgspec.structs.asdict(pair))
+    else:
+        output.show_facts({"access key id": pair.access_key_id, "access key secret": pair.access_key_secret})

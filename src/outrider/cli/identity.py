@@ -1,0 +1,125 @@
+"""`outrider domain ...`, `outrider sender ...`: whose mail a project may send."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from outrider.cli import output, session
+from outrider.cli.options import AsJson, Project
+from outrider.cli.session import Services
+from outrider.services.accounts import DEFAULT_PROJECT
+from outrider.services.identity import DnsRecord
+from outrider.store.domains import Domain
+from outrider.store.senders import Sender
+
+domains = typer.Typer(help="Sending domains: add, list, DNS records.", no_args_is_help=True)
+senders = typer.Typer(help="From addresses: add, list.", no_args_is_help=True)
+DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]
+
+
+@domains.command("add")
+def add_domain(
+    name: DomainName,
+    verified: Annotated[
+        bool, typer.Option("--verified", help="It is ours and its records are published: allow sending now.")
+    ] = False,
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Add a domain with its DKIM keys (RSA-2048 and Ed25519). Safe to repeat."""
+
+    async def work(services: Services) -> Domain:
+        made = await services.accounts.ensure_project(project)
+        return await services.identity.add_domain(made.project_id, name, is_verified=verified)
+
+    domain = session.run(work)
+    if as_json:
+        output.show_json(_domain_facts(domain))
+    else:
+        output.show_facts(_domain_facts(domain))
+        output.show_facts({"next": f"outrider domain dns {domain.name}"})
+
+
+@domains.command("list")
+def list_domains(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
+    """List the project's domains."""
+
+    async def work(services: Services) -> list[dict[str, object]]:
+        found = await services.accounts.project(project)
+        return [_domain_facts(domain) for domain in await services.identity.list_domains(found.project_id)]
+
+    rows = session.run(work)
+    if as_json:
+        output.show_json(rows)
+    else:
+        output.show_table(["DOMAIN", "STATUS", "ADDED"], [list(row.values()) for row in rows], empty="No domains.")
+
+
+@domains.command("dns")
+def show_dns(name: DomainName, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
+    """Print the DNS records to publish for a domain."""
+
+    async def work(services: Services) -> list[DnsRecord]:
+        found = await services.accounts.project(project)
+        return await services.identity.dns_records(found.project_id, name)
+
+    records = session.run(work)
+    if as_json:
+        output.show_json(records)
+        return
+    for record in records:
+        output.show_facts(msgspec.structs.asdict(record))
+        typer.echo()
+
+
+@senders.command("add")
+def add_sender(
+    address: Annotated[str, typer.Argument(help="The From address, on a domain of the project.")],
+    name: Annotated[str, typer.Option(help="Display name used when a call gives none.")] = "",
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Let the project send as this address. Safe to repeat."""
+
+    async def work(services: Services) -> Sender:
+        found = await services.accounts.project(project)
+        return await services.identity.add_sender(found.project_id, address, name)
+
+    sender = session.run(work)
+    if as_json:
+        output.show_json(_sender_facts(sender))
+    else:
+        output.show_facts(_sender_facts(sender))
+
+
+@senders.command("list")
+def list_senders(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
+    """List the project's senders."""
+
+    async def work(services: Services) -> list[dict[str, object]]:
+        found = await services.accounts.project(project)
+        return [_sender_facts(sender) for sender in await services.identity.list_senders(found.project_id)]
+
+    rows = session.run(work)
+    if as_json:
+        output.show_json(rows)
+    else:
+        columns = ["ADDRESS", "NAME", "DOMAIN", "DEFAULT", "ENABLED", "MAY SEND"]
+        output.show_table(columns, [list(row.values()) for row in rows], empty="No senders.")
+
+
+def _domain_facts(domain: Domain) -> dict[str, object]:
+    status = "verified" if domain.verified_at else "unverified"
+    return {"name": domain.name, "status": status, "created_at": domain.created_at}
+
+
+def _sender_facts(sender: Sender) -> dict[str, object]:
+    return {
+        "address": sender.address,
+        "name": sender.name,
+        "domain": sender.domain,
+        "is_default": sender.is_default,
+        "is_enabled": sender.is_enabled,
+        "may_send": sender.is_enabled and sender.is_domain_verified,
+    }

@@ -1,0 +1,161 @@
+"""`outrider send`, `outrider status`, `outrider events`: put mail in, see what became of it."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+import typer
+
+from outrider.base.errors import CallerError, OutriderError
+from outrider.cli import output, session
+from outrider.cli.options import AsJson, Project
+from outrider.cli.session import EXIT_DATA, Services
+from outrider.engine import feed
+from outrider.engine.accept import Acceptor
+from outrider.engine.submission import Accepted, Submission
+from outrider.services.accounts import DEFAULT_PROJECT
+from outrider.services.reports import SessionView
+from outrider.store.events import Cursor, Event
+
+_PAGE_COUNT = 500  # Events read at a time.
+_FOLLOW_S = 0.5  # How often --follow looks.
+
+
+def send(
+    to: Annotated[list[str], typer.Argument(help="Recipients, up to 100; each gets a message of its own.")],
+    sender: Annotated[str, typer.Option("--from", help="A sender of the project.")],
+    subject: Annotated[str, typer.Option(help="Up to 200 characters.")],
+    text: Annotated[str | None, typer.Option(help="Plain text; `-` reads stdin.")] = None,
+    html: Annotated[Path | None, typer.Option(help="A file with the HTML part.")] = None,
+    from_name: Annotated[str, typer.Option(help="Display name.")] = "",
+    key: Annotated[str, typer.Option("--idempotency-key", help="Sent again with the same key: sent once.")] = "",
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Send a mail. It is stored at once, and delivered as soon as Outrider runs."""
+    body = sys.stdin.read() if text == "-" else text
+
+    async def work(services: Services) -> Accepted:
+        found = await services.accounts.project(project)
+        submission = Submission(
+            sender=sender,
+            recipients=tuple(to),
+            subject=subject,
+            from_name=from_name,
+            text=body,
+            html=_read(html) if html else None,
+        )
+        context = services.context
+        acceptor = Acceptor(
+            services.store,
+            services.identity,
+            services.config.engine,
+            clock=context.clock,
+            random_bits=context.chance.getrandbits,
+            metrics=context.metrics,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(acceptor.run())
+            result = await _accept(acceptor, found.project_id, submission, key)
+            acceptor.stop()
+        if isinstance(result, OutriderError):
+            raise result
+        return result
+
+    accepted = session.run(work)
+    if as_json:
+        output.show_json(accepted)
+    else:
+        if accepted.session_id:
+            output.show_facts({"session": accepted.session_id, "recipients": accepted.recipient_count})
+        rows = [[one.address, one.reason] for one in accepted.rejected]
+        if rows:
+            output.show_table(["REFUSED", "REASON"], rows, empty="")
+    if accepted.session_id is None:
+        raise SystemExit(EXIT_DATA)
+
+
+def status(
+    session_id: Annotated[str, typer.Argument(metavar="SESSION", help="What the API calls SessionNo.")],
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Show what became of a session: each recipient with its status and events."""
+
+    async def work(services: Services) -> SessionView:
+        found = await services.accounts.project(project)
+        try:
+            wanted = UUID(session_id)
+        except ValueError as error:
+            raise CallerError("A session is a UUID, such as the API's SessionNo.", field="session_id") from error
+        return await services.reports.session(found.project_id, wanted)
+
+    view = session.run(work)
+    if as_json:
+        output.show_json(view)
+        return
+    rows = [
+        [r.address, r.status, r.reason, r.reply, r.attempt_count, r.next_attempt_at, r.updated_at]
+        for r in view.recipients
+    ]
+    columns = ["RECIPIENT", "STATUS", "REASON", "REPLY", "ATTEMPTS", "NEXT", "UPDATED"]
+    output.show_table(columns, rows, empty="No recipients.")
+
+
+def events(
+    after: Annotated[str, typer.Option(help="A cursor printed before, as XID-ID.")] = "0-0",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from here.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the event log of this installation, in its order, one line an event."""
+
+    async def work(services: Services) -> None:
+        cursor = _parse_cursor(after)
+        while True:
+            page = await feed.read(services.store, cursor, count_max=_PAGE_COUNT)
+            for event in page:
+                cursor = event.cursor
+                sys.stdout.write(_event_line(event, as_json=as_json))
+            sys.stdout.flush()
+            if not page:
+                if not follow:
+                    return
+                await services.context.clock.sleep(_FOLLOW_S)
+
+    try:
+        session.run(work)
+    except KeyboardInterrupt:
+        return  # The way to end --follow.
+
+
+async def _accept(acceptor: Acceptor, project_id: UUID, submission: Submission, key: str) -> Accepted | OutriderError:
+    """Accept; an error of ours is returned, since a task group would wrap it."""
+    try:
+        return await acceptor(project_id, submission, idempotency_key=key)
+    except OutriderError as error:
+        return error
+
+
+def _parse_cursor(text: str) -> Cursor:
+    xid, _, event_id = text.partition("-")
+    if not (xid.isdecimal() and event_id.isdecimal()):
+        raise CallerError("A cursor is two numbers, such as 0-0.", field="after")
+    return Cursor(int(xid), int(event_id))
+
+
+def _event_line(event: Event, *, as_json: bool) -> str:
+    if as_json:
+        return msgspec.json.encode(event).decode() + "\n"
+    place = f"{event.cursor.xid}-{event.cursor.event_id}"
+    whose = event.recipient_id or event.message_id
+    return f"{event.at:%Y-%m-%dT%H:%M:%S}Z {place} {event.kind} {whose} {event.reason} {event.reply}".rstrip() + "\n"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CallerError(f"{path} cannot be read as UTF-8 text: {error}", field="html") from error

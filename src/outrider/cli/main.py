@@ -1,0 +1,34 @@
+"""`outrider`: all commands together. Imports late, so that `outrider --help` is quick."""
+
+import sys
+
+import typer
+
+from outrider.cli import accounts, identity, mail, mailbox, serve
+from outrider.cli.session import EXIT_SOFTWARE
+
+app = typer.Typer(
+    help="Outrider: a self-hosted email platform. `outrider serve` starts it; `outrider init` prints a key pair.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(accounts.init)
+app.command()(serve.serve)
+app.add_typer(accounts.keys, name="key")
+app.add_typer(identity.domains, name="domain")
+app.add_typer(identity.senders, name="sender")
+app.command()(mail.send)
+app.command()(mail.status)
+app.command()(mail.events)
+app.command()(mailbox.mailbox)
+app.command()(serve.sink)
+
+
+def run() -> None:
+    """The program."""
+    if not __debug__:
+        # Assertions are how programmer errors speak (STYLE.md); without them wrong data would travel on.
+        sys.stderr.write("outrider: it does not run under python -O.\n")
+        raise SystemExit(EXIT_SOFTWARE)
+    app()

@@ -1,0 +1,87 @@
+"""What one command needs: settings, database, services; opened, used, closed.
+
+Works whether or not the server runs: with the embedded database the command joins the server that is there, or starts one
+and stops it again. Errors of ours become one sentence on stderr and an exit code of sysexits.h.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn, TypeVar
+
+import msgspec
+
+from outrider.app import Context, make_context, open_database, prepare_database
+from outrider.base.errors import CallerError, ConfigError, OutriderError, StoreError
+from outrider.config import Config, load
+from outrider.obs.log import make_logger
+from outrider.obs.settings import LogSettings
+from outrider.services.accounts import Accounts
+from outrider.services.identity import Identity
+from outrider.services.reports import Reports
+from outrider.store.pool import Store
+
+EXIT_DATA: Final = 65  # sysexits.h EX_DATAERR.
+EXIT_UNAVAILABLE: Final = 69  # EX_UNAVAILABLE.
+EXIT_SOFTWARE: Final = 70  # EX_SOFTWARE.
+EXIT_CONFIG: Final = 78  # EX_CONFIG.
+Result = TypeVar("Result")
+
+
+class Services(msgspec.Struct, frozen=True):
+    """Everything a command may use."""
+
+    context: Context
+    store: Store
+    accounts: Accounts
+    identity: Identity
+    reports: Reports
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self.context.config
+
+
+def run(work: Callable[[Services], Awaitable[Result]]) -> Result:
+    """Open what a command needs, run `work`, close it again. Ends the program on an error of ours."""
+
+    async def _run() -> Result:
+        config = load(os.environ)
+        log = make_logger(LogSettings(level="warning"), "cli")
+        async with open_database(config) as database:
+            context = make_context(config, database.dsn, log)
+            await prepare_database(context)
+            async with context.store() as store:
+                accounts, identity = context.accounts(store), context.identity(store)
+                return await work(Services(context, store, accounts, identity, Reports(store)))
+
+    try:
+        return asyncio.run(_run())
+    except OutriderError as error:
+        fail(error)
+
+
+def settings() -> Config:
+    """Return the settings, for commands that need no database. Ends the program if they are wrong."""
+    try:
+        return load(os.environ)
+    except ConfigError as error:
+        fail(error)
+
+
+def fail(error: OutriderError) -> NoReturn:
+    """Say what went wrong and end the program."""
+    cause = error.detail.get("cause") or error.detail.get("log")
+    sys.stderr.write(f"outrider: {error.public}\n" + (f"  {cause}\n" if cause else ""))
+    match error:
+        case ConfigError():
+            code = EXIT_CONFIG
+        case CallerError():
+            code = EXIT_DATA
+        case StoreError():
+            code = EXIT_UNAVAILABLE
+        case _:
+            code = EXIT_SOFTWARE
+    raise SystemExit(code)

@@ -1,0 +1,326 @@
+"""Station 1: from a `Submission` to mail on disk. Every door calls this; there is no other way in.
+
+    check (fields, sender, each address) --> find lanes --> [group commit] --> Accepted
+
+Checks that concern the whole call raise a `CallerError` whose `field` is the Submission's field; a bad address only
+rejects that recipient. Nothing is stored before all checks are over. The answer is given after the commit that holds
+content, message, recipients, queue, event and idempotency key together; concurrent callers share that commit.
+
+Failure policy: when the database is away the caller is told so (`StoreUnavailableError`) and nothing is kept, unless
+the connection died during the commit: then only an idempotency key makes the caller's retry safe.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+from uuid import UUID
+
+import msgspec
+
+from outrider.base import ids, limits
+from outrider.base.clock import Clock
+from outrider.base.errors import CallerError, ConflictError, NotFoundError
+from outrider.base.vocab import EventKind, Stream
+from outrider.engine.settings import EngineSettings
+from outrider.engine.submission import Accepted, Rejected, Submission
+from outrider.mail import address, headers
+from outrider.mail.address import Address
+from outrider.obs.metrics import Metrics
+from outrider.store import events, idempotency, lanes, messages, queue, recipients
+from outrider.store.batch import GroupCommit
+from outrider.store.events import NewEvent
+from outrider.store.idempotency import KeyedAnswer
+from outrider.store.lanes import LaneKey
+from outrider.store.messages import Body, Message
+from outrider.store.pool import Store
+from outrider.store.queue import Entry
+from outrider.store.recipients import NewRecipient
+
+DEFAULT_POOL: Final = "default"
+_LANES_KNOWN_MAX: Final = 200_000  # Ours: about 60 MB of lane names; past it the memory starts anew.
+_KEY_CHARS_MAX: Final = limits.IDEMPOTENCY_KEY_CHARS_MAX
+
+
+class AllowedSender(msgspec.Struct, frozen=True):
+    """A sender that may send now: enabled, on a verified domain of the project."""
+
+    address: Address
+    name: str
+
+
+class SenderBook(Protocol):
+    """Who may send for a project (`services.identity`)."""
+
+    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
+        """Return the sender, None if the project may not send as that address now."""
+
+
+class _Draft(msgspec.Struct, frozen=True):
+    """A checked submission, ready to be written."""
+
+    message: Message
+    body: bytes  # As `content.body` holds it.
+    recipients: Sequence[NewRecipient]
+    entries: Sequence[Entry]
+    answer: Accepted
+    keyed: KeyedAnswer | None
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode_answer: Final = msgspec.json.Decoder(Accepted).decode
+
+
+class Acceptor:
+    """Station 1. Runs its group commit while `run` runs; call it to accept a submission."""
+
+    def __init__(
+        self,
+        store: Store,
+        senders: SenderBook,
+        settings: EngineSettings,
+        *,
+        clock: Clock,
+        random_bits: Callable[[int], int],
+        metrics: Metrics,
+    ) -> None:
+        self._store: Final = store
+        self._senders: Final = senders
+        self._settings: Final = settings
+        self._clock: Final = clock
+        self._random_bits: Final = random_bits
+        self._metrics: Final = metrics
+        self._lane_ids: Final[dict[LaneKey, int]] = {}
+        self._commit: Final = GroupCommit[_Draft, Accepted](
+            self._write,
+            clock=clock,
+            wait_s=settings.accept_wait_s,
+            weight_max=settings.accept_weight_max,
+            weigh=lambda draft: len(draft.recipients),
+        )
+
+    async def run(self) -> None:
+        """Commit what callers submit, until `stop`."""
+        await self._commit.run()
+
+    def stop(self) -> None:
+        """Refuse new submissions; those already checked are still committed."""
+        self._commit.stop()
+
+    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+        """Accept the submission: its mail is on disk when this returns.
+
+        Args:
+            idempotency_key: the same key with the same submission gets the first answer again and sends nothing;
+                "" means none.
+
+        Raises:
+            CallerError: `field` is the Submission's field at fault.
+            NotFoundError: the project may not send as `sender` (unknown, disabled, unverified or somebody else's).
+            ConflictError: the idempotency key was used with another submission.
+            BusyError, StoreError: nothing was kept; try again.
+        """
+        _check_words(submission)
+        sender = await self._find_sender(project_id, submission.sender)
+        addresses, rejected = _read_addresses(submission.recipients)
+        self._metrics.rejected.inc(len(rejected))
+        if not addresses:
+            return Accepted(None, 0, tuple(rejected))
+        lane_ids = await self._find_lanes({a.domain for a in addresses}, submission.stream)
+        keyed = _keyed(project_id, submission, idempotency_key)
+        draft = self._draft(project_id, submission, sender, addresses, rejected, lane_ids, keyed)
+        accepted = await self._commit.submit(draft)
+        self._metrics.accepted.inc(len(addresses))
+        return accepted
+
+    async def _find_sender(self, project_id: UUID, text: str) -> AllowedSender:
+        try:
+            sender = await self._senders.find(project_id, address.parse(text))
+        except CallerError as error:
+            raise CallerError(f"The sender is not an address: {error.public}", field="sender") from error
+        if sender is None:
+            raise NotFoundError(
+                "That sender is not configured, or its domain is not verified: add it with `outrider sender add`.",
+                field="sender",
+            )
+        return sender
+
+    async def _find_lanes(self, routes: set[str], stream: Stream) -> dict[str, int]:
+        keys = {route: LaneKey(DEFAULT_POOL, route, stream) for route in routes}
+        unknown = [key for key in keys.values() if key not in self._lane_ids]
+        if unknown:
+            if len(self._lane_ids) > _LANES_KNOWN_MAX:
+                self._lane_ids.clear()
+            async with self._store.transaction() as tx:
+                self._lane_ids.update(await lanes.ensure(tx, unknown))
+            missing = [key for key in keys.values() if key not in self._lane_ids]
+            assert not missing, "a lane, once made, stays"
+        return {route: self._lane_ids[key] for route, key in keys.items()}
+
+    def _draft(
+        self,
+        project_id: UUID,
+        submission: Submission,
+        sender: AllowedSender,
+        addresses: Sequence[Address],
+        rejected: Sequence[Rejected],
+        lane_ids: dict[str, int],
+        keyed: Callable[[Accepted], KeyedAnswer | None],
+    ) -> _Draft:
+        now = self._clock.now()
+        expires_at = now + timedelta(seconds=self._settings.message_life_s)
+        message_id, *recipient_ids = self._new_ids(now, 1 + len(addresses))
+        body = messages.encode_body(Body(submission.text, submission.html))
+        message = Message(
+            message_id=message_id,
+            project_id=project_id,
+            stream=submission.stream,
+            sender=sender.address.text,
+            from_name=submission.from_name or sender.name,
+            subject=submission.subject,
+            content_hash=hashlib.sha256(body).digest(),
+            recipient_count=len(addresses),
+            accepted_at=now,
+            expires_at=expires_at,
+        )
+        answer = Accepted(message_id, len(addresses), tuple(rejected))
+        return _Draft(
+            message=message,
+            body=body,
+            recipients=[
+                NewRecipient(recipient_id, message_id, project_id, to.text)
+                for recipient_id, to in zip(recipient_ids, addresses, strict=True)
+            ],
+            entries=[
+                Entry(recipient_id, lane_ids[to.domain], now, expires_at)
+                for recipient_id, to in zip(recipient_ids, addresses, strict=True)
+            ],
+            answer=answer,
+            keyed=keyed(answer),
+        )
+
+    def _new_ids(self, now: datetime, count: int) -> list[UUID]:
+        """Make ids of this millisecond that sort in the order they are made."""
+        unix_ms = int(now.timestamp() * 1000)
+        return sorted(ids.from_ms(unix_ms, self._random_bits(74)) for _ in range(count))
+
+    async def _write(self, drafts: Sequence[_Draft]) -> Sequence[Accepted | Exception]:
+        """Commit all drafts in one transaction; a repeated idempotency key gets its first answer instead."""
+        now = self._clock.now()
+        keyed = [draft.keyed for draft in drafts if draft.keyed is not None]
+        async with self._store.transaction() as tx:
+            repeats: dict[tuple[UUID, str], KeyedAnswer] = {}
+            if keyed:
+                first = {(k.project_id, k.idempotency_key): k for k in reversed(keyed)}
+                ours = await idempotency.claim(tx, list(first.values()), now=now)
+                repeats = {pair: answer for pair, answer in first.items() if pair in ours}
+                if others := [pair for pair in first if pair not in ours]:
+                    repeats |= await idempotency.find(tx, others)
+            fresh, results = _sort_out(drafts, repeats)
+            if fresh:
+                contents = {(d.message.project_id, d.message.content_hash): d.body for d in fresh}
+                rows = [(project_id, content_hash, body) for (project_id, content_hash), body in contents.items()]
+                await messages.insert_contents(tx, rows, now=now)
+                await messages.insert(tx, [d.message for d in fresh])
+                await recipients.insert(tx, [r for d in fresh for r in d.recipients], now=now)
+                await queue.insert(tx, [e for d in fresh for e in d.entries])
+                await events.append(tx, [_accepted_event(d) for d in fresh])
+                lane_ids = {e.lane_id for d in fresh for e in d.entries}
+                await lanes.touch(tx, list(lane_ids), due_at=min(d.message.accepted_at for d in fresh))
+        self._metrics.write_size.labels(station="accept").observe(sum(len(d.entries) for d in fresh))
+        return results
+
+
+def _check_words(submission: Submission) -> None:
+    """Check all that needs no look-up. Raises CallerError with the Submission's field."""
+    count = len(submission.recipients)
+    if not 1 <= count <= limits.RECIPIENTS_PER_CALL_COUNT_MAX:
+        raise CallerError(
+            f"{count} recipients; between 1 and {limits.RECIPIENTS_PER_CALL_COUNT_MAX} are allowed in one call.",
+            field="recipients",
+        )
+    if not submission.subject.strip():
+        raise CallerError("The subject is empty.", field="subject")
+    _check_header(submission.subject, limits.SUBJECT_CHARS_MAX, "subject")
+    _check_header(submission.from_name, limits.FROM_NAME_CHARS_MAX, "from_name")
+    headers.check_display_name(submission.from_name, field="from_name")
+    parts = [part for part in (submission.text, submission.html) if part is not None]
+    if not any(part.strip() for part in parts):
+        raise CallerError("The content is empty.", field="content")
+    if any("\x00" in part for part in parts):
+        raise CallerError("The content has a NUL character; remove it.", field="content")
+    try:
+        size_bytes = sum(len(part.encode()) for part in parts)
+    except UnicodeEncodeError as error:
+        raise CallerError("The content has half a character (a lone surrogate).", field="content") from error
+    if size_bytes > limits.CONTENT_BYTES_MAX:
+        raise CallerError(
+            f"The content has {size_bytes} bytes; at most {limits.CONTENT_BYTES_MAX} are allowed.", field="content"
+        )
+
+
+def _check_header(value: str, chars_max: int, field: str) -> None:
+    if len(value) > chars_max:
+        raise CallerError(
+            f"The {field.replace('_', ' ')} has {len(value)} characters; at most {chars_max} are allowed.", field=field
+        )
+    headers.check_value(value, field=field)
+
+
+def _read_addresses(texts: Sequence[str]) -> tuple[list[Address], list[Rejected]]:
+    """Parse each recipient; duplicates (by `Address.key`) count once, the first spelling stays."""
+    found: dict[str, Address] = {}
+    rejected: dict[str, Rejected] = {}
+    for text in texts:
+        try:
+            parsed = address.parse(text)
+        except CallerError as error:
+            rejected.setdefault(text, Rejected(text, f"invalid address: {error.public}"))
+            continue
+        found.setdefault(parsed.key, parsed)
+    return list(found.values()), list(rejected.values())
+
+
+def _keyed(project_id: UUID, submission: Submission, idempotency_key: str) -> Callable[[Accepted], KeyedAnswer | None]:
+    """Return how to make the stored answer under this key. Raises CallerError if the key is not usable."""
+    if not idempotency_key:
+        return lambda _: None
+    if len(idempotency_key) > _KEY_CHARS_MAX or not idempotency_key.isprintable():
+        raise CallerError(
+            f"An idempotency key has 1 to {_KEY_CHARS_MAX} printable characters.", field="idempotency_key"
+        )
+    request_hash = hashlib.sha256(_encode(submission)).digest()
+    return lambda answer: KeyedAnswer(project_id, idempotency_key, request_hash, _encode(answer))
+
+
+def _sort_out(
+    drafts: Sequence[_Draft], stored: dict[tuple[UUID, str], KeyedAnswer]
+) -> tuple[list[_Draft], list[Accepted | Exception]]:
+    """Tell drafts to write from repeats. Returns the former, and the result of every draft in order."""
+    fresh: list[_Draft] = []
+    results: list[Accepted | Exception] = []
+    for draft in drafts:
+        keyed = draft.keyed
+        first = stored.get((keyed.project_id, keyed.idempotency_key)) if keyed else None
+        if first is None or first is keyed:
+            fresh.append(draft)
+            results.append(draft.answer)
+        elif keyed is not None and first.request_hash != keyed.request_hash:
+            results.append(
+                ConflictError("That idempotency key was used with another request.", field="idempotency_key")
+            )
+        else:
+            results.append(_decode_answer(first.answer))
+    return fresh, results
+
+
+def _accepted_event(draft: _Draft) -> NewEvent:
+    message = draft.message
+    return NewEvent(
+        at=message.accepted_at,
+        project_id=message.project_id,
+        message_id=message.message_id,
+        recipient_id=None,
+        kind=EventKind.ACCEPTED,
+        facts={"recipient_count": message.recipient_count, "rejected_count": len(draft.answer.rejected)},
+    )

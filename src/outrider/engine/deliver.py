@@ -1,0 +1,300 @@
+"""Stations 2 to 6 in one loop: lease lanes, and for each due recipient prepare, talk, judge, settle.
+
+    lease loop --> a worker per lane --> an attempt per recipient: prepare --> pool.deliver --> judge --> settle
+       ^   woken by NOTIFY, else every poll_s        |  at most lane_in_flight_max a lane, in_flight_max in all
+       +------------- lane drained, given back ------+
+
+Failure policy: an attempt never raises for what a peer, the network or DNS did: those are answers. An unexpected
+exception defers the recipient with reason `internal`; the third for the same message parks it as `held`. A database
+that is away pauses the loop; nothing is forgotten.
+
+Stopping: no new lanes, no new attempts; conversations past the final dot may finish within stop_wait_s, the others are
+cut off and their recipients stay queued; outcomes are written, lanes given back.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final, Protocol
+from uuid import UUID
+
+from outrider.base.clock import Clock
+from outrider.base.errors import BusyError, NotFoundError, StoreError
+from outrider.base.vocab import Fate, Phase, RecipientStatus
+from outrider.engine.lanes import LaneKeeper
+from outrider.engine.prepare import Composed, Preparer
+from outrider.engine.service import Part
+from outrider.engine.settings import EngineSettings
+from outrider.engine.settle import Outcome, Settler
+from outrider.net.pool import Attempt, ConnectionPool
+from outrider.net.site import Site
+from outrider.obs.log import Logger
+from outrider.obs.metrics import Metrics
+from outrider.policy import retry
+from outrider.policy.classify import Classifier, Verdict
+from outrider.store.lanes import WAKE_CHANNEL, Lane
+from outrider.store.pool import Store
+from outrider.store.queue import Claim
+from outrider.wire.answer import Answer, Cause
+
+_AWAY_PAUSE_S: Final = 0.5  # Ours: between tries while the database is away.
+_INTERNAL_MAX_COUNT: Final = 3  # STYLE.md: the third unexpected exception parks the message.
+_INTERNAL: Final = "internal"
+
+
+class Router(Protocol):
+    """Which site takes mail for a domain: DNS, or one fixed way out."""
+
+    async def route(self, domain: str) -> Site | Answer:
+        """Return the site, or why there is none (phase `route`)."""
+
+
+class Deliverer:
+    """The delivery side of one process. Owns the lanes it leases and every attempt on them."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: EngineSettings,
+        *,
+        owner: UUID,
+        pools: Sequence[str],
+        router: Router,
+        connections: ConnectionPool,
+        preparer: Preparer,
+        classifier: Classifier,
+        clock: Clock,
+        random: Random,
+        logger: Logger,
+        metrics: Metrics,
+    ) -> None:
+        self._store: Final = store
+        self._settings: Final = settings
+        self._router: Final = router
+        self._connections: Final = connections
+        self._preparer: Final = preparer
+        self._classifier: Final = classifier
+        self._clock: Final = clock
+        self._random: Final = random
+        self._logger: Final = logger
+        self._metrics: Final = metrics
+        self._in_flight: Final[set[UUID]] = set()
+        self._places: Final = asyncio.Semaphore(settings.in_flight_max)
+        self._internal_counts: Final[Counter[UUID]] = Counter()
+        self._woken: Final = asyncio.Event()
+        self._workers = 0
+        self._stopping = False
+        self._settler: Final = Settler(store, settings, clock=clock, logger=logger, metrics=metrics)
+        self._keeper: Final = LaneKeeper(
+            store,
+            settings,
+            owner=owner,
+            pools=pools,
+            clock=clock,
+            logger=logger,
+            busy=lambda: list(self._in_flight),
+        )
+
+    async def run(self) -> None:
+        """Deliver until `stop`; then finish what must be finished and give the lanes back."""
+        async with asyncio.TaskGroup() as below:
+            # Started in this order, stopped in the reverse: lanes are given back after the last outcome is written.
+            parts: list[Part] = [self._keeper, *self._keeper.parts, self._settler]
+            for part in parts:
+                below.create_task(part.run())
+            async with asyncio.TaskGroup() as workers:
+                workers.create_task(self._listen())
+                await self._lease_until_stopped(workers)
+                await self._connections.close(wait_s=self._settings.stop_wait_s)
+            for part in reversed(parts):
+                part.stop()
+
+    def stop(self) -> None:
+        """Ask `run` to return; it takes at most about stop_wait_s."""
+        self._stopping = True
+        self._woken.set()
+
+    async def _lease_until_stopped(self, workers: asyncio.TaskGroup) -> None:
+        while not self._stopping:
+            self._woken.clear()
+            free_count = self._settings.lanes_max - self._workers
+            try:
+                leased = await self._keeper.lease(free_count) if free_count > 0 else []
+            except StoreError as error:
+                self._logger.warning("lease_delayed", error=str(error), **error.detail)
+                await self._clock.sleep(_AWAY_PAUSE_S)
+                continue
+            for lane, claims in leased:
+                self._workers += 1
+                workers.create_task(self._work_lane(lane, claims))
+            self._metrics.lanes_held.set(self._keeper.held_count)
+            self._metrics.connections.set(self._connections.stats.open_count)
+            if not leased:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for a notification, a stop, or the next poll."""
+        try:
+            async with asyncio.timeout(self._settings.poll_s):
+                await self._woken.wait()
+        except TimeoutError:
+            return  # The poll is the truth; the notification was only a hint.
+
+    async def _listen(self) -> None:
+        while not self._stopping:
+            try:
+                async with self._store.listening(WAKE_CHANNEL, lambda _: self._woken.set()) as is_alive:
+                    self._woken.set()  # What was notified while nobody listened.
+                    while is_alive() and not self._stopping:
+                        await self._clock.sleep(_AWAY_PAUSE_S / 2)
+            except StoreError as error:
+                self._logger.warning("listen_lost", error=str(error))
+                await self._clock.sleep(_AWAY_PAUSE_S)
+
+    async def _work_lane(self, lane: Lane, claims: list[Claim]) -> None:
+        """Work through a lane until it is drained, lost, or we stop; then give it back."""
+        taken_at = self._clock.now() if lane.is_taken_over else None
+        if taken_at is not None:
+            self._logger.warning("lane_taken_over", lane_id=lane.lane_id, route=lane.route)
+        async with asyncio.TaskGroup() as attempts:
+            try:
+                await self._drain_lane(lane, claims, taken_at, attempts)
+            except (StoreError, BusyError) as error:  # Caught inside the group: what is in flight goes on to its end.
+                self._logger.warning("lane_work_interrupted", lane_id=lane.lane_id, error=str(error))
+        self._workers -= 1
+        await self._keeper.release(lane.lane_id)
+        self._woken.set()  # There is room for another lane.
+
+    async def _drain_lane(
+        self, lane: Lane, claims: list[Claim], taken_at: datetime | None, attempts: asyncio.TaskGroup
+    ) -> None:
+        places = asyncio.Semaphore(self._settings.lane_in_flight_max)
+        running: set[asyncio.Task[None]] = set()
+        while not self._stopping and self._keeper.is_held(lane.lane_id):
+            if claims:
+                await self._start(lane, claims, taken_at, places, attempts, running)
+            elif running:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                return
+            claims = await self._keeper.claim(lane.lane_id)
+
+    async def _start(
+        self,
+        lane: Lane,
+        claims: Sequence[Claim],
+        taken_at: datetime | None,
+        places: asyncio.Semaphore,
+        attempts: asyncio.TaskGroup,
+        running: set[asyncio.Task[None]],
+    ) -> None:
+        """Start an attempt for each claim as places get free; returns when the last one is started."""
+        self._in_flight.update(claim.recipient_id for claim in claims)
+        started = 0
+        try:
+            site = await self._router.route(lane.route)
+            composed = await self._preparer.compose({claim.message_id for claim in claims})
+            for claim in claims:
+                await places.acquire()
+                await self._places.acquire()
+                if self._stopping or not self._keeper.is_held(lane.lane_id):
+                    places.release()
+                    self._places.release()
+                    return
+                is_taken_over = taken_at is not None and claim.due_at <= taken_at
+                work = self._attempt(claim, site, composed.get(claim.message_id), is_taken_over=is_taken_over)
+                task = attempts.create_task(work)
+                started += 1
+                running.add(task)
+                task.add_done_callback(running.discard)
+                task.add_done_callback(lambda _: places.release())
+                task.add_done_callback(lambda _: self._places.release())
+        finally:
+            self._in_flight.difference_update(claim.recipient_id for claim in claims[started:])
+
+    async def _attempt(
+        self, claim: Claim, site: Site | Answer, composed: Composed | None, *, is_taken_over: bool
+    ) -> None:
+        """Try one recipient once and record what became of it."""
+        started_s = self._clock.monotonic_s()
+        with self._metrics.in_flight.track_inprogress():
+            try:
+                attempt = await self._talk(claim, site, composed)
+            except Exception:
+                self._logger.exception("attempt_failed", recipient_id=str(claim.recipient_id))
+                self._metrics.internal.labels(place="deliver").inc()
+                self._internal_counts[claim.message_id] += 1
+                attempt = _unanswered(claim, Answer(Phase.CONNECT, None, Cause.INTERNAL), started_s, self._clock)
+            try:
+                outcome = self._judge(claim, composed, attempt, is_taken_over=is_taken_over)
+                if outcome is not None and await self._settler.settle(outcome):
+                    self._observe(outcome, composed)
+            finally:
+                self._in_flight.discard(claim.recipient_id)
+
+    async def _talk(self, claim: Claim, site: Site | Answer, composed: Composed | None) -> Attempt:
+        started_s = self._clock.monotonic_s()
+        if isinstance(site, Answer):
+            return _unanswered(claim, site, started_s, self._clock)
+        if composed is None:
+            raise NotFoundError("The message of a queued recipient is gone.", message_id=str(claim.message_id))
+        envelope = await self._preparer.envelope(composed, claim)
+        return await self._connections.deliver(site, envelope)
+
+    def _judge(
+        self, claim: Claim, composed: Composed | None, attempt: Attempt, *, is_taken_over: bool
+    ) -> Outcome | None:
+        """Decide what the attempt means. None: we cut it off ourselves before the dot; there is nothing to record."""
+        (answer,) = attempt.answers.values()
+        if self._stopping and answer.cause is Cause.RESET and not answer.is_ambiguous:
+            return None
+        now = self._clock.now()
+        accepted_at = composed.message.accepted_at if composed else now
+        age_s = (now - accepted_at).total_seconds()
+        verdict = self._classifier.judge(answer, attempt=claim.attempt, age_s=age_s)
+        if answer.cause is Cause.INTERNAL:
+            verdict = Verdict(Fate.DEFERRED, _INTERNAL, "")
+        status, retry_at = self._next(claim, verdict, now)
+        return Outcome(
+            claim=claim,
+            project_id=claim.project_id,
+            status=status,
+            verdict=verdict,
+            answer=answer,
+            attempt=attempt,
+            ended_at=now,
+            retry_at=retry_at,
+            is_taken_over=is_taken_over,
+        )
+
+    def _next(self, claim: Claim, verdict: Verdict, now: datetime) -> tuple[RecipientStatus, datetime | None]:
+        """The recipient's next state, and its next attempt if it stays queued."""
+        match verdict.fate:
+            case Fate.DELIVERED:
+                return RecipientStatus.DELIVERED, None
+            case Fate.BOUNCED:
+                return RecipientStatus.BOUNCED, None
+            case Fate.DEFERRED:
+                if verdict.reason == _INTERNAL and self._internal_counts[claim.message_id] >= _INTERNAL_MAX_COUNT:
+                    return RecipientStatus.HELD, None
+                jitter_ratio = self._random.random()
+                retry_at = retry.next_due_at(
+                    attempt=claim.attempt, now=now, jitter_ratio=jitter_ratio, reason=verdict.reason
+                )
+                if retry_at >= claim.expires_at:
+                    return RecipientStatus.EXPIRED, None
+                return RecipientStatus.QUEUED, retry_at
+
+    def _observe(self, outcome: Outcome, composed: Composed | None) -> None:
+        if outcome.status is RecipientStatus.DELIVERED and composed is not None:
+            waited: timedelta = outcome.ended_at - composed.message.accepted_at
+            self._metrics.queue_time.observe(waited.total_seconds())
+        if outcome.status is not RecipientStatus.QUEUED and outcome.verdict.reason != _INTERNAL:
+            self._internal_counts.pop(outcome.claim.message_id, None)
+
+
+def _unanswered(claim: Claim, answer: Answer, started_s: float, clock: Clock) -> Attempt:
+    """An attempt that ended before anybody was asked."""
+    return Attempt(answers={claim.address: answer}, duration_s=clock.monotonic_s() - started_s)

@@ -1,0 +1,155 @@
+"""Station 2: which lanes are ours, and what in them is due.
+
+A lane is leased, renewed every third of the lease while we work on it, and given back with its next due instant. Asking
+for more rows and giving back are gathered over all lanes, so that thousands of small lanes cost few round trips.
+
+Failure policy: when the database is away nothing is lost: a lease that cannot be renewed runs out, and `lost` tells the
+lane's worker to stop; what it had in flight may then be tried by somebody else too.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from outrider.base.clock import Clock
+from outrider.base.errors import BusyError, StoreError
+from outrider.engine.settings import EngineSettings
+from outrider.obs.log import Logger
+from outrider.store import lanes, queue
+from outrider.store.batch import GroupCommit
+from outrider.store.lanes import Lane
+from outrider.store.pool import Store
+from outrider.store.queue import Claim
+
+_GATHER_S: Final = 0.001  # Ours: lanes that drain within the same millisecond ask together.
+
+
+class LaneKeeper:
+    """The leases of one process. `run` renews them."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: EngineSettings,
+        *,
+        owner: UUID,
+        pools: Sequence[str],
+        clock: Clock,
+        logger: Logger,
+        busy: Callable[[], Sequence[UUID]],
+    ) -> None:
+        """`busy` tells which recipients are being tried right now; they are never claimed again meanwhile."""
+        self._store: Final = store
+        self._settings: Final = settings
+        self._owner: Final = owner
+        self._pools: Final = pools
+        self._clock: Final = clock
+        self._logger: Final = logger
+        self._busy: Final = busy
+        self._held: Final[set[int]] = set()
+        self._stopping = False
+        gather = {"clock": clock, "wait_s": _GATHER_S, "weight_max": settings.lanes_max}
+        self._claims: Final = GroupCommit[int, list[Claim]](self._claim, **gather)  # type: ignore[arg-type]
+        self._releases: Final = GroupCommit[int, None](self._release, **gather)  # type: ignore[arg-type]
+
+    @property
+    def parts(self) -> tuple[GroupCommit[int, list[Claim]], GroupCommit[int, None]]:
+        """The batchers that must run beside `run`."""
+        return self._claims, self._releases
+
+    @property
+    def held_count(self) -> int:
+        """How many lanes are ours."""
+        return len(self._held)
+
+    def is_held(self, lane_id: int) -> bool:
+        """Whether the lane is still ours, as far as we know."""
+        return lane_id in self._held
+
+    async def lease(self, count_max: int) -> list[tuple[Lane, list[Claim]]]:
+        """Lease up to `count_max` due lanes with their first due recipients, transactional lanes first."""
+        now = self._clock.now()
+        lease_until = now + timedelta(seconds=self._settings.lease_s)
+        async with self._store.transaction() as tx:
+            leased = await lanes.lease(
+                tx, pools=self._pools, owner=self._owner, now=now, lease_until=lease_until, count_max=count_max
+            )
+            if not leased:
+                return []
+            claims = await queue.first_due(
+                tx,
+                [lane.lane_id for lane in leased],
+                now=now,
+                busy=self._busy(),
+                count_max=self._settings.claim_count_max,
+            )
+        self._held.update(lane.lane_id for lane in leased)
+        heads = _by_lane([lane.lane_id for lane in leased], claims)
+        return list(zip(leased, heads, strict=True))
+
+    async def claim(self, lane_id: int) -> list[Claim]:
+        """Return the next due recipients of a held lane, less those being tried; [] if there are none now.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        return await self._claims.submit(lane_id)
+
+    async def release(self, lane_id: int) -> None:
+        """Give a lane back, due when its queue says. When the database is away its lease runs out instead."""
+        self._held.discard(lane_id)
+        try:
+            await self._releases.submit(lane_id)
+        except (StoreError, BusyError) as error:
+            self._logger.warning("lane_not_released", lane_id=lane_id, error=str(error))
+
+    async def run(self) -> None:
+        """Renew leases until `stop`."""
+        pause_s = self._settings.lease_s / 3
+        due_s = self._clock.monotonic_s() + pause_s
+        while not self._stopping:
+            await self._clock.sleep(min(0.25, pause_s))
+            if self._clock.monotonic_s() >= due_s and self._held:
+                due_s = self._clock.monotonic_s() + pause_s
+                await self._renew()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopping = True
+
+    async def _renew(self) -> None:
+        asked = list(self._held)
+        lease_until = self._clock.now() + timedelta(seconds=self._settings.lease_s)
+        try:
+            async with self._store.transaction() as tx:
+                kept = await lanes.renew(tx, self._owner, asked, lease_until=lease_until)
+        except StoreError as error:
+            self._logger.warning("leases_not_renewed", lane_count=len(asked), error=str(error))
+            return
+        lost = set(asked) - kept
+        lost &= self._held  # Not those given back meanwhile.
+        if lost:
+            self._held.difference_update(lost)
+            self._logger.warning("leases_lost", lane_count=len(lost))
+
+    async def _claim(self, lane_ids: Sequence[int]) -> Sequence[list[Claim] | Exception]:
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            claims = await queue.first_due(
+                tx, lane_ids, now=now, busy=self._busy(), count_max=self._settings.claim_count_max
+            )
+        return _by_lane(lane_ids, claims)
+
+    async def _release(self, lane_ids: Sequence[int]) -> Sequence[None]:
+        async with self._store.transaction() as tx:
+            await lanes.release(tx, self._owner, lane_ids)
+        return [None] * len(lane_ids)
+
+
+def _by_lane(lane_ids: Sequence[int], claims: Sequence[Claim]) -> list[list[Claim]]:
+    """Deal the claims to their lanes, in the order of `lane_ids`."""
+    heads: dict[int, list[Claim]] = {lane_id: [] for lane_id in lane_ids}
+    for claim in claims:
+        heads[claim.lane_id].append(claim)
+    return [heads[lane_id] for lane_id in lane_ids]

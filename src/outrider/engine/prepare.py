@@ -1,0 +1,122 @@
+"""Station 3: from a recipient and its message to the bytes that go out: composed and signed.
+
+What is the same for all recipients of a message (body, body hash, most header fields, their canonical form) is made
+once and kept, newest used last out, up to `drafts_bytes_max`; per recipient there remain To, Message-ID and the
+signatures. Signing happens here and not at acceptance, so a signature is never older than the attempt and always made
+with the keys of now.
+
+The Message-ID is the recipient's id: every attempt for a recipient carries the same one, so a receiver that gets a
+mail twice can tell.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+from outrider.base.clock import Clock
+from outrider.base.errors import NotFoundError
+from outrider.mail import address, build, dkim
+from outrider.mail.address import Address
+from outrider.mail.build import Draft
+from outrider.mail.dkim import SigningKey
+from outrider.store import messages
+from outrider.store.messages import Loaded
+from outrider.store.pool import Store
+from outrider.store.queue import Claim
+from outrider.wire.smtp_client import Envelope
+
+_DRAFT_OVERHEAD_BYTES: Final = 4096  # Ours: objects around a body, roughly.
+
+
+class SigningKeys(Protocol):
+    """The DKIM keys of a project's domains (`services.identity`)."""
+
+    async def of_domain(self, project_id: UUID, domain: str) -> Sequence[SigningKey]:
+        """Return the keys to sign with now; [] if the project has no such domain any more."""
+
+
+class Composed:
+    """A message ready for its recipients."""
+
+    __slots__ = ("_body_hash", "_keys", "_prepared", "draft", "message", "sender")
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.message: Final = loaded.message
+        self.sender: Final[Address] = address.parse(loaded.message.sender)
+        self.draft: Final[Draft] = build.compose(
+            sender=self.sender,
+            from_name=loaded.message.from_name,
+            subject=loaded.message.subject,
+            text=loaded.body.text,
+            html=loaded.body.html,
+            date=loaded.message.accepted_at,
+        )
+        self._body_hash: Final = dkim.body_hash(self.draft.body)
+        self._keys: Sequence[SigningKey] = ()
+        self._prepared: dkim.Prepared | None = None
+
+    def sign(self, fields: Sequence[bytes], keys: Sequence[SigningKey], at: datetime) -> bytes:
+        """Return the signature fields for a recipient's own `fields` and the message's."""
+        if self._prepared is None or keys is not self._keys:  # The key ring hands out a new list when it looks again.
+            self._keys, self._prepared = keys, dkim.prepare(self.draft.fields, self._body_hash, keys)
+        return self._prepared.sign(fields, at)
+
+
+class Preparer:
+    """Composes messages and signs them for one recipient at a time."""
+
+    def __init__(self, store: Store, keys: SigningKeys, *, clock: Clock, drafts_bytes_max: int) -> None:
+        self._store: Final = store
+        self._keys: Final = keys
+        self._clock: Final = clock
+        self._bytes_max: Final = drafts_bytes_max
+        self._bytes = 0
+        self._kept: Final[OrderedDict[UUID, Composed]] = OrderedDict()
+
+    async def compose(self, message_ids: set[UUID]) -> dict[UUID, Composed]:
+        """Return these messages composed, reading those that are not kept in one query.
+
+        A message that is not stored any more is missing from the answer.
+        """
+        found = {}
+        for message_id in message_ids:
+            if (composed := self._kept.get(message_id)) is not None:
+                self._kept.move_to_end(message_id)
+                found[message_id] = composed
+        missing = list(message_ids - found.keys())
+        if missing:
+            async with self._store.transaction() as tx:
+                loaded = await messages.load(tx, missing)
+            for message_id, one in loaded.items():
+                found[message_id] = self._keep(message_id, Composed(one))
+        return found
+
+    async def envelope(self, composed: Composed, claim: Claim) -> Envelope:
+        """Sign the message for this recipient.
+
+        Raises:
+            NotFoundError: the sender's domain or its keys are gone.
+        """
+        message = composed.message
+        keys = await self._keys.of_domain(message.project_id, composed.sender.domain)
+        if not keys:
+            raise NotFoundError("The sender's domain has no signing key any more.", domain=composed.sender.domain)
+        to = address.parse(claim.address)
+        own = composed.draft.fields_for(to, f"{claim.recipient_id.hex}@{composed.sender.domain}")
+        signatures = composed.sign(own, keys, self._clock.now())
+        return Envelope(
+            sender=composed.sender.text,
+            recipients=(to.text,),
+            content=b"".join((signatures, *own, *composed.draft.fields, b"\r\n", composed.draft.body)),
+            needs_smtputf8=to.needs_smtputf8 or composed.sender.needs_smtputf8,
+        )
+
+    def _keep(self, message_id: UUID, composed: Composed) -> Composed:
+        self._kept[message_id] = composed
+        self._bytes += len(composed.draft.body) + _DRAFT_OVERHEAD_BYTES
+        while self._bytes > self._bytes_max and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= len(oldest.draft.body) + _DRAFT_OVERHEAD_BYTES
+        return composed

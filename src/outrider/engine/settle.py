@@ -1,0 +1,178 @@
+"""Station 6: turn verdicts into state and history, together or not at all.
+
+One commit ends or puts back the queue rows, moves the recipients and writes their events. An outcome whose row somebody
+else has settled meanwhile (the lane's lease ran out) is dropped and counted: the recipient already has its truth.
+
+Failure policy: an outcome is knowledge that exists nowhere else, so while the database is away we keep it and try again
+until it is stored or the process must go. Lost then, the mail is tried once more by the next owner of its lane.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from outrider.base import limits
+from outrider.base.clock import Clock
+from outrider.base.errors import BusyError, StoreError
+from outrider.base.vocab import EventKind, Fate, RecipientStatus
+from outrider.engine.settings import EngineSettings
+from outrider.net.pool import Attempt
+from outrider.obs.log import Logger
+from outrider.obs.metrics import Metrics
+from outrider.policy.classify import Verdict
+from outrider.store import events, queue, recipients
+from outrider.store.batch import GroupCommit
+from outrider.store.events import NewEvent
+from outrider.store.pool import Store
+from outrider.store.queue import Claim, PutBack
+from outrider.store.recipients import Record
+from outrider.wire.answer import Answer
+
+_RETRY_S: Final = 0.5  # Ours: how often to offer an outcome to a database that is away.
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one attempt."""
+
+    claim: Claim
+    project_id: UUID
+    status: RecipientStatus  # QUEUED: it goes back, due at `retry_at`.
+    verdict: Verdict
+    answer: Answer
+    attempt: Attempt
+    ended_at: datetime
+    retry_at: datetime | None = None
+    is_taken_over: bool = False  # The lane's last owner died; it may have delivered this already.
+
+
+class Settler:
+    """Station 6. Writes while `run` runs."""
+
+    def __init__(
+        self, store: Store, settings: EngineSettings, *, clock: Clock, logger: Logger, metrics: Metrics
+    ) -> None:
+        self._store: Final = store
+        self._clock: Final = clock
+        self._logger: Final = logger
+        self._metrics: Final = metrics
+        self._stopping = False
+        self._commit: Final = GroupCommit[Outcome, bool](
+            self._write, clock=clock, wait_s=settings.settle_wait_s, weight_max=settings.settle_weight_max
+        )
+
+    async def run(self) -> None:
+        """Write outcomes until `stop`, then those that are pending."""
+        await self._commit.run()
+
+    def stop(self) -> None:
+        """Take no new outcomes and give up those that the database keeps refusing."""
+        self._stopping = True
+        self._commit.stop()
+
+    async def settle(self, outcome: Outcome) -> bool:
+        """Return True once the outcome is stored; False if it was no longer ours, or we had to stop first."""
+        while True:
+            try:
+                return await self._commit.submit(outcome)
+            except (StoreError, BusyError) as error:
+                if self._stopping:
+                    self._logger.exception("outcome_not_stored", recipient_id=str(outcome.claim.recipient_id))
+                    return False
+                self._logger.warning("settle_delayed", error=str(error))
+                await self._clock.sleep(_RETRY_S)
+
+    async def _write(self, outcomes: Sequence[Outcome]) -> Sequence[bool]:
+        now = self._clock.now()
+        ended = [o for o in outcomes if o.status is not RecipientStatus.QUEUED]
+        waiting = [o for o in outcomes if o.status is RecipientStatus.QUEUED]
+        async with self._store.transaction() as tx:
+            ours: set[UUID] = set()
+            if ended:
+                ours |= await queue.finish(tx, [(o.claim.recipient_id, o.claim.attempt) for o in ended])
+            if waiting:
+                ours |= await queue.put_back(tx, [_put_back(o) for o in waiting])
+            kept = [o for o in outcomes if o.claim.recipient_id in ours]
+            await recipients.record(tx, [_record(o) for o in kept], now=now)
+            await events.append(tx, [_event(o) for o in kept])
+        self._count(outcomes, kept)
+        return [o.claim.recipient_id in ours for o in outcomes]
+
+    def _count(self, outcomes: Sequence[Outcome], kept: Sequence[Outcome]) -> None:
+        self._metrics.write_size.labels(station="settle").observe(len(outcomes))
+        if lost_count := len(outcomes) - len(kept):
+            self._metrics.settle_lost.inc(lost_count)
+            self._logger.warning("settle_lost", count=lost_count)
+        for fate in Fate:
+            if count := sum(o.verdict.fate is fate for o in kept):
+                self._metrics.settled.labels(fate=fate.value).inc(count)
+
+
+def _put_back(outcome: Outcome) -> PutBack:
+    assert outcome.retry_at is not None
+    return PutBack(outcome.claim.recipient_id, outcome.claim.attempt, outcome.retry_at)
+
+
+def _record(outcome: Outcome) -> Record:
+    return Record(
+        recipient_id=outcome.claim.recipient_id,
+        status=outcome.status,
+        reason=outcome.verdict.reason,
+        reply=reply_text(outcome.answer),
+        attempt=outcome.claim.attempt + 1,
+    )
+
+
+def _event(outcome: Outcome) -> NewEvent:
+    facts: dict[str, str | int | float | bool] = {
+        "phase": outcome.answer.phase.value,
+        "duration_ms": round(outcome.attempt.duration_s * 1000),
+    }
+    if outcome.attempt.host:
+        facts |= {"host": outcome.attempt.host, "ip": outcome.attempt.ip, "tls": outcome.attempt.tls}
+    if outcome.verdict.rule:
+        facts["rule"] = outcome.verdict.rule
+    if outcome.verdict.is_ambiguous:
+        facts["ambiguous"] = True
+    if outcome.is_taken_over:
+        facts["taken_over"] = True
+    if outcome.retry_at is not None:
+        facts["next_attempt_at"] = (outcome.retry_at - timedelta(microseconds=outcome.retry_at.microsecond)).isoformat()
+    return NewEvent(
+        at=outcome.ended_at,
+        project_id=outcome.project_id,
+        message_id=outcome.claim.message_id,
+        recipient_id=outcome.claim.recipient_id,
+        kind=_KINDS[outcome.status],
+        attempt=outcome.claim.attempt + 1,
+        reason=outcome.verdict.reason,
+        reply=reply_text(outcome.answer),
+        facts=facts,
+    )
+
+
+_KINDS: Final = {
+    RecipientStatus.QUEUED: EventKind.DEFERRED,
+    RecipientStatus.HELD: EventKind.HELD,
+    RecipientStatus.DELIVERED: EventKind.DELIVERED,
+    RecipientStatus.BOUNCED: EventKind.BOUNCED,
+    RecipientStatus.EXPIRED: EventKind.EXPIRED,
+    RecipientStatus.SUPPRESSED: EventKind.SUPPRESSED,
+    RecipientStatus.CANCELLED: EventKind.CANCELLED,
+}
+
+
+def reply_text(answer: Answer) -> str:
+    """Write an answer as people read it: the server's reply on one line, or what kept it from coming.
+
+    Bounded by REPLY_TEXT_CHARS_KEPT_MAX; control characters (NUL too, which the database refuses) are gone.
+    """
+    reply = answer.reply
+    if reply is None:
+        text = f"no reply: {answer.cause}"
+    else:
+        words = " / ".join(line.strip() for line in reply.text.splitlines() if line.strip())
+        text = " ".join(part for part in (str(reply.code), reply.enhanced, words) if part)
+    return "".join(c if c.isprintable() else "?" for c in text[: limits.REPLY_TEXT_CHARS_KEPT_MAX])

@@ -1,0 +1,9 @@
+"""HTTP for programs.
+
+app          make_app: all route handlers in one Litestar app
+ports        what this face needs from the floors below, as protocols
+operational  /healthz, /readyz, /metrics and the front page
+markup       tells HTML from plain text
+body         reads a request body within its bounds
+dialects/    one module per provider whose API we speak
+"""

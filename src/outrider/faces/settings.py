@@ -1,0 +1,33 @@
+"""The knobs of this floor: where the faces listen."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [faces] table."""
+
+    http_host: str = "127.0.0.1"
+    """Where the HTTP API listens. `0.0.0.0` opens it to the network: put a TLS proxy in front."""
+
+    http_port: Port = 8025
+    """The HTTP API, the mailbox page, health and metrics. Also OUTRIDER_HTTP_PORT."""
+
+    web_workers: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Web processes. Each takes about 70 MB and one core when busy."""
+
+    catch_port: Port = 2525
+    """The built-in SMTP receiver of catch mode, on loopback only. Also OUTRIDER_CATCH_PORT."""
+
+    submission_port: Port = 2587
+    """SMTP submission with STARTTLS (a later version). Also OUTRIDER_SUBMISSION_PORT."""
+
+    submissions_port: Port = 2465
+    """SMTP submission with implicit TLS (a later version). Also OUTRIDER_SUBMISSIONS_PORT."""
+
+    inbound_port: Port = 2526
+    """Bounces and reports coming in (a later version). Also OUTRIDER_INBOUND_PORT."""

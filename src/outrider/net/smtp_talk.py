@@ -1,0 +1,334 @@
+"""Drives the pure SMTP session over a socket. All delivery I/O is here; what to say and how long to wait is `Session`.
+
+`Connection.open` dials, greets, upgrades to TLS and authenticates; `deliver` carries one message; `quit`, `stop` and
+`abort` end it, politely, when its conversation allows, or at once. Nothing that a peer or the network did is raised.
+
+A protocol, not streams: a mail is two writes, two reads and one future. One timer serves all deadlines of a connection:
+a reply only moves `_deadline_at`, the timer looks at it when it fires. It fires at least every `_tick_s`, the shortest
+wait, so no new deadline can lie before it. A deadline is for a whole reply: dripping bytes buys nothing. While the
+body is going out it is for progress: a peer that takes nothing for that long is gone.
+
+The transport's buffer limit is 0, so it says exactly when all of the body has left us; only then is silence ambiguous.
+Works on asyncio's loop and on uvloop.
+"""
+
+import asyncio
+import math
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Final, Self, cast
+
+import msgspec
+
+from outrider.base.errors import RemoteProtocolError
+from outrider.base.vocab import Phase
+from outrider.net.dial import dial
+from outrider.wire.answer import Answer, Cause
+from outrider.wire.smtp_client import Envelope, Session, State
+
+_LOST: Final = Answer(Phase.MAIL, None, Cause.RESET)
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how to connect."""
+
+    ip: str
+    port: int
+    host: str  # The name that TLS asks for and checks.
+    context: ssl.SSLContext
+    connect_wait_s: float
+    source: str = ""  # Our address; "" lets the system choose.
+
+
+class Connection(asyncio.Protocol):
+    """One SMTP connection. Carries one message at a time, many in a row.
+
+    Invariant: someone waits on `_waiter` exactly while a peer's move is awaited, and it is resolved when the session
+    is READY, OVER, or at TLS.
+    """
+
+    __slots__ = (
+        "_backlog_bytes",
+        "_deadline_at",
+        "_is_blocked",
+        "_loop",
+        "_on_gone",
+        "_raw",
+        "_tick_s",
+        "_timer",
+        "_transport",
+        "_waiter",
+        "endpoint",
+        "holds_slot",
+        "is_gone",
+        "message_count",
+        "rested_at",
+        "session",
+        "tls_version",
+    )
+
+    def __init__(self, session: Session, endpoint: Endpoint) -> None:
+        self.session: Final = session
+        self.endpoint: Final = endpoint
+        self.message_count = 0  # Begun on this connection.
+        self.rested_at = 0.0  # The pool's note: since when it is idle.
+        self.holds_slot = False  # The pool's note: nobody talks on it, it answers for its slot itself.
+        self.tls_version = ""  # "TLSv1.3"; "" is plain text.
+        self._loop: Final = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._raw: asyncio.Transport | None = None  # Below TLS; the same without.
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline_at = math.inf
+        self._is_blocked = False  # Bytes wait for the peer to take them.
+        self._backlog_bytes = 0
+        self.is_gone = False  # The socket is closed.
+        self._on_gone: Callable[[Connection], None] | None = None
+        waits = session.waits
+        self._tick_s: Final = min(
+            waits.greeting_s, waits.command_s, waits.data_start_s, waits.data_block_s, waits.data_end_s
+        )
+
+    @classmethod
+    async def open(cls, session: Session, endpoint: Endpoint) -> Self | Answer:
+        """Return a connection whose session is READY, or why there is none.
+
+        Safe: cancellable; nothing stays open.
+        """
+        connection = cls(session, endpoint)
+        try:
+            failure = await connection._set_up()
+        except BaseException:
+            connection.abort()
+            raise
+        if failure is None and connection.is_over:  # It was ready and died before anybody looked.
+            failure = _LOST
+        return connection if failure is None else failure
+
+    @property
+    def is_over(self) -> bool:
+        """It carries no more messages."""
+        return self.session.state in (State.OVER, State.QUIT)
+
+    def watch(self, on_gone: Callable[["Connection"], None]) -> None:
+        """Call `on_gone` once, when the socket is closed; at once if it is."""
+        self._on_gone = on_gone
+        if self.is_gone:
+            on_gone(self)
+
+    async def deliver(self, envelope: Envelope) -> Mapping[str, Answer]:
+        """Carry one message; return an answer for each recipient.
+
+        Raises:
+            LocalProtocolError: another message is on its way, or an address holds a control character.
+
+        Safe: cancellable, which aborts the connection.
+        """
+        if self.is_over:
+            return dict.fromkeys(envelope.recipients, _LOST)
+        session = self.session
+        commands = session.begin(envelope)
+        self.message_count += 1
+        if commands:
+            self._write(commands)
+            self._arm()
+            await self._turn()
+        return session.answers
+
+    def quit(self) -> None:
+        """Say QUIT and close when the peer has answered, or soon after."""
+        self._write(self.session.quit())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self.session.waits.quit_s, self.abort)
+
+    def stop(self) -> None:
+        """End as soon as is safe: QUIT at rest, let a conversation past the final dot go on, abort any other."""
+        match self.session.state:
+            case State.READY:
+                self.quit()
+            case State.DOT | State.QUIT:
+                pass
+            case _:  # A new state is one before the dot: aborting it loses nothing.
+                self.abort()
+
+    def abort(self) -> None:
+        """Close now. Whoever waits gets RESET. Safe to call again."""
+        self._lose(Cause.RESET)
+        if self._transport is None:
+            self._leave()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock for the greeting."""
+        self._raw = self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what the peer said and send what the session says to it."""
+        session = self.session
+        if session.is_over:
+            return
+        turn = session.turn
+        try:
+            reply = session.receive(data)
+        except RemoteProtocolError:
+            self._lose(Cause.PROTOCOL)
+            return
+        if reply:
+            self._write(reply)
+            if session.state is State.BODY and not self._is_blocked:
+                session.body_sent()
+        state = session.state
+        if state is State.READY or state is State.OVER or state is State.TLS:
+            self._rest(state)
+        elif session.turn != turn:  # A whole reply came, so the next one has its whole time.
+            self._deadline_at = self._loop.time() + session.wait_s
+
+    def pause_writing(self) -> None:
+        """Note that the peer is slower than we are."""
+        self._is_blocked = True
+
+    def resume_writing(self) -> None:
+        """Note that everything has left us."""
+        self._is_blocked = False
+        if self.session.state is State.BODY:
+            self.session.body_sent()
+            self._deadline_at = self._loop.time() + self.session.wait_s
+
+    def eof_received(self) -> None:
+        """Hang up too: SMTP knows no half-closed sessions."""
+        self._lose(Cause.RESET)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Tell whoever waits, and the owner."""
+        self._lose(Cause.RESET)
+        self._leave()
+
+    # Setting up.
+
+    async def _set_up(self) -> Answer | None:
+        to = self.endpoint
+        made = await dial(lambda: self, to.ip, to.port, wait_s=to.connect_wait_s, source=to.source)
+        if isinstance(made, Answer):
+            self.abort()
+            return made
+        await self._turn()
+        if self.session.state is State.TLS:
+            await self._start_tls()
+            await self._turn()
+        return self.session.failure
+
+    async def _start_tls(self) -> None:
+        waits = self.session.waits
+        assert self._raw is not None
+        try:
+            transport = await self._loop.start_tls(
+                self._raw,
+                self,
+                self.endpoint.context,
+                server_hostname=self.endpoint.host or self.endpoint.ip,
+                ssl_handshake_timeout=waits.tls_s,
+                ssl_shutdown_timeout=waits.quit_s,
+            )
+        except (OSError, ValueError):  # Any failure to agree; ValueError: a host name no certificate could hold.
+            transport = None
+        if transport is None or self.session.state is State.OVER:
+            self._lose(Cause.TLS)
+            self._leave()
+            return
+        transport.set_write_buffer_limits(high=0)
+        self._transport = transport
+        self.tls_version = transport.get_extra_info("ssl_object").version() or ""
+        self._write(self.session.tls_started())
+        self._arm()
+
+    # Waiting.
+
+    async def _turn(self) -> None:
+        """Return when the peer has made its move: the session is READY, OVER or at TLS."""
+        if self.session.state in (State.READY, State.OVER, State.TLS):
+            return
+        assert self._waiter is None
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self._waiter = None
+            self.abort()
+            raise
+
+    def _rest(self, state: State) -> None:
+        """Our move, or nobody's: stop the clock and wake whoever waits."""
+        self._deadline_at = math.inf
+        if state is State.TLS:
+            assert self._raw is not None
+            self._raw.pause_reading()  # What comes next is for TLS alone.
+        elif state is State.OVER:
+            self._close()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _arm(self) -> None:
+        self._deadline_at = self._loop.time() + self.session.wait_s
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._tick_s, self._on_tick)
+
+    def _on_tick(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        if now >= self._deadline_at:
+            if not self._has_progressed():
+                self._lose(Cause.TIMEOUT)
+                return
+            self._deadline_at = now + self.session.wait_s
+        if self._deadline_at != math.inf:  # Else nobody waits; the next `_arm` starts again.
+            self._timer = self._loop.call_at(min(self._deadline_at, now + self._tick_s), self._on_tick)
+
+    def _has_progressed(self) -> bool:
+        """Tell whether the peer has taken part of the body since the last look."""
+        if self.session.state is not State.BODY:
+            return False
+        before, self._backlog_bytes = self._backlog_bytes, self._count_backlog()
+        return self._backlog_bytes < before
+
+    def _count_backlog(self) -> int:
+        transports = {self._transport, self._raw} - {None}
+        return sum(cast("asyncio.Transport", transport).get_write_buffer_size() for transport in transports)
+
+    # Writing and closing.
+
+    def _write(self, octets: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(octets)
+        if self._is_blocked:
+            self._backlog_bytes = self._count_backlog()
+
+    def _lose(self, cause: Cause) -> None:
+        if self.session.state is State.OVER:
+            return
+        self.session.connection_lost(cause)
+        if self._transport is not None:
+            self._transport.abort()
+        self._rest(State.OVER)
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is None:
+            return
+        if self._is_blocked:  # Nobody takes what is left; `close` would wait for ever to flush it.
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def _leave(self) -> None:
+        if self.is_gone:
+            return
+        self.is_gone = True
+        if self._on_gone is not None:
+            self._on_gone(self)

@@ -1,0 +1,51 @@
+"""Structured logs: a past-tense event and its keys, one line each, to stderr.
+
+JSON for machines, coloured for a terminal. A key whose name says that it is secret is masked, whatever its value; so
+are bodies of messages. Each process says which role it is. Nothing else is configured: loggers are passed around as
+arguments, the standard library's loggers (aiosmtpd, granian) are set to warnings.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final, TextIO
+
+import structlog
+
+from outrider.obs.settings import LogSettings
+
+Logger = structlog.typing.FilteringBoundLogger
+
+MASK: Final = "***"
+_SECRET_WORDS: Final = ("secret", "password", "authorization", "private_key", "master_key", "token", "content", "body")
+
+
+def make_logger(settings: LogSettings, role: str, stream: TextIO | None = None) -> Logger:
+    """Return the logger of this process, writing to `stream` (default: stderr as it is now)."""
+    target = stream or sys.stderr
+    logging.basicConfig(level=logging.WARNING, stream=target, format="%(levelname)s %(name)s %(message)s")
+    # aiosmtpd logs every command and warns about every odd one; strangers must not write our log.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
+    is_json = settings.format == "json" or (settings.format == "auto" and not target.isatty())
+    render: Any = structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer()
+    tracebacks = [structlog.processors.format_exc_info] if is_json else []
+    logger: Logger = structlog.wrap_logger(
+        structlog.PrintLogger(target),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            redact,
+            *tracebacks,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+    ).bind(role=role)
+    return logger
+
+
+def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask every value whose key names a secret."""
+    for key in event:
+        if any(word in key.lower() for word in _SECRET_WORDS) and not key.endswith(("_bytes", "_count", "_id")):
+            event[key] = MASK
+    return event

@@ -1,0 +1,170 @@
+"""Prometheus metrics, declared once: what each means, what healthy looks like, what to page on.
+
+Every process of a node writes to files in one directory (prometheus_client's multiprocess mode; the supervisor sets
+PROMETHEUS_MULTIPROC_DIR), and any of them renders the sum, so one scrape of the web port tells about the whole node.
+docs/reference/metrics.md is this file as a table (tests/docs compares).
+"""
+
+import os
+from typing import Final, Literal
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+
+class Declared(msgspec.Struct, frozen=True):
+    """One metric and how to read it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    healthy: str
+    page_on: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_ROWS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+
+ACCEPTED: Final = Declared(
+    "outrider_accepted_recipients_total",
+    "counter",
+    "Recipients accepted: on disk, queued.",
+    "Follows your traffic.",
+    "Zero while you are sending.",
+)
+REJECTED: Final = Declared(
+    "outrider_rejected_recipients_total",
+    "counter",
+    "Recipients refused at acceptance, such as malformed addresses.",
+    "A few per cent of accepted at most.",
+    "A jump after a release of yours: it sends bad addresses.",
+)
+SETTLED: Final = Declared(
+    "outrider_settled_attempts_total",
+    "counter",
+    "Delivery attempts by what they meant.",
+    "Mostly `delivered`.",
+    "`deferred` above `delivered` for 15 minutes.",
+    ("fate",),
+)
+SETTLE_LOST: Final = Declared(
+    "outrider_settle_lost_total",
+    "counter",
+    "Attempts whose lane had been taken over before they were recorded; possible duplicates.",
+    "Zero but for minutes after a crash.",
+    "Steady growth: leases run out while we work (database or CPU too slow).",
+)
+INTERNAL: Final = Declared(
+    "outrider_internal_errors_total",
+    "counter",
+    "Unexpected exceptions in a worker or a face. Each is in the log with its traceback.",
+    "Zero.",
+    "Any.",
+    ("place",),
+)
+WRITE_SIZE: Final = Declared(
+    "outrider_write_batch_rows",
+    "histogram",
+    "Rows per group commit.",
+    "Grows with load.",
+    "-",
+    ("station",),
+    _ROWS,
+)
+QUEUE_TIME: Final = Declared(
+    "outrider_delivery_seconds",
+    "histogram",
+    "From acceptance to `delivered`.",
+    "Under a second for most mail to healthy domains.",
+    "Median above 60 s.",
+    (),
+    _SECONDS,
+)
+IN_FLIGHT: Final = Declared(
+    "outrider_attempts_in_flight",
+    "gauge",
+    "Attempts under way now.",
+    "Below [engine] in_flight_max.",
+    "At in_flight_max for 15 minutes.",
+)
+LANES_HELD: Final = Declared(
+    "outrider_lanes_held",
+    "gauge",
+    "Lanes leased by this node.",
+    "Follows the number of domains being mailed.",
+    "-",
+)
+CONNECTIONS: Final = Declared(
+    "outrider_smtp_connections_open", "gauge", "Open SMTP client connections.", "Follows the load.", "-"
+)
+HTTP_REQUESTS: Final = Declared(
+    "outrider_api_calls_total",
+    "counter",
+    "API calls answered, by uSpeedo RetCode.",
+    "Mostly `0`.",
+    "215400 (our fault) above zero for 5 minutes.",
+    ("ret_code",),
+)
+
+DECLARED: Final = (
+    ACCEPTED,
+    REJECTED,
+    SETTLED,
+    SETTLE_LOST,
+    INTERNAL,
+    WRITE_SIZE,
+    QUEUE_TIME,
+    IN_FLIGHT,
+    LANES_HELD,
+    CONNECTIONS,
+    HTTP_REQUESTS,
+)
+
+
+class Metrics:
+    """The metrics of one process. Several may live in one test, each with its own registry."""
+
+    def __init__(self) -> None:
+        self._registry: Final = CollectorRegistry()
+        self.accepted: Final = self._counter(ACCEPTED)
+        self.rejected: Final = self._counter(REJECTED)
+        self.settled: Final = self._counter(SETTLED)
+        self.settle_lost: Final = self._counter(SETTLE_LOST)
+        self.internal: Final = self._counter(INTERNAL)
+        self.write_size: Final = self._histogram(WRITE_SIZE)
+        self.queue_time: Final = self._histogram(QUEUE_TIME)
+        self.in_flight: Final = self._gauge(IN_FLIGHT)
+        self.lanes_held: Final = self._gauge(LANES_HELD)
+        self.connections: Final = self._gauge(CONNECTIONS)
+        self.api_calls: Final = self._counter(HTTP_REQUESTS)
+
+    def render(self) -> bytes:
+        """Return the text exposition: of the whole node if it shares a directory, else of this process."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+    def _counter(self, declared: Declared) -> Counter:
+        assert declared.kind == "counter"
+        return Counter(declared.name, declared.meaning, declared.labels, registry=self._registry)
+
+    def _gauge(self, declared: Declared) -> Gauge:
+        assert declared.kind == "gauge"
+        return Gauge(
+            declared.name,
+            declared.meaning,
+            declared.labels,
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+
+    def _histogram(self, declared: Declared) -> Histogram:
+        assert declared.kind == "histogram"
+        return Histogram(
+            declared.name, declared.meaning, declared.labels, registry=self._registry, buckets=declared.buckets
+        )

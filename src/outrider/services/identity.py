@@ -1,0 +1,224 @@
+"""Whose mail a project may send: domains with their DKIM keys, and senders.
+
+A domain gets two keys when it is added, RSA-2048 and Ed25519 (RFC 8301, RFC 8463), sealed before they are stored. It may
+be used once it is verified; checking its DNS records is a later step, `mark_verified` says so by hand.
+
+The hot questions (may this sender send? which keys sign?) are answered from memory for at most `FRESH_S`; a removed
+sender or a new key is noticed everywhere within a second.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from outrider.base import ids
+from outrider.base.clock import Clock
+from outrider.base.errors import ConflictError, NotFoundError
+from outrider.engine.accept import AllowedSender
+from outrider.mail import address, dkim, headers
+from outrider.mail.address import Address
+from outrider.mail.dkim import SigningKey
+from outrider.store import domains, senders
+from outrider.store.domains import DkimKey, Domain
+from outrider.store.pool import Store
+from outrider.store.recent import Recent
+from outrider.store.senders import Sender
+from outrider.store.vault import Vault
+
+FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
+_RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
+_RSA_EXPONENT: Final = 65537
+
+
+class DnsRecord(msgspec.Struct, frozen=True):
+    """One record to publish."""
+
+    type: str
+    host: str  # Fully qualified, without the last dot.
+    value: str  # Of a TXT record: the whole text; over 255 bytes it is published as several strings.
+
+
+class Identity:
+    """Domains and senders of all projects; also the engine's `SenderBook` and `SigningKeys`."""
+
+    def __init__(self, store: Store, vault: Vault, *, clock: Clock, random_bits: Callable[[int], int]) -> None:
+        self._store: Final = store
+        self._vault: Final = vault
+        self._clock: Final = clock
+        self._random_bits: Final = random_bits
+        self._senders: Final = Recent[tuple[UUID, str], Sender | None](self._read_sender, clock=clock, fresh_s=FRESH_S)
+        self._keys: Final = Recent[tuple[UUID, str], Sequence[SigningKey]](
+            self._read_keys, clock=clock, fresh_s=FRESH_S
+        )
+        self._opened: Final[dict[UUID, SigningKey]] = {}
+
+    async def add_domain(self, project_id: UUID, name: str, *, is_verified: bool) -> Domain:
+        """Add a sending domain with its two DKIM keys. Safe twice: a domain that is there is returned as it is.
+
+        Args:
+            is_verified: trust the caller that the domain is the project's and its records are published; also marks a
+                domain verified that is there already.
+
+        Raises:
+            CallerError: `name` is no domain name.
+            ConflictError: another project has proven that domain.
+        """
+        name = address.parse_domain(name)
+        existing = await self._find_domain(project_id, name)
+        if existing is not None:
+            if is_verified and existing.verified_at is None:
+                await self._mark_verified(existing)
+            return await self.domain(project_id, name)
+        now = self._clock.now()
+        domain = Domain(self._new_id(), project_id, name, now, now if is_verified else None)
+        rsa_pem, ed25519_pem = await asyncio.gather(asyncio.to_thread(_new_rsa), asyncio.to_thread(_new_ed25519))
+        keys = [self._seal(domain, "r", rsa_pem), self._seal(domain, "e", ed25519_pem)]
+        try:
+            async with self._store.transaction() as tx:
+                await domains.insert(tx, domain)
+                for key in keys:
+                    await domains.insert_key(tx, key)
+        except ConflictError as error:
+            raise _explained(error, name) from error
+        return domain
+
+    async def domain(self, project_id: UUID, name: str) -> Domain:
+        """Return the project's domain. Raises NotFoundError; CallerError if `name` is no domain name."""
+        found = await self._find_domain(project_id, address.parse_domain(name))
+        if found is None:
+            raise NotFoundError(f"The project has no domain {name!r}; `outrider domain add` adds one.", field="domain")
+        return found
+
+    async def list_domains(self, project_id: UUID) -> Sequence[Domain]:
+        """Return the project's domains by name."""
+        async with self._store.transaction() as tx:
+            return await domains.of_project(tx, project_id)
+
+    async def dns_records(self, project_id: UUID, name: str) -> list[DnsRecord]:
+        """Return what to publish for the project's domain: one TXT record per DKIM key, and a first DMARC policy."""
+        domain = await self.domain(project_id, name)
+        async with self._store.transaction() as tx:
+            keys = await domains.keys_of(tx, project_id, domain.name)
+        records = [DnsRecord("TXT", f"{key.selector}._domainkey.{domain.name}", key.public_record) for key in keys]
+        return [*records, DnsRecord("TXT", f"_dmarc.{domain.name}", "v=DMARC1; p=none")]
+
+    async def published_record(self, domain: str, selector: str) -> str | None:
+        """Return the TXT value of a DKIM key as the world's DNS should have it, None if no verified domain has it."""
+        async with self._store.transaction() as tx:
+            return await domains.published_record(tx, domain, selector)
+
+    async def add_sender(self, project_id: UUID, text: str, name: str) -> Sender:
+        """Let the project send as this address, on one of its domains. Safe twice.
+
+        Raises:
+            CallerError: not an address, or a name that no header can carry.
+            NotFoundError: the project has no such domain.
+        """
+        parsed = address.parse(text)
+        headers.check_value(name, field="name")
+        headers.check_display_name(name, field="name")
+        domain = await self.domain(project_id, parsed.domain)
+        existing = await self._read_sender((project_id, parsed.key))
+        if existing is not None:
+            return existing
+        async with self._store.transaction() as tx:
+            await senders.insert(
+                tx,
+                sender_id=self._new_id(),
+                project_id=project_id,
+                domain_id=domain.domain_id,
+                address=parsed.text,
+                address_key=parsed.key,
+                name=name,
+                now=self._clock.now(),
+            )
+        added = await self._read_sender((project_id, parsed.key))
+        assert added is not None
+        return added
+
+    async def list_senders(self, project_id: UUID) -> Sequence[Sender]:
+        """Return the project's senders, oldest first."""
+        async with self._store.transaction() as tx:
+            return await senders.of_project(tx, project_id)
+
+    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
+        """Return the sender if it may send now (`engine.accept.SenderBook`)."""
+        found = await self._senders.get((project_id, sender.key))
+        if found is None or not found.is_enabled or not found.is_domain_verified:
+            return None
+        return AllowedSender(address.parse(found.address), found.name)
+
+    async def of_domain(self, project_id: UUID, domain: str) -> Sequence[SigningKey]:
+        """Return the domain's signing keys, RSA first (`engine.prepare.SigningKeys`)."""
+        return await self._keys.get((project_id, domain))
+
+    async def _find_domain(self, project_id: UUID, name: str) -> Domain | None:
+        async with self._store.transaction() as tx:
+            return await domains.by_name(tx, project_id, name)
+
+    async def _mark_verified(self, domain: Domain) -> None:
+        try:
+            async with self._store.transaction() as tx:
+                await domains.verify(tx, domain.project_id, domain.domain_id, now=self._clock.now())
+        except ConflictError as error:
+            raise _explained(error, domain.name) from error
+
+    async def _read_sender(self, key: tuple[UUID, str]) -> Sender | None:
+        async with self._store.transaction() as tx:
+            return await senders.by_key(tx, *key)
+
+    async def _read_keys(self, key: tuple[UUID, str]) -> Sequence[SigningKey]:
+        project_id, name = key
+        async with self._store.transaction() as tx:
+            stored = await domains.keys_of(tx, project_id, name)
+        return [self._open(name, one) for one in stored]
+
+    def _open(self, name: str, key: DkimKey) -> SigningKey:
+        """Unseal and load a key, once: loading an RSA key costs as much as a signature."""
+        opened = self._opened.get(key.dkim_key_id)
+        if opened is None:
+            pem = self._vault.open(key.private_key_sealed, _context(key.domain_id, key.selector))
+            opened = self._opened[key.dkim_key_id] = dkim.load_key(name, key.selector, pem)
+        return opened
+
+    def _seal(self, domain: Domain, suffix: str, pem: bytes) -> DkimKey:
+        selector = f"o{domain.created_at:%Y%m}{suffix}"  # By month, so that a rotated key gets a name of its own.
+        loaded = dkim.load_key(domain.name, selector, pem)
+        return DkimKey(
+            dkim_key_id=self._new_id(),
+            project_id=domain.project_id,
+            domain_id=domain.domain_id,
+            selector=selector,
+            algorithm=loaded.algorithm,
+            private_key_sealed=self._vault.seal(pem, _context(domain.domain_id, selector)),
+            public_record=dkim.public_record(loaded),
+            created_at=domain.created_at,
+        )
+
+    def _new_id(self) -> UUID:
+        return ids.uuid7(self._clock.now(), self._random_bits(74))
+
+
+def _context(domain_id: UUID, selector: str) -> str:
+    return f"dkim:{domain_id}:{selector}"
+
+
+def _explained(error: ConflictError, name: str) -> ConflictError:
+    return ConflictError(
+        f"{name} is verified in another project, or was added a moment ago.", field="domain", **error.detail
+    )
+
+
+def _new_rsa() -> bytes:
+    key = rsa.generate_private_key(public_exponent=_RSA_EXPONENT, key_size=_RSA_BITS)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _new_ed25519() -> bytes:
+    key = ed25519.Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

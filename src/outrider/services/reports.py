@@ -1,0 +1,93 @@
+"""What became of an accepted call: one session, its recipients, their events.
+
+The records here are what faces render; times are aware UTC, statuses and kinds the words of `base.vocab`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from outrider.base.errors import NotFoundError
+from outrider.base.vocab import EventKind, RecipientStatus
+from outrider.store import events, messages, recipients
+from outrider.store.events import Event
+from outrider.store.pool import Store
+from outrider.store.recipients import Recipient
+
+_EVENTS_MAX: Final = 10_000  # Ours: 100 recipients, each with every retry of 72 hours, is 4,000.
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """One event in the life of a recipient."""
+
+    kind: EventKind
+    at: datetime
+    reason: str = ""  # The word of the rule that judged, "" where nothing was judged.
+    reply: str = ""  # What the other server said, "" if it said nothing.
+    facts: Mapping[str, str | int | float | bool] = {}  # Such as host, ip, tls, duration_s, is_ambiguous.
+
+
+class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
+    """One recipient as it stands now."""
+
+    address: str
+    status: RecipientStatus
+    reason: str = ""  # Why it is in this status, "" if there is nothing to say.
+    reply: str = ""  # The last thing another server said about it.
+    attempt_count: int = 0  # Attempts made so far.
+    next_attempt_at: datetime | None = None  # None: no further attempt is planned.
+    updated_at: datetime
+    events: tuple[EventView, ...] = ()  # Oldest first.
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted call. Recipients come in the order in which the caller gave them."""
+
+    session_id: UUID
+    accepted_at: datetime
+    recipients: tuple[RecipientView, ...]
+
+
+class Reports:
+    """What became of what a project sent."""
+
+    def __init__(self, store: Store) -> None:
+        self._store: Final = store
+
+    async def session(self, project_id: UUID, session_id: UUID) -> SessionView:
+        """Return the session as it stands now.
+
+        Raises:
+            NotFoundError: the project has no such session.
+        """
+        async with self._store.transaction() as tx:
+            message = await messages.by_id(tx, project_id, session_id)
+            if message is None:
+                raise NotFoundError("There is no such session.", field="session_id")
+            rows = await recipients.of_message(tx, project_id, session_id)
+            log = await events.of_message(tx, project_id, session_id, since=message.accepted_at, count_max=_EVENTS_MAX)
+        return SessionView(
+            session_id=session_id,
+            accepted_at=message.accepted_at,
+            recipients=tuple(_view(row, log) for row in rows),
+        )
+
+
+def _view(row: Recipient, log: Sequence[Event]) -> RecipientView:
+    return RecipientView(
+        address=row.address,
+        status=row.status,
+        reason=row.reason,
+        reply=row.reply,
+        attempt_count=row.attempt,
+        next_attempt_at=row.due_at,
+        updated_at=row.updated_at,
+        events=tuple(
+            EventView(kind=event.kind, at=event.at, reason=event.reason, reply=event.reply, facts=event.facts)
+            for event in log
+            if event.recipient_id in (None, row.recipient_id)
+        ),
+    )

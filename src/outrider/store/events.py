@@ -1,0 +1,138 @@
+"""The event log: what happened, append-only, partitioned by day (UTC).
+
+Readers follow it by cursor in the order (transaction id, event id), and only below the oldest transaction that is still
+running: a commit that comes late has a transaction id above every cursor, so nobody ever skips it. That is why long
+write transactions are forbidden.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from outrider.base.vocab import EventKind
+from outrider.store.pool import Tx
+
+Facts = Mapping[str, str | int | float | bool]
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """An event about to be written. `recipient_id` None: it is about the whole message."""
+
+    at: datetime
+    project_id: UUID
+    message_id: UUID
+    recipient_id: UUID | None
+    kind: EventKind
+    attempt: int = 0
+    reason: str = ""
+    reply: str = ""
+    facts: Facts = msgspec.field(default_factory=dict)
+
+
+class Cursor(msgspec.Struct, frozen=True, order=True):
+    """A place in the log: everything up to and including it has been read."""
+
+    xid: int = 0
+    event_id: int = 0
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event as read from the log."""
+
+    cursor: Cursor
+    at: datetime
+    project_id: UUID
+    message_id: UUID
+    recipient_id: UUID | None
+    kind: EventKind
+    attempt: int
+    reason: str
+    reply: str
+    facts: Facts
+
+
+_encode_facts: Final = msgspec.json.Encoder().encode
+_decode_facts: Final = msgspec.json.Decoder(dict[str, str | int | float | bool]).decode
+_APPEND: Final = """
+    INSERT INTO event (at, project_id, message_id, recipient_id, kind, attempt, reason, reply, facts)
+    SELECT * FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::int[],
+                         $7::text[], $8::text[], $9::jsonb[])"""
+_COLUMNS: Final = """
+    SELECT xid::text::bigint AS xid, event_id, at, project_id, message_id, recipient_id, kind, attempt, reason,
+           reply, facts::text AS facts
+      FROM event"""
+_OF_MESSAGE: Final = f"""{_COLUMNS}
+     WHERE project_id = $1 AND message_id = $2 AND at >= $3 ORDER BY at, xid, event_id LIMIT $4"""
+_AFTER: Final = f"""{_COLUMNS} /* tidy: project-scope consumers read every project's */
+     WHERE (xid, event_id) > ($1::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY event.xid, event_id LIMIT $3"""
+_CURSOR: Final = """
+    SELECT xid::text::bigint AS xid, event_id FROM feed_cursor WHERE consumer = $1"""
+_MOVE: Final = """
+    INSERT INTO feed_cursor (consumer, xid, event_id) VALUES ($1, $2::text::xid8, $3)
+    ON CONFLICT (consumer) DO UPDATE SET xid = EXCLUDED.xid, event_id = EXCLUDED.event_id"""
+_PARTITION_LOCK: Final = """
+    SELECT pg_advisory_xact_lock(x'0d1de6'::int)"""
+
+
+async def append(tx: Tx, events: Sequence[NewEvent]) -> None:
+    """Write events, in order."""
+    columns = (
+        [e.at for e in events],
+        [e.project_id for e in events],
+        [e.message_id for e in events],
+        [e.recipient_id for e in events],
+        [e.kind for e in events],
+        [e.attempt for e in events],
+        [e.reason for e in events],
+        [e.reply for e in events],
+        [_encode_facts(e.facts).decode() if e.facts else "{}" for e in events],
+    )
+    await tx.execute(_APPEND, *columns)
+
+
+async def of_message(tx: Tx, project_id: UUID, message_id: UUID, *, since: datetime, count_max: int) -> Sequence[Event]:
+    """Return the events of the project's message, oldest first.
+
+    Args:
+        since: when the message was accepted; spares a look at the older partitions.
+    """
+    return [_event(row) for row in await tx.fetch(_OF_MESSAGE, project_id, message_id, since, count_max)]
+
+
+async def after(tx: Tx, cursor: Cursor, *, count_max: int) -> Sequence[Event]:
+    """Return up to `count_max` events behind `cursor`, in the log's order. Never skips one that commits later."""
+    return [_event(row) for row in await tx.fetch(_AFTER, str(cursor.xid), cursor.event_id, count_max)]
+
+
+async def read_cursor(tx: Tx, consumer: str) -> Cursor:
+    """Return how far `consumer` has read; the beginning if it has not."""
+    row = await tx.fetch_row(_CURSOR, consumer)
+    return Cursor() if row is None else Cursor(**row)
+
+
+async def move_cursor(tx: Tx, consumer: str, cursor: Cursor) -> None:
+    """Remember how far `consumer` has read."""
+    await tx.execute(_MOVE, consumer, str(cursor.xid), cursor.event_id)
+
+
+async def ensure_partitions(tx: Tx, first: date, days: int) -> None:
+    """Make the partitions of `days` days from `first` that are missing. Safe twice and concurrently."""
+    await tx.fetch(_PARTITION_LOCK)
+    for day in (first + timedelta(days=offset) for offset in range(days)):
+        name = f"event_{day:%Y%m%d}"
+        await tx.execute(
+            f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF event"
+            f" FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
+        )
+
+
+def _event(row: Mapping[str, object]) -> Event:
+    values = dict(row)
+    cursor = Cursor(values.pop("xid"), values.pop("event_id"))  # type: ignore[arg-type]
+    values["kind"] = EventKind(str(values["kind"]))
+    values["facts"] = _decode_facts(str(values["facts"]))
+    return Event(cursor, **values)  # type: ignore[arg-type]

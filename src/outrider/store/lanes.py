@@ -1,0 +1,139 @@
+"""Lanes: whose turn it is. A node leases a lane, reads its due rows, gives it back.
+
+A lane is one (pool, route, stream, shard). Invariants:
+- A lane with an `owner` has a `lease_until`; past it, anyone may take it.
+- `next_due_at` is never later than the earliest `due_at` of its queue rows. `touch` lowers it in the transaction that
+  adds rows, `release` raises it; both lock the lane's row first, and `release` looks at the queue in a second statement,
+  whose snapshot is younger than the lock. So a wake-up cannot be lost (tests/store/test_lanes.py races the two).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from outrider.base.vocab import Stream
+from outrider.store.pool import Tx
+
+WAKE_CHANNEL: Final = "outrider_wake"
+
+
+class LaneKey(msgspec.Struct, frozen=True):
+    """What makes a lane."""
+
+    pool: str
+    route: str  # The recipient's domain, lower-case A-label.
+    stream: Stream
+    shard: int = 0
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """A lease on one lane."""
+
+    lane_id: int
+    pool: str
+    route: str
+    stream: Stream
+    is_taken_over: bool  # Its last owner never gave it back; what it had in flight may have been delivered.
+
+
+_ENSURE: Final = """
+    INSERT INTO lane (pool, route, stream, shard)
+    SELECT pool, route, stream, shard
+      FROM unnest($1::text[], $2::text[], $3::stream[], $4::smallint[]) AS given(pool, route, stream, shard)
+     ORDER BY pool, route, stream, shard
+    ON CONFLICT DO NOTHING"""
+_FIND: Final = """
+    SELECT lane_id, pool, route, stream, shard
+      FROM lane JOIN unnest($1::text[], $2::text[], $3::stream[], $4::smallint[])
+        AS asked(pool, route, stream, shard) USING (pool, route, stream, shard)"""
+# In id order, so that two acceptors cannot deadlock.
+_LOCK: Final = """
+    SELECT lane_id, next_due_at > $2 AS is_asleep FROM lane
+     WHERE lane_id = ANY($1::bigint[]) ORDER BY lane_id FOR NO KEY UPDATE"""
+_WAKE: Final = """
+    UPDATE lane SET next_due_at = LEAST(next_due_at, $2) WHERE lane_id = ANY($1::bigint[])"""
+_NOTIFY: Final = """
+    SELECT pg_notify($1, $2)"""
+# SKIP LOCKED: nodes asking at the same moment step over each other's rows instead of waiting. One branch per stream,
+# so that the index gives each in order of due time and transactional mail comes first whatever marketing has waiting.
+# Keep the WITHs: a bare IN (SELECT ... LIMIT) may be run more than once and lock too much.
+_LEASE: Final = """
+    WITH first AS (
+        SELECT lane_id, owner FROM lane
+         WHERE stream = 'transactional' AND next_due_at <= $2 AND pool = ANY($1::text[])
+           AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
+         ORDER BY next_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED),
+    second AS (
+        SELECT lane_id, owner FROM lane
+         WHERE stream = 'marketing' AND next_due_at <= $2 AND pool = ANY($1::text[])
+           AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
+         ORDER BY next_due_at LIMIT $3 - (SELECT count(*) FROM first) FOR NO KEY UPDATE SKIP LOCKED),
+    due AS (SELECT * FROM first UNION ALL SELECT * FROM second)
+    UPDATE lane SET owner = $4, lease_until = $5
+      FROM due WHERE lane.lane_id = due.lane_id
+ RETURNING lane.lane_id, pool, route, stream, due.owner IS NOT NULL AS is_taken_over"""
+_RENEW: Final = """
+    UPDATE lane SET lease_until = $3 WHERE owner = $1 AND lane_id = ANY($2::bigint[])
+ RETURNING lane_id"""
+_LOCK_OWNED: Final = """
+    SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR NO KEY UPDATE"""
+_RELEASE: Final = """
+    UPDATE lane SET owner = NULL, lease_until = NULL, next_due_at = COALESCE(
+               (SELECT due_at FROM queue q WHERE q.lane_id = lane.lane_id ORDER BY due_at LIMIT 1), 'infinity')
+     WHERE lane_id = ANY($1::bigint[])
+ RETURNING next_due_at"""
+_ABANDON: Final = """
+    UPDATE lane SET lease_until = $2 WHERE owner = $1"""
+
+
+async def ensure(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
+    """Return the id of each lane, making those that are missing. A lane, once made, stays."""
+    columns = [k.pool for k in keys], [k.route for k in keys], [k.stream for k in keys], [k.shard for k in keys]
+    await tx.execute(_ENSURE, *columns)
+    rows = await tx.fetch(_FIND, *columns)
+    return {LaneKey(row["pool"], row["route"], Stream(row["stream"]), row["shard"]): row["lane_id"] for row in rows}
+
+
+async def touch(tx: Tx, lane_ids: Sequence[int], *, due_at: datetime) -> None:
+    """Rows due at `due_at` were added to these lanes in this transaction: wake those that sleep.
+
+    Call it last: it holds the lanes' rows until the commit.
+    """
+    asleep = [row["lane_id"] for row in await tx.fetch(_LOCK, lane_ids, due_at) if row["is_asleep"]]
+    if asleep:
+        await tx.execute(_WAKE, asleep, due_at)
+        await tx.execute(_NOTIFY, WAKE_CHANNEL, "")
+
+
+async def lease(
+    tx: Tx, *, pools: Sequence[str], owner: UUID, now: datetime, lease_until: datetime, count_max: int
+) -> list[Lane]:
+    """Lease up to `count_max` due lanes, transactional first, then longest due; [] if none is due."""
+    assert now < lease_until
+    rows = await tx.fetch(_LEASE, pools, now, count_max, owner, lease_until)
+    leased = [Lane(**dict(row) | {"stream": Stream(row["stream"])}) for row in rows]
+    return sorted(leased, key=lambda lane: lane.stream is not Stream.TRANSACTIONAL)
+
+
+async def renew(tx: Tx, owner: UUID, lane_ids: Sequence[int], *, lease_until: datetime) -> set[int]:
+    """Keep these lanes until `lease_until`. One that is missing from the answer is no longer ours."""
+    return {row["lane_id"] for row in await tx.fetch(_RENEW, owner, lane_ids, lease_until)}
+
+
+async def release(tx: Tx, owner: UUID, lane_ids: Sequence[int]) -> datetime | None:
+    """Give these lanes back, due when their queue says. Those no longer ours are left alone.
+
+    Returns: the earliest instant at which one of them is due again; None if all are empty.
+    """
+    ours = [row["lane_id"] for row in await tx.fetch(_LOCK_OWNED, owner, lane_ids)]
+    rows = await tx.fetch(_RELEASE, ours) if ours else ()
+    due = [row["next_due_at"] for row in rows if row["next_due_at"].year < 9999]  # Not 'infinity'.
+    return min(due, default=None)
+
+
+async def abandon(tx: Tx, owner: UUID, *, now: datetime) -> int:
+    """End the leases of an owner that is known to be dead, at once. Its lanes count as taken over. Returns how many."""
+    return await tx.execute(_ABANDON, owner, now)

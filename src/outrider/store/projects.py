@@ -1,0 +1,37 @@
+"""Projects: the tenants. Every other row that belongs to a customer carries a `project_id`."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from outrider.store.pool import Tx
+
+
+class Project(msgspec.Struct, frozen=True):
+    """One tenant."""
+
+    project_id: UUID
+    name: str
+
+
+_ENSURE: Final = """
+    INSERT INTO project (project_id, name, created_at) VALUES ($1, $2, $3)
+    ON CONFLICT ON CONSTRAINT project_name_taken DO NOTHING"""
+_BY_NAME: Final = """
+    SELECT project_id, name FROM project WHERE name = $1"""
+
+
+async def ensure(tx: Tx, project: Project, *, now: datetime) -> Project:
+    """Create the project unless one of that name exists; return the one that is stored."""
+    await tx.execute(_ENSURE, project.project_id, project.name, now)
+    stored = await by_name(tx, project.name)
+    assert stored is not None
+    return stored
+
+
+async def by_name(tx: Tx, name: str) -> Project | None:
+    """Return the project called `name`, None if there is none."""
+    row = await tx.fetch_row(_BY_NAME, name)
+    return None if row is None else Project(**row)

@@ -1,0 +1,1 @@
+"""The tables, as alembic migrations. `store.migrate` runs them; nothing else imports this."""

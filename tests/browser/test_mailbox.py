@@ -1,0 +1,173 @@
+"""The catch mailbox in a real browser: it can be used, and a hostile message neither runs nor fetches anything.
+
+A trap listens on a port of its own and counts who dials it; every way of fetching something that HTML knows points there.
+"""
+
+import asyncio
+import contextlib
+import random
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from outrider.faces.api.app import make_app
+from outrider.faces.console import mailbox as pages
+from outrider.services.catch import Mailbox
+from outrider.testing.web import HOST, serving
+from tests.conftest import CHROMIUM
+from tests.unit.faces.conftest import ApiFace, StillClock
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+GREETING = (
+    "From: Example Shop <noreply@shop.example>\r\nTo: ana@partner.example\r\nSubject: Grüße aus dem Laden\r\n"
+    'Content-Type: multipart/alternative; boundary="x"\r\n\r\n--x\r\n'
+    "Content-Type: text/plain; charset=utf-8\r\n\r\nThank you!\r\n--x\r\n"
+    'Content-Type: text/html; charset=utf-8\r\n\r\n<p style="color: rgb(1, 2, 3)">Thank <b>you</b>!</p>\r\n--x--\r\n'
+).encode()
+HOSTILE = """\
+<base href="TRAP/"><link rel="preconnect" href="TRAP"><link rel="dns-prefetch" href="TRAP">
+<link rel="stylesheet" href="TRAP/a.css"><link rel="prefetch" href="TRAP/b"><link rel="prerender" href="TRAP/b2">
+<link rel="modulepreload" href="TRAP/c"><link rel="preload" as="image" href="TRAP/d"><link rel="icon" href="TRAP/e">
+<link rel="manifest" href="TRAP/f"><meta http-equiv="refresh" content="0; url=TRAP/g">
+<meta http-equiv="Content-Security-Policy" content="img-src *">
+<script>top.document.title = "owned"; alert(1)</script><script src="TRAP/h.js"></script>
+<script type="speculationrules">{"prefetch": [{"urls": ["TRAP/i"]}]}</script>
+<style>@import url(TRAP/j.css); @font-face { font-family: f; src: url(TRAP/k) } body { font-family: f;
+background: url(TRAP/l) } p { list-style-image: url(TRAP/m); cursor: url(TRAP/n), auto }</style>
+<img src="TRAP/o" onerror="alert(2)"><img srcset="TRAP/p 2x" src="x"><picture><source srcset="TRAP/q"><img></picture>
+<video src="TRAP/r" poster="TRAP/s" autoplay></video><audio src="TRAP/t" autoplay></audio><object data="TRAP/u"></object>
+<embed src="TRAP/v"><iframe src="TRAP/w"></iframe><iframe srcdoc="<img src='TRAP/x'>"></iframe><svg>
+<image href="TRAP/y"/><use href="TRAP/z#a"/></svg><table background="TRAP/1"><tr><td>cell</td></tr></table>
+<input type="image" src="TRAP/2" autofocus onfocus="alert(3)"><details open ontoggle="alert(4)"></details>
+<form id="f" action="TRAP/3" method="post"><input name="password"><button id="go">Send</button></form>
+<a id="away" href="TRAP/4" target="_top" ping="TRAP/5">click</a><a href="javascript:alert(5)" id="js">js</a>
+<body onload="alert(6)" background="TRAP/6"><p id="shown">shown</p>
+"""
+
+
+class Trap:
+    """Counts connections to a port that nothing may dial."""
+
+    def __init__(self) -> None:
+        self.dialled_count = 0
+        self.port = 0
+
+    async def note(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.dialled_count += 1
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def trapping() -> AsyncIterator[Trap]:
+    trap = Trap()
+    server = await asyncio.start_server(trap.note, HOST, 0)
+    trap.port = server.sockets[0].getsockname()[1]
+    try:
+        yield trap
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def browsing() -> AsyncIterator[Browser]:
+    program = next(filter(None, map(shutil.which, CHROMIUM)))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def opened(mailbox: Mailbox) -> AsyncIterator[tuple[Page, str]]:
+    """Give a browser's page and the address of the mailbox."""
+
+    async def no_record(domain: str, selector: str) -> str | None:
+        return None
+
+    app = make_app(ApiFace().ports(), pages.routes(mailbox, no_record, StillClock()))
+    async with serving(app) as port, browsing() as browser:
+        page = await browser.new_page()
+        page.set_default_timeout(20_000)
+        yield page, f"http://{HOST}:{port}/mailbox"
+
+
+@pytest.fixture
+async def mailbox(tmp_path: Path) -> AsyncIterator[Mailbox]:
+    found = Mailbox(tmp_path / "box", clock=StillClock(), chance=random.Random(1))
+    yield found
+    found.close()
+
+
+async def test_a_caught_message_can_be_found_and_read(mailbox: Mailbox) -> None:
+    await mailbox.deliver(GREETING, "bounce@shop.example", ["ana@partner.example"])
+    complaints: list[str] = []
+    async with opened(mailbox) as (page, address):
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(address)
+        await page.get_by_text("Grüße aus dem Laden").click()
+        assert await page.locator("h1").text_content() == "Grüße aus dem Laden"
+        frame = page.frame_locator("iframe")
+        assert await frame.locator("b").text_content() == "you"
+        assert await frame.locator("p").evaluate("p => getComputedStyle(p).color") == "rgb(1, 2, 3)"
+        assert await page.locator("pre").text_content() == "Thank you!"
+        await page.get_by_role("link", name="Source").click()
+        assert "Return-Path: <bounce@shop.example>" in await page.locator("body").inner_text()
+    assert complaints == []
+
+
+async def test_the_pages_fit_a_narrow_screen(mailbox: Mailbox) -> None:
+    long = (
+        b"From: " + b"x" * 300 + b"\r\nSubject: " + b"long " * 60 + b"\r\nX-Y: " + b"z" * 900 + b"\r\n\r\n" + b"w" * 900
+    )
+    name = await mailbox.deliver(long, "b" * 200 + "@shop.example", ["c" * 200 + "@partner.example"])
+    async with opened(mailbox) as (page, address):
+        await page.set_viewport_size({"width": 340, "height": 700})
+        for path in ("", f"/{name}"):
+            await page.goto(address + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 340
+
+
+async def test_a_hostile_message_runs_nothing_and_fetches_nothing(mailbox: Mailbox) -> None:
+    dialogs: list[str] = []
+    async with trapping() as trap, opened(mailbox) as (page, address):
+        hostile = HOSTILE.replace("TRAP", f"http://{HOST}:{trap.port}")
+        name = await mailbox.deliver(b"Content-Type: text/html\r\n\r\n" + hostile.encode(), "", ["a@x.example"])
+        page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+        for path in (f"/{name}", f"/{name}/html"):  # In its frame, and opened on its own.
+            await page.goto(address + path, wait_until="networkidle")
+            body = page.frame_locator("iframe") if not path.endswith("html") else page
+            assert await body.locator("#shown").text_content() == "shown"
+            await body.locator("#go").click(no_wait_after=True)
+            await body.locator("#js").click(no_wait_after=True)
+            await page.wait_for_load_state("networkidle")
+            assert page.url == address + path
+            assert "owned" not in await page.title()
+        await page.goto(f"{address}/{name}", wait_until="networkidle")
+        await page.frame_locator("iframe").locator("#away").click(no_wait_after=True)
+        await page.wait_for_load_state("networkidle")
+        assert page.url == f"{address}/{name}"
+    assert (trap.dialled_count, dialogs) == (0, [])
+
+
+async def test_the_trap_would_notice(mailbox: Mailbox) -> None:
+    """The same ways of fetching, without our policy: the test above does not pass for lack of trying."""
+    async with trapping() as trap, browsing() as browser:
+        page = await browser.new_page()
+        hostile = HOSTILE.replace("TRAP", f"http://{HOST}:{trap.port}").replace('content="0; url', 'content="9; url')
+        await page.set_content(hostile.replace("alert(", "void("), wait_until="networkidle")
+    assert trap.dialled_count > 10

@@ -1,0 +1,71 @@
+"""Reads that may be a moment old: fresh for a while, asked once by many, never older than promised."""
+
+import asyncio
+
+import pytest
+from outrider.base.errors import StoreUnavailableError
+from outrider.store.recent import Recent
+from outrider.testing.clock import FakeClock
+
+
+class Source:
+    def __init__(self) -> None:
+        self.value, self.asked_count = "a", 0
+        self.failure: Exception | None = None
+
+    async def __call__(self, key: str) -> str:
+        self.asked_count += 1
+        await asyncio.sleep(0)
+        if self.failure:
+            raise self.failure
+        return self.value + key
+
+
+async def test_a_value_is_asked_for_once_while_it_is_fresh() -> None:
+    source, clock = Source(), FakeClock()
+    recent = Recent(source, clock=clock, fresh_s=0.5)
+    assert await recent.get("k") == "ak"
+    source.value = "b"
+    await clock.advance(0.4)
+    assert await recent.get("k") == "ak"
+    await clock.advance(0.2)
+    assert await recent.get("k") == "bk"
+    assert source.asked_count == 2
+
+
+async def test_many_askers_share_one_question() -> None:
+    source = Source()
+    recent = Recent(source, clock=FakeClock(), fresh_s=0.5)
+    assert set(await asyncio.gather(*(recent.get("k") for _ in range(20)))) == {"ak"}
+    assert source.asked_count == 1
+
+
+async def test_a_failure_reaches_every_asker_and_is_not_remembered() -> None:
+    source = Source()
+    source.failure = StoreUnavailableError("The database is not available.")
+    recent = Recent(source, clock=FakeClock(), fresh_s=0.5)
+    results = await asyncio.gather(*(recent.get("k") for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailableError) for result in results)
+    source.failure = None
+    assert await recent.get("k") == "ak"
+
+
+async def test_it_is_bounded() -> None:
+    source = Source()
+    recent = Recent(source, clock=FakeClock(), fresh_s=60, count_max=3)
+    for key in "abcdefgh":
+        await recent.get(key)
+    assert len(recent._known) <= 3
+
+
+async def test_the_death_of_the_asker_is_an_error_for_the_others_not_a_hang() -> None:
+    source = Source()
+    recent = Recent(source, clock=FakeClock(), fresh_s=0.5)
+    asker = asyncio.ensure_future(recent.get("k"))
+    await asyncio.sleep(0)
+    other = asyncio.ensure_future(recent.get("k"))
+    await asyncio.sleep(0)
+    asker.cancel()
+    with pytest.raises(RuntimeError):
+        await other
+    assert await recent.get("k") == "ak"

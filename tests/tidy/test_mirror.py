@@ -1,0 +1,130 @@
+"""A source file tells you where its test is, and a test whose source is gone goes too.
+
+src/outrider/wire/reply.py has tests/unit/wire/test_reply.py. Other homes: store/lanes.py has tests/store/test_lanes.py;
+engine/accept.py and its like, which need the real database, have tests/store/test_engine_accept.py; faces and commands
+may be tested from outside in tests/e2e. Aspects may have files of their own: test_reply_fuzz.py. A package's
+`__init__.py` holds a docstring and nothing else, so it needs no test.
+"""
+
+import ast
+from collections.abc import Iterable
+from typing import Final
+
+from tests.tidy.sources import ROOT, Finding, Module, product, refuse, snippet
+
+# Declarations: what could a test say that the declaration does not? Each with its reason.
+NO_TEST_OF_ITS_OWN: Final = {
+    "outrider.__main__": "two lines; every test in tests/e2e runs it",
+    "outrider.app": "wires the others; every test in tests/e2e runs it",
+    "outrider.base.clock": "a contract; its implementations are tested where they are",
+    "outrider.base.limits": "numbers; tests/tidy/test_limits.py reads them",
+    "outrider.base.vocab": "words; tests/docs/test_frozen_words.py holds them",
+    "outrider.engine.submission": "records only",
+    "outrider.store.schema.env": "alembic runs it; tests/store/test_migrate.py runs alembic",
+}
+DECLARATIONS: Final = {
+    "settings": "bounds and defaults; tests/docs/test_settings.py and tests/unit/test_config.py read them",
+}
+UNIT_TESTS_WITHOUT_SOURCE: Final = {
+    "engine/test_services.py": "one torture test for every Service (STYLE.md)",
+}
+
+
+def homes(module: Module) -> list[str]:
+    """Return the places where the module's test may live, without the `.py`."""
+    folder, _, stem = module.path.removeprefix("src/outrider/").removesuffix(".py").rpartition("/")
+    places = [f"tests/unit/{folder}/test_{stem}".replace("//", "/")]
+    match module.floor:
+        case "store":
+            places.insert(0, f"tests/store/test_{stem}")
+        case "engine" | "services":
+            places.append(f"tests/store/test_{module.floor}_{stem}")
+        case "faces":
+            places.append(f"tests/e2e/test_{stem}")
+        case "cli":
+            places += [f"tests/e2e/test_{stem}", "tests/e2e/test_cli"]
+        case _:
+            pass
+    return places
+
+
+def untested(sources: Iterable[Module], tests: Iterable[str]) -> list[Finding]:
+    known = [path.removesuffix(".py") for path in tests]
+    return [
+        Finding(module.path, 1, f"has no test; write {homes(module)[0]}.py")
+        for module in sources
+        if not is_excused(module)
+        and not any(path == home or path.startswith(f"{home}_") for path in known for home in homes(module))
+    ]
+
+
+def is_excused(module: Module) -> bool:
+    return (
+        module.stem == "__init__"
+        or module.name in NO_TEST_OF_ITS_OWN
+        or module.stem in DECLARATIONS
+        or module.floor == "testing"  # Doubles: the tests that use them would fail. Their own suites are welcome.
+        or ".schema.versions." in module.name  # tests/store/test_migrate.py runs every step.
+    )
+
+
+def orphans(tests: Iterable[str], sources: Iterable[Module]) -> list[Finding]:
+    homes_known = [home for module in sources for home in homes(module)]
+    return [
+        Finding(path, 1, "tests a module that does not exist")
+        for path in tests
+        if path.startswith("tests/unit/")
+        and path.removeprefix("tests/unit/") not in UNIT_TESTS_WITHOUT_SOURCE
+        and not any(path.removesuffix(".py") == h or path.startswith(f"{h}_") for h in homes_known)
+    ]
+
+
+def test_files() -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py"))
+
+
+test_files.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_every_module_has_its_test() -> None:
+    refuse(untested(product(), test_files()))
+
+
+def test_every_unit_test_has_its_module() -> None:
+    refuse(orphans(test_files(), product()))
+
+
+def test_every_excuse_is_still_needed() -> None:
+    names = {module.name for module in product()}
+    assert {name for name in NO_TEST_OF_ITS_OWN if name not in names} <= {"outrider.__main__"}
+
+
+def test_packages_hold_a_map_and_nothing_else() -> None:
+    found = [Finding(m.path, 1, "an __init__.py is a docstring and nothing else") for m in product() if is_crowded(m)]
+    refuse(found)
+
+
+def is_crowded(module: Module) -> bool:
+    body = module.tree.body
+    is_map = len(body) == 1 and isinstance(body[0], ast.Expr) and ast.get_docstring(module.tree) is not None
+    return module.stem == "__init__" and not is_map
+
+
+def test_a_missing_test_is_seen() -> None:
+    reply = snippet("", "src/outrider/wire/reply.py")
+    lanes = snippet("", "src/outrider/store/lanes.py")
+    config = snippet("", "src/outrider/config.py")
+    assert len(untested([reply, lanes, config], ["tests/unit/wire/test_replies.py"])) == 3
+    there = ["tests/unit/wire/test_reply_fuzz.py", "tests/store/test_lanes.py", "tests/unit/test_config.py"]
+    assert untested([reply, lanes, config], there) == []
+
+
+def test_an_orphan_is_seen() -> None:
+    reply = snippet("", "src/outrider/wire/reply.py")
+    assert len(orphans(["tests/unit/wire/test_replay.py"], [reply])) == 1
+    assert orphans(["tests/unit/wire/test_reply.py", "tests/faults/test_dns_servfail.py"], [reply]) == []
+
+
+def test_a_crowded_package_is_seen() -> None:
+    assert is_crowded(snippet('"""Map."""\nfrom outrider.base import ids\n', "src/outrider/base/__init__.py"))
+    assert not is_crowded(snippet('"""Map."""\n', "src/outrider/base/__init__.py"))

@@ -1,0 +1,150 @@
+"""Every rule about replies shows what it is for: each of its samples reaches it, and no other rule, first.
+
+Also: nothing in the file that we do not know, no id twice, no pattern that a hostile reply could make slow.
+"""
+
+import re
+import time
+import tomllib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from outrider.base import limits
+from outrider.base.errors import ConfigError
+from outrider.base.vocab import Fate, Phase
+from outrider.policy.classify import Classifier, Rule, parse_rules
+from outrider.policy.reason import Reason
+from outrider.wire.answer import Answer
+from outrider.wire.reply import parse_reply
+from tests.tidy.sources import ROOT
+
+TEXT: Final = (ROOT / "src/outrider/policy/rules.toml").read_text("utf-8")
+RULES: Final = parse_rules(TEXT)
+CLASSIFIER: Final = Classifier(RULES)
+# A rule without phases is shown in these; STARTTLS and AUTH have one meaning whatever is said.
+PHASES: Final = (Phase.GREETING, Phase.EHLO, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT)
+CONFIRMED: Final[dict[str, Any]] = {"attempt": 1, "age_s": 3600.0}
+UNBOUNDED_REPEATS_MAX: Final = 2
+SEARCH_S_MAX: Final = 0.05  # For a reply made to hurt; an honest one takes microseconds.
+
+GOOD: Final = """
+[[rule]]
+id = "a.b"
+reason = "greylist"
+pattern = '^450 '
+fate = "deferred"
+source = "us"
+seen_on = 2026-11-24
+samples = ["450 later"]
+"""
+
+
+def answers(rule: Rule) -> Iterator[tuple[str, Answer]]:
+    for sample in rule.samples:
+        reply = parse_reply([line.encode() for line in sample.split("\n")])
+        for phase in sorted(rule.phases) or PHASES:
+            yield sample, Answer(phase, reply)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_sample_reaches_its_rule(rule: Rule) -> None:
+    assert rule.samples
+    for sample, answer in answers(rule):
+        verdict = CLASSIFIER.judge(answer, **CONFIRMED)
+        assert (verdict.rule, verdict.reason) == (rule.id, rule.reason), f"{sample!r} at {answer.phase}"
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES if r.fate is Fate.BOUNCED], ids=lambda rule: rule.id)
+def test_a_rule_that_bounces_has_a_sample_that_bounces(rule: Rule) -> None:
+    assert any(CLASSIFIER.judge(answer, **CONFIRMED).fate is Fate.BOUNCED for _, answer in answers(rule))
+
+
+def test_a_rule_about_us_or_about_pace_never_bounces() -> None:
+    temporary = (Reason.RATE_PROVIDER, Reason.RATE_CONNECTIONS, Reason.RECIPIENT_RATE, Reason.IP_REPUTATION)
+    assert {
+        r.id for r in RULES if r.reason in (*temporary, Reason.GREYLIST, Reason.TLS) and r.fate is Fate.BOUNCED
+    } == set()
+
+
+def test_only_what_the_recipients_server_says_about_the_recipient_is_the_recipients_fault() -> None:
+    hard = (
+        Reason.RECIPIENT_INVALID,
+        Reason.RECIPIENT_DOMAIN_INVALID,
+        Reason.RECIPIENT_DISABLED,
+        Reason.RECIPIENT_MOVED,
+    )
+    about_people = {Phase.RCPT, Phase.DATA, Phase.DOT}
+    assert {r.id for r in RULES if r.reason in hard and not (r.phases and r.phases <= about_people)} == set()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_no_pattern_can_be_made_slow(rule: Rule) -> None:
+    assert unbounded_repeats(rule.pattern) <= UNBOUNDED_REPEATS_MAX
+    words = re.findall(r"[A-Za-z]{3,}", rule.pattern)
+    pieces = ["a", " ", "5.7.1 ", "too many ", *(f"{word} " for word in words)]
+    for piece in pieces:
+        line = "550 5.7.1 " + (piece * limits.REPLY_TEXT_CHARS_KEPT_MAX)[: limits.REPLY_TEXT_CHARS_KEPT_MAX]
+        started_s = time.process_time()
+        re.search(rule.pattern, line, re.IGNORECASE)
+        assert time.process_time() - started_s < SEARCH_S_MAX, piece
+
+
+def unbounded_repeats(pattern: str) -> int:
+    """Count `*`, `+` and `{n,}`; one inside another counts as far too many."""
+
+    def count(node: Any, *, is_inside: bool) -> int:
+        if isinstance(node, tuple) and len(node) == 2 and str(node[0]) in ("MAX_REPEAT", "MIN_REPEAT"):
+            _, most, body = node[1]
+            is_unbounded = str(most) == "MAXREPEAT"
+            own = 99 if is_unbounded and is_inside else int(is_unbounded)
+            return own + sum(count(part, is_inside=is_inside or is_unbounded) for part in body)
+        if isinstance(node, list | tuple) or hasattr(node, "data"):
+            return sum(count(part, is_inside=is_inside) for part in node)
+        return 0
+
+    return count(re._parser.parse(pattern), is_inside=False)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("pattern", "number"), [("a+b*", 2), ("(a+)+", 100), ("a{1,40}b", 0), ("(a|b+)c{2,}", 2)])
+def test_a_slow_pattern_is_seen(pattern: str, number: int) -> None:
+    assert unbounded_repeats(pattern) == number
+
+
+def test_patterns_are_not_twice_the_same() -> None:
+    seen = [(rule.pattern, phase) for rule in RULES for phase in (rule.phases or PHASES)]
+    assert len(seen) == len(set(seen))
+
+
+def test_the_good_file_is_good() -> None:
+    assert [rule.id for rule in parse_rules(GOOD)] == ["a.b"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("pattern = '^450 '", "pattern = '^450 '\npriority = 3", "priority"),
+        ('source = "us"\n', "", "source"),
+        ('samples = ["450 later"]', "", "samples"),
+        ("'^450 '", "'^450 ('", "a.b"),
+        ('"deferred"', '"retry"', "retry"),
+        ('"greylist"', '"greylisted"', "greylisted"),
+        ("[[rule]]", "[[rules]]", "rules"),
+        ("[[rule]]", "[[rule]", "cannot be read"),
+        ('"a.b"', '"A B"', "id"),
+    ],
+)
+def test_a_bad_file_is_refused(old: str, new: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse_rules(GOOD.replace(old, new))
+
+
+def test_an_id_used_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"a\.b"):
+        parse_rules(GOOD * 2)
+
+
+def test_the_file_is_as_its_head_says() -> None:
+    assert set(tomllib.loads(TEXT)) == {"rule"}
+    assert 60 <= len(RULES) <= 120

@@ -1,0 +1,77 @@
+"""The whole app on a real socket, spoken to by a real HTTP client."""
+
+import asyncio
+import http.client
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import litestar
+import msgspec
+import pytest
+
+from outrider.base import limits
+from outrider.faces.api.app import make_app
+from outrider.testing.web import HOST, ask, serving
+from tests.unit.faces.conftest import GOOD, ApiFace, basic
+
+SEND_EMAIL = "/api/v1/email/SendEmail"
+
+
+def post(port: int, body: bytes, headers: Mapping[str, str]) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    try:
+        connection.request("POST", SEND_EMAIL, body, dict(headers))
+        answer = connection.getresponse()
+        assert answer.headers["X-Speedo-Request-Uuid"]
+        return answer.status, msgspec.json.decode(answer.read())
+    finally:
+        connection.close()
+
+
+async def test_a_mail_is_sent_over_a_socket(face: ApiFace) -> None:
+    async with serving(face.app) as port:
+        headers = {"Authorization": basic()}
+        status, answer = await asyncio.to_thread(post, port, msgspec.json.encode(GOOD), headers)
+    assert (status, answer["RetCode"]) == (200, 0)
+    assert len(face.engine.calls) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("authorization", [basic(), "Basic wrong"])
+async def test_a_client_that_sends_too_much_still_hears_why(face: ApiFace, authorization: str) -> None:
+    """Closed early, the socket would give it a broken pipe instead (http.client sends all before it reads)."""
+    body = b"x" * (limits.REQUEST_BODY_BYTES_MAX + 1)
+    async with serving(face.app) as port:
+        status, answer = await asyncio.to_thread(post, port, body, {"Authorization": authorization})
+    assert status == 200
+    assert answer["RetCode"] == (215392 if authorization == basic() else 215393)
+
+
+@pytest.mark.slow
+async def test_a_client_that_hangs_up_halfway_does_no_harm(face: ApiFace) -> None:
+    body = msgspec.json.encode(GOOD)
+    head = f"POST {SEND_EMAIL} HTTP/1.1\r\nHost: x\r\nAuthorization: {basic()}\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with serving(face.app) as port:
+        with socket.create_connection((HOST, port)) as half:
+            half.sendall(head.encode() + body[:-1])
+        status, _ = await asyncio.to_thread(post, port, body, {"Authorization": basic()})
+    assert status == 200
+    assert len(face.engine.calls) == 1
+    assert face.log.getvalue() == ""
+
+
+async def test_other_faces_bring_their_own_routes(face: ApiFace) -> None:
+    @litestar.get("/elsewhere", sync_to_thread=False)
+    def elsewhere() -> str:
+        return "here"
+
+    app = make_app(face.ports(), [elsewhere])
+    assert (await ask(app, "GET", "/elsewhere")).text == "here"
+    assert (await ask(app, "GET", "/nowhere")).status == 404
+
+
+async def test_two_apps_live_side_by_side() -> None:
+    first, second = ApiFace(), ApiFace()
+    await first.send_email()
+    assert (len(first.engine.calls), len(second.engine.calls)) == (1, 0)

@@ -1,0 +1,96 @@
+"""An API face on doubles: `face.app`, what its engine was handed, and requests as a client would make them."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from outrider.faces.api.app import make_app
+from outrider.faces.api.ports import Ports
+from outrider.obs.log import make_logger
+from outrider.obs.metrics import Metrics
+from outrider.obs.settings import LogSettings
+from outrider.testing.engine import KeyRing, RecordingEngine, ToldReports
+from outrider.testing.web import Heard, ask
+
+PROJECT_ID = UUID(int=7)
+KEY_ID = "0123456789abcdef0123456789abcdef"
+KEY_SECRET = "NGY2YjY0ZWEtOWU1ZC00ZjJiLTg0YzYtMDFhN2M5ZDU1YjE5"
+GOOD: Mapping[str, Any] = {
+    "SendEmail": "noreply@shop.example",
+    "TargetEmailAddress": ["user@partner.example"],
+    "Subject": "Your Order Confirmation",
+    "Content": "Thank you for your order. Your order ID is #12345.",
+    "FromName": "Example Shop",
+}
+
+
+def basic(key_id: str = KEY_ID, secret: str = KEY_SECRET) -> str:
+    return "Basic " + base64.b64encode(f"{key_id}:{secret}".encode()).decode()
+
+
+class StillClock:
+    """Shows one instant until the test sets another."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic_s(self) -> float:
+        return self.at.timestamp()
+
+    async def sleep(self, delay_s: float) -> None:
+        raise AssertionError("nothing here sleeps")
+
+
+class ApiFace:
+    def __init__(self) -> None:
+        self.engine = RecordingEngine()
+        self.reports = ToldReports()
+        self.metrics = Metrics()
+        self.log = io.StringIO()
+        self.is_ready = True
+        self.app = make_app(self.ports())
+
+    def ports(self, **other: Any) -> Ports:
+        async def is_ready() -> bool:
+            return self.is_ready
+
+        return Ports(
+            **{
+                "accept": self.engine,
+                "authenticate": KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID}),
+                "report_session": self.reports,
+                "is_ready": is_ready,
+                "new_request_id": uuid4,
+                "log": make_logger(LogSettings(format="json"), "web", self.log),
+                "metrics": self.metrics,
+                **other,
+            }
+        )
+
+    async def send_email(self, body: object = GOOD, headers: Mapping[str, str] | None = None) -> Heard:
+        given = {"authorization": basic(), "content-type": "application/json"} | dict(headers or {})
+        octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await ask(self.app, "POST", "/api/v1/email/SendEmail", headers=given, body=octets)
+
+    async def send_status(self, query: str, headers: Mapping[str, str] | None = None) -> Heard:
+        given = {"authorization": basic()} if headers is None else headers
+        return await ask(self.app, "GET", f"/api/v1/email/SendStatus{query}", headers=given)
+
+
+@pytest.fixture
+def face() -> ApiFace:
+    return ApiFace()
+
+
+@pytest.fixture
+def clock() -> StillClock:
+    return StillClock()
