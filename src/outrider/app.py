@@ -16,7 +16,7 @@ import random
 import socket
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
@@ -24,11 +24,14 @@ from uuid import UUID, uuid4
 import msgspec
 
 from outrider.base.clock import Clock
-from outrider.base.errors import ConfigError, StoreError
-from outrider.config import Config
+from outrider.base.errors import ConfigError
+from outrider.config import Config, Smarthost
+from outrider.engine import lanes
+from outrider.engine.accept import Acceptor
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.prepare import Preparer
 from outrider.engine.service import run_all
+from outrider.engine.upkeep import Upkeep, ensure_partitions
 from outrider.net.pool import ConnectionPool
 from outrider.net.settings import NetSettings
 from outrider.net.site import Host, Site
@@ -37,7 +40,7 @@ from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Classifier, parse_rules
 from outrider.services.accounts import Accounts
 from outrider.services.identity import Identity
-from outrider.store import events, lanes
+from outrider.services.reports import Reports
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
 from outrider.wire.answer import Answer
@@ -47,8 +50,6 @@ if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
     from outrider.store.embedded import EmbeddedPostgres
 
-_PARTITION_DAYS: Final = 8  # Ours: today and a week, so that a worker may be away for days.
-_UPKEEP_S: Final = 3600.0
 _MASTER_KEY: Final = "master.key"
 
 
@@ -82,25 +83,37 @@ class Context(msgspec.Struct, frozen=True):
         """A store of this process, not open yet."""
         return Store(self.dsn, self.config.store)
 
-    def accounts(self, store: Store) -> Accounts:
-        """The accounts service on `store`."""
-        return Accounts(store, clock=self.clock, random_bits=self.chance.getrandbits)
 
-    def identity(self, store: Store) -> Identity:
-        """The identity service on `store`, with the master key of the data directory."""
-        vault = Vault(load_or_create_key(self.config.data_path / _MASTER_KEY))
-        return Identity(store, vault, clock=self.clock, random_bits=self.chance.getrandbits)
+class Services(msgspec.Struct, frozen=True):
+    """The services and the way in, wired on one open store."""
+
+    context: Context
+    store: Store
+    accounts: Accounts
+    identity: Identity
+    reports: Reports
+    accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
+
+
+def make_services(context: Context, store: Store) -> Services:
+    """Wire the services on `store`, with the master key of the data directory.
+
+    Raises:
+        ConfigError: the master key cannot be used.
+    """
+    clock, random_bits = context.clock, context.chance.getrandbits
+    vault = Vault(load_or_create_key(context.config.data_path / _MASTER_KEY))
+    identity = Identity(store, vault, clock=clock, random_bits=random_bits)
+    accept = Acceptor(
+        store, identity, context.config.engine, clock=clock, random_bits=random_bits, metrics=context.metrics
+    )
+    accounts = Accounts(store, clock=clock, random_bits=random_bits)
+    return Services(context, store, accounts, identity, Reports(store), accept)
 
 
 def make_context(config: Config, dsn: str, log: Logger) -> Context:
     """Wire the real clock and real chance."""
     return Context(config, dsn, log, SystemClock(), random.SystemRandom(), Metrics())
-
-
-async def prepare_database(context: Context) -> None:
-    """Make the event log's partitions for the days to come. The tables are there (`store.migrate`)."""
-    async with context.store() as store:
-        await _ensure_partitions(store, context.clock)
 
 
 async def run_deliver(context: Context, owner_file: Path, stop_asked: asyncio.Event) -> None:
@@ -117,7 +130,7 @@ async def run_deliver(context: Context, owner_file: Path, stop_asked: asyncio.Ev
         net = named(config.net)
         chance = random.Random(context.chance.getrandbits(64))
         connections = ConnectionPool(net, clock=clock)
-        identity = context.identity(store)
+        identity = make_services(context, store).identity
         preparer = Preparer(store, identity, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
         deliverer = Deliverer(
             store,
@@ -140,40 +153,29 @@ async def run_deliver(context: Context, owner_file: Path, stop_asked: asyncio.Ev
 async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
     """Run one web process: the API, the mailbox page, health and metrics."""
     # Only this role needs Litestar (40 MB).
-    from outrider.engine.accept import Acceptor
     from outrider.faces.api.app import make_app
     from outrider.faces.api.ports import Ports
     from outrider.faces.api.server import HttpServer
     from outrider.faces.console.mailbox import routes as mailbox_routes
-    from outrider.services.reports import Reports
 
     config = context.config
     async with context.store() as store:
-        identity = context.identity(store)
-        acceptor = Acceptor(
-            store,
-            identity,
-            config.engine,
-            clock=context.clock,
-            random_bits=context.chance.getrandbits,
-            metrics=context.metrics,
-        )
+        services = make_services(context, store)
         ports = Ports(
-            accept=acceptor,
-            authenticate=context.accounts(store).authenticate,
-            report_session=Reports(store).session,
+            accept=services.accept,
+            authenticate=services.accounts.authenticate,
+            report_session=services.reports.session,
             is_ready=store.is_ready,
             new_request_id=uuid4,
             log=context.log,
             metrics=context.metrics,
             has_mailbox=config.is_catch,
         )
-        more = (
-            mailbox_routes(make_mailbox(context), identity.published_record, context.clock) if config.is_catch else []
-        )
-        app = make_app(ports, more)
-        server = HttpServer(app, config.faces.http_host, config.faces.http_port)
-        await run_all([acceptor, server], stop_asked)
+        more = []
+        if config.is_catch:
+            more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
+        server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
+        await run_all([services.accept, server], stop_asked)
 
 
 async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:
@@ -190,16 +192,9 @@ async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:
 
 
 async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the upkeep: the event log's partitions for the days to come."""
+    """Run the upkeep."""
     async with context.store() as store:
-        while not stop_asked.is_set():
-            try:
-                await _ensure_partitions(store, context.clock)
-            except StoreError as error:
-                context.log.warning("upkeep_delayed", error=str(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_UPKEEP_S):
-                    await stop_asked.wait()
+        await run_all([Upkeep(store, clock=context.clock, logger=context.log)], stop_asked)
 
 
 def make_mailbox(context: Context) -> "Mailbox":
@@ -225,9 +220,7 @@ def make_router(config: Config, net: NetSettings, clock: Clock, chance: random.R
         host = Host("localhost", ("127.0.0.1",))
         return _OneWay(Site("catch", (host,), config.faces.catch_port, TlsMode.NEVER))
     if (smarthost := config.smarthost) is not None:
-        credentials = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
-        tls = TlsMode.REQUIRED if credentials and not net.allow_plaintext_auth else TlsMode.OPPORTUNISTIC
-        return _Smart(smarthost.host, smarthost.port, tls, credentials, net, clock)
+        return _Smart(smarthost, net, clock)
     from outrider.net.dns import Resolver  # Only `direct` needs dnspython (10 MB).
 
     return Resolver(net, clock=clock, random=chance, own_names=(net.ehlo_name,))
@@ -246,10 +239,11 @@ class _OneWay:
 class _Smart:
     """All mail to one named server, whose name is looked up now and then."""
 
-    def __init__(
-        self, host: str, port: int, tls: TlsMode, credentials: Credentials | None, net: NetSettings, clock: Clock
-    ) -> None:
-        self._ask: Final = (host, port, tls, credentials)
+    def __init__(self, smarthost: Smarthost, net: NetSettings, clock: Clock) -> None:
+        credentials = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
+        # A password travels encrypted unless an operator says otherwise.
+        tls = TlsMode.REQUIRED if credentials and not net.allow_plaintext_auth else TlsMode.OPPORTUNISTIC
+        self._ask: Final = (smarthost.host, smarthost.port, tls, credentials)
         self._net: Final = net
         self._clock: Final = clock
         self._known: tuple[float, Site] | None = None
@@ -269,17 +263,9 @@ async def _take_slot(store: Store, owner_file: Path, owner: UUID, clock: Clock, 
     """Free what the slot's last holder still leases, and write down who holds it now."""
     if owner_file.exists():
         last = UUID(owner_file.read_text("ascii").strip())
-        async with store.transaction() as tx:
-            count = await lanes.abandon(tx, last, now=clock.now())
+        count = await lanes.abandon(store, last, clock=clock)
         log.info("slot_taken", abandoned_lane_count=count)
     owner_file.write_text(str(owner), "ascii")
-
-
-async def _ensure_partitions(store: Store, clock: Clock) -> None:
-    # From yesterday: an attempt that ended before midnight may be written after it.
-    first = (clock.now() - timedelta(days=1)).date()
-    async with store.transaction() as tx:
-        await events.ensure_partitions(tx, first, _PARTITION_DAYS)
 
 
 def _machine_name() -> str:
@@ -301,22 +287,30 @@ async def open_database(config: Config) -> AsyncIterator[Database]:
     Raises:
         ConfigError, StoreUnavailableError: with a sentence that says what to do.
     """
-    # Children get the address and need neither.
-    from outrider.store import migrate
+    # Children get the address and do not need it.
     from outrider.store.embedded import EmbeddedPostgres
 
     make_data_dir(config.data_path)
     if config.database_url:
-        await migrate.upgrade(config.database_url)
+        await _upgrade(config, config.database_url)
         yield Database(config.database_url)
         return
     server = EmbeddedPostgres(config.data_path, config.embedded, clock=SystemClock())
     dsn = await server.start()
     try:
-        await migrate.upgrade(dsn)
+        await _upgrade(config, dsn)
         yield Database(dsn, server)
     finally:
         await server.stop()
+
+
+async def _upgrade(config: Config, dsn: str) -> None:
+    """Bring the tables and partitions up to date."""
+    from outrider.store import migrate
+
+    await migrate.upgrade(dsn)
+    async with Store(dsn, config.store) as store:
+        await ensure_partitions(store, SystemClock())
 
 
 def make_data_dir(path: Path) -> None:

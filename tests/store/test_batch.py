@@ -8,7 +8,7 @@ import pytest
 from outrider.app import SystemClock
 from outrider.base.errors import BusyError, StoreUnavailableError
 from outrider.store.batch import GroupCommit
-from outrider.store.pool import StoreDataError
+from outrider.store.pool import StoreValueError
 
 
 class Writes:
@@ -26,7 +26,7 @@ class Writes:
         if self.failure:
             raise self.failure
         if self.poison & set(entries):
-            raise StoreDataError("The database refused a value.")
+            raise StoreValueError("The database refused a value.")
         self.batches.append(list(entries))
         return [entry * 10 for entry in entries]
 
@@ -59,7 +59,7 @@ async def test_a_poisoned_entry_fails_alone() -> None:
     writes = Writes(poison=frozenset({13, 40}))
     async with running(writes) as commit:
         results = await asyncio.gather(*(commit.submit(n) for n in range(50)), return_exceptions=True)
-    assert [n for n, result in enumerate(results) if isinstance(result, StoreDataError)] == [13, 40]
+    assert [n for n, result in enumerate(results) if isinstance(result, StoreValueError)] == [13, 40]
     assert sorted(n for batch in writes.batches for n in batch) == [n for n in range(50) if n not in (13, 40)]
 
 

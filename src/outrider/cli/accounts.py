@@ -5,9 +5,9 @@ from typing import Annotated
 import msgspec
 import typer
 
+from outrider.app import Services
 from outrider.cli import output, quickstart, session
 from outrider.cli.options import AsJson, Project
-from outrider.cli.session import Services
 from outrider.services.accounts import DEFAULT_PROJECT, KeyPair
 
 keys = typer.Typer(help="API key pairs: create, list, revoke.", no_args_is_help=True)
@@ -17,7 +17,7 @@ def init(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """Set up the data directory and the database, make the project, and print a key pair for it. Safe to repeat."""
 
     async def work(services: Services) -> KeyPair:
-        if services.config.is_catch and project == DEFAULT_PROJECT:
+        if services.context.config.is_catch and project == DEFAULT_PROJECT:
             return await quickstart.ensure(services)
         made = await services.accounts.ensure_project(project)
         return await services.accounts.create_key(made.project_id, "init")

@@ -5,13 +5,11 @@ from typing import Annotated
 import msgspec
 import typer
 
+from outrider.app import Services
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
-from outrider.cli.session import Services
 from outrider.services.accounts import DEFAULT_PROJECT
-from outrider.services.identity import DnsRecord
-from outrider.store.domains import Domain
-from outrider.store.senders import Sender
+from outrider.services.identity import DnsRecord, Domain, Sender
 
 domains = typer.Typer(help="Sending domains: add, list, DNS records.", no_args_is_help=True)
 senders = typer.Typer(help="From addresses: add, list.", no_args_is_help=True)

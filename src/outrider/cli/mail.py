@@ -9,16 +9,17 @@ from uuid import UUID
 import msgspec
 import typer
 
+from outrider.app import Services
 from outrider.base.errors import CallerError, OutriderError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
-from outrider.cli.session import EXIT_DATA, Services
+from outrider.cli.session import EXIT_DATA
 from outrider.engine import feed
 from outrider.engine.accept import Acceptor
+from outrider.engine.feed import Cursor, Event
 from outrider.engine.submission import Accepted, Submission
 from outrider.services.accounts import DEFAULT_PROJECT
 from outrider.services.reports import SessionView
-from outrider.store.events import Cursor, Event
 
 _PAGE_COUNT = 500  # Events read at a time.
 _FOLLOW_S = 0.5  # How often --follow looks.
@@ -48,19 +49,10 @@ def send(
             text=body,
             html=_read(html) if html else None,
         )
-        context = services.context
-        acceptor = Acceptor(
-            services.store,
-            services.identity,
-            services.config.engine,
-            clock=context.clock,
-            random_bits=context.chance.getrandbits,
-            metrics=context.metrics,
-        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(acceptor.run())
-            result = await _accept(acceptor, found.project_id, submission, key)
-            acceptor.stop()
+            group.create_task(services.accept.run())
+            result = await _accept(services.accept, found.project_id, submission, key)
+            services.accept.stop()
         if isinstance(result, OutriderError):
             raise result
         return result

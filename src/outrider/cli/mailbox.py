@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from outrider import app
+from outrider.app import Services
 from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson
-from outrider.cli.session import Services
 from outrider.mail import dkim_verify, parse
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
@@ -69,5 +69,12 @@ def _show_message(name: str, content: bytes, *, as_json: bool) -> None:
 
 async def _verify(services: Services, content: bytes) -> list[dkim_verify.Verification]:
     """Check the signatures against the keys in our own database, as DNS should have them."""
-    records = {pair: await services.identity.published_record(*pair) for pair in dkim_verify.selectors_of(content)}
-    return dkim_verify.verify(content, lambda domain, selector: records.get((domain, selector)))
+    wanted: dict[tuple[str, str], str | None] = {}
+
+    def find(domain: str, selector: str) -> str | None:
+        return wanted.setdefault((domain, selector))
+
+    dkim_verify.verify(content, find)  # Once to learn which keys are asked for.
+    for pair in wanted:
+        wanted[pair] = await services.identity.published_record(*pair)
+    return dkim_verify.verify(content, find)

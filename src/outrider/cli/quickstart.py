@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
+from outrider.app import Services
 from outrider.base.errors import ConfigError, UnauthenticatedError
-from outrider.cli.session import Services
 from outrider.services.accounts import KeyPair
 
 DOMAIN: Final = "shop.example"  # RFC 2606 §3: never a real one.
@@ -39,15 +39,17 @@ async def ensure(services: Services) -> KeyPair:
 
 def _read(services: Services) -> KeyPair | None:
     try:
-        return msgspec.json.decode((services.config.data_path / _FILE).read_bytes(), type=KeyPair)
+        return msgspec.json.decode((services.context.config.data_path / _FILE).read_bytes(), type=KeyPair)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"{services.config.data_path / _FILE} cannot be read ({error}); delete it.") from error
+        raise ConfigError(
+            f"{services.context.config.data_path / _FILE} cannot be read ({error}); delete it."
+        ) from error
 
 
 def _write(services: Services, pair: KeyPair) -> None:
-    path = services.config.data_path / _FILE
+    path = services.context.config.data_path / _FILE
     draft = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

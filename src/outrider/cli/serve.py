@@ -13,12 +13,10 @@ from outrider.app import Database, SystemClock
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError, OutriderError
 from outrider.cli import quickstart, session, supervisor
-from outrider.cli.session import Services
 from outrider.cli.supervisor import ROLES, Supervisor
 from outrider.config import Config, load
 from outrider.obs.log import Logger, make_logger
 from outrider.services.accounts import KeyPair
-from outrider.services.reports import Reports
 
 _READY_WAIT_S = 60.0  # A cold start imports and connects; a crash recovery of the database has its own patience.
 
@@ -70,12 +68,10 @@ async def _serve(roles: tuple[str, ...]) -> None:
 async def _prepare(config: Config, database: Database, log: Logger) -> KeyPair | None:
     """Get the database ready, and in catch mode the quick start; return its key pair."""
     context = app.make_context(config, database.dsn, log)
-    await app.prepare_database(context)
     if not config.is_catch:
         return None
     async with context.store() as store:
-        accounts, identity = context.accounts(store), context.identity(store)
-        return await quickstart.ensure(Services(context, store, accounts, identity, Reports(store)))
+        return await quickstart.ensure(app.make_services(context, store))
 
 
 def _check_ports(config: Config, roles: tuple[str, ...]) -> None:

@@ -10,38 +10,17 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, TypeVar
 
-import msgspec
-
-from outrider.app import Context, make_context, open_database, prepare_database
+from outrider.app import Services, make_context, make_services, open_database
 from outrider.base.errors import CallerError, ConfigError, OutriderError, StoreError
 from outrider.config import Config, load
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
-from outrider.services.accounts import Accounts
-from outrider.services.identity import Identity
-from outrider.services.reports import Reports
-from outrider.store.pool import Store
 
 EXIT_DATA: Final = 65  # sysexits.h EX_DATAERR.
 EXIT_UNAVAILABLE: Final = 69  # EX_UNAVAILABLE.
 EXIT_SOFTWARE: Final = 70  # EX_SOFTWARE.
 EXIT_CONFIG: Final = 78  # EX_CONFIG.
 Result = TypeVar("Result")
-
-
-class Services(msgspec.Struct, frozen=True):
-    """Everything a command may use."""
-
-    context: Context
-    store: Store
-    accounts: Accounts
-    identity: Identity
-    reports: Reports
-
-    @property
-    def config(self) -> Config:
-        """The settings in force."""
-        return self.context.config
 
 
 def run(work: Callable[[Services], Awaitable[Result]]) -> Result:
@@ -52,10 +31,8 @@ def run(work: Callable[[Services], Awaitable[Result]]) -> Result:
         log = make_logger(LogSettings(level="warning"), "cli")
         async with open_database(config) as database:
             context = make_context(config, database.dsn, log)
-            await prepare_database(context)
             async with context.store() as store:
-                accounts, identity = context.accounts(store), context.identity(store)
-                return await work(Services(context, store, accounts, identity, Reports(store)))
+                return await work(make_services(context, store))
 
     try:
         return asyncio.run(_run())

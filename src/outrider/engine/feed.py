@@ -16,6 +16,8 @@ from outrider.store import events
 from outrider.store.events import Cursor, Event
 from outrider.store.pool import Store
 
+__all__ = ["Cursor", "Event", "Feed", "read"]  # With the records a reader meets.
+
 _COUNT_MAX: Final = 500  # Ours: events per round; bounds memory and what is handled twice after a crash.
 _POLL_S: Final = 0.25  # Ours: how late a consumer may be on an idle system.
 

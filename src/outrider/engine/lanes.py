@@ -147,6 +147,12 @@ class LaneKeeper:
         return [None] * len(lane_ids)
 
 
+async def abandon(store: Store, owner: UUID, *, clock: Clock) -> int:
+    """End the leases of an owner that is known to be dead, so that its lanes are due at once. Returns how many."""
+    async with store.transaction() as tx:
+        return await lanes.abandon(tx, owner, now=clock.now())
+
+
 def _by_lane(lane_ids: Sequence[int], claims: Sequence[Claim]) -> list[list[Claim]]:
     """Deal the claims to their lanes, in the order of `lane_ids`."""
     heads: dict[int, list[Claim]] = {lane_id: [] for lane_id in lane_ids}

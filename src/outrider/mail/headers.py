@@ -38,7 +38,7 @@ _WORD_LINE_CHARS_MAX: Final = 76  # A line with an encoded word. RFC 2047 §2.
 # What Q may leave as it is even in a display name: RFC 2047 §5 (3).
 _Q_PLAIN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
 _PARAMETER_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{|}~")
-_PARAMETER_CHARS_MAX: Final = 60  # Of one piece: with name, number and charset well under a line.
+_PARAMETER_CHARS_MAX: Final = 60  # Ours: a longer one is cut, which leaves room for any usual name.
 
 
 def check_value(value: str, *, field: str) -> None:
@@ -131,7 +131,8 @@ def encode_parameter(name: str, value: str) -> str:
     if value.isascii() and len(value) <= _PARAMETER_CHARS_MAX:
         return f"{name}={value}" if _token(value) else f"{name}={_quote(value)}"
     encoded = [chr(octet) if octet in _PARAMETER_PLAIN else f"%{octet:02X}" for octet in value.encode()]
-    pieces = list(_packed(encoded, _PARAMETER_CHARS_MAX, _PARAMETER_CHARS_MAX))
+    room = max(limits.LINE_FOLD_BYTES - len(f" {name}*00*=utf-8'';"), len("%00"))
+    pieces = list(_packed(encoded, room, room))
     if len(pieces) == 1:
         return f"{name}*=utf-8''{pieces[0]}"
     numbered = [f"{name}*{number}*={piece}" for number, piece in enumerate(pieces[1:], 1)]

@@ -30,6 +30,8 @@ from outrider.store.recent import Recent
 from outrider.store.senders import Sender
 from outrider.store.vault import Vault
 
+__all__ = ["DnsRecord", "Domain", "Identity", "Sender"]  # With the records a caller meets.
+
 FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
 _RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
 _RSA_EXPONENT: Final = 65537

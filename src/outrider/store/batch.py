@@ -9,7 +9,7 @@ An fsync costs the same for one mail and for two thousand. While a write is unde
 batch grows with the load by itself; `wait_s` only matters on a nearly idle process.
 
 Invariants: every `submit` gets exactly one result or one exception. A write that fails because of a value
-(`StoreDataError`, `ConflictError`) is cut in halves until the poisoned entry fails alone. When the database is away all
+(`StoreValueError`, `ConflictError`) is cut in halves until the poisoned entry fails alone. When the database is away all
 waiters of that write are told so, and nothing is tried twice behind their backs.
 """
 
@@ -20,7 +20,7 @@ from typing import Final, Generic, TypeVar
 
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, ConflictError, StoreUnavailableError
-from outrider.store.pool import StoreDataError
+from outrider.store.pool import StoreValueError
 
 Entry = TypeVar("Entry")
 Result = TypeVar("Result")
@@ -116,7 +116,7 @@ class GroupCommit(Generic[Entry, Result]):
     async def _settle(self, batch: list[tuple[Entry, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._write([entry for entry, _ in batch])
-        except (StoreDataError, ConflictError) as error:
+        except (StoreValueError, ConflictError) as error:
             if len(batch) == 1:
                 _resolve(batch[0][1], error)
                 return

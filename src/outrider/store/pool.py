@@ -5,7 +5,7 @@ of `tx`: never the network, never a timer (tests/tidy/test_tx_awaits.py), since 
 every reader of the event log.
 
 Failure policy: what the driver raises leaves here as a `StoreError` or, for a broken unique constraint, as
-`ConflictError`; never as an asyncpg exception. `StoreDataError` means that this statement's values are at fault
+`ConflictError`; never as an asyncpg exception. `StoreValueError` means that this statement's values are at fault
 and others would have succeeded: group commit splits its batch on it.
 """
 
@@ -35,10 +35,10 @@ _PING: Final = """
     SELECT 1"""
 
 
-class StoreDataError(StoreError):
+class StoreValueError(StoreError):
     """The database refused these very values; the same statement with others may succeed."""
 
-    code = "store_data"
+    code = "store_value"
     status = 500
 
 
@@ -119,7 +119,7 @@ class Store:
         Raises:
             StoreUnavailableError: the database is away, full or read-only. Nothing of the block was kept, unless
                 the connection died during the commit itself: then nobody knows, and a retry needs its own safety.
-            StoreDataError: it refused these values.
+            StoreValueError: it refused these values.
             ConflictError: a unique constraint; `detail["constraint"]` names it.
         """
         if self._pool is None:
@@ -168,6 +168,6 @@ def _translated() -> Iterator[None]:
     except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:
         raise StoreCorruptError("A stored value cannot be read.", cause=str(error)) from error
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-        raise StoreDataError("The database refused a value.", cause=str(error)) from error
+        raise StoreValueError("The database refused a value.", cause=str(error)) from error
     except asyncpg.PostgresError as error:
         raise StoreError("The database failed.", cause=str(error), sqlstate=error.sqlstate) from error

@@ -133,14 +133,14 @@ def _works_in(pid: int, directory: Path) -> bool:
     place = _PROC / str(pid)
     try:
         return (place / "cwd").samefile(directory)
-    except FileNotFoundError:
-        return False
     except PermissionError:  # Root without CAP_SYS_PTRACE, as in containers.
         with contextlib.suppress(OSError):
             words = (place / "cmdline").read_bytes().split(b"\0")
             return any(
                 word.startswith(b"/") and os.path.realpath(word) == os.fsencode(directory.resolve()) for word in words
             )
+        return False
+    except OSError:  # It has just ended.
         return False
 
 

@@ -13,6 +13,7 @@ import contextlib
 import datetime as dt
 import enum
 import re
+import socket
 import ssl
 import tempfile
 from collections import Counter
@@ -34,6 +35,8 @@ ADDRESS: Final = "127.0.0.1"
 HOST: Final = "mx.peer.example"
 STRICT_END: Final = rb"(^|\r\n)\.\r\n"
 LENIENT_END: Final = rb"(^|\r\n|\n|\r)\.(?:\r\n|\n|\r)"  # What the most careless servers take for the end.
+_END_BYTES_MAX: Final = 5  # CRLF . CRLF
+_BUFFER_BYTES: Final = 65536  # Of the system, for what a peer that reads nothing has yet to read.
 _DRIP_S: Final = 0.02
 _WAIT_S: Final = 5.0  # For anything a test waits for; past it the test has failed.
 
@@ -147,6 +150,8 @@ class Peer:
 
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Wire(start), ADDRESS, 0)
+        for listener in server.sockets:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         self._stack.callback(self._tear_down)
         self._stack.callback(server.close)
         self.port = server.sockets[0].getsockname()[1]
@@ -214,7 +219,7 @@ class _Wire(asyncio.Protocol):
     """One connection as bytes in and bytes out; every method raises HungUpError once it is over."""
 
     def __init__(self, on_made: "Callable[[_Wire], None]") -> None:
-        self.unread = b""
+        self.unread = bytearray()
         self.is_encrypted = False
         self._on_made: Final = on_made
         self._transport: asyncio.Transport | None = None
@@ -451,11 +456,12 @@ class _Talk:
         if not self.wire.unread:
             await self.wire.read_more()
         await self._at_body()
-        end = re.compile(self._peer.script.end_of_data)
-        while (found := end.search(self.wire.unread)) is None:
+        end, start = re.compile(self._peer.script.end_of_data), 0
+        while (found := end.search(self.wire.unread, start)) is None:
+            start = max(0, len(self.wire.unread) - _END_BYTES_MAX)
             await self.wire.read_more()
-        content = self.wire.unread[: found.end(1)]
-        self.wire.unread = self.wire.unread[found.end() :]
+        content = bytes(self.wire.unread[: found.end(1)])
+        del self.wire.unread[: found.end()]
         return content
 
     async def _at_body(self) -> None:
@@ -526,9 +532,9 @@ class LoopClock:
                 await asyncio.Event().wait()
 
 
-def quick_settings(**changes: float | str | bool) -> NetSettings:
-    """Return settings whose waits all end within a quarter of a second, with `changes`."""
-    waits = {name: 0.25 for name in NetSettings.__struct_fields__ if name.endswith("_wait_s")}
+def settings_for(**changes: float | str | bool) -> NetSettings:
+    """Return settings with `changes` whose other waits are far too long for a test to reach, and none is minutes."""
+    waits = {name: _WAIT_S for name in NetSettings.__struct_fields__ if name.endswith("_wait_s")}
     return msgspec.convert({"ehlo_name": "us.example", **waits, **changes}, NetSettings)
 
 

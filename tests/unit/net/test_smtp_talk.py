@@ -14,14 +14,14 @@ from outrider.base.vocab import Phase
 from outrider.net.settings import waits_of
 from outrider.net.smtp_talk import Connection, Endpoint
 from outrider.net.tls import TlsContexts
-from outrider.testing.peer import ADDRESS, HOST, Act, Move, Peer, Script, Stage, TlsKind, quick_settings
+from outrider.testing.peer import ADDRESS, HOST, Act, Move, Peer, Script, Stage, TlsKind, settings_for
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
 from outrider.wire.smtp_client import Credentials, Envelope, Session, State, TlsMode
 
 A = "a@partner.example"
 MAIL = Envelope("us@shop.example", (A,), b"Subject: x\r\n\r\n.hello\r\n")
-LARGE = Envelope("us@shop.example", (A,), b"x" * 70 + b"\r\n" + b"0123456789abcdef\r\n" * 700_000)
+LARGE = Envelope("us@shop.example", (A,), b"x" * 70 + b"\r\n" + b"0123456789abcdef\r\n" * 400_000)
 
 
 def on_both_loops(scene: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
@@ -47,7 +47,7 @@ def on_both_loops(scene: Callable[..., Coroutine[None, None, None]]) -> Callable
 async def open_to(
     peer: Peer, *, tls: TlsMode = TlsMode.NEVER, ca_pem: str = "", secret: Credentials | None = None, **changes: float
 ) -> Connection | Answer:
-    settings = quick_settings(**changes)
+    settings = settings_for(**changes)
     endpoint = Endpoint(
         ip=ADDRESS, port=peer.port, host=HOST, context=TlsContexts(settings, ca_pem=ca_pem).of(tls), connect_wait_s=5
     )
@@ -81,7 +81,7 @@ async def test_mails_are_delivered_one_after_the_other(peer: Peer) -> None:
 
 @on_both_loops
 async def test_a_large_mail_arrives_whole(peer: Peer) -> None:
-    connection = await connect(peer, data_block_wait_s=5, data_end_wait_s=5)
+    connection = await connect(peer)
     answers = await connection.deliver(LARGE)
     assert answers[A].phase is Phase.DOT
     assert peer.received[0].content == LARGE.content
@@ -92,7 +92,7 @@ async def test_a_large_mail_arrives_whole(peer: Peer) -> None:
 @pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.REQUIRED])
 async def test_tls_is_used_and_required_verifies(peer: Peer, mode: TlsMode) -> None:
     peer.script = Script(tls=TlsKind.GOOD, mechanisms=("PLAIN",))
-    made = await open_to(peer, tls=mode, ca_pem=peer.certificate.pem, secret=Credentials("user", "word"), tls_wait_s=5)
+    made = await open_to(peer, tls=mode, ca_pem=peer.certificate.pem, secret=Credentials("user", "word"))
     assert isinstance(made, Connection)
     assert made.tls_version == "TLSv1.3"
     await made.deliver(MAIL)
@@ -104,7 +104,7 @@ async def test_tls_is_used_and_required_verifies(peer: Peer, mode: TlsMode) -> N
 @on_both_loops
 async def test_a_large_mail_goes_over_tls(peer: Peer) -> None:
     peer.script = Script(tls=TlsKind.GOOD)
-    made = await open_to(peer, tls=TlsMode.OPPORTUNISTIC, tls_wait_s=5, data_block_wait_s=5, data_end_wait_s=5)
+    made = await open_to(peer, tls=TlsMode.OPPORTUNISTIC)
     assert isinstance(made, Connection)
     await made.deliver(LARGE)
     assert peer.received[0].content == LARGE.content
@@ -121,27 +121,42 @@ async def test_a_stranger_certificate_is_refused_where_tls_is_required(peer: Pee
 
 @on_both_loops
 @pytest.mark.parametrize(
-    ("stage", "phase"),
-    [(Stage.GREETING, Phase.GREETING), (Stage.EHLO, Phase.EHLO), (Stage.STARTTLS, Phase.STARTTLS)],
+    ("stage", "phase", "wait"),
+    [
+        (Stage.GREETING, Phase.GREETING, "greeting_wait_s"),
+        (Stage.EHLO, Phase.EHLO, "command_wait_s"),
+        (Stage.STARTTLS, Phase.STARTTLS, "command_wait_s"),
+    ],
 )
 @pytest.mark.parametrize(
     ("act", "cause"), [(Act.HOLD, Cause.TIMEOUT), (Act.DROP, Cause.RESET), (Act.RESET, Cause.RESET)]
 )
-async def test_setting_up_ends_in_an_answer(peer: Peer, stage: Stage, phase: Phase, act: Act, cause: Cause) -> None:
+async def test_setting_up_ends_in_an_answer(
+    peer: Peer, stage: Stage, phase: Phase, wait: str, act: Act, cause: Cause
+) -> None:
     peer.script = Script(tls=TlsKind.GOOD, moves={stage: Move(act)})
-    assert await open_to(peer, tls=TlsMode.OPPORTUNISTIC) == Answer(phase, None, cause)
+    assert await open_to(peer, tls=TlsMode.OPPORTUNISTIC, **({wait: 0.1} if act is Act.HOLD else {})) == Answer(
+        phase, None, cause
+    )
 
 
 @on_both_loops
 @pytest.mark.parametrize(
-    ("stage", "phase"),
-    [(Stage.MAIL, Phase.MAIL), (Stage.RCPT, Phase.RCPT), (Stage.DATA, Phase.DATA), (Stage.DOT, Phase.DOT)],
+    ("stage", "phase", "wait"),
+    [
+        (Stage.MAIL, Phase.MAIL, "command_wait_s"),
+        (Stage.RCPT, Phase.RCPT, "command_wait_s"),
+        (Stage.DATA, Phase.DATA, "data_start_wait_s"),
+        (Stage.DOT, Phase.DOT, "data_end_wait_s"),
+    ],
 )
 @pytest.mark.parametrize(
     ("act", "cause"), [(Act.HOLD, Cause.TIMEOUT), (Act.DROP, Cause.RESET), (Act.RESET, Cause.RESET)]
 )
-async def test_a_conversation_ends_in_an_answer(peer: Peer, stage: Stage, phase: Phase, act: Act, cause: Cause) -> None:
-    connection = await connect(peer)
+async def test_a_conversation_ends_in_an_answer(
+    peer: Peer, stage: Stage, phase: Phase, wait: str, act: Act, cause: Cause
+) -> None:
+    connection = await connect(peer, **({wait: 0.1} if act is Act.HOLD else {}))
     peer.script = Script(moves={stage: Move(act)})
     assert await connection.deliver(MAIL) == {A: Answer(phase, None, cause)}
     await gone(connection)
@@ -149,7 +164,7 @@ async def test_a_conversation_ends_in_an_answer(peer: Peer, stage: Stage, phase:
 
 @on_both_loops
 async def test_a_deadline_is_for_the_whole_reply_and_starts_anew_with_the_next(peer: Peer) -> None:
-    # Each reply takes about 12 * 20 ms; four of them last longer than one deadline, none does alone.
+    # Some 20 octets at 20 ms each: a reply takes half a second, and three of them longer than one deadline.
     connection = await connect(peer, command_wait_s=1.0, data_start_wait_s=1.0)
     slow = Move(Act.DRIP)
     peer.script = Script(moves={Stage.MAIL: slow, Stage.RCPT: slow, Stage.DATA: slow})
@@ -161,14 +176,14 @@ async def test_a_deadline_is_for_the_whole_reply_and_starts_anew_with_the_next(p
 
 @on_both_loops
 async def test_a_peer_that_stops_reading_is_gone_after_the_block_deadline_and_it_is_not_ambiguous(peer: Peer) -> None:
-    connection = await connect(peer, data_end_wait_s=60)
+    connection = await connect(peer, data_block_wait_s=0.1)
     peer.script = Script(moves={Stage.BODY: Move(Act.HOLD)})
     assert await connection.deliver(LARGE) == {A: Answer(Phase.DATA, None, Cause.TIMEOUT)}
 
 
 @on_both_loops
 async def test_a_refusal_in_mid_body_is_heard(peer: Peer) -> None:
-    connection = await connect(peer, data_block_wait_s=5)
+    connection = await connect(peer)
     peer.script = Script(moves={Stage.BODY: Move(Act.SAY, b"552 5.3.4 too big\r\n")})
     answer = (await connection.deliver(LARGE))[A]
     # The refusal, or the reset that follows it if that overtakes it; never ambiguous.
@@ -195,7 +210,7 @@ async def test_a_peer_that_closes_at_rest_is_noticed(peer: Peer) -> None:
 
 @on_both_loops
 async def test_cancelling_aborts_the_conversation(peer: Peer) -> None:
-    connection = await connect(peer, data_end_wait_s=60)
+    connection = await connect(peer)
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
     async with asyncio.TaskGroup() as group:
         delivering = group.create_task(connection.deliver(MAIL))
@@ -211,7 +226,7 @@ async def test_cancelling_aborts_the_conversation(peer: Peer) -> None:
 async def test_cancelling_while_setting_up_leaves_nothing_open(peer: Peer, stage: Stage) -> None:
     peer.script = Script(moves={stage: Move(Act.HOLD)})
     async with asyncio.TaskGroup() as group:
-        opening = group.create_task(open_to(peer, greeting_wait_s=60, command_wait_s=60))
+        opening = group.create_task(open_to(peer))
         await peer.reached(stage)
         opening.cancel()
     assert opening.cancelled()
@@ -221,7 +236,7 @@ async def test_cancelling_while_setting_up_leaves_nothing_open(peer: Peer, stage
 
 @on_both_loops
 async def test_two_mails_at_once_are_our_bug(peer: Peer) -> None:
-    connection = await connect(peer, data_end_wait_s=60)
+    connection = await connect(peer)
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
     async with asyncio.TaskGroup() as group:
         first = group.create_task(connection.deliver(MAIL))
@@ -235,15 +250,16 @@ async def test_two_mails_at_once_are_our_bug(peer: Peer) -> None:
 
 @on_both_loops
 async def test_stopping_lets_a_conversation_past_the_dot_go_on_and_aborts_any_other(peer: Peer) -> None:
-    connection = await connect(peer, data_end_wait_s=60, command_wait_s=60)
+    connection = await connect(peer)
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD), Stage.RCPT: Move(Act.HOLD)})
     async with asyncio.TaskGroup() as group:
         early = group.create_task(connection.deliver(MAIL))
         await peer.reached(Stage.RCPT)
         connection.stop()
-    assert early.result() == {A: Answer(Phase.RCPT, None, Cause.RESET)}
+    assert early.result()[A].cause is Cause.RESET
+    assert not early.result()[A].is_ambiguous
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
-    connection = await connect(peer, data_end_wait_s=60)
+    connection = await connect(peer)
     async with asyncio.TaskGroup() as group:
         late = group.create_task(connection.deliver(MAIL))
         await peer.reached(Stage.DOT)
@@ -259,7 +275,7 @@ async def test_stopping_lets_a_conversation_past_the_dot_go_on_and_aborts_any_ot
 @on_both_loops
 async def test_a_peer_that_ignores_quit_is_left_soon(peer: Peer) -> None:
     peer.script = Script(moves={Stage.QUIT: Move(Act.HOLD)})
-    settings = quick_settings()
+    settings = settings_for()
     endpoint = Endpoint(
         ip=ADDRESS, port=peer.port, host=HOST, context=TlsContexts(settings).of(TlsMode.NEVER), connect_wait_s=5
     )
