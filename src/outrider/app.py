@@ -5,8 +5,8 @@ Each `run_*` builds one role of one process and runs it until it is asked to sto
     web      the HTTP faces and `accept`           smtp     the catch receiver
     deliver  lanes, attempts, settling             worker   upkeep of the event log
 
-No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish, then
-the store closes.
+No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
+then the store closes.
 """
 
 import asyncio
@@ -47,6 +47,7 @@ from outrider.wire.answer import Answer
 from outrider.wire.smtp_client import Credentials, TlsMode
 
 if TYPE_CHECKING:
+    from outrider.net.dns import Resolver
     from outrider.services.catch import Mailbox
     from outrider.store.embedded import EmbeddedPostgres
 
@@ -141,13 +142,14 @@ async def run_deliver(context: Context, owner_file: Path, stop_asked: asyncio.Ev
             connections=connections,
             preparer=preparer,
             classifier=Classifier(parse_rules(rules_text())),
+            retries=config.retry,
             clock=clock,
             random=chance,
             logger=log,
             metrics=context.metrics,
         )
         await run_all([deliverer], stop_asked)
-    owner_file.unlink(missing_ok=True)  # All lanes are given back.
+    await asyncio.to_thread(owner_file.unlink, missing_ok=True)  # All lanes are given back.
 
 
 async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
@@ -219,11 +221,10 @@ def make_router(config: Config, net: NetSettings, clock: Clock, chance: random.R
     if config.is_catch:
         host = Host("localhost", ("127.0.0.1",))
         return _OneWay(Site("catch", (host,), config.faces.catch_port, TlsMode.NEVER))
-    if (smarthost := config.smarthost) is not None:
-        return _Smart(smarthost, net, clock)
-    from outrider.net.dns import Resolver  # Only `direct` needs dnspython (10 MB).
+    from outrider.net.dns import Resolver  # Catch mode does not need dnspython (10 MB).
 
-    return Resolver(net, clock=clock, random=chance, own_names=(net.ehlo_name,))
+    resolver = Resolver(net, clock=clock, random=chance, our_names=(net.ehlo_name,))
+    return resolver if config.smarthost is None else _Smart(config.smarthost, resolver, net)
 
 
 class _OneWay:
@@ -237,35 +238,39 @@ class _OneWay:
 
 
 class _Smart:
-    """All mail to one named server, whose name is looked up now and then."""
+    """All mail to one named server."""
 
-    def __init__(self, smarthost: Smarthost, net: NetSettings, clock: Clock) -> None:
-        credentials = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
+    def __init__(self, smarthost: Smarthost, resolver: "Resolver", net: NetSettings) -> None:
+        self._host: Final = smarthost.host
+        self._port: Final = smarthost.port
+        self._credentials: Final = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
         # A password travels encrypted unless an operator says otherwise.
-        tls = TlsMode.REQUIRED if credentials and not net.allow_plaintext_auth else TlsMode.OPPORTUNISTIC
-        self._ask: Final = (smarthost.host, smarthost.port, tls, credentials)
-        self._net: Final = net
-        self._clock: Final = clock
-        self._known: tuple[float, Site] | None = None
+        is_open = self._credentials is None or net.allow_plaintext_auth
+        self._tls: Final = TlsMode.OPPORTUNISTIC if is_open else TlsMode.REQUIRED
+        self._resolver: Final = resolver
 
     async def route(self, domain: str) -> Site | Answer:  # noqa: ARG002 - the contract of Router.
-        if self._known is None or self._known[0] < self._clock.monotonic_s():
-            from outrider.net.dns import fixed_site
-
-            site = await fixed_site(*self._ask, settings=self._net)
-            if isinstance(site, Answer):
-                return site if self._known is None else self._known[1]
-            self._known = self._clock.monotonic_s() + self._net.host_bad_s, site
-        return self._known[1]
+        return await self._resolver.fixed_site(
+            self._host, port=self._port, tls=self._tls, credentials=self._credentials
+        )
 
 
 async def _take_slot(store: Store, owner_file: Path, owner: UUID, clock: Clock, log: Logger) -> None:
     """Free what the slot's last holder still leases, and write down who holds it now."""
-    if owner_file.exists():
-        last = UUID(owner_file.read_text("ascii").strip())
+    last = await asyncio.to_thread(_swap_owner, owner_file, owner)
+    if last is not None:
         count = await lanes.abandon(store, last, clock=clock)
         log.info("slot_taken", abandoned_lane_count=count)
+
+
+def _swap_owner(owner_file: Path, owner: UUID) -> UUID | None:
+    """Write down who holds the slot; return who held it and never gave it back, None if nobody."""
+    try:
+        last = UUID(owner_file.read_text("ascii").strip())
+    except (FileNotFoundError, ValueError):  # None, or cut off in the middle: its leases run out by themselves.
+        last = None
     owner_file.write_text(str(owner), "ascii")
+    return last
 
 
 def _machine_name() -> str:

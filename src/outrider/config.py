@@ -1,8 +1,9 @@
 """The one reader of file and environment. Every floor gets its own section and nothing else.
 
-One TOML file (OUTRIDER_CONFIG, else `outrider.toml` in the data directory, if there is one), overridden by the environment:
-OUTRIDER_ENGINE__LEASE_S=60 sets [engine] lease_s, and the few names in `SHORT_NAMES` have a short form. An unknown key,
-a wrong type or a value out of bounds stops the start with a sentence that names the key; it is never ignored.
+One TOML file (OUTRIDER_CONFIG, else `outrider.toml` in the data directory, if there is one), overridden by the
+environment: OUTRIDER_ENGINE__LEASE_S=60 sets [engine] lease_s, and the few names in `SHORT_NAMES` have a short form. An
+unknown key, a wrong type or a value out of bounds stops the start with a sentence that names the key; it is never
+ignored.
 """
 
 import difflib
@@ -19,6 +20,7 @@ from outrider.engine.settings import EngineSettings
 from outrider.faces.settings import FacesSettings
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
+from outrider.policy.settings import RetrySettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -63,6 +65,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     faces: FacesSettings = FacesSettings()
     engine: EngineSettings = EngineSettings()
+    retry: RetrySettings = RetrySettings()
     net: NetSettings = NetSettings()
     store: StoreSettings = StoreSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()

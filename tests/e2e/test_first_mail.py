@@ -43,7 +43,7 @@ async def paste(program: Program, key: Key) -> Any:
 def caught_by(program: Program, recipient: str) -> list[bytes]:
     """Return the messages to this recipient in the catch mailbox, octet for octet: it is a Maildir."""
     wanted = f"Delivered-To: {recipient}".encode()
-    found = [path.read_bytes() for path in (program.data_dir / "mailbox" / "new").iterdir()]
+    found = [path.read_bytes() for path in program.data_dir.glob("mailbox/new/*")]
     return [octets for octets in found if wanted in re.split(rb"\r?\n", octets.partition(b"DKIM-Signature")[0])]
 
 

@@ -32,7 +32,7 @@ def main(role: str, slot: int) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(role, slot, config, app.make_context(config, config.database_url, log)))
     except OutriderError as error:
-        log.error("role_failed", error=error.public, **error.detail)
+        log.exception("role_failed", error=error.public, **error.detail)
         return EXIT_FAILED
     except BaseExceptionGroup:
         log.exception("role_failed")

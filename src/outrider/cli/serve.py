@@ -44,7 +44,7 @@ def sink(
 
 async def _serve(roles: tuple[str, ...]) -> None:
     if unknown := set(roles) - set(ROLES):
-        raise ConfigError(f"There is no role {sorted(unknown)[0]!r}; there are {', '.join(ROLES)}.")
+        raise ConfigError(f"There is no role {min(unknown)!r}; there are {', '.join(ROLES)}.")
     config = load(os.environ)
     log = make_logger(config.log, "serve")
     clock = SystemClock()

@@ -1,7 +1,7 @@
 """What one command needs: settings, database, services; opened, used, closed.
 
-Works whether or not the server runs: with the embedded database the command joins the server that is there, or starts one
-and stops it again. Errors of ours become one sentence on stderr and an exit code of sysexits.h.
+Works whether or not the server runs: with the embedded database the command joins the server that is there, or starts
+one and stops it again. Errors of ours become one sentence on stderr and an exit code of sysexits.h.
 """
 
 import asyncio

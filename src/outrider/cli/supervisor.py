@@ -3,9 +3,9 @@
     serve ── web x N ── deliver x M ── smtp ── worker          (each `cli.role`, on the same database)
 
 A process that dies is started again, at once the first time, then slower. Each role of a data directory belongs to one
-supervisor: a lock file per role is held by it and inherited by its children, so a new one waits until the last child of a
-killed one is gone; only then may a deliver process free the lanes of its slot's last holder. Children notice a killed
-parent by the end of their pipe.
+supervisor: a lock file per role is held by it and inherited by its children, so a new one waits until the last child of
+a killed one is gone; only then may a deliver process free the lanes of its slot's last holder. Children notice a
+killed parent by the end of their pipe.
 
 Stop order: faces refuse (web, worker), then deliver finishes its conversations and gives its lanes back, then smtp (the
 catch receiver outlives those who deliver to it), then the database. The whole takes under 5 s; what has not

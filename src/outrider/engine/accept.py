@@ -11,8 +11,8 @@ the connection died during the commit: then only an idempotency key makes the ca
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from outrider.engine.submission import Accepted, Rejected, Submission
 from outrider.mail import address, headers
 from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
+from outrider.policy import retry
 from outrider.store import events, idempotency, lanes, messages, queue, recipients
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
@@ -39,7 +40,6 @@ from outrider.store.recipients import NewRecipient
 
 DEFAULT_POOL: Final = "default"
 _LANES_KNOWN_MAX: Final = 200_000  # Ours: about 60 MB of lane names; past it the memory starts anew.
-_KEY_CHARS_MAX: Final = limits.IDEMPOTENCY_KEY_CHARS_MAX
 
 
 class AllowedSender(msgspec.Struct, frozen=True):
@@ -54,6 +54,17 @@ class SenderBook(Protocol):
 
     async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
         """Return the sender, None if the project may not send as that address now."""
+
+
+class _Checked(msgspec.Struct, frozen=True):
+    """A submission that passed every check."""
+
+    project_id: UUID
+    submission: Submission
+    sender: AllowedSender
+    addresses: Sequence[Address]  # At least one, each once.
+    rejected: Sequence[Rejected]
+    idempotency_key: str
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -121,15 +132,15 @@ class Acceptor:
             BusyError, StoreError: nothing was kept; try again.
         """
         _check_words(submission)
+        _check_key(idempotency_key)
         sender = await self._find_sender(project_id, submission.sender)
         addresses, rejected = _read_addresses(submission.recipients)
         self._metrics.rejected.inc(len(rejected))
         if not addresses:
             return Accepted(None, 0, tuple(rejected))
-        lane_ids = await self._find_lanes({a.domain for a in addresses}, submission.stream)
-        keyed = _keyed(project_id, submission, idempotency_key)
-        draft = self._draft(project_id, submission, sender, addresses, rejected, lane_ids, keyed)
-        accepted = await self._commit.submit(draft)
+        checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key)
+        lane_ids = await self._find_lanes({to.domain for to in addresses}, submission.stream)
+        accepted = await self._commit.submit(self._draft(checked, lane_ids))
         self._metrics.accepted.inc(len(addresses))
         return accepted
 
@@ -157,46 +168,32 @@ class Acceptor:
             assert not missing, "a lane, once made, stays"
         return {route: self._lane_ids[key] for route, key in keys.items()}
 
-    def _draft(
-        self,
-        project_id: UUID,
-        submission: Submission,
-        sender: AllowedSender,
-        addresses: Sequence[Address],
-        rejected: Sequence[Rejected],
-        lane_ids: dict[str, int],
-        keyed: Callable[[Accepted], KeyedAnswer | None],
-    ) -> _Draft:
+    def _draft(self, checked: "_Checked", lane_ids: Mapping[str, int]) -> _Draft:
+        submission, addresses = checked.submission, checked.addresses
         now = self._clock.now()
-        expires_at = now + timedelta(seconds=self._settings.message_life_s)
+        expires_at = retry.expires_at(now, self._settings.message_life_s)
         message_id, *recipient_ids = self._new_ids(now, 1 + len(addresses))
         body = messages.encode_body(Body(submission.text, submission.html))
-        message = Message(
-            message_id=message_id,
-            project_id=project_id,
-            stream=submission.stream,
-            sender=sender.address.text,
-            from_name=submission.from_name or sender.name,
-            subject=submission.subject,
-            content_hash=hashlib.sha256(body).digest(),
-            recipient_count=len(addresses),
-            accepted_at=now,
-            expires_at=expires_at,
-        )
-        answer = Accepted(message_id, len(addresses), tuple(rejected))
+        answer = Accepted(message_id, len(addresses), tuple(checked.rejected))
+        recipients_of_call = list(zip(recipient_ids, addresses, strict=True))
         return _Draft(
-            message=message,
+            message=Message(
+                message_id=message_id,
+                project_id=checked.project_id,
+                stream=submission.stream,
+                sender=checked.sender.address.text,
+                from_name=submission.from_name or checked.sender.name,
+                subject=submission.subject,
+                content_hash=hashlib.sha256(body).digest(),
+                recipient_count=len(addresses),
+                accepted_at=now,
+                expires_at=expires_at,
+            ),
             body=body,
-            recipients=[
-                NewRecipient(recipient_id, message_id, project_id, to.text)
-                for recipient_id, to in zip(recipient_ids, addresses, strict=True)
-            ],
-            entries=[
-                Entry(recipient_id, lane_ids[to.domain], now, expires_at)
-                for recipient_id, to in zip(recipient_ids, addresses, strict=True)
-            ],
+            recipients=[NewRecipient(id_, message_id, checked.project_id, to.text) for id_, to in recipients_of_call],
+            entries=[Entry(id_, lane_ids[to.domain], now, expires_at) for id_, to in recipients_of_call],
             answer=answer,
-            keyed=keyed(answer),
+            keyed=_keyed(checked, answer),
         )
 
     def _new_ids(self, now: datetime, count: int) -> list[UUID]:
@@ -281,16 +278,20 @@ def _read_addresses(texts: Sequence[str]) -> tuple[list[Address], list[Rejected]
     return list(found.values()), list(rejected.values())
 
 
-def _keyed(project_id: UUID, submission: Submission, idempotency_key: str) -> Callable[[Accepted], KeyedAnswer | None]:
-    """Return how to make the stored answer under this key. Raises CallerError if the key is not usable."""
-    if not idempotency_key:
-        return lambda _: None
-    if len(idempotency_key) > _KEY_CHARS_MAX or not idempotency_key.isprintable():
+def _check_key(idempotency_key: str) -> None:
+    if len(idempotency_key) > limits.IDEMPOTENCY_KEY_CHARS_MAX or not idempotency_key.isprintable():
         raise CallerError(
-            f"An idempotency key has 1 to {_KEY_CHARS_MAX} printable characters.", field="idempotency_key"
+            f"An idempotency key has 1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable characters.",
+            field="idempotency_key",
         )
-    request_hash = hashlib.sha256(_encode(submission)).digest()
-    return lambda answer: KeyedAnswer(project_id, idempotency_key, request_hash, _encode(answer))
+
+
+def _keyed(checked: _Checked, answer: Accepted) -> KeyedAnswer | None:
+    """What to remember under the caller's idempotency key; None if it gave none."""
+    if not checked.idempotency_key:
+        return None
+    request_hash = hashlib.sha256(_encode(checked.submission)).digest()
+    return KeyedAnswer(checked.project_id, checked.idempotency_key, request_hash, _encode(answer))
 
 
 def _sort_out(

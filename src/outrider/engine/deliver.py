@@ -14,7 +14,7 @@ cut off and their recipients stay queued; outcomes are written, lanes given back
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final, Protocol
@@ -34,6 +34,7 @@ from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy import retry
 from outrider.policy.classify import Classifier, Verdict
+from outrider.policy.settings import RetrySettings
 from outrider.store.lanes import WAKE_CHANNEL, Lane
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
@@ -65,6 +66,7 @@ class Deliverer:
         connections: ConnectionPool,
         preparer: Preparer,
         classifier: Classifier,
+        retries: RetrySettings,
         clock: Clock,
         random: Random,
         logger: Logger,
@@ -76,6 +78,7 @@ class Deliverer:
         self._connections: Final = connections
         self._preparer: Final = preparer
         self._classifier: Final = classifier
+        self._retries: Final = retries
         self._clock: Final = clock
         self._random: Final = random
         self._logger: Final = logger
@@ -158,61 +161,47 @@ class Deliverer:
         taken_at = self._clock.now() if lane.is_taken_over else None
         if taken_at is not None:
             self._logger.warning("lane_taken_over", lane_id=lane.lane_id, route=lane.route)
-        async with asyncio.TaskGroup() as attempts:
+        async with asyncio.TaskGroup() as group:
+            places = asyncio.Semaphore(self._settings.lane_in_flight_max)
+            work = _LaneWork(lane, taken_at, group, places)
             try:
-                await self._drain_lane(lane, claims, taken_at, attempts)
+                await self._drain(work, claims)
             except (StoreError, BusyError) as error:  # Caught inside the group: what is in flight goes on to its end.
                 self._logger.warning("lane_work_interrupted", lane_id=lane.lane_id, error=str(error))
         self._workers -= 1
         await self._keeper.release(lane.lane_id)
         self._woken.set()  # There is room for another lane.
 
-    async def _drain_lane(
-        self, lane: Lane, claims: list[Claim], taken_at: datetime | None, attempts: asyncio.TaskGroup
-    ) -> None:
-        places = asyncio.Semaphore(self._settings.lane_in_flight_max)
-        running: set[asyncio.Task[None]] = set()
-        while not self._stopping and self._keeper.is_held(lane.lane_id):
+    async def _drain(self, work: "_LaneWork", claims: list[Claim]) -> None:
+        while not self._stopping and self._keeper.is_held(work.lane.lane_id):
             if claims:
-                await self._start(lane, claims, taken_at, places, attempts, running)
-            elif running:
-                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                await self._start(work, claims)
+            elif work.attempts:
+                await asyncio.wait(work.attempts, return_when=asyncio.FIRST_COMPLETED)
             else:
                 return
-            claims = await self._keeper.claim(lane.lane_id)
+            claims = await self._keeper.claim(work.lane.lane_id)
 
-    async def _start(
-        self,
-        lane: Lane,
-        claims: Sequence[Claim],
-        taken_at: datetime | None,
-        places: asyncio.Semaphore,
-        attempts: asyncio.TaskGroup,
-        running: set[asyncio.Task[None]],
-    ) -> None:
+    async def _start(self, work: "_LaneWork", claims: Sequence[Claim]) -> None:
         """Start an attempt for each claim as places get free; returns when the last one is started."""
         self._in_flight.update(claim.recipient_id for claim in claims)
-        started = 0
+        started_count = 0
         try:
-            site = await self._router.route(lane.route)
+            site = await self._router.route(work.lane.route)
             composed = await self._preparer.compose({claim.message_id for claim in claims})
             for claim in claims:
-                await places.acquire()
+                await work.places.acquire()
                 await self._places.acquire()
-                if self._stopping or not self._keeper.is_held(lane.lane_id):
-                    places.release()
+                if self._stopping or not self._keeper.is_held(work.lane.lane_id):
+                    work.places.release()
                     self._places.release()
                     return
-                is_taken_over = taken_at is not None and claim.due_at <= taken_at
-                work = self._attempt(claim, site, composed.get(claim.message_id), is_taken_over=is_taken_over)
-                task = attempts.create_task(work)
-                started += 1
-                running.add(task)
-                task.add_done_callback(running.discard)
-                task.add_done_callback(lambda _: places.release())
-                task.add_done_callback(lambda _: self._places.release())
+                is_taken_over = work.taken_at is not None and claim.due_at <= work.taken_at
+                attempt = self._attempt(claim, site, composed.get(claim.message_id), is_taken_over=is_taken_over)
+                work.begin(attempt, self._places)
+                started_count += 1
         finally:
-            self._in_flight.difference_update(claim.recipient_id for claim in claims[started:])
+            self._in_flight.difference_update(claim.recipient_id for claim in claims[started_count:])
 
     async def _attempt(
         self, claim: Claim, site: Site | Answer, composed: Composed | None, *, is_taken_over: bool
@@ -281,7 +270,11 @@ class Deliverer:
                     return RecipientStatus.HELD, None
                 jitter_ratio = self._random.random()
                 retry_at = retry.next_due_at(
-                    attempt=claim.attempt, now=now, jitter_ratio=jitter_ratio, reason=verdict.reason
+                    attempt=claim.attempt,
+                    now=now,
+                    jitter_ratio=jitter_ratio,
+                    reason=verdict.reason,
+                    settings=self._retries,
                 )
                 if retry_at >= claim.expires_at:
                     return RecipientStatus.EXPIRED, None
@@ -293,6 +286,27 @@ class Deliverer:
             self._metrics.queue_time.observe(waited.total_seconds())
         if outcome.status is not RecipientStatus.QUEUED and outcome.verdict.reason != _INTERNAL:
             self._internal_counts.pop(outcome.claim.message_id, None)
+
+
+class _LaneWork:
+    """A lane being worked on: its attempts under way and its places for more."""
+
+    def __init__(
+        self, lane: Lane, taken_at: datetime | None, group: asyncio.TaskGroup, places: asyncio.Semaphore
+    ) -> None:
+        self.lane: Final = lane
+        self.taken_at: Final = taken_at  # When we took it from an owner that never gave it back; None: from nobody.
+        self.places: Final = places
+        self.attempts: Final[set[asyncio.Task[None]]] = set()
+        self._group: Final = group
+
+    def begin(self, attempt: Coroutine[None, None, None], all_places: asyncio.Semaphore) -> None:
+        """Run `attempt`; give both its places back when it ends."""
+        running = self._group.create_task(attempt)
+        self.attempts.add(running)
+        running.add_done_callback(self.attempts.discard)
+        running.add_done_callback(lambda _: self.places.release())
+        running.add_done_callback(lambda _: all_places.release())
 
 
 def _unanswered(claim: Claim, answer: Answer, started_s: float, clock: Clock) -> Attempt:

@@ -28,15 +28,15 @@ async def run_all(parts: Sequence[Part], stop_asked: asyncio.Event) -> None:
     """
     async with asyncio.TaskGroup() as group:
         running = [(part, group.create_task(part.run())) for part in parts]
-        await _first_of(group, stop_asked, [task for _, task in running])
-        for part, task in reversed(running):
+        await _first_of(group, stop_asked, [run for _, run in running])
+        for part, run in reversed(running):
             part.stop()
-            await asyncio.wait([task])
+            await asyncio.wait([run])
 
 
-async def _first_of(group: asyncio.TaskGroup, asked: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Return when `asked` is set or any of `tasks` is done."""
+async def _first_of(group: asyncio.TaskGroup, asked: asyncio.Event, runs: Sequence[asyncio.Task[None]]) -> None:
+    """Return when `asked` is set or any of `runs` is done."""
     waiter = group.create_task(asked.wait())
-    await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([waiter, *runs], return_when=asyncio.FIRST_COMPLETED)
     waiter.cancel()
     await asyncio.wait([waiter])

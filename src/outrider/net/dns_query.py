@@ -10,6 +10,7 @@ Which servers: the one from the settings, or the system's /etc/resolv.conf, read
 import asyncio
 import enum
 import ipaddress
+import re
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import dns.asyncresolver
@@ -26,6 +27,7 @@ from outrider.base.errors import ConfigError
 _REREAD_S: Final = 60.0  # Ours: how soon a change of resolv.conf counts.
 _EDNS_BYTES: Final = 1232  # Fits every path without fragments. DNS Flag Day 2020.
 _PORT: Final = 53
+_BRACKETED: Final = re.compile(r"\[(.*)\](?::(\d+))?")
 _NO_SOA_TTL_S: Final = 2**31 - 1  # What dnspython says when nothing says how long a "no" counts.
 
 T = TypeVar("T")
@@ -75,9 +77,8 @@ def parse_server(text: str) -> tuple[str, int]:
         ConfigError: anything else. A name is of no use here: who would resolve it?
     """
     address, port = text, ""
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        port = port.removeprefix(":") if port.startswith(":") else port and "?"
+    if bracketed := _BRACKETED.fullmatch(text):
+        address, port = bracketed[1], bracketed[2] or ""
     elif text.count(":") == 1:
         address, _, port = text.partition(":")
     try:

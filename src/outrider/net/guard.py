@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 
-_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64: Final = IPv6Network("64:ff9b::/96")  # Its local-use sister 64:ff9b:1::/48 is not global anyway.
 _V4_MASK: Final = 0xFFFFFFFF
 
 
@@ -29,8 +29,8 @@ def is_public(address: str) -> bool:
         packed = list(_packed(ip))
         if packed and not all(map(_is_global, packed)):
             return False
-        if ip.ipv4_mapped is not None:
-            return True  # Only the way it is written: the address is the packed one.
+        if ip.ipv4_mapped is not None or ip in _NAT64:
+            return True  # Only another way to write, or to reach, the packed one.
     return _is_global(ip)
 
 
@@ -45,5 +45,5 @@ def _packed(ip: IPv6Address) -> Iterator[IPv4Address]:
         yield ip.sixtofour
     if ip.teredo is not None:
         yield from ip.teredo
-    if any(ip in network for network in _NAT64):
+    if ip in _NAT64:
         yield IPv4Address(int(ip) & _V4_MASK)

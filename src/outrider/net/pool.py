@@ -104,8 +104,7 @@ class ConnectionPool:
         Safe: never raises for anything peer or network did; cancellable, which aborts the conversation.
         """
         started_s = self._clock.monotonic_s()
-        group = self._group_of(site)
-        connection = await self._acquire(group)
+        group, connection = await self._acquire(site)
         if connection is not None:
             self._reused_count += 1
             answers = await self._talk(group, connection, envelope)
@@ -161,18 +160,19 @@ class ConnectionPool:
             group = self._groups[key] = _Group(key)
         return group
 
-    async def _acquire(self, group: _Group) -> Connection | None:
+    async def _acquire(self, site: Site) -> tuple[_Group, Connection | None]:
         """Return a connection that is ready and its slot, or None and a slot to dial with."""
         while True:
+            group = self._group_of(site)  # Anew each time: without slots it is forgotten.
             if group.idle:
                 connection: Connection | None = group.idle.pop()
             elif self._is_closing or group.slot_count < self._settings.connections_per_site_max:
                 group.slot_count += 1
-                return None
+                return group, None
             else:
                 connection = await self._wait(group)
             if connection is None or not connection.is_over:
-                return connection
+                return group, connection
             # It died at rest, or on its way to us: its slot comes back, if it has not yet, when its socket is closed.
 
     async def _wait(self, group: _Group) -> Connection | None:
@@ -183,7 +183,8 @@ class ConnectionPool:
             return await waiter
         except asyncio.CancelledError:
             if not waiter.done() or waiter.cancelled():
-                group.waiters.remove(waiter)
+                if waiter in group.waiters:  # `_pass_on` may have passed it over already.
+                    group.waiters.remove(waiter)
             elif (given := waiter.result()) is None or not given.is_over:  # Given and cancelled in the same turn.
                 self._pass_on(group, given)
             raise

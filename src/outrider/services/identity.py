@@ -1,7 +1,7 @@
 """Whose mail a project may send: domains with their DKIM keys, and senders.
 
-A domain gets two keys when it is added, RSA-2048 and Ed25519 (RFC 8301, RFC 8463), sealed before they are stored. It may
-be used once it is verified; checking its DNS records is a later step, `mark_verified` says so by hand.
+A domain gets two keys when it is added, RSA-2048 and Ed25519 (RFC 8301, RFC 8463), sealed before they are stored. It
+may be used once it is verified; checking its DNS records is a later step, until then somebody says so by hand.
 
 The hot questions (may this sender send? which keys sign?) are answered from memory for at most `FRESH_S`; a removed
 sender or a new key is noticed everywhere within a second.

@@ -9,8 +9,8 @@ An fsync costs the same for one mail and for two thousand. While a write is unde
 batch grows with the load by itself; `wait_s` only matters on a nearly idle process.
 
 Invariants: every `submit` gets exactly one result or one exception. A write that fails because of a value
-(`StoreValueError`, `ConflictError`) is cut in halves until the poisoned entry fails alone. When the database is away all
-waiters of that write are told so, and nothing is tried twice behind their backs.
+(`StoreValueError`, `ConflictError`) is cut in halves until the poisoned entry fails alone. When the database is away
+all waiters of that write are told so, and nothing is tried twice behind their backs.
 """
 
 import asyncio

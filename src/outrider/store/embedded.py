@@ -204,17 +204,23 @@ class EmbeddedPostgres:
             if not path.is_dir():
                 cluster.make_directory(path)
         if os.geteuid() == 0:
-            self._account = self._choose_account()
-            self._capabilities = unprivileged.kept_capabilities(programs / "postgres")
-        can_reach = bool(self._capabilities)
-        self._socket_dir = cluster.socket_dir(self._data_dir, self._account, can_reach=can_reach)
+            self._account, is_ours = self._choose_account()
+            self._capabilities = unprivileged.kept_capabilities(programs / "postgres") if is_ours else ()
+        self._socket_dir = cluster.socket_dir(self._data_dir, self._account, can_reach=bool(self._capabilities))
 
-    def _choose_account(self) -> Account:
-        """Return the cluster's owner, or the first fitting user if it has none yet or was restored by root."""
+    def _choose_account(self) -> tuple[Account, bool]:
+        """Return who runs the server for us, who are root, and whether everything here is root's or that account's.
+
+        Danger: in a directory of somebody else the server runs as that user and with no rights but theirs. Their
+        files tell it what to load, so a right to read everything would be a gift to them.
+        """
+        owner = unprivileged.known_account(self._data_dir.stat().st_uid)
+        if owner is not None and owner.uid != 0:
+            return owner, False
         with contextlib.suppress(FileNotFoundError):
-            owner = self._cluster.stat().st_uid
-            if owner != 0:
-                return unprivileged.account_of(owner)
+            owner = unprivileged.known_account(self._cluster.stat().st_uid)
+            if owner is not None and owner.uid != 0:
+                return owner, True
         account = unprivileged.choose_account()
         if account is None:
             raise ConfigError(
@@ -222,8 +228,8 @@ class EmbeddedPostgres:
                 "ordinary user, or set OUTRIDER_DATABASE_URL."
             )
         if self._cluster.exists():
-            cluster.give_away(self._cluster, account)
-        return account
+            cluster.give_away(self._cluster, account)  # Restored from a backup, by root.
+        return account, True
 
     async def _make_cluster(self) -> None:
         """Make the cluster beside its place and rename it, so that a crash leaves none or a whole one."""
@@ -272,7 +278,7 @@ class EmbeddedPostgres:
 
     async def _bring_up(self) -> None:
         """Return when the server of our cluster answers; start it if there is none. Call with `_changing` held."""
-        silence = _Patience(self._clock, self._settings.start_wait_s, self._on_progress)
+        silence = _Patience(self._clock, self._settings.start_wait_s)
         recovery = _Patience(self._clock, self._settings.recovery_wait_s, self._on_progress)
         burial = _Patience(self._clock, _QUIT_GRACE_S)
         while (sign := await self._probe()) is not _Sign.READY:
@@ -280,7 +286,7 @@ class EmbeddedPostgres:
                 silence.renew()
             elif self._server_pid() is None and self._is_child_gone():
                 self._launch(burial)
-            if not silence.is_left("The database is starting") or not recovery.is_left("The database recovers"):
+            if not recovery.is_left("The database starts, or recovers from a crash") or not silence.is_left():
                 raise self._failure("The embedded PostgreSQL does not answer; its log is log/postgres.log.")
             await self._clock.sleep(_POLL_S)
         self._pid = self._server_pid()
@@ -362,19 +368,23 @@ class EmbeddedPostgres:
 
     def _server_pid(self) -> int | None:
         """Return the process number of the server of our cluster, whoever started it, None if there is none."""
-        found = postmaster.read_pid_file(self._cluster)
-        return found.pid if found is not None and postmaster.is_server(found.pid, self._cluster) else None
+        pid = postmaster.claimed_pid(self._cluster)
+        return pid if pid is not None and postmaster.is_server(pid, self._cluster) else None
 
     async def _shut_down(self) -> None:
         pid = self._server_pid()
+        if pid is None:
+            return
         stages = ((signal.SIGINT, self._settings.stop_wait_s), (signal.SIGQUIT, _QUIT_GRACE_S), (signal.SIGKILL, 1.0))
         for number, wait_s in stages:
-            if pid is None:
-                return
             postmaster.send_signal(pid, number)
             patience = _Patience(self._clock, wait_s)
-            while (pid := self._server_pid()) is not None and patience.is_left():
+            while postmaster.is_server(pid, self._cluster):
+                if not patience.is_left():
+                    break
                 await self._clock.sleep(_POLL_S)
+            else:
+                return
 
     async def _ended(self, child: int, wait_s: float) -> int | None:
         patience = _Patience(self._clock, wait_s, self._on_progress)

@@ -25,19 +25,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 _IS_LINUX: Final = sys.platform == "linux"
 _PROC: Final = Path("/proc")
 _ENVIRONMENT: Final[Mapping[str, str]] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # Nothing of PG*.
 _ENDED_UNSEEN: Final = -1  # Somebody else buried it.
-
-
-class PidFile(msgspec.Struct, frozen=True):
-    """What postmaster.pid says; true or not."""
-
-    pid: int
-    socket_dir: str = ""  # "" while the server has none yet.
 
 
 def spawn(command: list[str], log_path: Path) -> int:
@@ -45,7 +36,7 @@ def spawn(command: list[str], log_path: Path) -> int:
 
     Return its process number; `exit_status` must be asked until it ends, or it stays a zombie as long as we live.
     """
-    write = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    write = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     return os.posix_spawn(
         command[0],
         command,
@@ -70,15 +61,13 @@ def exit_status(child: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if pid else None
 
 
-def read_pid_file(directory: Path) -> PidFile | None:
-    """Read postmaster.pid of the cluster in `directory`. None if there is none or it makes no sense."""
+def claimed_pid(directory: Path) -> int | None:
+    """Return the process number in postmaster.pid of the cluster in `directory`, true or not; None if there is none."""
     try:
-        lines = (directory / "postmaster.pid").read_text("utf-8", "replace").splitlines()
-        pid = int(lines[0])
+        pid = int((directory / "postmaster.pid").read_text("utf-8", "replace").splitlines()[0])
     except (FileNotFoundError, IndexError, ValueError):
         return None
-    # Lines: PID, data directory, start time, port, socket directory (PostgreSQL's miscadmin.h).
-    return PidFile(abs(pid), lines[4] if len(lines) > 4 else "") if pid else None
+    return pid if pid > 0 else None
 
 
 def is_server(pid: int, directory: Path) -> bool:

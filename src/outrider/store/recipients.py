@@ -2,7 +2,7 @@
 
     state      | what it means                       | leaves to                | after a crash
     -----------|-------------------------------------|--------------------------|-------------------------------
-    queued     | waits for an attempt, or is in one  | any of the others        | the lane's lease ends, another owner tries
+    queued     | waits for an attempt, or is in one  | any of the others        | the lane's lease ends, another tries
     held       | parked by a rule or an operator     | queued cancelled expired | stays held
     delivered  | a server took responsibility (250)  | -                        | final
     bounced    | refused for good                    | -                        | final

@@ -10,7 +10,8 @@ It is a script of its own because the change must happen between the two, in one
 nothing of ours and runs as `python -I -S`, so it starts in 20 ms and without an installed package.
 
 Danger: a server that may read every file is as mighty as its superuser. So only root may reach its socket: the
-directory above it is root's, mode 0700 (`store.cluster.socket_dir`).
+directory above it is root's, mode 0700 (`store.cluster.socket_dir`), and a data directory that is not root's gets a
+server without that right.
 
 Sources: capabilities(7), "Ambient capability set"; prctl(2); capget(2).
 """
@@ -59,12 +60,12 @@ def choose_account() -> Account | None:
     return None
 
 
-def account_of(uid: int) -> Account:
-    """Return the account with this number, which the system's list need not know."""
+def known_account(uid: int) -> Account | None:
+    """Return the account with this number, None if this system has none: initdb needs to know its name."""
     try:
         return Account(uid, pwd.getpwuid(uid).pw_gid)
     except KeyError:
-        return Account(uid, uid)
+        return None
 
 
 def kept_capabilities(program: Path) -> tuple[int, ...]:

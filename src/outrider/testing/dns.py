@@ -41,6 +41,7 @@ from outrider.testing.clock import FakeClock
 NEGATIVE_TTL_S: Final = 60  # In the SOA record of each "no".
 _CHAIN_MAX: Final = 8  # CNAMEs followed; a loop ends here.
 _UDP_BYTES_MAX: Final = 512  # Without EDNS. RFC 1035 §4.2.1.
+_TCP_BYTES_MAX: Final = 65_535
 _BIND_TRIES: Final = 50  # For a port that is free for both UDP and TCP.
 
 
@@ -357,7 +358,7 @@ def _soa(name: str) -> dns.rrset.RRset:
 
 def _to_wire(response: dns.message.Message, query: dns.message.Message, *, is_udp: bool) -> bytes:
     if not is_udp:
-        return response.to_wire()
+        return response.to_wire(max_size=_TCP_BYTES_MAX)
     size_max = query.payload if query.edns >= 0 else _UDP_BYTES_MAX
     try:
         return response.to_wire(max_size=size_max)

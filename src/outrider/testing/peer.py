@@ -116,8 +116,9 @@ class HungUpError(Exception):
 class Peer:
     """A server for tests; an async context manager."""
 
-    def __init__(self, script: Script | None = None) -> None:
-        self.port = 0
+    def __init__(self, script: Script | None = None, *, address: str = ADDRESS, port: int = 0) -> None:
+        self.address: Final = address  # Another one of 127.0.0.0/8 makes a second host of one site.
+        self.port = port  # 0: a free one, from the start on.
         self.received: Final[list[Received]] = []
         self.commands: Final[list[str]] = []  # All lines read outside DATA, in order, over all conversations.
         self.connection_count = 0
@@ -149,7 +150,7 @@ class Peer:
             group.create_task(self._serve(_Talk(self, wire)))
 
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Wire(start), ADDRESS, 0)
+        server = await loop.create_server(lambda: _Wire(start), self.address, self.port)
         for listener in server.sockets:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         self._stack.callback(self._tear_down)
@@ -169,11 +170,16 @@ class Peer:
 
     def site(self, *, tls: TlsMode = TlsMode.OPPORTUNISTIC, credentials: Credentials | None = None) -> Site:
         """Return the site this peer is the only host of."""
-        return Site(HOST, (Host(HOST, (ADDRESS,)),), self.port, tls, credentials)
+        return Site(HOST, (Host(HOST, (self.address,)),), self.port, tls, credentials)
 
     def release(self) -> None:
         """Let those that hold go on."""
         self._released.set()
+
+    def hang_up(self) -> None:
+        """Close all conversations, as a server does that restarts; new ones are welcome."""
+        for talk in self._talks:
+            talk.wire.hang_up()
 
     async def reached(self, stage: Stage, *, count: int = 1) -> None:
         """Return when conversations have come to `stage` `count` times since the script was set."""

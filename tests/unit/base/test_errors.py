@@ -10,7 +10,6 @@ from outrider.base import errors
 from outrider.base.errors import CallerError, LimitReachedError, OutriderError
 
 
-
 def tree(root: type[OutriderError] = OutriderError) -> Iterator[type[OutriderError]]:
     yield root
     for child in root.__subclasses__():

@@ -1,7 +1,9 @@
 """Header fields: folded, encoded, and never more than one from one value."""
 
 import email
+import email.header
 import email.policy
+import email.utils
 from typing import Any
 
 import pytest
@@ -19,6 +21,13 @@ def read(field: bytes) -> Any:
     ((_, value),) = message.items()
     assert not value.defects
     return value
+
+
+def read_mailbox(field: bytes) -> tuple[str, str]:
+    """Parse a field of one mailbox; the newer parser of the library puts spaces between encoded words in names."""
+    unfolded = field.removesuffix(b"\r\n").replace(b"\r\n", b"").decode().partition(": ")[2]
+    name, found = email.utils.parseaddr(unfolded)
+    return str(email.header.make_header(email.header.decode_header(name))), found
 
 
 def lines_of(field: bytes) -> list[bytes]:
@@ -66,7 +75,7 @@ def test_what_is_no_control_character_passes(value: str) -> None:
         ("Your Order", b"Subject: Your Order\r\n"),
         ("", b"Subject:\r\n"),
         ("  x ", b"Subject: x\r\n"),
-        ("Grüße an alle", b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe_an_alle?=\r\n"),
+        ("Prüfen Sie Ihre Bestellung", b"Subject: =?utf-8?q?Pr=C3=BCfen_Sie_Ihre_Bestellung?=\r\n"),
         ("注文", b"Subject: =?utf-8?b?5rOo5paH?=\r\n"),
         ("=?utf-8?q?x?=", b"Subject: =?utf-8?b?PT91dGYtOD9xP3g/PQ==?=\r\n"),
     ],
@@ -142,6 +151,7 @@ def test_a_display_name_is_read_back_as_it_was_given(name: str, field: bytes) ->
     assert headers.mailbox("From", name, SENDER) == field
     (found,) = read(field).addresses
     assert (found.display_name, found.addr_spec) == (name.strip(), "noreply@shop.example")
+    assert read_mailbox(field) == (name.strip(), "noreply@shop.example")
 
 
 @pytest.mark.parametrize(
@@ -150,8 +160,8 @@ def test_a_display_name_is_read_back_as_it_was_given(name: str, field: bytes) ->
 def test_a_long_display_name_is_folded(name: str) -> None:
     field = headers.mailbox("From", name, SENDER)
     assert all(len(line) <= 78 for line in lines_of(field))
-    (found,) = read(field).addresses
-    assert (found.display_name, found.addr_spec) == (name, "noreply@shop.example")
+    assert read_mailbox(field) == (name, "noreply@shop.example")
+    assert [found.addr_spec for found in read(field).addresses] == ["noreply@shop.example"]
 
 
 @pytest.mark.parametrize("char", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

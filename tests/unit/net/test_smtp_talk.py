@@ -163,6 +163,7 @@ async def test_a_conversation_ends_in_an_answer(
 
 
 @on_both_loops
+@pytest.mark.slow
 async def test_a_deadline_is_for_the_whole_reply_and_starts_anew_with_the_next(peer: Peer) -> None:
     # Some 20 octets at 20 ms each: a reply takes half a second, and three of them longer than one deadline.
     connection = await connect(peer, command_wait_s=1.0, data_start_wait_s=1.0)
@@ -202,9 +203,8 @@ async def test_a_dead_connection_answers_at_once(peer: Peer) -> None:
 async def test_a_peer_that_closes_at_rest_is_noticed(peer: Peer) -> None:
     connection = await connect(peer)
     await connection.deliver(MAIL)
-    async with Peer():  # Another one is unharmed.
-        peer._tear_down()
-        await gone(connection)
+    peer.hang_up()
+    await gone(connection)
     assert connection.is_over
 
 

@@ -6,9 +6,10 @@
     GET /mailbox/NAME/source     all of it, as it came
 
 Shown on this machine only (`local_only`). What is shown was written by strangers: templates escape everything, pages
-run no script and fetch nothing (`_PAGE_POLICY`), and the HTML part lives in a sandbox without scripts, forms or network
-(`_FRAME_POLICY`). That policy does not stop a browser from looking up or dialling the host of a `<link>` (preconnect),
-so those elements are made unknown ones on the way out. tests/browser/test_mailbox.py looks from inside Chromium.
+run no script and fetch nothing, and the HTML part lives in a sandbox without scripts, forms or network
+(`_FRAME_POLICY`). No policy stops a browser from dialling, ahead of need, the host of a `<link>` or of a frame that it
+will then refuse to load, so such elements become unknown ones on the way out. tests/browser/test_mailbox.py looks from
+inside Chromium.
 """
 
 import asyncio
@@ -37,7 +38,9 @@ PAGE_COUNT: Final = 50  # Ours: messages on a page.
 REFRESH_S: Final = 5  # Ours: what the link offers.
 REFRESH_S_MAX: Final = 3600  # Ours: what the address may ask for.
 
-_LINK: Final = re.compile(r"<(?=link[\s/>])", re.IGNORECASE)
+_DIALLING: Final = re.compile(
+    r"<(?=(?:link|i?frame|frameset|fencedframe|portal|object|embed|applet)[\s/>])", re.IGNORECASE
+)
 _FRAME_POLICY: Final = (
     "sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -76,7 +79,7 @@ def routes(mailbox: Mailbox, published_record: PublishedRecord, clock: Clock) ->
         if view.html is None:
             raise NotFoundError("This message has no HTML part.")
         headers = _SAFE | {"content-security-policy": _FRAME_POLICY, "x-frame-options": "SAMEORIGIN"}
-        shown = _LINK.sub("<x-", view.html).encode("utf-8", "replace")
+        shown = _DIALLING.sub("<x-", view.html).encode("utf-8", "replace")
         return Response(shown, media_type=MediaType.HTML, headers=headers)
 
     @litestar.get("/{name:str}/source")

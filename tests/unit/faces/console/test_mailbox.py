@@ -112,10 +112,14 @@ async def test_the_html_part_comes_in_a_sandbox(shown: Shown) -> None:
         (b'<link rel=preconnect href="//x.example">', b'<x-link rel=preconnect href="//x.example">'),
         (b"<LINK\nrel=x><link/rel=y><link>", b"<x-LINK\nrel=x><x-link/rel=y><x-link>"),
         (b"<li<link>nk rel=x>", b"<li<x-link>nk rel=x>"),
+        (
+            b"<iframe src=x></iframe><FRAME ><object\tdata=x><embed/>",
+            b"<x-iframe src=x></iframe><x-FRAME ><x-object\tdata=x><x-embed/>",
+        ),
         (b"<linked>", b"<linked>"),
     ],
 )
-async def test_link_elements_become_unknown_ones(shown: Shown, html: bytes, expected: bytes) -> None:
+async def test_elements_that_dial_ahead_become_unknown_ones(shown: Shown, html: bytes, expected: bytes) -> None:
     name = await shown.put(b"Content-Type: text/html\r\n\r\n" + html)
     assert (await shown.get(f"/mailbox/{name}/html")).body == expected
 
