@@ -14,8 +14,7 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
     for case in CASES:
         count = case.count // 20 if is_quick else case.count
         async with rig(case) as one:
-            await one.program.serve("--role", "web")
-            await one.program.ready()
+            await one.program.start("--role", "web")
             await one.load(case, count=1_000, first=0)
             async with metered(one) as meter:
                 load = await one.load(case, count=count, first=MEASURED_FIRST)

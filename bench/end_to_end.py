@@ -26,8 +26,7 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
 
 async def _run(case: Case, count: int, limit: Line) -> Line:
     async with rig(case) as one:
-        await one.program.serve()
-        await one.program.ready()
+        await one.program.start()
         await one.warm_up(case)
         async with metered(one) as meter:
             load = await one.load(case, count=count, first=MEASURED_FIRST)

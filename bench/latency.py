@@ -20,8 +20,7 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
     """Send one after the other."""
     count = COUNT // 5 if is_quick else COUNT
     async with rig(Case(count=count, per_call=1)) as one:
-        await one.program.serve()
-        await one.program.ready()
+        await one.program.start()
         await one.program.send(["warm@route0.example"])
         await one.arrive(1, _WAIT_S)
         taken_s = []

@@ -155,11 +155,10 @@ async def temporary_dir() -> AsyncIterator[Path]:
 
 @contextlib.asynccontextmanager
 async def rig(case: Case) -> AsyncIterator[Rig]:
-    """Yield a rig whose program is set up and not yet serving."""
+    """Yield a rig whose program is not started yet."""
     async with temporary_dir() as path, RunningSink.start(has_tls=case.has_tls) as sink:
         env = {"OUTRIDER_LOG__LEVEL": "warning", **case.env}
         async with Program(path / "node", delivery=f"smarthost://127.0.0.1:{sink.port}", env=env) as program:
-            await program.set_up("shop.example", "noreply@shop.example")
             yield Rig(program, sink)
 
 

@@ -12,6 +12,7 @@ then the store closes.
 import asyncio
 import contextlib
 import importlib.resources
+import os
 import random
 import socket
 import time
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
     from outrider.store.embedded import EmbeddedPostgres
 
+_CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
 _MASTER_KEY: Final = "master.key"
 
 
@@ -117,15 +119,16 @@ def make_context(config: Config, dsn: str, log: Logger) -> Context:
     return Context(config, dsn, log, SystemClock(), random.SystemRandom(), Metrics())
 
 
-async def run_deliver(context: Context, owner_file: Path, stop_asked: asyncio.Event) -> None:
+async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) -> None:
     """Run one deliver process.
 
     Args:
-        owner_file: remembers who held this slot. The caller guarantees that nobody else runs in it, so whatever its
-            last holder still leases is free at once.
+        slot: which of this node's deliver processes. A file remembers who holds it; the caller guarantees that nobody
+            else runs in it, so whatever its last holder still leases is free at once.
     """
     config, clock, log = context.config, context.clock, context.log
     owner = uuid4()
+    owner_file = config.data_path / "run" / f"deliver-{slot}.owner"
     async with context.store() as store:
         await _take_slot(store, owner_file, owner, clock, log)
         net = named(config.net)
@@ -138,6 +141,8 @@ async def run_deliver(context: Context, owner_file: Path, stop_asked: asyncio.Ev
             config.engine,
             owner=owner,
             pools=["default"],
+            slot=slot,
+            slot_count=deliver_count(config),
             router=make_router(config, net, clock, chance),
             connections=connections,
             preparer=preparer,
@@ -197,6 +202,11 @@ async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
     """Run the upkeep."""
     async with context.store() as store:
         await run_all([Upkeep(store, clock=context.clock, logger=context.log)], stop_asked)
+
+
+def deliver_count(config: Config) -> int:
+    """How many deliver processes this node runs."""
+    return config.engine.deliver_workers or min(os.cpu_count() or 1, _CORES_USED_MAX)
 
 
 def make_mailbox(context: Context) -> "Mailbox":

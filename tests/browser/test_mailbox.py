@@ -1,6 +1,6 @@
 """The catch mailbox in a real browser: it can be used, and a hostile message neither runs nor fetches anything.
 
-A trap listens on a port of its own and notes who dials it. Every way of fetching something that HTML knows points there.
+A trap listens on a port of its own and notes who dials it; all the ways of fetching that HTML knows point there.
 """
 
 import asyncio
@@ -47,8 +47,9 @@ HOSTILE = """\
 background: url(TRAP/l) } p { list-style-image: url(TRAP/m); cursor: url(TRAP/n), auto }</style>
 <img src="TRAP/o" onerror="alert(2)"><img srcset="TRAP/p 2x" src="x"><picture><source srcset="TRAP/q"><img></picture>
 <video src="TRAP/r" poster="TRAP/s" autoplay></video><audio src="TRAP/t" autoplay></audio>
-<object data="TRAP/u"></object><embed src="TRAP/v"><iframe src="TRAP/w"></iframe><iframe srcdoc="<img src='TRAP/x'>"></iframe><svg>
-<image href="TRAP/y"/><use href="TRAP/z#a"/></svg><table background="TRAP/1"><tr><td>cell</td></tr></table>
+<object data="TRAP/u"></object><embed src="TRAP/v"><iframe src="TRAP/w"></iframe>
+<iframe srcdoc="<img src='TRAP/x'>"></iframe>
+<svg><image href="TRAP/y"/><use href="TRAP/z#a"/></svg><table background="TRAP/1"><tr><td>cell</td></tr></table>
 <input type="image" src="TRAP/2" autofocus onfocus="alert(3)"><details open ontoggle="alert(4)"></details>
 <form id="f" action="TRAP/3" method="post"><input name="password"><button id="go">Send</button></form>
 <a id="away" href="TRAP/4" target="_top" ping="TRAP/5">click</a><a href="javascript:alert(5)" id="js">js</a>

@@ -167,7 +167,7 @@ async def test_a_restart_keeps_everything(folder: Path) -> None:
 
 async def test_mail_accepted_while_nobody_delivers_leaves_at_the_next_start(folder: Path) -> None:
     async with Program(folder / "node") as program:
-        await program.set_up("shop.example", "noreply@shop.example")
+        await program.set_up()
         sent = await program.command_json(
             *("send", "queued@partner.example", "--from", "noreply@shop.example", "--subject", "x", "--text", "y")
         )

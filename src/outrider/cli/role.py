@@ -16,7 +16,7 @@ import uvloop
 from outrider import app
 from outrider.app import Context
 from outrider.base.errors import OutriderError
-from outrider.config import Config, load
+from outrider.config import load
 from outrider.obs.log import make_logger
 
 PARENT_FD: Final = "OUTRIDER_PARENT_FD"
@@ -30,7 +30,7 @@ def main(role: str, slot: int) -> int:
     log = make_logger(config.log, role).bind(slot=slot)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(role, slot, config, app.make_context(config, config.database_url, log)))
+            runner.run(_run(role, slot, app.make_context(config, config.database_url, log)))
     except OutriderError as error:
         log.exception("role_failed", error=error.public, **error.detail)
         return EXIT_FAILED
@@ -40,7 +40,7 @@ def main(role: str, slot: int) -> int:
     return 0
 
 
-async def _run(role: str, slot: int, config: Config, context: Context) -> None:
+async def _run(role: str, slot: int, context: Context) -> None:
     stop_asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop_asked.set)
@@ -49,7 +49,7 @@ async def _run(role: str, slot: int, config: Config, context: Context) -> None:
     roles: dict[str, Callable[[], Awaitable[None]]] = {
         "web": lambda: app.run_web(context, stop_asked),
         "smtp": lambda: app.run_smtp(context, stop_asked),
-        "deliver": lambda: app.run_deliver(context, config.data_path / "run" / f"deliver-{slot}.owner", stop_asked),
+        "deliver": lambda: app.run_deliver(context, slot, stop_asked),
         "worker": lambda: app.run_worker(context, stop_asked),
     }
     context.log.info("role_started", pid=os.getpid())

@@ -25,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from outrider.app import Database
+from outrider.app import Database, deliver_count
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError, StoreError
 from outrider.cli.role import PARENT_FD
@@ -40,7 +40,6 @@ _PAUSE_S_MIN: Final = 0.1
 _PAUSE_S_MAX: Final = 5.0
 _HEALTHY_S: Final = 30.0  # Alive that long: the next death is a first one again.
 _WATCH_S: Final = 0.5
-_CORES_USED_MAX: Final = 8
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -52,11 +51,10 @@ class Slot(msgspec.Struct, frozen=True):
 
 def slots_of(config: Config, roles: Sequence[str]) -> list[Slot]:
     """Return the processes these roles need."""
-    cores = min(os.cpu_count() or 1, _CORES_USED_MAX)
     counts = {
         "web": config.faces.web_workers,
         "smtp": 1 if config.is_catch else 0,  # Submission and inbound come later.
-        "deliver": config.engine.deliver_workers or cores,
+        "deliver": deliver_count(config),
         "worker": 1,
     }
     return [Slot(role, number) for role in ROLES if role in roles for number in range(counts[role])]

@@ -18,10 +18,11 @@ from outrider.engine.settings import EngineSettings
 from outrider.obs.log import Logger
 from outrider.store import lanes, queue
 from outrider.store.batch import GroupCommit
-from outrider.store.lanes import Lane
+from outrider.store.lanes import Lane, Share
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 
+_OTHERS_AFTER_S: Final = 0.2  # Ours: a process with time for its lanes takes them within milliseconds.
 _GATHER_S: Final = 0.001  # Ours: lanes that drain within the same millisecond ask together.
 
 
@@ -35,15 +36,22 @@ class LaneKeeper:
         *,
         owner: UUID,
         pools: Sequence[str],
+        slot: int = 0,
+        slot_count: int = 1,
         clock: Clock,
         logger: Logger,
         busy: Callable[[], Sequence[UUID]],
     ) -> None:
-        """`busy` tells which recipients are being tried right now; they are never claimed again meanwhile."""
+        """`busy` tells which recipients are being tried right now; they are never claimed again meanwhile.
+
+        `slot` of `slot_count` is this process among those of its node: each takes its share of the lanes first.
+        """
         self._store: Final = store
         self._settings: Final = settings
         self._owner: Final = owner
         self._pools: Final = pools
+        self._slot: Final = slot
+        self._slot_count: Final = slot_count
         self._clock: Final = clock
         self._logger: Final = logger
         self._busy: Final = busy
@@ -73,7 +81,13 @@ class LaneKeeper:
         lease_until = now + timedelta(seconds=self._settings.lease_s)
         async with self._store.transaction() as tx:
             leased = await lanes.lease(
-                tx, pools=self._pools, owner=self._owner, now=now, lease_until=lease_until, count_max=count_max
+                tx,
+                pools=self._pools,
+                owner=self._owner,
+                now=now,
+                lease_until=lease_until,
+                count_max=count_max,
+                share=Share(self._slot_count, self._slot, now - timedelta(seconds=_OTHERS_AFTER_S)),
             )
             if not leased:
                 return []

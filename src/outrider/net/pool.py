@@ -56,6 +56,7 @@ class PoolStats(msgspec.Struct, frozen=True):
     idle_count: int
     dialled_count: int  # Connections that became ready.
     reused_count: int  # Messages begun on a connection that had carried another.
+    site_count: int  # Sites with a connection, or one being dialled.
 
 
 class _Group:
@@ -93,7 +94,7 @@ class ConnectionPool:
     def stats(self) -> PoolStats:
         """Return the counters as they are now."""
         idle_count = sum(len(group.idle) for group in self._groups.values())
-        return PoolStats(len(self._live), idle_count, self._dialled_count, self._reused_count)
+        return PoolStats(len(self._live), idle_count, self._dialled_count, self._reused_count, len(self._groups))
 
     async def deliver(self, site: Site, envelope: Envelope) -> Attempt:
         """Carry `envelope` to `site`; wait for a connection if all are busy.

@@ -21,7 +21,7 @@ class NetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The [net] table."""
 
     ehlo_name: EhloName = ""
-    """What we call ourselves; "" takes this machine's name. Many receivers want it to resolve to our address and back."""
+    """What we call ourselves; "" takes this machine's name. Receivers want it to resolve to our address and back."""
 
     source: str = ""
     """The address to send from, IPv4 or IPv6; "" lets the system choose."""

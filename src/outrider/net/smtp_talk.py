@@ -101,8 +101,6 @@ class Connection(asyncio.Protocol):
         except BaseException:
             connection.abort()
             raise
-        if failure is None and connection.is_over:  # It was ready and died before anybody looked.
-            failure = _LOST
         return connection if failure is None else failure
 
     @property
@@ -125,7 +123,7 @@ class Connection(asyncio.Protocol):
         Safe: cancellable, which aborts the connection.
         """
         if self.is_over:
-            return dict.fromkeys(envelope.recipients, _LOST)
+            return dict.fromkeys(envelope.recipients, self.session.failure or _LOST)
         session = self.session
         commands = session.begin(envelope)
         self.message_count += 1

@@ -149,7 +149,7 @@ def check_version(directory: Path, version: int) -> bool:
         ConfigError: it is of another version of PostgreSQL, or cannot be read.
     """
     try:
-        found = (directory / "PG_VERSION").read_text("ascii").strip()
+        found = (directory / "PG_VERSION").read_text("ascii", "replace").strip()
     except FileNotFoundError:
         return False
     except OSError as error:

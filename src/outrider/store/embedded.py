@@ -199,7 +199,12 @@ class EmbeddedPostgres:
 
     def _prepare(self) -> None:
         """Make directories and decide who runs the server."""
-        programs = cluster.programs(self._version)
+        try:
+            self._prepare_here(cluster.programs(self._version))
+        except OSError as error:
+            raise cluster.full_or(cluster.unreadable(self._data_dir, error), error) from error
+
+    def _prepare_here(self, programs: Path) -> None:
         for path in (self._data_dir, self._log_path.parent):
             if not path.is_dir():
                 cluster.make_directory(path)
@@ -217,19 +222,19 @@ class EmbeddedPostgres:
         owner = unprivileged.known_account(self._data_dir.stat().st_uid)
         if owner is not None and owner.uid != 0:
             return owner, False
-        with contextlib.suppress(FileNotFoundError):
-            owner = unprivileged.known_account(self._cluster.stat().st_uid)
-            if owner is not None and owner.uid != 0:
-                return owner, True
-        account = unprivileged.choose_account()
-        if account is None:
+        accounts = unprivileged.accounts()
+        if not accounts:
             raise ConfigError(
                 "PostgreSQL refuses to run as root, and this system has no user called nobody: run Outrider as an "
                 "ordinary user, or set OUTRIDER_DATABASE_URL."
             )
-        if self._cluster.exists():
-            cluster.give_away(self._cluster, account)  # Restored from a backup, by root.
-        return account, True
+        if not self._cluster.exists():
+            return accounts[0], True
+        owner = unprivileged.known_account(self._cluster.stat().st_uid)
+        if owner not in accounts:
+            owner = accounts[0]
+            cluster.give_away(self._cluster, owner)  # Restored from a backup, by root.
+        return owner, True
 
     async def _make_cluster(self) -> None:
         """Make the cluster beside its place and rename it, so that a crash leaves none or a whole one."""

@@ -39,6 +39,17 @@ class Lane(msgspec.Struct, frozen=True):
     is_taken_over: bool  # Its last owner never gave it back; what it had in flight may have been delivered.
 
 
+class Share(msgspec.Struct, frozen=True):
+    """The lanes that one of several processes takes first: those whose id leaves `number` when divided by `count`.
+
+    Without it the process that wakes first takes everything, and the others idle.
+    """
+
+    count: int
+    number: int
+    others_due_at: datetime  # A lane due since then is anybody's: whose share it is has no time for it, or is dead.
+
+
 _ENSURE: Final = """
     INSERT INTO lane (pool, route, stream, shard)
     SELECT pool, route, stream, shard
@@ -49,10 +60,14 @@ _FIND: Final = """
     SELECT lane_id, pool, route, stream, shard
       FROM lane JOIN unnest($1::text[], $2::text[], $3::stream[], $4::smallint[])
         AS asked(pool, route, stream, shard) USING (pool, route, stream, shard)"""
-# In id order, so that two acceptors cannot deadlock.
-_LOCK: Final = """
+# KEY SHARE: acceptors do not wait for each other, nor a lease for them; only `release` (FOR UPDATE) and they exclude
+# each other. Danger: a weaker lock in `release`, or none here, loses wake-ups.
+_LOOK: Final = """
     SELECT lane_id, next_due_at > $2 AS is_asleep FROM lane
-     WHERE lane_id = ANY($1::bigint[]) ORDER BY lane_id FOR NO KEY UPDATE"""
+     WHERE lane_id = ANY($1::bigint[]) ORDER BY lane_id FOR KEY SHARE"""
+# In id order, so that two acceptors that wake the same lanes cannot deadlock.
+_LOCK: Final = """
+    SELECT lane_id FROM lane WHERE lane_id = ANY($1::bigint[]) ORDER BY lane_id FOR NO KEY UPDATE"""
 _WAKE: Final = """
     UPDATE lane SET next_due_at = LEAST(next_due_at, $2) WHERE lane_id = ANY($1::bigint[])"""
 _NOTIFY: Final = """
@@ -65,11 +80,13 @@ _LEASE: Final = """
         SELECT lane_id, owner FROM lane
          WHERE stream = 'transactional' AND next_due_at <= $2 AND pool = ANY($1::text[])
            AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
+           AND (lane_id % $6 = $7 OR next_due_at <= $8)
          ORDER BY next_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED),
     second AS (
         SELECT lane_id, owner FROM lane
          WHERE stream = 'marketing' AND next_due_at <= $2 AND pool = ANY($1::text[])
            AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
+           AND (lane_id % $6 = $7 OR next_due_at <= $8)
          ORDER BY next_due_at LIMIT $3 - (SELECT count(*) FROM first) FOR NO KEY UPDATE SKIP LOCKED),
     due AS (SELECT * FROM first UNION ALL SELECT * FROM second)
     UPDATE lane SET owner = $4, lease_until = $5
@@ -79,7 +96,7 @@ _RENEW: Final = """
     UPDATE lane SET lease_until = $3 WHERE owner = $1 AND lane_id = ANY($2::bigint[])
  RETURNING lane_id"""
 _LOCK_OWNED: Final = """
-    SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR NO KEY UPDATE"""
+    SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR UPDATE"""
 _RELEASE: Final = """
     UPDATE lane SET owner = NULL, lease_until = NULL, next_due_at = COALESCE(
                (SELECT due_at FROM queue q WHERE q.lane_id = lane.lane_id ORDER BY due_at LIMIT 1), 'infinity')
@@ -100,20 +117,34 @@ async def ensure(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
 async def touch(tx: Tx, lane_ids: Sequence[int], *, due_at: datetime) -> None:
     """Rows due at `due_at` were added to these lanes in this transaction: wake those that sleep.
 
-    Call it last: it holds the lanes' rows until the commit.
+    Call it last: lanes cannot be given back before the commit.
     """
-    asleep = [row["lane_id"] for row in await tx.fetch(_LOCK, lane_ids, due_at) if row["is_asleep"]]
+    asleep = [row["lane_id"] for row in await tx.fetch(_LOOK, lane_ids, due_at) if row["is_asleep"]]
     if asleep:
+        await tx.fetch(_LOCK, asleep)
         await tx.execute(_WAKE, asleep, due_at)
         await tx.execute(_NOTIFY, WAKE_CHANNEL, "")
 
 
 async def lease(
-    tx: Tx, *, pools: Sequence[str], owner: UUID, now: datetime, lease_until: datetime, count_max: int
+    tx: Tx,
+    *,
+    pools: Sequence[str],
+    owner: UUID,
+    now: datetime,
+    lease_until: datetime,
+    count_max: int,
+    share: Share | None = None,
 ) -> list[Lane]:
-    """Lease up to `count_max` due lanes, transactional first, then longest due; [] if none is due."""
+    """Lease up to `count_max` due lanes, transactional first, then longest due; [] if none is due.
+
+    Args:
+        share: take only these at once, others when they have been due for a while; None takes all.
+    """
     assert now < lease_until
-    rows = await tx.fetch(_LEASE, pools, now, count_max, owner, lease_until)
+    share = share or Share(1, 0, now)
+    values = (pools, now, count_max, owner, lease_until, share.count, share.number, share.others_due_at)
+    rows = await tx.fetch(_LEASE, *values)
     leased = [Lane(**dict(row) | {"stream": Stream(row["stream"])}) for row in rows]
     return sorted(leased, key=lambda lane: lane.stream is not Stream.TRANSACTIONAL)
 

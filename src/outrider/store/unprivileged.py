@@ -36,10 +36,12 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h, as all below.
 _PR_SET_KEEPCAPS: Final = 8
 _PR_GET_SECUREBITS: Final = 27
+_PR_SET_SECUREBITS: Final = 28
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_IS_SET: Final = 1
 _PR_CAP_AMBIENT_RAISE: Final = 2
+_SECBIT_NO_SETUID_FIXUP: Final = 1 << 2  # linux/securebits.h, as below.
 _SECBIT_NO_CAP_AMBIENT_RAISE: Final = 1 << 6
 
 
@@ -50,14 +52,15 @@ class Account(NamedTuple):
     gid: int
 
 
-def choose_account() -> Account | None:
-    """Return the unprivileged user that runs the server, None if this system has none of `USERS`."""
+def accounts() -> list[Account]:
+    """Return the unprivileged users that may run the server, the best first, empty if the system has none."""
+    found = []
     for name in USERS:
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
             if entry.pw_uid != 0:
-                return Account(entry.pw_uid, entry.pw_gid)
-    return None
+                found.append(Account(entry.pw_uid, entry.pw_gid))
+    return found
 
 
 def known_account(uid: int) -> Account | None:
@@ -118,6 +121,10 @@ def _become(account: Account, capabilities: Sequence[int]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if capabilities:
         _prctl(libc, _PR_SET_KEEPCAPS, 1)
+        # PostgreSQL asks access(2) whether its programs can be run, which forgets capabilities but for this bit. Where
+        # we may not set it, a package that all may reach still works.
+        with contextlib.suppress(OSError):
+            _prctl(libc, _PR_SET_SECUREBITS, _prctl(libc, _PR_GET_SECUREBITS) | _SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)

@@ -41,6 +41,7 @@ from outrider.testing.clock import FakeClock
 NEGATIVE_TTL_S: Final = 60  # In the SOA record of each "no".
 _CHAIN_MAX: Final = 8  # CNAMEs followed; a loop ends here.
 _UDP_BYTES_MAX: Final = 512  # Without EDNS. RFC 1035 §4.2.1.
+_STRING_CHARS_MAX: Final = 255
 _TCP_BYTES_MAX: Final = 65_535
 _BIND_TRIES: Final = 50  # For a port that is free for both UDP and TCP.
 
@@ -80,13 +81,20 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             case "AAAA":
                 return self.aaaa
             case "TXT":
-                return tuple(f'"{text}"' for text in self.txt)
+                return tuple(map(_quoted, self.txt))
             case _:
                 return ()
 
     def fault_at(self, kind: str) -> Fault | None:
         """Return how a question of this kind is mistreated."""
         return self.fault if not self.fault_kinds or kind in self.fault_kinds else None
+
+
+def _quoted(text: str) -> str:
+    """Write a text as master files do, in strings of at most 255 (RFC 1035 §3.3.14): DKIM keys are longer."""
+    cuts = range(0, max(len(text), 1), _STRING_CHARS_MAX)
+    pieces = (text[at : at + _STRING_CHARS_MAX].replace("\\", r"\\").replace('"', r"\"") for at in cuts)
+    return " ".join(f'"{piece}"' for piece in pieces)
 
 
 Zone = Mapping[str, Node]  # Lower case, no final dot.

@@ -27,7 +27,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from outrider.net.settings import NetSettings
 from outrider.net.site import Host, Site
 from outrider.wire.smtp_client import Credentials, TlsMode
 
@@ -86,6 +85,7 @@ class TlsKind(enum.StrEnum):
     GOOD = "good"  # A self-signed certificate for `HOST`; `Peer.certificate` verifies it.
     BROKEN = "broken"  # Consent, then no handshake but rubbish.
     HANGUP = "hangup"  # Consent, then the connection is closed.
+    SILENT = "silent"  # Consent, then nothing.
     INJECTED = "injected"  # Consent, and in the same packet a reply that somebody put there.
 
 
@@ -168,9 +168,11 @@ class Peer:
         for talk in self._talks:
             talk.wire.tear_down()
 
-    def site(self, *, tls: TlsMode = TlsMode.OPPORTUNISTIC, credentials: Credentials | None = None) -> Site:
+    def site(
+        self, *, tls: TlsMode = TlsMode.OPPORTUNISTIC, credentials: Credentials | None = None, host: str = HOST
+    ) -> Site:
         """Return the site this peer is the only host of."""
-        return Site(HOST, (Host(HOST, (self.address,)),), self.port, tls, credentials)
+        return Site(host, (Host(host, (self.address,)),), self.port, tls, credentials)
 
     def release(self) -> None:
         """Let those that hold go on."""
@@ -180,6 +182,11 @@ class Peer:
         """Close all conversations, as a server does that restarts; new ones are welcome."""
         for talk in self._talks:
             talk.wire.hang_up()
+
+    async def interject(self, octets: bytes) -> None:
+        """Say something in every conversation that nobody asked for."""
+        for talk in list(self._talks):
+            await talk.wire.send(octets)
 
     async def reached(self, stage: Stage, *, count: int = 1) -> None:
         """Return when conversations have come to `stage` `count` times since the script was set."""
@@ -376,6 +383,9 @@ class _Talk:
             case TlsKind.HANGUP:
                 self.wire.hang_up()
                 raise HungUpError
+            case TlsKind.SILENT:
+                await self._peer.held()
+                raise HungUpError
             case TlsKind.GOOD | TlsKind.INJECTED:
                 await self.wire.start_tls(self._peer.certificate.context)
             case TlsKind.NONE:
@@ -418,7 +428,7 @@ class _Talk:
                 self._peer.received.append(received)
 
     async def _play(self, stage: Stage, usual: str) -> bool:
-        """Make the scripted move, or the usual one; tell whether the reply was the usual one."""
+        """Make the scripted move, or the usual one; tell whether the reply meant the same as the usual one."""
         move = await self._peer.arrive(stage)
         if move is None:
             await self._say(usual.encode())
@@ -426,7 +436,7 @@ class _Talk:
         match move.act:
             case Act.SAY:
                 await self._say(move.octets)
-                return move.octets[:1] in b"23"
+                return move.octets[:1] == usual[:1].encode()
             case Act.HOLD:
                 await self._peer.held()
                 await self._say(usual.encode())
@@ -518,30 +528,6 @@ class SelfSigned:
             path.touch(mode=0o600)
             path.write_bytes(secret + self.pem.encode())
             self.context.load_cert_chain(path)
-
-
-class LoopClock:
-    """The running loop's time; its day is fixed. For what only measures durations."""
-
-    def now(self) -> dt.datetime:
-        """Return an instant that moves with the loop's clock."""
-        return dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=self.monotonic_s())
-
-    def monotonic_s(self) -> float:
-        """Return the loop's time."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, delay_s: float) -> None:
-        """Return after `delay_s`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await asyncio.Event().wait()
-
-
-def settings_for(**changes: float | str | bool) -> NetSettings:
-    """Return settings with `changes` whose other waits are far too long for a test to reach, and none is minutes."""
-    waits = {name: _WAIT_S for name in NetSettings.__struct_fields__ if name.endswith("_wait_s")}
-    return msgspec.convert({"ehlo_name": "us.example", **waits, **changes}, NetSettings)
 
 
 def _path(line: str) -> str:

@@ -41,6 +41,24 @@ _CARELESS: Final[Mapping[str, str]] = {
 }
 
 
+def make_folder() -> Path:
+    """Make a private temporary directory, in memory where the system has room there. Yours to remove."""
+    is_roomy = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES_MIN
+    return Path(tempfile.mkdtemp(prefix="outrider-test-", dir=_MEMORY if is_roomy else None))
+
+
+async def until(is_so: Callable[[], bool], wait_s: float = 20.0) -> None:
+    """Return when `is_so()`. Fails the test after `wait_s`.
+
+    For what processes of the system do without telling us: they end, files appear.
+    """
+    clock = LoopClock()
+    end_s = clock.monotonic_s() + wait_s
+    while not is_so():
+        assert clock.monotonic_s() < end_s, f"still not so after {wait_s} s: {is_so}"
+        await clock.sleep(0.01)
+
+
 class LoopClock:
     """A `Clock` of the running loop, for tests in which real processes of the system take real time."""
 
@@ -74,8 +92,7 @@ class ThrowawayPostgres:
 
     async def start(self) -> str:
         """Start the server; return the address of its empty database."""
-        folder = Path(tempfile.mkdtemp(prefix="outrider-test-", dir=_roomy_memory()))
-        self._folder = folder
+        self._folder = folder = make_folder()
         self._server = EmbeddedPostgres(
             folder,
             EmbeddedSettings(shared_buffers_mb=32, max_connections=200, max_wal_size_mb=256),
@@ -120,10 +137,3 @@ class ThrowawayPostgres:
             await connection.execute(sql)
         finally:
             await connection.close()
-
-
-def _roomy_memory() -> Path | None:
-    """Return a file system in memory, None where there is none or it is small, as in containers."""
-    if not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < _MEMORY_BYTES_MIN:
-        return None
-    return _MEMORY

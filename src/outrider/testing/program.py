@@ -1,7 +1,7 @@
 """The real Outrider, started as a user would start it: processes, ports, a data directory. For tests and benchmarks.
 
     async with Program(data_dir, delivery=f"smarthost://127.0.0.1:{sink.port}") as program:
-        await program.start("shop.example", "noreply@shop.example")     # init, domain add, sender add, serve, ready
+        await program.start()                                   # serve, ready, init, domain add, sender add
         answer = await program.send(["user@partner.example"], "Hello", "world")
 
 It knows Outrider only by its contract: the command line, the environment, HTTP, and its processes. Those are found by
@@ -30,6 +30,8 @@ from outrider.testing import usage
 from outrider.testing.usage import Usage
 
 HOST: Final = "127.0.0.1"
+DOMAIN: Final = "shop.example"
+SENDER: Final = f"noreply@{DOMAIN}"
 READY_S: Final = 60.0  # Ours: a new database on a busy machine takes ten.
 STOP_S: Final = 5.0  # Issue 2: "Ctrl-C stops cleanly in under 5 s".
 SETTLED_S: Final = 20.0
@@ -156,7 +158,7 @@ class Program:
 
     # -- Its life.
 
-    async def set_up(self, domain: str, sender: str) -> Key:
+    async def set_up(self, domain: str = DOMAIN, sender: str = SENDER) -> Key:
         """Make the project's first key, a verified domain and a sender."""
         self.key = msgspec.convert(await self.command_json("init"), Key)
         await self.command_json("domain", "add", domain, "--verified")
@@ -164,12 +166,14 @@ class Program:
         self.sender = sender
         return self.key
 
-    async def start(self, domain: str = "shop.example", sender: str = "noreply@shop.example") -> Key:
-        """Set up, serve all roles, and return when ready."""
-        key = await self.set_up(domain, sender)
-        await self.serve()
+    async def start(self, *arguments: str, domain: str = DOMAIN, sender: str = SENDER) -> Key:
+        """Start `outrider serve ARGUMENTS`, with the web role among them, and set up when it is ready.
+
+        Commands then join the database that runs, which is quicker than starting it for each.
+        """
+        await self.serve(*arguments)
         await self.ready()
-        return key
+        return await self.set_up(domain, sender)
 
     async def serve(self, *arguments: str) -> int:
         """Start `outrider serve ARGUMENTS` in a process group of its own; return its pid at once."""

@@ -84,8 +84,11 @@ class RunningSink:
 
     async def recipients(self) -> set[str]:
         """Return every distinct recipient of a message taken."""
-        answer = msgspec.json.decode(await self._ask({"ask": "recipients"}, 30.0), type=dict[str, list[str]])
-        return set(answer["recipients"])
+        return await self._ask_recipients("recipients")
+
+    async def repeated(self) -> set[str]:
+        """Return the recipients who were handed a message twice or more."""
+        return await self._ask_recipients("repeated")
 
     async def reset(self) -> None:
         """Let it forget what came."""
@@ -94,6 +97,10 @@ class RunningSink:
     async def behave(self, *rules: str) -> None:
         """Replace its rules; none: behave from now on."""
         await self._ask_counts({"ask": "behave", "rules": rules}, 30.0)
+
+    async def _ask_recipients(self, ask: str) -> set[str]:
+        answer = msgspec.json.decode(await self._ask({"ask": ask}, 30.0), type=dict[str, list[str]])
+        return set(answer["recipients"])
 
     async def _ask_counts(self, request: object, timeout_s: float) -> Counts:
         return msgspec.json.decode(await self._ask(request, timeout_s), type=Counts)

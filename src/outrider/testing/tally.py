@@ -52,6 +52,7 @@ class Tally:
         self._duplicates = 0
         self._unique: Final[set[bytes]] = set()
         self._pairs: Final[set[bytes]] = set()
+        self._repeated: Final[set[bytes]] = set()
         self._file: Final = record.open("ab", buffering=0) if record else None
         self._lines: Final[list[bytes]] = []
         self._waiters: Final[list[tuple[int, bool, asyncio.Future[None]]]] = []
@@ -69,6 +70,7 @@ class Tally:
             pair = recipient + message_id
             if pair in self._pairs:
                 self._duplicates += 1
+                self._repeated.add(recipient)
             else:
                 self._pairs.add(pair)
                 self._unique.add(recipient)
@@ -98,7 +100,11 @@ class Tally:
 
     def recipients_seen(self) -> list[str]:
         """Return every distinct recipient, sorted."""
-        return sorted(recipient.decode("utf-8", "replace") for recipient in self._unique)
+        return _sorted(self._unique)
+
+    def recipients_repeated(self) -> list[str]:
+        """Return the recipients who were handed a message twice or more, sorted."""
+        return _sorted(self._repeated)
 
     async def wait(self, target: int, *, is_unique: bool, timeout_s: float) -> bool:
         """Return whether `target` messages (or distinct recipients) came before the time was up."""
@@ -124,6 +130,7 @@ class Tally:
         self._first_at_s = self._last_at_s = 0.0
         self._unique.clear()
         self._pairs.clear()
+        self._repeated.clear()
 
     def flush(self) -> None:
         """Write the lines still held to the record file."""
@@ -144,3 +151,7 @@ class Tally:
         for target, is_unique, future in self._waiters:
             if not future.done() and self._reached(target, is_unique):
                 future.set_result(None)
+
+
+def _sorted(recipients: set[bytes]) -> list[str]:
+    return sorted(recipient.decode("utf-8", "replace") for recipient in recipients)

@@ -149,7 +149,7 @@ def parse_features(reply: Reply) -> Features:
 class Session:
     """Our side of the dialogue; see the module. One per connection, used by one conversation at a time.
 
-    `failure` says why it never became READY; `answers` belongs to the last envelope begun.
+    `failure` says why it never became READY, or what ended it at rest; `answers` belongs to the last envelope begun.
     """
 
     __slots__ = (
@@ -457,6 +457,8 @@ class Session:
     def _end(self, reply: Reply | None, cause: Cause | None) -> None:
         if self.state in _SETTING_UP:
             self.failure = Answer(_PHASE[self.state], reply, cause)
+        elif self.state is State.READY:
+            self.failure = Answer(Phase.MAIL, reply, cause)
         elif self.state in _TALKING:
             last = Answer(_PHASE[self.state], reply, cause)
             for recipient in self._envelope.recipients:

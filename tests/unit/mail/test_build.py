@@ -51,7 +51,7 @@ def written(draft: Draft) -> bytes:
 
 
 def read(draft: Draft) -> EmailMessage:
-    message = cast("EmailMessage", email.message_from_bytes(written(draft), policy=email.policy.default))
+    message = email.message_from_bytes(written(draft), policy=email.policy.default)
     for part in message.walk():
         assert part.defects == []
     return message

@@ -1,7 +1,6 @@
 """The pool over real sockets: reuse, bounds, fail-over, staleness, endings; and that no slot is ever lost."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,13 +12,12 @@ from outrider.base.errors import LocalProtocolError
 from outrider.base.vocab import Phase
 from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Host, Site
-from outrider.testing.peer import Act, Move, Peer, Script, Stage, TlsKind, settings_for
+from outrider.testing.delivery import MAIL, TO, is_delivered, pool_of
+from outrider.testing.peer import Act, Move, Peer, Script, Stage, TlsKind
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
 from outrider.wire.smtp_client import Credentials, Envelope, TlsMode
 
-A = "a@partner.example"
-MAIL = Envelope("us@shop.example", (A,), b"Subject: x\r\n\r\nhello\r\n")
 NOBODY = "127.0.0.9"  # Nothing listens there.
 
 
@@ -45,25 +43,9 @@ async def peer() -> AsyncIterator[Peer]:
         yield peer
 
 
-@contextlib.asynccontextmanager
-async def pool_with(clock: HandClock | None = None, **changes: float | bool) -> AsyncIterator[ConnectionPool]:
-    pool = ConnectionPool(settings_for(**changes), clock=clock or HandClock())
-    try:
-        yield pool
-    finally:
-        await pool.close(wait_s=5)
-    assert pool.stats.open_count == 0
-    assert not pool._groups, "a slot was lost"
-
-
 def site_of(port: int, *addresses: str, tls: TlsMode = TlsMode.OPPORTUNISTIC) -> Site:
     hosts = tuple(Host(f"mx{number}.peer.example", (address,)) for number, address in enumerate(addresses, 1))
     return Site("mx.peer.example", hosts, port, tls)
-
-
-def is_delivered(attempt: Attempt) -> bool:
-    answer = attempt.answers[A]
-    return answer.phase is Phase.DOT and answer.reply is not None and answer.reply.severity == 2
 
 
 async def deliver_many(pool: ConnectionPool, site: Site, count: int) -> Sequence[Attempt]:
@@ -76,7 +58,7 @@ async def deliver_many(pool: ConnectionPool, site: Site, count: int) -> Sequence
 
 
 async def test_a_connection_is_reused(peer: Peer) -> None:
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         for _ in range(3):
             attempt = await pool.deliver(peer.site(), MAIL)
             assert is_delivered(attempt)
@@ -88,7 +70,7 @@ async def test_a_connection_is_reused(peer: Peer) -> None:
 
 
 async def test_the_most_recently_used_connection_is_reused(peer: Peer) -> None:
-    async with pool_with(messages_per_connection_max=4) as pool:
+    async with pool_of(messages_per_connection_max=4) as pool:
         await deliver_many(pool, peer.site(), 3)
         for _ in range(3):
             await pool.deliver(peer.site(), MAIL)  # Wears out one connection, not a third of each.
@@ -101,7 +83,7 @@ async def test_the_most_recently_used_connection_is_reused(peer: Peer) -> None:
 async def test_the_bound_holds_and_the_rest_wait_their_turn(peer: Peer) -> None:
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
     envelopes = [msgspec.structs.replace(MAIL, sender=f"{number}@shop.example") for number in range(6)]
-    async with pool_with(connections_per_site_max=2) as pool, asyncio.TaskGroup() as group:
+    async with pool_of(connections_per_site_max=2) as pool, asyncio.TaskGroup() as group:
         for envelope in envelopes:
             group.create_task(pool.deliver(peer.site(), envelope))
         await peer.reached(Stage.DOT, count=2)
@@ -117,14 +99,14 @@ async def test_the_bound_holds_and_the_rest_wait_their_turn(peer: Peer) -> None:
 
 
 async def test_each_tls_mode_has_connections_of_its_own(peer: Peer) -> None:
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         await pool.deliver(peer.site(tls=TlsMode.NEVER), MAIL)
         await pool.deliver(peer.site(tls=TlsMode.OPPORTUNISTIC), MAIL)
         assert pool.stats.dialled_count == 2
 
 
 async def test_a_connection_retires_after_its_messages(peer: Peer) -> None:
-    async with pool_with(messages_per_connection_max=2) as pool:
+    async with pool_of(messages_per_connection_max=2) as pool:
         for _ in range(4):
             assert is_delivered(await pool.deliver(peer.site(), MAIL))
         assert pool.stats.dialled_count == 2
@@ -132,7 +114,7 @@ async def test_a_connection_retires_after_its_messages(peer: Peer) -> None:
 
 
 async def test_an_idle_connection_takes_leave(peer: Peer) -> None:
-    async with pool_with(idle_s=0.05) as pool:
+    async with pool_of(idle_s=0.05) as pool:
         await pool.deliver(peer.site(), MAIL)
         assert pool.stats.idle_count == 1
         await peer.reached(Stage.QUIT)
@@ -142,10 +124,10 @@ async def test_an_idle_connection_takes_leave(peer: Peer) -> None:
 
 
 async def test_a_bad_address_of_ours_harms_no_connection(peer: Peer) -> None:
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         for _ in range(2):
             with pytest.raises(LocalProtocolError):
-                await pool.deliver(peer.site(), Envelope("a\r\nRSET@x", (A,), b""))
+                await pool.deliver(peer.site(), Envelope("a\r\nRSET@x", (TO,), b""))
             assert is_delivered(await pool.deliver(peer.site(), MAIL))
         assert peer.connection_count == 1
 
@@ -154,7 +136,7 @@ async def test_a_bad_address_of_ours_harms_no_connection(peer: Peer) -> None:
 
 
 async def test_the_next_host_is_tried_when_one_cannot_be_reached(peer: Peer) -> None:
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         attempt = await pool.deliver(site_of(peer.port, NOBODY, peer.address), MAIL)
         assert is_delivered(attempt)
         assert (attempt.host, attempt.ip) == ("mx2.peer.example", peer.address)
@@ -173,7 +155,7 @@ async def test_the_next_host_is_tried_when_one_cannot_be_reached(peer: Peer) -> 
 )
 async def test_the_next_host_is_tried_when_one_fails_before_mail(peer: Peer, stage: Stage, move: Move) -> None:
     broken = Script(tls=TlsKind.GOOD, moves={stage: move})
-    async with Peer(broken, address="127.0.0.2", port=peer.port) as bad, pool_with() as pool:
+    async with Peer(broken, address="127.0.0.2", port=peer.port) as bad, pool_of() as pool:
         attempt = await pool.deliver(site_of(peer.port, bad.address, peer.address), MAIL)
         assert is_delivered(attempt)
         assert attempt.ip == peer.address
@@ -183,9 +165,9 @@ async def test_the_next_host_is_tried_when_one_fails_before_mail(peer: Peer, sta
 @pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT])
 async def test_what_fails_from_mail_on_stays_with_its_host(peer: Peer, stage: Stage) -> None:
     broken = Script(moves={stage: Move(Act.SAY, b"451 4.3.0 later\r\n")})
-    async with Peer(broken, address="127.0.0.2", port=peer.port) as bad, pool_with() as pool:
+    async with Peer(broken, address="127.0.0.2", port=peer.port) as bad, pool_of() as pool:
         attempt = await pool.deliver(site_of(peer.port, bad.address, peer.address), MAIL)
-        assert attempt.answers == {A: Answer(Phase(stage.value), Reply(451, "4.3.0", "later"))}
+        assert attempt.answers == {TO: Answer(Phase(stage.value), Reply(451, "4.3.0", "later"))}
         assert attempt.ip == bad.address
         assert peer.connection_count == 0
 
@@ -195,7 +177,7 @@ async def test_a_host_that_failed_is_tried_last_until_it_is_forgiven(peer: Peer)
     site = site_of(peer.port, "127.0.0.2", peer.address)
     async with (
         Peer(refusing, address="127.0.0.2", port=peer.port) as bad,
-        pool_with(clock, host_bad_s=60, messages_per_connection_max=1) as pool,
+        pool_of(clock=clock, host_bad_s=60, messages_per_connection_max=1) as pool,
     ):
         for at_s, refused_count in [(0, 1), (59, 1), (61, 2)]:
             clock.at_s = at_s
@@ -205,29 +187,29 @@ async def test_a_host_that_failed_is_tried_last_until_it_is_forgiven(peer: Peer)
 
 async def test_no_more_than_five_addresses_are_tried(peer: Peer) -> None:
     site = site_of(peer.port, *(f"127.0.0.{number}" for number in range(20, 25)), peer.address)
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         attempt = await pool.deliver(site, MAIL)
-        assert attempt.answers == {A: Answer(Phase.CONNECT, None, Cause.REFUSED)}
+        assert attempt.answers == {TO: Answer(Phase.CONNECT, None, Cause.REFUSED)}
         assert is_delivered(await pool.deliver(site, MAIL))  # Those five are now tried last.
 
 
 @pytest.mark.parametrize("hosts", [(), (Host("mx.peer.example", ()),)])
 async def test_a_site_without_addresses_has_its_own_cause(hosts: tuple[Host, ...]) -> None:
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         attempt = await pool.deliver(Site("x", hosts), MAIL)
-        assert attempt.answers == {A: Answer(Phase.ROUTE, None, Cause.NO_HOST)}
+        assert attempt.answers == {TO: Answer(Phase.ROUTE, None, Cause.NO_HOST)}
         assert attempt.ip == ""
 
 
 async def test_a_wrong_password_is_not_tried_on_every_host(peer: Peer) -> None:
     script = Script(mechanisms=("PLAIN",), moves={Stage.AUTH: Move(Act.SAY, b"535 5.7.8 no\r\n")})
     peer.script = script
-    async with Peer(script, address="127.0.0.2", port=peer.port) as other, pool_with(allow_plaintext_auth=True) as pool:
+    async with Peer(script, address="127.0.0.2", port=peer.port) as other, pool_of(allow_plaintext_auth=True) as pool:
         site = msgspec.structs.replace(
             site_of(peer.port, peer.address, other.address), credentials=Credentials("user", "wrong")
         )
         attempt = await pool.deliver(site, MAIL)
-        assert attempt.answers == {A: Answer(Phase.AUTH, Reply(535, "5.7.8", "no"))}
+        assert attempt.answers == {TO: Answer(Phase.AUTH, Reply(535, "5.7.8", "no"))}
         assert other.connection_count == 0
 
 
@@ -236,7 +218,7 @@ async def test_a_wrong_password_is_not_tried_on_every_host(peer: Peer) -> None:
 
 async def test_tls_is_noted_in_the_attempt(peer: Peer) -> None:
     peer.script = Script(tls=TlsKind.GOOD)
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         for _ in range(2):
             assert (await pool.deliver(peer.site(), MAIL)).tls == "TLSv1.3"
 
@@ -245,7 +227,7 @@ async def test_tls_is_noted_in_the_attempt(peer: Peer) -> None:
 async def test_broken_tls_is_remembered_where_it_was_a_favour(peer: Peer, kind: TlsKind) -> None:
     clock = HandClock()
     peer.script = Script(tls=kind)
-    async with pool_with(clock, tls_broken_s=3600, messages_per_connection_max=1) as pool:
+    async with pool_of(clock=clock, tls_broken_s=3600, messages_per_connection_max=1) as pool:
         for at_s, tried_count in [(0, 1), (3599, 1), (3601, 2)]:
             clock.at_s = at_s
             attempt = await pool.deliver(peer.site(), MAIL)
@@ -257,9 +239,9 @@ async def test_broken_tls_is_remembered_where_it_was_a_favour(peer: Peer, kind: 
 @pytest.mark.parametrize("kind", [TlsKind.NONE, TlsKind.BROKEN, TlsKind.HANGUP, TlsKind.GOOD])
 async def test_nothing_is_sent_where_tls_is_required_and_fails(peer: Peer, kind: TlsKind) -> None:
     peer.script = Script(tls=kind)  # GOOD: of a stranger's signature.
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         attempt = await pool.deliver(peer.site(tls=TlsMode.REQUIRED), MAIL)
-        assert attempt.answers == {A: Answer(Phase.STARTTLS, None, Cause.TLS)}
+        assert attempt.answers == {TO: Answer(Phase.STARTTLS, None, Cause.TLS)}
     assert not any(line.startswith("MAIL") for line in peer.commands)
 
 
@@ -269,7 +251,7 @@ async def test_nothing_is_sent_where_tls_is_required_and_fails(peer: Peer, kind:
 @pytest.mark.parametrize("move", [Move(Act.DROP), Move(Act.RESET), Move(Act.SAY, b"421 4.4.2 idle too long\r\n")])
 @pytest.mark.parametrize("site_max", [1, 5])
 async def test_a_stale_connection_costs_nobody_anything(peer: Peer, move: Move, site_max: int) -> None:
-    async with pool_with(connections_per_site_max=site_max) as pool:
+    async with pool_of(connections_per_site_max=site_max) as pool:
         await pool.deliver(peer.site(), MAIL)
         peer.script = Script(moves={Stage.MAIL: msgspec.structs.replace(move, times_max=1)})
         attempts = await deliver_many(pool, peer.site(), 3)
@@ -280,30 +262,30 @@ async def test_a_stale_connection_costs_nobody_anything(peer: Peer, move: Move, 
 
 async def test_a_fresh_connection_that_dies_is_reported(peer: Peer) -> None:
     peer.script = Script(moves={Stage.MAIL: Move(Act.DROP)})
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         attempt = await pool.deliver(peer.site(), MAIL)
-        assert attempt.answers == {A: Answer(Phase.MAIL, None, Cause.RESET)}
+        assert attempt.answers == {TO: Answer(Phase.MAIL, None, Cause.RESET)}
         assert peer.connection_count == 1
         peer.script = Script()
         await pool.deliver(peer.site(), MAIL)
         peer.script = Script(moves={Stage.MAIL: Move(Act.DROP)})
         attempt = await pool.deliver(peer.site(), MAIL)  # The reused one and then the fresh one.
-        assert attempt.answers == {A: Answer(Phase.MAIL, None, Cause.RESET)}
+        assert attempt.answers == {TO: Answer(Phase.MAIL, None, Cause.RESET)}
         assert peer.connection_count == 3
 
 
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA, Stage.DOT])
 async def test_a_reused_connection_that_dies_after_mail_is_reported(peer: Peer, stage: Stage) -> None:
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         await pool.deliver(peer.site(), MAIL)
         peer.script = Script(moves={stage: Move(Act.DROP)})
         attempt = await pool.deliver(peer.site(), MAIL)
-        assert attempt.answers == {A: Answer(Phase(stage.value), None, Cause.RESET)}
+        assert attempt.answers == {TO: Answer(Phase(stage.value), None, Cause.RESET)}
         assert peer.connection_count == 1
 
 
 async def test_a_peer_that_closes_an_idle_connection_is_noticed(peer: Peer) -> None:
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         await pool.deliver(peer.site(), MAIL)
         peer.hang_up()
         await peer.until_idle()
@@ -318,7 +300,7 @@ async def test_a_peer_that_closes_an_idle_connection_is_noticed(peer: Peer) -> N
 @pytest.mark.parametrize("stage", [Stage.GREETING, Stage.EHLO, Stage.MAIL, Stage.DOT])
 async def test_a_cancelled_conversation_gives_its_slot_to_the_next(peer: Peer, stage: Stage) -> None:
     peer.script = Script(moves={stage: Move(Act.HOLD, times_max=1)})
-    async with pool_with(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
+    async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
         first = group.create_task(pool.deliver(peer.site(), MAIL))
         await peer.reached(stage)
         second = group.create_task(pool.deliver(peer.site(), MAIL))
@@ -330,7 +312,7 @@ async def test_a_cancelled_conversation_gives_its_slot_to_the_next(peer: Peer, s
 
 async def test_a_cancelled_waiter_loses_no_connection(peer: Peer) -> None:
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
-    async with pool_with(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
+    async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
         first = group.create_task(pool.deliver(peer.site(), MAIL))
         await peer.reached(Stage.DOT)
         impatient = group.create_task(pool.deliver(peer.site(), MAIL))
@@ -349,7 +331,7 @@ async def test_no_slot_is_lost_in_any_weather(peer: Peer, seed: int) -> None:
     chance = random.Random(seed)
     acts = [Move(Act.DROP, times_max=2), Move(Act.RESET, times_max=2), Move(Act.SAY, b"421 4.3.2 no\r\n", times_max=2)]
     peer.script = Script(moves={stage: chance.choice(acts) for stage in Stage if stage is not Stage.BODY})
-    async with pool_with(connections_per_site_max=3, messages_per_connection_max=4) as pool:
+    async with pool_of(connections_per_site_max=3, messages_per_connection_max=4) as pool:
         async with asyncio.TaskGroup() as group:
             for _ in range(60):
                 sent = group.create_task(pool.deliver(peer.site(), MAIL))
@@ -365,10 +347,10 @@ async def test_no_slot_is_lost_in_any_weather(peer: Peer, seed: int) -> None:
 
 
 async def test_after_close_nothing_is_sent(peer: Peer) -> None:
-    async with pool_with() as pool:
+    async with pool_of() as pool:
         await pool.close()
         attempt = await pool.deliver(peer.site(), MAIL)
-        assert attempt.answers == {A: Answer(Phase.CONNECT, None, Cause.RESET)}
+        assert attempt.answers == {TO: Answer(Phase.CONNECT, None, Cause.RESET)}
         await pool.close()
     assert peer.connection_count == 0
 
@@ -379,30 +361,30 @@ async def test_after_close_nothing_is_sent(peer: Peer) -> None:
 )
 async def test_close_breaks_off_what_is_being_set_up(peer: Peer, stage: Stage, phase: Phase) -> None:
     peer.script = Script(tls=TlsKind.GOOD, moves={stage: Move(Act.HOLD)})
-    async with pool_with() as pool, asyncio.TaskGroup() as group:
+    async with pool_of() as pool, asyncio.TaskGroup() as group:
         sent = group.create_task(pool.deliver(peer.site(), MAIL))
         await peer.reached(stage)
         await pool.close()
         attempt = await sent
-        assert attempt.answers == {A: Answer(phase, None, Cause.RESET)}
+        assert attempt.answers == {TO: Answer(phase, None, Cause.RESET)}
 
 
 async def test_close_answers_those_who_wait(peer: Peer) -> None:
     peer.script = Script(moves={Stage.MAIL: Move(Act.HOLD)})
-    async with pool_with(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
+    async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
         busy = group.create_task(pool.deliver(peer.site(), MAIL))
         await peer.reached(Stage.MAIL)
         waiting = group.create_task(pool.deliver(peer.site(), MAIL))
         await asyncio.sleep(0)
         await pool.close()
-        assert (await busy).answers == {A: Answer(Phase.MAIL, None, Cause.RESET)}
-        assert (await waiting).answers == {A: Answer(Phase.CONNECT, None, Cause.RESET)}
+        assert (await busy).answers == {TO: Answer(Phase.MAIL, None, Cause.RESET)}
+        assert (await waiting).answers == {TO: Answer(Phase.CONNECT, None, Cause.RESET)}
 
 
 async def test_duration_is_told_by_the_clock(peer: Peer) -> None:
     clock = HandClock()
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
-    async with pool_with(clock) as pool, asyncio.TaskGroup() as group:
+    async with pool_of(clock=clock) as pool, asyncio.TaskGroup() as group:
         sent = group.create_task(pool.deliver(peer.site(), MAIL))
         await peer.reached(Stage.DOT)
         clock.at_s = 7.5

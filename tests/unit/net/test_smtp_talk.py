@@ -14,14 +14,11 @@ from outrider.base.vocab import Phase
 from outrider.net.settings import waits_of
 from outrider.net.smtp_talk import Connection, Endpoint
 from outrider.net.tls import TlsContexts
-from outrider.testing.peer import ADDRESS, HOST, Act, Move, Peer, Script, Stage, TlsKind, settings_for
+from outrider.testing.delivery import LARGE_MAIL, MAIL, TO, settings_for
+from outrider.testing.peer import ADDRESS, HOST, Act, Move, Peer, Script, Stage, TlsKind
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
-from outrider.wire.smtp_client import Credentials, Envelope, Session, State, TlsMode
-
-A = "a@partner.example"
-MAIL = Envelope("us@shop.example", (A,), b"Subject: x\r\n\r\n.hello\r\n")
-LARGE = Envelope("us@shop.example", (A,), b"x" * 70 + b"\r\n" + b"0123456789abcdef\r\n" * 400_000)
+from outrider.wire.smtp_client import Credentials, Session, State, TlsMode
 
 
 def on_both_loops(scene: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
@@ -71,20 +68,20 @@ async def test_mails_are_delivered_one_after_the_other(peer: Peer) -> None:
     connection = await connect(peer)
     for number in range(1, 4):
         answers = await connection.deliver(MAIL)
-        assert answers == {A: Answer(Phase.DOT, Reply(250, "2.0.0", f"queued as {number:06X}"))}
+        assert answers == {TO: Answer(Phase.DOT, Reply(250, "2.0.0", f"queued as {number:06X}"))}
     connection.quit()
     await gone(connection)
     assert peer.commands[-1] == "QUIT"
-    assert [mail.content for mail in peer.received] == [b"Subject: x\r\n\r\n..hello\r\n"] * 3
+    assert [mail.content for mail in peer.received] == [MAIL.content] * 3
     assert peer.connection_count == 1
 
 
 @on_both_loops
 async def test_a_large_mail_arrives_whole(peer: Peer) -> None:
     connection = await connect(peer)
-    answers = await connection.deliver(LARGE)
-    assert answers[A].phase is Phase.DOT
-    assert peer.received[0].content == LARGE.content
+    answers = await connection.deliver(LARGE_MAIL)
+    assert answers[TO].phase is Phase.DOT
+    assert peer.received[0].content == LARGE_MAIL.content
     connection.abort()
 
 
@@ -106,8 +103,8 @@ async def test_a_large_mail_goes_over_tls(peer: Peer) -> None:
     peer.script = Script(tls=TlsKind.GOOD)
     made = await open_to(peer, tls=TlsMode.OPPORTUNISTIC)
     assert isinstance(made, Connection)
-    await made.deliver(LARGE)
-    assert peer.received[0].content == LARGE.content
+    await made.deliver(LARGE_MAIL)
+    assert peer.received[0].content == LARGE_MAIL.content
     made.abort()
     await gone(made)
 
@@ -158,7 +155,7 @@ async def test_a_conversation_ends_in_an_answer(
 ) -> None:
     connection = await connect(peer, **({wait: 0.1} if act is Act.HOLD else {}))
     peer.script = Script(moves={stage: Move(act)})
-    assert await connection.deliver(MAIL) == {A: Answer(phase, None, cause)}
+    assert await connection.deliver(MAIL) == {TO: Answer(phase, None, cause)}
     await gone(connection)
 
 
@@ -170,7 +167,7 @@ async def test_a_deadline_is_for_the_whole_reply_and_starts_anew_with_the_next(p
     slow = Move(Act.DRIP)
     peer.script = Script(moves={Stage.MAIL: slow, Stage.RCPT: slow, Stage.DATA: slow})
     started_s = asyncio.get_running_loop().time()
-    assert (await connection.deliver(MAIL))[A].reply is not None
+    assert (await connection.deliver(MAIL))[TO].reply is not None
     assert asyncio.get_running_loop().time() - started_s > 1.0
     connection.abort()
 
@@ -179,14 +176,14 @@ async def test_a_deadline_is_for_the_whole_reply_and_starts_anew_with_the_next(p
 async def test_a_peer_that_stops_reading_is_gone_after_the_block_deadline_and_it_is_not_ambiguous(peer: Peer) -> None:
     connection = await connect(peer, data_block_wait_s=0.1)
     peer.script = Script(moves={Stage.BODY: Move(Act.HOLD)})
-    assert await connection.deliver(LARGE) == {A: Answer(Phase.DATA, None, Cause.TIMEOUT)}
+    assert await connection.deliver(LARGE_MAIL) == {TO: Answer(Phase.DATA, None, Cause.TIMEOUT)}
 
 
 @on_both_loops
 async def test_a_refusal_in_mid_body_is_heard(peer: Peer) -> None:
     connection = await connect(peer)
     peer.script = Script(moves={Stage.BODY: Move(Act.SAY, b"552 5.3.4 too big\r\n")})
-    answer = (await connection.deliver(LARGE))[A]
+    answer = (await connection.deliver(LARGE_MAIL))[TO]
     # The refusal, or the reset that follows it if that overtakes it; never ambiguous.
     assert answer.phase is Phase.DATA
     await gone(connection)
@@ -196,7 +193,7 @@ async def test_a_refusal_in_mid_body_is_heard(peer: Peer) -> None:
 async def test_a_dead_connection_answers_at_once(peer: Peer) -> None:
     connection = await connect(peer)
     connection.abort()
-    assert await connection.deliver(MAIL) == {A: Answer(Phase.MAIL, None, Cause.RESET)}
+    assert await connection.deliver(MAIL) == {TO: Answer(Phase.MAIL, None, Cause.RESET)}
 
 
 @on_both_loops
@@ -218,7 +215,7 @@ async def test_cancelling_aborts_the_conversation(peer: Peer) -> None:
         delivering.cancel()
     assert delivering.cancelled()
     await gone(connection)
-    assert connection.session.answers == {A: Answer(Phase.DOT, None, Cause.RESET)}
+    assert connection.session.answers == {TO: Answer(Phase.DOT, None, Cause.RESET)}
 
 
 @on_both_loops
@@ -244,7 +241,7 @@ async def test_two_mails_at_once_are_our_bug(peer: Peer) -> None:
         with pytest.raises(LocalProtocolError):
             await connection.deliver(MAIL)
         peer.release()
-    assert first.result()[A].reply is not None
+    assert first.result()[TO].reply is not None
     connection.abort()
 
 
@@ -256,8 +253,8 @@ async def test_stopping_lets_a_conversation_past_the_dot_go_on_and_aborts_any_ot
         early = group.create_task(connection.deliver(MAIL))
         await peer.reached(Stage.RCPT)
         connection.stop()
-    assert early.result()[A].cause is Cause.RESET
-    assert not early.result()[A].is_ambiguous
+    assert early.result()[TO].cause is Cause.RESET
+    assert not early.result()[TO].is_ambiguous
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
     connection = await connect(peer)
     async with asyncio.TaskGroup() as group:
@@ -265,8 +262,8 @@ async def test_stopping_lets_a_conversation_past_the_dot_go_on_and_aborts_any_ot
         await peer.reached(Stage.DOT)
         connection.stop()
         peer.release()
-    assert late.result()[A].phase is Phase.DOT
-    assert late.result()[A].reply is not None
+    assert late.result()[TO].phase is Phase.DOT
+    assert late.result()[TO].reply is not None
     connection.stop()  # Now it is at rest and says QUIT.
     await gone(connection)
     assert peer.commands[-1] == "QUIT"

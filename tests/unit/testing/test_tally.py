@@ -25,3 +25,11 @@ def test_the_record_holds_every_message_and_a_reset_does_not_touch_it(tmp_path: 
     assert len(lines) == 300
     assert lines[-1].split(b"\t")[1:] == [b"10", b"<299>", b"a@x.example,b@x.example"]
     assert tally.counts().messages == 0
+
+
+def test_who_got_a_message_twice_is_named() -> None:
+    tally = Tally()
+    for recipient, message_id in ((b"a@x", b"<1>"), (b"b@x", b"<2>"), (b"a@x", b"<3>"), (b"b@x", b"<2>")):
+        tally.add([recipient], message_id, 1)
+    assert tally.recipients_repeated() == ["b@x"]
+    assert tally.recipients_seen() == ["a@x", "b@x"]

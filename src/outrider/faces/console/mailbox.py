@@ -84,7 +84,7 @@ def routes(mailbox: Mailbox, published_record: PublishedRecord, clock: Clock) ->
 
     @litestar.get("/{name:str}/source")
     async def source(name: FromPath[str]) -> Response[bytes]:
-        headers = _SAFE | {"content-security-policy": "sandbox; default-src 'none'"}
+        headers = _SAFE | {"content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
         return Response(await mailbox.read(name), media_type=MediaType.TEXT, headers=headers)
 
     def absent(_: _Request, error: NotFoundError) -> Response[str]:

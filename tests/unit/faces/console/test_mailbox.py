@@ -137,7 +137,7 @@ async def test_what_strangers_write_is_never_markup(shown: Shown) -> None:
         f"From: {EVIL}\r\nTo: {EVIL}\r\nReply-To: {EVIL}\r\nDate: {EVIL}\r\nSubject: {EVIL}\r\nX-{EVIL}\r\n"
         f"DKIM-Signature: d={EVIL}; s={EVIL}; a={EVIL}\r\n"
         "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n" + EVIL + "\r\n--x\r\n"
-        f"Content-Type: image/png\r\nContent-Disposition: attachment; filename*=utf-8''%3Cscript%3E\r\n\r\n\r\n--x--"
+        "Content-Type: image/png\r\nContent-Disposition: attachment; filename*=utf-8''%3Cscript%3E\r\n\r\n\r\n--x--"
     ).encode()
     name = await shown.put(message, EVIL)
     for path in ("/mailbox", f"/mailbox/{name}", f"/mailbox?before={EVIL}"):

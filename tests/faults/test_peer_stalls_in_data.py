@@ -1,0 +1,42 @@
+"""Fault: the peer goes silent in DATA: before its 354, while the body goes out, or after the final dot.
+
+Each has its own deadline (RFC 5321 §4.5.3.2.4 to .6). Only the last is ambiguous: before the dot has left us the peer
+cannot have taken the message.
+"""
+
+import pytest
+
+from outrider.base.vocab import Phase
+from outrider.testing.delivery import LARGE_MAIL, MAIL, TO, check_next_mail, pool_of
+from outrider.testing.peer import Act, Move, Peer, Script, Stage
+from outrider.wire.answer import Answer, Cause
+from outrider.wire.smtp_client import Envelope
+
+
+@pytest.mark.parametrize(
+    ("stage", "wait", "envelope", "phase"),
+    [
+        (Stage.DATA, "data_start_wait_s", MAIL, Phase.DATA),
+        (Stage.BODY, "data_block_wait_s", LARGE_MAIL, Phase.DATA),
+        (Stage.BODY, "data_end_wait_s", MAIL, Phase.DOT),  # It fits into the buffers: nobody can see it unread.
+        (Stage.DOT, "data_end_wait_s", MAIL, Phase.DOT),
+    ],
+)
+async def test_silence_is_a_timeout_and_ambiguous_only_after_the_dot(
+    stage: Stage, wait: str, envelope: Envelope, phase: Phase
+) -> None:
+    async with Peer(Script(moves={stage: Move(Act.HOLD)})) as peer, pool_of(**{wait: 0.05}) as pool:
+        attempt = await pool.deliver(peer.site(), envelope)
+        assert attempt.answers == {TO: Answer(phase, None, Cause.TIMEOUT)}
+        assert attempt.answers[TO].is_ambiguous == (phase is Phase.DOT)
+        assert pool.stats.open_count == 0
+        await check_next_mail(pool, peer)
+
+
+async def test_a_slow_reader_is_not_a_silent_one() -> None:
+    async with Peer(Script(moves={Stage.BODY: Move(Act.HOLD)})) as peer, pool_of() as pool:
+        peer.release()
+        attempt = await pool.deliver(peer.site(), LARGE_MAIL)
+        assert attempt.answers[TO].phase is Phase.DOT
+        assert peer.received[0].content == LARGE_MAIL.content
+        await check_next_mail(pool, peer)
