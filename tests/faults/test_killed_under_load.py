@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ SAMPLE_COUNT = 40
 def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="outrider-kill-"))
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    shutil.copy(path / "node.log", "/tmp/killed-node.log"); shutil.rmtree(path, ignore_errors=True)
 
 
 @asynccontextmanager
@@ -57,10 +58,13 @@ async def running(folder: Path) -> AsyncIterator[tuple[Program, RunningSink]]:
         "OUTRIDER_ENGINE__LEASE_S": "5",
     }
     # The peer takes its time now and then, so that there is always something in flight.
-    async with RunningSink.start(rules=["dot@0.05 * delay 0.2"], lifetime_s=230.0) as sink:
-        async with Program(folder / "node", delivery=f"smarthost://127.0.0.1:{sink.port}", env=env) as program:
-            await program.start()
-            yield program, sink
+    rules, record = ["dot@0.05 * delay 0.2"], folder / "taken.tsv"
+    async with (
+        RunningSink.start(rules=rules, record=record, lifetime_s=230.0) as sink,
+        Program(folder / "node", delivery=f"smarthost://127.0.0.1:{sink.port}", env=env) as program,
+    ):
+        await program.start()
+        yield program, sink
 
 
 def load_settings(program: Program, folder: Path) -> LoadSettings:
@@ -101,6 +105,7 @@ async def kill_at_random_instants(program: Program, sink: RunningSink, chance: r
         seen = (await sink.counts()).messages
         await sink.wait(messages=seen + chance.randint(1, 600), timeout_s=2.0)
         await kill(program, target, chance)
+        print(f"{perf_counter():.3f} killed {target}")
         done[target] += 1
         if not program.serving_pids:
             await program.serve()
@@ -136,6 +141,12 @@ async def row_of(program: Program, recipient: str, session_no: str) -> Any:
     return next(row for row in answer["Data"] if row["EmailAddress"] == recipient)
 
 
+def times_of(folder: Path, recipient: str) -> list[str]:
+    """Return when the sink got messages for this recipient, on the clock of the kills that were printed."""
+    lines = (folder / "taken.tsv").read_text("utf-8").splitlines()
+    return [line.partition("\t")[0] for line in lines if line.endswith(f"\t{recipient}")]
+
+
 async def load_and_kill(
     program: Program, sink: RunningSink, load: RunningLoad, chance: random.Random
 ) -> tuple[Counter[str], int]:
@@ -169,7 +180,8 @@ async def test_every_accepted_message_arrives_and_repeats_are_few_and_owned_up_t
             row = await row_of(program, recipient, wanted[recipient])
             if not any(event.get("TakenOver") for event in row["Events"]):
                 untold.append(row)
-        assert not untold, f"seed {seed}: {len(untold)} of {len(repeated)} repeats say nothing, such as {untold[0]}"
+                print(f"says nothing: {recipient} at {times_of(folder, recipient)}: {row['Events'][1:]}")
+        assert not untold, f"seed {seed}: {len(untold)} of {len(repeated)} repeats say nothing"
         for recipient in chance.sample(sorted(wanted), min(SAMPLE_COUNT, len(wanted))):
             row = await row_of(program, recipient, wanted[recipient])
             assert row["Status"] == "delivered", f"seed {seed}: {row}"

@@ -33,10 +33,11 @@ async def test_silence_is_a_timeout_and_ambiguous_only_after_the_dot(
         await check_next_mail(pool, peer)
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_is_not_a_silent_one() -> None:
-    async with Peer(Script(moves={Stage.BODY: Move(Act.HOLD)})) as peer, pool_of() as pool:
-        peer.release()
+    async with Peer(Script(moves={Stage.BODY: Move(Act.SIP)})) as peer, pool_of(data_block_wait_s=0.5) as pool:
         attempt = await pool.deliver(peer.site(), LARGE_MAIL)
+        assert attempt.duration_s > 0.5
         assert attempt.answers[TO].phase is Phase.DOT
         assert peer.received[0].content == LARGE_MAIL.content
         await check_next_mail(pool, peer)

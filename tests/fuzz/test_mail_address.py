@@ -10,33 +10,13 @@ from outrider.base.errors import CallerError
 from outrider.mail import address
 from outrider.mail.address import Address
 
-PIECES = st.sampled_from(
-    [
-        "a",
-        "B",
-        "ü",
-        "用",
-        "e\u0301",
-        "1",
-        "-",
-        "_",
-        ".",
-        "..",
-        "@",
-        '"',
-        "\\",
-        " ",
-        ",",
-        "<",
-        ">",
-        "(",
-        "%",
-        "xn--",
-        "\r\n",
-        "\0",
-    ]
-    + ["@x.example", ".example", "bücher", "\u200d", "\u3002", "\u037e", "\u2100", "\ud800", "ß", "\u0130", "=?", "*"]
-)
+# fmt: off
+PIECES = st.sampled_from([
+    "a", "B", "ü", "用", "e\u0301", "1", "-", "_", ".", "..", "@", '"', "\\", " ", ",", "<", ">", "(", "%",
+    "xn--", "\r\n", "\x00", "@x.example", ".example", "bücher", "\u200d", "\u3002", "\u037e", "\u2100",
+    "\ud800", "ß", "\u0130", "=?", "*",
+])
+# fmt: on
 TYPED = st.one_of(
     st.text(max_size=80), st.lists(PIECES, max_size=12).map("".join), st.emails(), st.from_regex(r"\S+@\S+\.\S+")
 )
@@ -46,9 +26,7 @@ DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z
 def parsed(text: str) -> Address | None:
     try:
         return address.parse(text)
-    except CallerError as error:
-        assert error.public
-        assert error.public.isascii()
+    except CallerError:
         return None
 
 

@@ -1,4 +1,4 @@
-"""Sign any message, and both we and dkimpy accept it; canonical forms against a slow one that follows the RFC by word."""
+"""Any message we sign, we and dkimpy accept; canonical forms agree with slow ones that follow the RFC by the word."""
 
 import base64
 import re
@@ -62,7 +62,7 @@ def test_the_end_of_the_content_is_what_the_rfc_says(body: bytes) -> None:
 
 
 @given(VALUES, VALUES, st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.none() | st.just("<p>ü</p>"))
-@settings(max_examples=50)
+@settings(max_examples=1500)
 def test_what_we_compose_and_sign_is_accepted_by_us_and_by_dkimpy(
     subject: str, name: str, text: str, html: str | None
 ) -> None:
@@ -78,7 +78,7 @@ def test_what_we_compose_and_sign_is_accepted_by_us_and_by_dkimpy(
 
 
 @given(BODIES, st.sampled_from([b"simple", b"relaxed"]), st.sampled_from([b"simple", b"relaxed"]))
-@settings(max_examples=50)
+@settings(max_examples=1500)
 def test_what_dkimpy_signs_is_accepted_by_us(body: bytes, header_form: bytes, body_form: bytes) -> None:
     body = re.sub(rb"\r\n|\r|\n", b"\r\n", body) + b"\r\n"  # It takes bare line ends for CRLF.
     message = b"From: a@shop.example\r\nSubject:  x \r\n\ty\r\n\r\n" + body
@@ -95,17 +95,21 @@ def test_what_dkimpy_signs_is_accepted_by_us(body: bytes, header_form: bytes, bo
     assert found.result == Result.PASS
 
 
+def squeezed(octets: bytes) -> bytes:
+    return re.sub(rb"\s", b"", octets).lower()
+
+
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=3))
-def test_a_change_anywhere_is_seen_or_forgiven_by_both(place: int, change: bytes) -> None:
+def test_no_change_but_to_white_space_and_case_keeps_a_signature(place: int, change: bytes) -> None:
     fields = [b"From: a@shop.example\r\n", b"To: b@x.example\r\n", b"Subject: s  t\r\n", b"Date: d\r\n"]
     body = b"Hello  you\r\nand you\r\n"
     message = b"".join([dkim.sign(fields, dkim.body_hash(body), [ed25519_key()], AT), *fields, b"\r\n", body])
     place %= len(message)
     changed = message[:place] + change + message[place + len(change) :]
-    ours = [one.result for one in dkim_verify.verify(changed, find_record)]
-    signed_part = relaxed_by_the_word(changed.partition(b"\r\n\r\n")[2])
-    if ours == [Result.PASS]:
-        assert signed_part == relaxed_by_the_word(body)
+    if [one.result for one in dkim_verify.verify(changed, find_record)] == [Result.PASS]:
+        before, _, rest = squeezed(message).partition(b";b=")  # Its base64 has bits that say nothing.
+        assert squeezed(changed).startswith(before)
+        assert squeezed(changed).endswith(rest[rest.index(b"from:") :])
 
 
 @given(

@@ -101,7 +101,7 @@ class Acceptor:
         self._clock: Final = clock
         self._random_bits: Final = random_bits
         self._metrics: Final = metrics
-        self._lane_ids: Final[dict[LaneKey, int]] = {}
+        self._lane_ids: Final[dict[Stream, dict[str, int]]] = {stream: {} for stream in Stream}
         self._commit: Final = GroupCommit[_Draft, Accepted](
             self._write,
             clock=clock,
@@ -157,16 +157,16 @@ class Acceptor:
         return sender
 
     async def _find_lanes(self, routes: set[str], stream: Stream) -> dict[str, int]:
-        keys = {route: LaneKey(DEFAULT_POOL, route, stream) for route in routes}
-        unknown = [key for key in keys.values() if key not in self._lane_ids]
+        known = self._lane_ids[stream]
+        unknown = [LaneKey(DEFAULT_POOL, route, stream) for route in routes if route not in known]
         if unknown:
-            if len(self._lane_ids) > _LANES_KNOWN_MAX:
-                self._lane_ids.clear()
+            if len(known) > _LANES_KNOWN_MAX:
+                known.clear()
+                return await self._find_lanes(routes, stream)
             async with self._store.transaction() as tx:
-                self._lane_ids.update(await lanes.ensure(tx, unknown))
-            missing = [key for key in keys.values() if key not in self._lane_ids]
-            assert not missing, "a lane, once made, stays"
-        return {route: self._lane_ids[key] for route, key in keys.items()}
+                made = await lanes.ensure(tx, unknown)
+            known.update((key.route, lane_id) for key, lane_id in made.items())
+        return {route: known[route] for route in routes}
 
     def _draft(self, checked: "_Checked", lane_ids: Mapping[str, int]) -> _Draft:
         submission, addresses = checked.submission, checked.addresses

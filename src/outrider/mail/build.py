@@ -130,8 +130,8 @@ def _compose_body(text: str | None, html: str | None) -> _Part:
         return parts[0]
     boundary = _choose_boundary(parts)
     delimiter = b"--" + boundary
-    # A part's last CRLF is the delimiter's first (RFC 2046 §5.1.1), so the readers of parts do not see it.
-    lines = [piece for part in parts for piece in (delimiter, b"\r\n", *part.fields(), b"\r\n", part.content)]
+    # The CRLF before a delimiter belongs to it (RFC 2046 §5.1.1): an empty line, and a part keeps its own.
+    lines = [piece for part in parts for piece in (delimiter, b"\r\n", *part.fields(), b"\r\n", part.content, b"\r\n")]
     content = b"".join((*lines, delimiter, b"--\r\n"))
     return _Part(f'multipart/alternative;\r\n boundary="{boundary.decode("ascii")}"', "7bit", content)
 

@@ -90,6 +90,7 @@ class Store:
                 max_size=self._settings.pool_size,
                 max_inactive_connection_lifetime=0,
                 command_timeout=self._settings.statement_timeout_s,
+                reset=_leave_as_is,
                 server_settings={"application_name": "outrider", "timezone": "UTC"},
             )
 
@@ -152,6 +153,13 @@ class Store:
             finally:
                 with contextlib.suppress(*_AWAY):  # It may be gone already; then it is closed.
                     await connection.close(timeout=2.0)
+
+
+async def _leave_as_is(_: object) -> None:
+    """Replace asyncpg's clean-up of a returned connection.
+
+    A transaction leaves nothing behind, and that statement was a quarter of our round trips (2026-11-24).
+    """
 
 
 @contextlib.contextmanager

@@ -74,12 +74,13 @@ def known_account(uid: int) -> Account | None:
 def kept_capabilities(program: Path) -> tuple[int, ...]:
     """Return the rights that `program` needs to reach its files, empty where the kernel would not let it keep them.
 
-    To search and to read is enough; to run a program that only root may run takes the right to override.
+    To search and to read is enough. Containers that lack that right have the greater one to override, which running a
+    program that only root may run takes in any case.
     """
-    needed = [_CAP_DAC_READ_SEARCH]
+    needed = {_CAP_DAC_READ_SEARCH if _can_keep(_CAP_DAC_READ_SEARCH) else _CAP_DAC_OVERRIDE}
     if not program.stat().st_mode & stat.S_IXOTH:
-        needed.append(_CAP_DAC_OVERRIDE)
-    return tuple(needed) if all(map(_can_keep, needed)) else ()
+        needed.add(_CAP_DAC_OVERRIDE)
+    return tuple(sorted(needed)) if all(map(_can_keep, needed)) else ()
 
 
 def wrap(

@@ -36,7 +36,7 @@ STRICT_END: Final = rb"(^|\r\n)\.\r\n"
 LENIENT_END: Final = rb"(^|\r\n|\n|\r)\.(?:\r\n|\n|\r)"  # What the most careless servers take for the end.
 _END_BYTES_MAX: Final = 5  # CRLF . CRLF
 _BUFFER_BYTES: Final = 65536  # Of the system, for what a peer that reads nothing has yet to read.
-_DRIP_S: Final = 0.02
+_DRIP_S: Final = 0.02  # Between two drops, and between two sips.
 _WAIT_S: Final = 5.0  # For anything a test waits for; past it the test has failed.
 
 
@@ -65,6 +65,7 @@ class Act(enum.StrEnum):
     DROP = "drop"  # Close the connection.
     RESET = "reset"  # Tear it down, unsent and unread octets with it.
     DRIP = "drip"  # The usual reply, byte by byte.
+    SIP = "sip"  # At BODY: read the message mouthful by mouthful.
     ENDLESS_REPLY = "endless_reply"  # Lines of a reply without a last one.
     ENDLESS_LINE = "endless_line"  # A line without an end.
     GARBAGE = "garbage"  # Something that is no SMTP.
@@ -223,9 +224,10 @@ class Peer:
         self._acted[stage] += 1
         return move
 
-    async def held(self) -> None:
-        """Return when released."""
-        await self._released.wait()
+    async def held(self, wait_s: float | None = None) -> None:
+        """Return when released, or after `wait_s`."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._released.wait(), wait_s)
 
 
 class _Wire(asyncio.Protocol):
@@ -448,8 +450,7 @@ class _Talk:
             case Act.DRIP:
                 for octet in usual.encode():
                     await self._say(bytes([octet]))
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._peer.held(), _DRIP_S)
+                    await self._peer.held(_DRIP_S)
                 return True
             case Act.ENDLESS_REPLY | Act.ENDLESS_LINE:
                 while True:
@@ -471,24 +472,32 @@ class _Talk:
     async def _read_body(self) -> bytes:
         if not self.wire.unread:
             await self.wire.read_more()
-        await self._at_body()
+        is_sipping = await self._at_body()
         end, start = re.compile(self._peer.script.end_of_data), 0
         while (found := end.search(self.wire.unread, start)) is None:
             start = max(0, len(self.wire.unread) - _END_BYTES_MAX)
+            if is_sipping:
+                self.wire.pause()
+                await self._peer.held(_DRIP_S)
+                self.wire.resume()
             await self.wire.read_more()
         content = bytes(self.wire.unread[: found.end(1)])
         del self.wire.unread[: found.end()]
         return content
 
-    async def _at_body(self) -> None:
+    async def _at_body(self) -> bool:
+        """Make the scripted move; tell whether the body is to be sipped."""
         move = await self._peer.arrive(Stage.BODY)
         match move and move.act:
             case None:
-                return
+                return False
+            case Act.SIP:
+                return True
             case Act.HOLD:
                 self.wire.pause()
                 await self._peer.held()
                 self.wire.resume()
+                return False
             case Act.RESET:
                 self.wire.tear_down()
                 raise HungUpError

@@ -7,8 +7,8 @@ until its control channel says stop, or for `--lifetime` seconds. `sink_talk` ho
 counts, `behaviour` the rules for misbehaving.
 
 The control channel is a loopback TCP port, one JSON object a line each way: `{"ask": "counts"}`, `{"ask": "wait",
-"messages": N | "unique": N, "timeout_s": S}`, `recipients`, `repeated`, `reset`, `behave` (`rules`: new lines, replacing the old),
-`stop`. `sink_client` speaks it. It listens on loopback only and relays nothing, ever.
+"messages": N | "unique": N, "timeout_s": S}`, `recipients`, `repeated`, `reset`, `behave` (`rules`: new lines,
+replacing the old), `stop`. `sink_client` speaks it. It listens on loopback only and relays nothing, ever.
 """
 
 import argparse

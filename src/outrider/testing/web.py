@@ -1,4 +1,8 @@
-"""Two ways to talk to an ASGI app in a test: `ask` hands it a request directly, `serving` puts it on a real socket."""
+"""Two ways to talk to the HTTP app in a test.
+
+`ask` hands it one request directly and returns what it sent back: fast, for tables of good and bad input. `serving` puts
+it on a loopback socket with the server that is shipped: for what only a real connection shows.
+"""
 
 import asyncio
 import contextlib
@@ -7,9 +11,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from granian.constants import Interfaces
-from granian.server.embed import Server
+from litestar import Litestar
 from litestar.types import ASGIApp
+
+from outrider.faces.api.server import HttpServer
 
 HOST: Final = "127.0.0.1"
 START_WAIT_S: Final = 10.0  # Ours: granian takes 50 ms.
@@ -95,12 +100,12 @@ async def ask(
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
+async def serving(app: Litestar) -> AsyncIterator[int]:
     """Serve `app` on a socket while the block runs; its value is the port."""
     port = _free_port()
-    server: Any = Server(app, address=HOST, port=port, interface=Interfaces.ASGI, log_enabled=False)
+    server = HttpServer(app, HOST, port)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.serve())
+        running = group.create_task(server.run())
         try:
             async with asyncio.timeout(START_WAIT_S):
                 await _answers(port)

@@ -31,7 +31,7 @@ def test_what_we_compose_is_shown_as_it_was_given() -> None:
         to="jörg@xn--bcher-kva.example",
         date="Tue, 24 Nov 2026 00:00:00 +0000",
         message_id="<a1@shop.example>",
-        text="Zeile\nmit ü",  # Its last line end belongs to the delimiter; that of base64 stays.
+        text="Zeile\nmit ü\n",
         html="<p>注文</p>\n",
         attachments=(),
     )

@@ -16,8 +16,8 @@ from outrider.base.errors import CallerError, TooLargeError
 _UNREAD_BYTES_MAX: Final = 256 * 1024  # Measured with granian 2.8: up to 1 MB left unread does no harm.
 
 
-class CallerGoneError(CallerError):
-    """The connection closed before the body was complete; there is nobody to answer."""
+class CallerGoneError(Exception):
+    """The connection closed before the body was complete. In no error table: there is nobody to answer."""
 
 
 async def read_body(receive: Receive, length_bytes: int | None) -> bytes:
