@@ -1,7 +1,7 @@
 """Fault: we are told to stop while messages are on their way, one of them past the final dot.
 
-The one past the dot may finish: hanging up on it makes a duplicate. All others are broken off, unambiguously. If the peer
-takes longer than the stop may, the one past the dot is broken off too, and says so: ambiguous.
+The one past the dot may finish: hanging up on it makes a duplicate. All others are broken off, unambiguously. If the
+peer takes longer than the stop may, the one past the dot is broken off too, and says so: ambiguous.
 """
 
 import asyncio

@@ -113,6 +113,4 @@ def test_a_parameter_is_read_as_it_was_given(value: str) -> None:
     field = f"Content-Disposition: attachment;\r\n {parameter}\r\n"
     assert all(len(line) <= 78 for line in field.split("\r\n"))
     message = email.message_from_bytes(field.encode("ascii") + b"\r\n")
-    assert (message.get_filename() or "") == value.strip(" ") or message.get_param(
-        "filename", header="content-disposition"
-    ) == value
+    assert (message.get_filename() or "") == value.strip()  # The library strips it.

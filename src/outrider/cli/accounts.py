@@ -1,4 +1,9 @@
-"""`outrider init`, `outrider key ...`: projects and API keys."""
+"""`outrider init`, `outrider key ...`: projects and API keys.
+
+`init` is safe to repeat and always prints a key pair that works: in catch mode the quick start's own, kept in the data
+directory; in the other modes a new one, since a secret cannot be read again. Other tools rely on `init --json` and
+`key create --json` printing `access_key_id` and `access_key_secret`.
+"""
 
 from typing import Annotated
 

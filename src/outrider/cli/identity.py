@@ -1,4 +1,8 @@
-"""`outrider domain ...`, `outrider sender ...`: whose mail a project may send."""
+"""`outrider domain ...`, `outrider sender ...`: whose mail a project may send.
+
+All are safe to repeat: what is there already is shown, not refused. `domain add --verified` takes the operator's word
+until DNS checks come. Other tools rely on `domain dns NAME --json` printing a list of `{type, host, value}`.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,8 @@
-"""`outrider send`, `outrider status`, `outrider events`: put mail in, see what became of it."""
+"""`outrider send`, `outrider status`, `outrider events`: put mail in, see what became of it.
+
+`send` is one more door to `engine.accept`, with the same rules as the API; the mail leaves when Outrider runs. `events`
+reads the log by cursor: a cursor printed once shows where to go on, and no event is skipped.
+"""
 
 import asyncio
 import sys
@@ -27,6 +31,7 @@ _FOLLOW_S = 0.5  # How often --follow looks.
 
 def send(
     to: Annotated[list[str], typer.Argument(help="Recipients, up to 100; each gets a message of its own.")],
+    *,
     sender: Annotated[str, typer.Option("--from", help="A sender of the project.")],
     subject: Annotated[str, typer.Option(help="Up to 200 characters.")],
     text: Annotated[str | None, typer.Option(help="Plain text; `-` reads stdin.")] = None,

@@ -1,4 +1,8 @@
-"""`outrider mailbox`: the built-in mailbox of catch mode, in the terminal. Needs no running server."""
+"""`outrider mailbox`: the built-in mailbox of catch mode, in the terminal.
+
+Needs no running server: it reads the Maildir in the data directory, and the database only to check signatures, against
+the keys as DNS should have them. Text is shown with control characters replaced: a terminal would obey them.
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,8 @@
-"""`outrider serve`: start Outrider. In catch mode it also sets up the quick start and prints a curl that works."""
+"""`outrider serve`: start Outrider and run until Ctrl-C or SIGTERM; both end it with exit code 0.
+
+Before anything starts it checks what would fail later: settings, another Outrider on the same data directory, ports in
+use. In catch mode it also sets up the quick start and prints a curl that works as pasted.
+"""
 
 import asyncio
 import os

@@ -25,6 +25,8 @@ from outrider.base import limits
 _PARTS_COUNT_MAX: Final = 200  # Ours: more than any program makes; the rest is not shown.
 _FIELD_CHARS_MAX: Final = 2000  # Ours: enough to recognise a field; decoding costs more than the length.
 _FIELDS_COUNT_MAX: Final = 1000  # Ours: more are not looked at.
+_BOUNDARIES_COUNT_MAX: Final = 100  # Ours: each nested multipart makes every line of it dearer.
+_BOUNDARY: Final = re.compile(rb"boundary[*0-9 \t]*=", re.IGNORECASE)
 _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
 # What the library lets through on malformed messages; deep nesting ends in RecursionError, a RuntimeError.
@@ -66,14 +68,25 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse(message: bytes) -> Parsed:
     """Return what a page shows of `message`. Cost: reads all of it; a large one deserves a thread."""
+    if len(_BOUNDARY.findall(message)) <= _BOUNDARIES_COUNT_MAX:
+        try:
+            # compat32 hands out what it finds; the newer policies raise on some malformed fields.
+            root = email.parser.BytesParser(policy=email.policy.compat32).parsebytes(message)
+            text, html, attachments = _bodies(root)
+            return _shown(_fields_of(root), text, html, attachments, is_whole=True)
+        except _TRIPS:
+            return _fields_only(message)
+    return _fields_only(message)
+
+
+def _fields_only(message: bytes) -> Parsed:
+    end = _END_OF_HEADER.search(message)
+    header = message[: end.start()] if end else message
     try:
-        # compat32 hands out what it finds; the newer policies raise on some malformed fields.
-        root = email.parser.BytesParser(policy=email.policy.compat32).parsebytes(message)
-        text, html, attachments = _bodies(root)
+        fields = _fields_of(email.parser.BytesHeaderParser(policy=email.policy.compat32).parsebytes(header))
     except _TRIPS:
-        end = _END_OF_HEADER.search(message)
-        return _shown(_read_fields(message[: end.start()] if end else message), None, None, (), is_whole=False)
-    return _shown(_fields_of(root), text, html, attachments, is_whole=True)
+        fields = {}
+    return _shown(fields, None, None, (), is_whole=False)
 
 
 def _shown(
@@ -92,13 +105,6 @@ def _shown(
         is_cut=max(len(text or ""), len(html or "")) > chars_max,
         is_whole=is_whole,
     )
-
-
-def _read_fields(header: bytes) -> dict[str, str]:
-    try:
-        return _fields_of(email.parser.BytesHeaderParser(policy=email.policy.compat32).parsebytes(header))
-    except _TRIPS:
-        return {}
 
 
 def _fields_of(root: "_Message[str, str]") -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""Sending domains and their DKIM keys. Private keys are sealed (`store.vault`) before they come here."""
+"""Sending domains and their DKIM keys.
+
+Any project may claim a name, one may prove it: the database holds at most one verified row per name. Private keys are
+sealed (`store.vault`) before they come here and never leave in the clear.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,8 @@
-"""Senders: the From addresses a project may use."""
+"""Senders: the From addresses a project may use.
+
+Each belongs to one of the project's domains; whether mail may be sent is asked of both (`Sender.is_domain_verified`).
+Addresses are told apart by `address_key`, which ignores case. A project's first sender is its default.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -458,6 +458,8 @@ class _Talk:
             case Act.GARBAGE:
                 await self._say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                 return False
+            case Act.SIP:
+                raise AssertionError("SIP is a move for BODY")
         raise HungUpError
 
     async def _say(self, octets: bytes) -> None:

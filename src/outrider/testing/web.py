@@ -1,7 +1,7 @@
 """Two ways to talk to the HTTP app in a test.
 
-`ask` hands it one request directly and returns what it sent back: fast, for tables of good and bad input. `serving` puts
-it on a loopback socket with the server that is shipped: for what only a real connection shows.
+`ask` hands it one request directly and returns what it sent back: fast, for tables of good and bad input. `serving`
+puts it on a loopback socket with the server that is shipped: for what only a real connection shows.
 """
 
 import asyncio

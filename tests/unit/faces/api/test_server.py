@@ -48,11 +48,10 @@ async def test_a_stop_lets_an_answer_under_way_finish() -> None:
         return "late"
 
     app = litestar.Litestar([slow], openapi_config=None, logging_config=None)
-    async with asyncio.TaskGroup() as group:
-        async with serving(app) as port:
-            answer = group.create_task(asyncio.to_thread(fetch, port))
-            await asyncio.wait_for(asked.wait(), 10)
-            asyncio.get_running_loop().call_later(0.05, may_answer.set)
+    async with asyncio.TaskGroup() as group, serving(app) as port:
+        answer = group.create_task(asyncio.to_thread(fetch, port))
+        await asyncio.wait_for(asked.wait(), 10)
+        asyncio.get_running_loop().call_later(0.05, may_answer.set)
     assert answer.result() == b"late"
 
 
