@@ -190,12 +190,14 @@ async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:
     from outrider.faces.smtp.catch import CatchServer
 
     assert context.config.is_catch
-    server = CatchServer(make_mailbox(context), "127.0.0.1", context.config.faces.catch_port, log=context.log)
+    mailbox = make_mailbox(context)
+    server = CatchServer(mailbox, "127.0.0.1", context.config.faces.catch_port, log=context.log)
     await server.start()
     try:
         await stop_asked.wait()
     finally:
         await server.stop()
+        await asyncio.to_thread(mailbox.close)
 
 
 async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:

@@ -87,9 +87,7 @@ async def test_a_killed_server_comes_back_with_what_was_committed(
 async def test_killed_children_are_replaced_by_the_server_itself(server: EmbeddedPostgres, folder: Path) -> None:
     open_all_along = await asyncpg.connect(server.dsn)
     kill_children(server, folder)
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-        while True:
-            await open_all_along.fetchval("SELECT 1")
+    await until(open_all_along.is_closed)
     assert await server.ensure() is False
     assert await server.start() == server.dsn
     assert await answer_when_back(server, "SELECT n FROM kept") == 7
@@ -128,7 +126,7 @@ def stranger() -> Iterator[int]:
             process.kill()
 
 
-@pytest.mark.parametrize("text", ["{pid}", "-{pid}", "", "\0\0\0\0", "nonsense\n", "0", "1", "999999999999"])
+@pytest.mark.parametrize("text", ["{pid}", "-{pid}", "", "\0\0\0\0", "nonsense\n", "0", "1", "4194304", "9" * 30])
 async def test_a_rumour_in_postmaster_pid_fools_nobody(server: EmbeddedPostgres, folder: Path, text: str) -> None:
     path = folder / "postgres/postmaster.pid"
     rest = path.read_text().partition("\n")[2]

@@ -5,7 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from outrider.engine.upkeep import ensure_partitions
 from outrider.store import migrate
+from outrider.store.pool import Store
+from outrider.store.settings import StoreSettings
+from outrider.testing.clock import FakeClock
+from outrider.testing.mailroom import Mailroom
 from outrider.testing.postgres import ThrowawayPostgres
 
 
@@ -24,6 +29,26 @@ async def database_url(postgres: ThrowawayPostgres) -> AsyncIterator[str]:
     dsn = await postgres.clone()
     yield dsn
     await postgres.drop(dsn)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The clock by which the `store` has its partitions. Override it where real time passes."""
+    return FakeClock()
+
+
+@pytest.fixture
+async def store(database_url: str, clock: FakeClock) -> AsyncIterator[Store]:
+    """An open store on a fresh database, with the partitions of the clock's days."""
+    async with Store(database_url, StoreSettings()) as opened:
+        await ensure_partitions(opened, clock)
+        yield opened
+
+
+@pytest.fixture
+def mailroom(store: Store, clock: FakeClock) -> Mailroom:
+    """Rows for the store."""
+    return Mailroom(store, clock)
 
 
 async def _start(server: ThrowawayPostgres) -> None:

@@ -75,6 +75,7 @@ class ConnectionPool:
     """All outgoing SMTP connections from one source address. Belongs to one event loop."""
 
     def __init__(self, settings: NetSettings, *, clock: Clock, contexts: TlsContexts | None = None) -> None:
+        assert settings.ehlo_name  # "" in the file; app.py puts this machine's name there.
         self._settings: Final = settings
         self._clock: Final = clock
         self._contexts: Final = TlsContexts(settings) if contexts is None else contexts
@@ -130,6 +131,7 @@ class ConnectionPool:
             self._sweep.cancel()
         for guard in self._dialling:
             guard.reschedule(0)
+        self._dialling.clear()
         for group in list(self._groups.values()):
             for waiter in group.waiters:
                 if not waiter.done():

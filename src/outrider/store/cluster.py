@@ -41,6 +41,7 @@ _CLOSED: Final = 0o700
 _SEARCHABLE: Final = 0o711  # For a server that is not us and has no right of its own to come in.
 _LOG_TAIL_BYTES: Final = 4096
 _MAIN_CONF: Final = "include_if_exists = 'outrider.conf'\ninclude_if_exists = 'local.conf'\n"
+_LOCAL_CONF: Final = "# Your settings of PostgreSQL, read after Outrider's. They count from the next start.\n"
 _HBA_CONF: Final = (
     "# The directory of the socket, mode 0700, says who may come; there is no other way in.\nlocal all all trust\n"
 )
@@ -199,8 +200,9 @@ def failure(said: str, otherwise: str, *, is_confined: bool) -> OutriderError:
 
     `is_confined` says that it ran as another user, who may not enter what we may.
     """
+    complaints = "\n".join(line for line in said.splitlines() if " LOG: " not in line)
     for words, kind, sentence in _REASONS:
-        if any(word in said for word in words):
+        if any(word in complaints for word in words):
             return kind(sentence if not is_confined else f"{sentence} {_CONFINED}", log=said)
     return StoreUnavailableError(otherwise, log=said)
 
@@ -279,6 +281,7 @@ def finish(directory: Path) -> None:
     """Turn what initdb left into our kind of cluster: settings by include, the socket as the only way in."""
     replace_file(directory / "postgresql.conf", _MAIN_CONF)
     replace_file(directory / "pg_hba.conf", _HBA_CONF)
+    replace_file(directory / "local.conf", _LOCAL_CONF)
 
 
 def replace_file(path: Path, text: str) -> None:

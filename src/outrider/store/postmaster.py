@@ -74,7 +74,7 @@ def is_server(pid: int, directory: Path) -> bool:
     """Tell whether process `pid` lives and is PostgreSQL working in the cluster `directory`. Buries our own dead."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass  # It lives, as another user.

@@ -369,6 +369,17 @@ async def test_close_breaks_off_what_is_being_set_up(peer: Peer, stage: Stage, p
         assert attempt.answers == {TO: Answer(phase, None, Cause.RESET)}
 
 
+async def test_closing_twice_at_once_is_closing(peer: Peer) -> None:
+    peer.script = Script(moves={Stage.EHLO: Move(Act.HOLD)})
+    async with pool_of() as pool, asyncio.TaskGroup() as group:
+        sent = group.create_task(pool.deliver(peer.site(), MAIL))
+        await peer.reached(Stage.EHLO)
+        for _ in range(3):
+            group.create_task(pool.close())
+            await asyncio.sleep(0)
+        assert (await sent).answers == {TO: Answer(Phase.CONNECT, None, Cause.RESET)}
+
+
 async def test_close_answers_those_who_wait(peer: Peer) -> None:
     peer.script = Script(moves={Stage.MAIL: Move(Act.HOLD)})
     async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:

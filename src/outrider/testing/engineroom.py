@@ -1,0 +1,366 @@
+"""The engine on a real database, for its tests: a way in, ways out, and what became of each mail.
+
+    room = EngineRoom(store, clock)
+    async with Peer() as peer, running(room.accept), running(room.deliverer(OneWay(peer.site()))):
+        session = await room.send("ann@a.example")
+        mail = await room.until_settled(session)
+
+Senders and signing keys are given, not stored, so that an engine test needs no service. `RealClock` is the system's
+time; a test may `jump` it, as a machine does that was suspended, or step its wall alone, as NTP does. `Line` is a way
+to the database that a test may cut. Waiting for rows polls them: what the engine writes it tells nobody.
+"""
+
+import asyncio
+import contextlib
+import functools
+import io
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, quote, urlsplit
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from prometheus_client.parser import text_string_to_metric_families
+
+from outrider.app import rules_text
+from outrider.base.clock import Clock
+from outrider.engine.accept import Acceptor, AllowedSender
+from outrider.engine.deliver import Deliverer, Router
+from outrider.engine.prepare import Preparer, SigningKeys
+from outrider.engine.service import Part, run_all
+from outrider.engine.settings import EngineSettings
+from outrider.engine.submission import Accepted, Submission
+from outrider.mail import address, dkim
+from outrider.mail.address import Address
+from outrider.mail.dkim import SigningKey
+from outrider.net.pool import ConnectionPool
+from outrider.net.site import Site
+from outrider.obs.log import Logger, make_logger
+from outrider.obs.metrics import Metrics
+from outrider.obs.settings import LogSettings
+from outrider.policy.classify import Classifier, parse_rules
+from outrider.policy.settings import RetrySettings
+from outrider.store import events, messages, recipients
+from outrider.store.events import Event
+from outrider.store.pool import Store
+from outrider.store.recipients import Recipient
+from outrider.testing.delivery import settings_for
+from outrider.wire.answer import Answer
+
+DOMAIN: Final = "shop.example"
+SENDER: Final = f"noreply@{DOMAIN}"
+PROJECT: Final = UUID("01970000-0000-7000-8000-000000000001")
+WAIT_S: Final = 15.0  # Ours: for what takes milliseconds on a quiet machine.
+_POLL_S: Final = 0.005
+_SOCKET: Final = ".s.PGSQL."
+
+
+class RealClock:
+    """The system's time, plus what the test added."""
+
+    def __init__(self) -> None:
+        self._wall_offset_s = 0.0
+        self._offset_s = 0.0
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        shift = timedelta(seconds=self._offset_s + self._wall_offset_s)
+        return datetime.now(UTC) + shift  # noqa: TID251 - sockets and the database live in real time.
+
+    def monotonic_s(self) -> float:
+        """Return the loop's time, jumps included."""
+        return asyncio.get_running_loop().time() + self._offset_s
+
+    async def sleep(self, delay_s: float) -> None:
+        """Return after `delay_s` real seconds."""
+        await asyncio.sleep(delay_s)  # noqa: TID251 - as above.
+
+    def jump(self, delay_s: float) -> None:
+        """Let time have passed, as for a process that was stopped. Who sleeps sleeps on."""
+        self._offset_s += delay_s
+
+    def step_wall(self, delta_s: float) -> None:
+        """Move the wall clock alone, back too."""
+        self._wall_offset_s += delta_s
+
+
+class OneWay:
+    """A `Router`: one site for all, others for domains that are named, and a way to see or to fail each question."""
+
+    def __init__(self, site: Site | Answer, **others: Site | Answer) -> None:
+        self.site = site
+        self.others: Final = {name.replace("_", ".") + ".example": other for name, other in others.items()}
+        self.before: Callable[[str], Awaitable[None]] | None = None
+
+    async def route(self, domain: str) -> Site | Answer:
+        """Return the site for `domain`."""
+        if self.before is not None:
+            await self.before(domain)
+        return self.others.get(domain, self.site)
+
+
+class Senders:
+    """A `SenderBook` of the given addresses, by project."""
+
+    def __init__(self, known: Mapping[UUID, Mapping[str, str]]) -> None:
+        """`known` has each project's addresses and their display names."""
+        self._known: Final = {
+            (project_id, address.parse(text).key): AllowedSender(address.parse(text), name)
+            for project_id, senders in known.items()
+            for text, name in senders.items()
+        }
+
+    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
+        """Return the sender, None if it was not given."""
+        return self._known.get((project_id, sender.key))
+
+
+class Keys:
+    """A `SigningKeys` whose `by_domain` a test may change."""
+
+    def __init__(self) -> None:
+        self.by_domain: Final[dict[str, Sequence[SigningKey]]] = {DOMAIN: signing_keys("s1")}
+
+    async def of_domain(self, project_id: UUID, domain: str) -> Sequence[SigningKey]:  # noqa: ARG002 - the contract.
+        """Return the keys of the domain, whoever asks."""
+        return self.by_domain.get(domain, ())
+
+
+@functools.cache
+def signing_keys(selector: str) -> tuple[SigningKey, SigningKey]:
+    """Return an RSA-2048 and an Ed25519 key for `DOMAIN`, the same for each `selector` of one run."""
+    made = (rsa.generate_private_key(public_exponent=65537, key_size=2048), ed25519.Ed25519PrivateKey.generate())
+    pems = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) for key in made]
+    return dkim.load_key(DOMAIN, f"{selector}r", pems[0]), dkim.load_key(DOMAIN, f"{selector}e", pems[1])
+
+
+def submission(*to: str, **changes: Any) -> Submission:
+    """Return a submission to these recipients; to one if none is given."""
+    usual = {"sender": SENDER, "recipients": to or ("ann@a.example",), "subject": "Hello", "text": "Hello, world.\n"}
+    return Submission(**usual | changes)
+
+
+class Journal:
+    """A logger and what was written to it."""
+
+    def __init__(self) -> None:
+        self._text: Final = io.StringIO()
+        self.logger: Final[Logger] = make_logger(LogSettings(level="debug", format="json"), "test", self._text)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """All lines so far, decoded."""
+        return [msgspec.json.decode(line) for line in self._text.getvalue().splitlines() if line.startswith("{")]
+
+    def count(self, event: str) -> int:
+        """How often `event` was logged."""
+        return sum(line["event"] == event for line in self.lines)
+
+
+class EngineRoom:
+    """The stations of the engine on one open store, whose partitions are there. One project, one sender."""
+
+    def __init__(self, store: Store, clock: Clock, **settings: Any) -> None:
+        """`settings` change [engine]."""
+        self.store: Final = store
+        self.clock: Final = clock
+        self.settings: Final = msgspec.structs.replace(
+            EngineSettings(accept_wait_s=0.0, settle_wait_s=0.001, poll_s=0.25, stop_wait_s=2.0), **settings
+        )
+        self.metrics: Final = Metrics()
+        self.journal: Final = Journal()
+        self.keys: Final = Keys()
+        self.accept: Final = self.acceptor()
+
+    def acceptor(self, store: Store | None = None) -> Acceptor:
+        """Return a station 1 of its own, as another web process has."""
+        return Acceptor(
+            store or self.store,
+            Senders({PROJECT: {SENDER: "Shop"}}),
+            self.settings,
+            clock=self.clock,
+            random_bits=random.SystemRandom().getrandbits,
+            metrics=self.metrics,
+        )
+
+    def preparer(self, keys: SigningKeys | None = None, store: Store | None = None) -> Preparer:
+        """Return a station 3."""
+        return Preparer(
+            store or self.store,
+            keys or self.keys,
+            clock=self.clock,
+            drafts_bytes_max=self.settings.drafts_bytes_max,
+        )
+
+    def deliverer(
+        self,
+        router: Router,
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        preparer: Preparer | None = None,
+        first_s: float = 60.0,
+        owner: UUID | None = None,
+        **net: float | str | bool,
+    ) -> Deliverer:
+        """Return stations 2 to 6, as a deliver process has them. `net` changes [net]."""
+        clock = clock or self.clock
+        return Deliverer(
+            store or self.store,
+            self.settings,
+            owner=owner or uuid4(),
+            pools=["default"],
+            router=router,
+            connections=ConnectionPool(settings_for(**net), clock=clock),
+            preparer=preparer or self.preparer(store=store),
+            classifier=Classifier(parse_rules(rules_text())),
+            retries=RetrySettings(first_s=first_s),
+            clock=clock,
+            random=random.Random(7),
+            logger=self.journal.logger,
+            metrics=self.metrics,
+        )
+
+    async def send(self, *to: str, **changes: Any) -> UUID:
+        """Accept a submission and return its session. `accept` must run."""
+        accepted: Accepted = await self.accept(PROJECT, submission(*to, **changes))
+        assert accepted.session_id is not None, accepted
+        return accepted.session_id
+
+    async def recipients(self, session_id: UUID) -> dict[str, Recipient]:
+        """Return the session's recipients by address, as they are now."""
+        async with self.store.transaction() as tx:
+            rows = await recipients.of_message(tx, PROJECT, session_id)
+        return {row.address: row for row in rows}
+
+    async def until(
+        self, session_id: UUID, is_so: Callable[[Recipient], bool], *, wait_s: float = WAIT_S
+    ) -> dict[str, Recipient]:
+        """Return the session's recipients by address, as soon as `is_so` for each of them.
+
+        Raises:
+            TimeoutError: not within `wait_s`.
+        """
+        async with asyncio.timeout(wait_s):
+            while not all(map(is_so, (found := await self.recipients(session_id)).values())):
+                await self.clock.sleep(_POLL_S)
+        return found
+
+    async def until_tried(self, session_id: UUID, attempt_count: int = 1) -> dict[str, Recipient]:
+        """Return the session's recipients when each was tried so often, or is in a final state."""
+        return await self.until(session_id, lambda one: one.attempt >= attempt_count or one.status.is_final)
+
+    async def until_settled(self, session_id: UUID) -> dict[str, Recipient]:
+        """Return the session's recipients when none is queued any more."""
+        return await self.until(session_id, lambda one: one.status != "queued")
+
+    async def events(self, session_id: UUID) -> Sequence[Event]:
+        """Return the session's events, oldest first."""
+        async with self.store.transaction() as tx:
+            message = await messages.by_id(tx, PROJECT, session_id)
+            assert message is not None
+            since = message.accepted_at - timedelta(days=1)
+            return await events.of_message(tx, PROJECT, session_id, since=since, count_max=10_000)
+
+    def sample(self, name: str, **labels: str) -> float:
+        """Return the present value of a metric, 0 if it was never touched."""
+        for family in text_string_to_metric_families(self.metrics.render().decode()):
+            for one in family.samples:
+                if one.name == name and one.labels == labels:
+                    return one.value
+        return 0.0
+
+
+@contextlib.asynccontextmanager
+async def running(*parts: Part, wait_s: float = 60.0) -> AsyncIterator[None]:
+    """Run `parts` while the block runs; stop them, the last one first, and see that they return.
+
+    Raises:
+        TimeoutError: block and stop took over `wait_s` together.
+    """
+    stop_asked = asyncio.Event()
+    async with asyncio.timeout(wait_s), asyncio.TaskGroup() as group:
+        group.create_task(run_all(parts, stop_asked))
+        yield
+        stop_asked.set()
+
+
+class Line:
+    """A way to the database at `dsn`, over a socket of its own in `folder`, that can be cut. An async context manager."""
+
+    def __init__(self, dsn: str, folder: Path) -> None:
+        parts = urlsplit(dsn)
+        given = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self._server_path: Final = Path(given["host"]) / f"{_SOCKET}{given['port']}"
+        self._path: Final = folder / self._server_path.name
+        self.dsn: Final = parts._replace(query=f"host={quote(str(folder))}&port={given['port']}").geturl()
+        self._listener: asyncio.Server | None = None
+        self._ends: Final[set[_End]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.mend()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cut()
+
+    async def mend(self) -> None:
+        """Let connections be made again."""
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_unix_server(lambda: _End(self._ends, self._server_path), self._path)
+
+    def cut(self) -> None:
+        """Tear down every connection and let none be made. Safe twice."""
+        if self._listener is not None:
+            self._listener.close()
+            self._path.unlink(missing_ok=True)
+        self._listener = None
+        for end in list(self._ends):
+            end.abort()
+
+
+class _End(asyncio.Protocol):
+    """One end of a connection through a `Line`; what it hears the other end says."""
+
+    def __init__(self, ends: "set[_End]", target: Path | None, other: "_End | None" = None) -> None:
+        self._ends: Final = ends
+        self._target: Final = target  # None: we are the end at the server.
+        self._other = other
+        self._unsaid: Final = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._ends.add(self)
+        self._transport.write(bytes(self._unsaid))
+        if self._target is not None:
+            self._other = _End(self._ends, None, self)
+            dial = asyncio.get_running_loop().create_unix_connection(lambda: cast("_End", self._other), self._target)
+            self._dialling = asyncio.ensure_future(dial)  # noqa: TID251 - ends with the connection, see `abort`.
+
+    def data_received(self, data: bytes) -> None:
+        assert self._other is not None
+        self._other.say(data)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._ends.discard(self)
+        if self._other is not None:
+            self._other.abort()
+
+    def say(self, data: bytes) -> None:
+        if self._transport is None:
+            self._unsaid.extend(data)
+        else:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,79 @@
+"""API keys: their project's, found by id, revoked for good."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from outrider.base.errors import ConflictError
+from outrider.store import keys
+from outrider.store.keys import ApiKey
+from outrider.store.pool import Store, StoreValueError
+from outrider.testing.clock import FakeClock
+from outrider.testing.mailroom import Mailroom
+
+
+@pytest.fixture
+async def key(store: Store, clock: FakeClock, mailroom: Mailroom) -> ApiKey:
+    made = ApiKey("0" * 31 + "a", await mailroom.project(), bytes(range(32)), "first", clock.now())
+    async with store.transaction() as tx:
+        await keys.insert(tx, made)
+    return made
+
+
+async def test_a_key_is_read_as_it_was_written(store: Store, key: ApiKey) -> None:
+    async with store.transaction() as tx:
+        assert await keys.by_id(tx, key.access_key_id) == key
+        assert await keys.by_id(tx, "0" * 32) is None
+
+
+async def test_a_project_sees_its_own_oldest_first(
+    store: Store, clock: FakeClock, mailroom: Mailroom, key: ApiKey
+) -> None:
+    older = msgspec.structs.replace(key, access_key_id="f" * 32, created_at=clock.now() - timedelta(days=1))
+    foreign = msgspec.structs.replace(key, access_key_id="e" * 32, project_id=await mailroom.project("other"))
+    async with store.transaction() as tx:
+        await keys.insert(tx, older)
+        await keys.insert(tx, foreign)
+        assert await keys.of_project(tx, key.project_id) == [older, key]
+
+
+async def test_revoking_twice_keeps_the_first_instant(store: Store, clock: FakeClock, key: ApiKey) -> None:
+    revoked_at = clock.now()
+    async with store.transaction() as tx:
+        assert await keys.revoke(tx, key.project_id, key.access_key_id, now=revoked_at)
+        assert await keys.revoke(tx, key.project_id, key.access_key_id, now=revoked_at + timedelta(hours=1))
+        found = await keys.by_id(tx, key.access_key_id)
+    assert found == msgspec.structs.replace(key, revoked_at=revoked_at)
+
+
+async def test_nobody_revokes_another_projects_key(
+    store: Store, clock: FakeClock, mailroom: Mailroom, key: ApiKey
+) -> None:
+    other_id = await mailroom.project("other")
+    async with store.transaction() as tx:
+        assert not await keys.revoke(tx, other_id, key.access_key_id, now=clock.now())
+        assert not await keys.revoke(tx, key.project_id, "f" * 32, now=clock.now())
+        assert await keys.by_id(tx, key.access_key_id) == key
+
+
+async def test_one_id_is_one_key(store: Store, key: ApiKey) -> None:
+    with pytest.raises(ConflictError):
+        async with store.transaction() as tx:
+            await keys.insert(tx, key)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"access_key_id": "A" * 32},
+        {"access_key_id": "a" * 31},
+        {"secret_hash": b"short"},
+        {"project_id": "00000000-0000-7000-8000-000000000000"},
+    ],
+)
+async def test_what_is_no_key_is_refused(store: Store, key: ApiKey, change: dict[str, object]) -> None:
+    wrong = msgspec.structs.replace(key, **({"access_key_id": "b" * 32} | change))
+    with pytest.raises(StoreValueError):
+        async with store.transaction() as tx:
+            await keys.insert(tx, wrong)
