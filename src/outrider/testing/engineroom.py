@@ -18,11 +18,11 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 from urllib.parse import parse_qs, quote, urlsplit
 from uuid import UUID, uuid4
 
-import asyncpg
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -59,6 +59,7 @@ PROJECT: Final = UUID("01970000-0000-7000-8000-000000000001")
 WAIT_S: Final = 15.0  # Ours: for what takes milliseconds on a quiet machine.
 _POLL_S: Final = 0.005
 _SOCKET: Final = ".s.PGSQL."
+_READ_BYTES: Final = 65536
 
 
 class RealClock:
@@ -292,7 +293,7 @@ async def running(*parts: Part, wait_s: float = 60.0) -> AsyncIterator[None]:
 
 
 class Line:
-    """A way to the database at `dsn`, over a socket of its own in `folder`, that can be cut. An async context manager."""
+    """A way to the database at `dsn`, over a socket of its own in `folder`, that can be cut. A context manager."""
 
     def __init__(self, dsn: str, folder: Path) -> None:
         parts = urlsplit(dsn)
@@ -301,7 +302,8 @@ class Line:
         self._path: Final = folder / self._server_path.name
         self.dsn: Final = parts._replace(query=f"host={quote(str(folder))}&port={given['port']}").geturl()
         self._listener: asyncio.Server | None = None
-        self._ends: Final[set[_End]] = set()
+        self._talks: Final[set[asyncio.Task[Any]]] = set()
+        self._writers: Final[set[asyncio.StreamWriter]] = set()
 
     async def __aenter__(self) -> Self:
         await self.mend()
@@ -310,57 +312,47 @@ class Line:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.cut()
+        await self.cut()
 
     async def mend(self) -> None:
         """Let connections be made again."""
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_unix_server(lambda: _End(self._ends, self._server_path), self._path)
+        self._listener = await asyncio.start_unix_server(self._carry, self._path)
 
-    def cut(self) -> None:
-        """Tear down every connection and let none be made. Safe twice."""
+    async def cut(self) -> None:
+        """Tear down every connection and let none be made; return when they are gone. Safe twice."""
         if self._listener is not None:
             self._listener.close()
             self._path.unlink(missing_ok=True)
         self._listener = None
-        for end in list(self._ends):
-            end.abort()
+        for writer in self._writers:
+            writer.transport.abort()
+        if self._talks:
+            await asyncio.wait(self._talks)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.current_task()
+        assert talk is not None
+        self._talks.add(talk)
+        both = {writer}
+        self._writers.add(writer)
+        try:
+            server_reader, server_writer = await asyncio.open_unix_connection(self._server_path)
+            both.add(server_writer)
+            self._writers.add(server_writer)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pump(reader, server_writer))
+                group.create_task(_pump(server_reader, writer))
+        finally:
+            self._writers.difference_update(both)
+            self._talks.discard(talk)
 
 
-class _End(asyncio.Protocol):
-    """One end of a connection through a `Line`; what it hears the other end says."""
-
-    def __init__(self, ends: "set[_End]", target: Path | None, other: "_End | None" = None) -> None:
-        self._ends: Final = ends
-        self._target: Final = target  # None: we are the end at the server.
-        self._other = other
-        self._unsaid: Final = bytearray()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._ends.add(self)
-        self._transport.write(bytes(self._unsaid))
-        if self._target is not None:
-            self._other = _End(self._ends, None, self)
-            dial = asyncio.get_running_loop().create_unix_connection(lambda: cast("_End", self._other), self._target)
-            self._dialling = asyncio.ensure_future(dial)  # noqa: TID251 - ends with the connection, see `abort`.
-
-    def data_received(self, data: bytes) -> None:
-        assert self._other is not None
-        self._other.say(data)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self._ends.discard(self)
-        if self._other is not None:
-            self._other.abort()
-
-    def say(self, data: bytes) -> None:
-        if self._transport is None:
-            self._unsaid.extend(data)
-        else:
-            self._transport.write(data)
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry octets until this side ends; then end the other."""
+    with contextlib.suppress(OSError):
+        while octets := await reader.read(_READ_BYTES):
+            writer.write(octets)
+            await writer.drain()
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

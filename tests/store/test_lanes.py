@@ -1,0 +1,392 @@
+"""Lanes: leased by one, transactional first, given back with the truth of their queue. The races: test_lanes_race.py."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from outrider.base.vocab import Stream
+from outrider.store import lanes
+from outrider.store.lanes import WAKE_CHANNEL, Lane, LaneKey, Share
+from outrider.store.pool import Store, Tx
+from outrider.testing.clock import FakeClock
+from outrider.testing.mailroom import POOL, WAIT_S, Mailroom, wait_blocked
+
+LEASE = timedelta(seconds=30)
+FILL = """
+    INSERT INTO lane (pool, route, stream, next_due_at)
+    SELECT 'default', 'm' || n || '.example', 'marketing', $1::timestamptz - n * interval '1 s'
+      FROM generate_series(1, $2::int) AS n"""
+
+
+class Node:
+    """One process that leases, by the test's clock."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        self.store, self.clock, self.owner = store, clock, uuid4()
+
+    async def lease(self, count_max: int = 100, tx: Tx | None = None, share: Share | None = None) -> list[Lane]:
+        if tx is None:
+            async with self.store.transaction() as tx:
+                return await self.lease(count_max, tx, share)
+        now = self.clock.now()
+        return await lanes.lease(
+            tx,
+            pools=[POOL],
+            owner=self.owner,
+            now=now,
+            lease_until=now + LEASE,
+            count_max=count_max,
+            share=share,
+        )
+
+    async def lease_ids(self, count_max: int = 100) -> list[int]:
+        return [lane.lane_id for lane in await self.lease(count_max)]
+
+    async def renew(self, lane_ids: Sequence[int]) -> set[int]:
+        async with self.store.transaction() as tx:
+            return await lanes.renew(tx, self.owner, lane_ids, lease_until=self.clock.now() + LEASE)
+
+    async def release(self, lane_ids: Sequence[int]) -> datetime | None:
+        async with self.store.transaction() as tx:
+            return await lanes.release(tx, self.owner, lane_ids)
+
+
+@pytest.fixture
+def node(store: Store, clock: FakeClock) -> Node:
+    return Node(store, clock)
+
+
+@pytest.fixture
+def other(store: Store, clock: FakeClock) -> Node:
+    return Node(store, clock)
+
+
+@pytest.fixture
+async def project_id(mailroom: Mailroom) -> UUID:
+    return await mailroom.project()
+
+
+async def due_lanes(mailroom: Mailroom, clock: FakeClock, count: int) -> list[int]:
+    """Make lanes with one recipient each, the first due longest; return their ids, not in the order of due time."""
+    project_id = await mailroom.project()
+    found = []
+    for number in range(count):
+        due_at = clock.now() - timedelta(seconds=(number * 7) % count + 1)
+        mail = await mailroom.mail(project_id, [f"a@r{number}.example"], due_at=due_at)
+        found.append((due_at, *mail.lane_ids.values()))
+    return [lane_id for _, lane_id in sorted(found)]
+
+
+async def next_due(store: Store, lane_id: int) -> datetime | None:
+    """Return when the lane is due, None if it sleeps."""
+    async with store.transaction() as tx:
+        row = await tx.fetch_row("SELECT next_due_at FROM lane WHERE lane_id = $1", lane_id)
+    assert row is not None
+    due_at: datetime = row["next_due_at"]
+    return None if due_at.year == 9999 else due_at
+
+
+async def test_a_lane_is_made_once_and_keeps_its_id(store: Store) -> None:
+    keys = [LaneKey("a", "x.example", stream) for stream in Stream] + [LaneKey("a", "x.example", Stream.MARKETING, 1)]
+    async with store.transaction() as tx:
+        made = await lanes.ensure(tx, keys)
+        assert await lanes.ensure(tx, keys[::-1] * 2) == made
+    assert len(set(made.values())) == 3
+
+
+async def test_many_lanes_made_at_once_in_opposite_orders_are_the_same(store: Store) -> None:
+    keys = [LaneKey(POOL, f"r{number}.example", Stream.TRANSACTIONAL) for number in range(200)]
+
+    async def make(some: list[LaneKey]) -> dict[LaneKey, int]:
+        async with store.transaction() as tx:
+            return await lanes.ensure(tx, some)
+
+    async with asyncio.timeout(WAIT_S):
+        first, *others = await asyncio.gather(make(keys), make(keys[::-1]), make(keys[100:] + keys[:100]))
+    assert all(found == first for found in others)
+
+
+async def test_two_nodes_at_once_share_no_lane(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 10)
+    async with asyncio.timeout(WAIT_S), store.transaction() as mine, store.transaction() as theirs:
+        first = await node.lease(5, mine)
+        second = await other.lease(10, theirs)
+    assert [lane.lane_id for lane in first] == made[:5]
+    assert [lane.lane_id for lane in second] == made[5:], "what somebody is leasing is stepped over, not waited for"
+    assert await node.lease() == await other.lease() == []
+
+
+async def test_longest_due_first(clock: FakeClock, mailroom: Mailroom, node: Node) -> None:
+    made = await due_lanes(mailroom, clock, 20)
+    assert await node.lease_ids(8) == made[:8]
+    assert await node.lease_ids() == made[8:]
+
+
+async def test_transactional_comes_before_thousands_of_marketing_lanes(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node, project_id: UUID
+) -> None:
+    async with store.transaction() as tx:
+        await tx.execute(FILL, clock.now(), 5000)
+    mail = await mailroom.mail(project_id, ["a@late.example"])
+    leased = await node.lease(3)
+    assert leased[0].lane_id == mail.lane_ids["late.example"]
+    assert [lane.stream for lane in leased] == [Stream.TRANSACTIONAL, Stream.MARKETING, Stream.MARKETING]
+    assert [lane.route for lane in leased[1:]] == ["m5000.example", "m4999.example"]
+
+
+async def test_a_sleeping_lane_is_not_leased(clock: FakeClock, mailroom: Mailroom, node: Node) -> None:
+    await mailroom.lane("empty.example")
+    project_id = await mailroom.project()
+    due_at = clock.now() + timedelta(seconds=10)
+    mail = await mailroom.mail(project_id, ["a@later.example"], due_at=due_at)
+    assert await node.lease() == []
+    clock.advance(10)
+    assert await node.lease_ids() == list(mail.lane_ids.values())
+
+
+async def test_only_the_pools_asked_for_are_leased(store: Store, clock: FakeClock, mailroom: Mailroom) -> None:
+    lane_id = await mailroom.lane("a.example", pool="warm")
+    now = clock.now()
+    async with store.transaction() as tx:
+        await lanes.touch(tx, [lane_id], due_at=now)
+        for pools, count in (([], 0), (["default"], 0), (["default", "warm"], 1)):
+            leased = await lanes.lease(tx, pools=pools, owner=uuid4(), now=now, lease_until=now + LEASE, count_max=9)
+            assert len(leased) == count
+
+
+async def test_a_paused_lane_is_not_leased_until_its_time(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    (lane_id,) = await due_lanes(mailroom, clock, 1)
+    async with store.transaction() as tx:
+        await tx.execute("UPDATE lane SET paused_until = $1", clock.now() + timedelta(seconds=60))
+    assert await node.lease() == []
+    clock.advance(60)
+    assert await node.lease_ids() == [lane_id]
+
+
+async def test_an_expired_lease_is_taken_over_and_says_so(
+    clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 2)
+    assert [lane.is_taken_over for lane in await node.lease()] == [False, False]
+    clock.advance(LEASE.total_seconds())
+    assert await other.lease() == [], "the last instant still belongs to the owner"
+    clock.advance(0.001)
+    taken = await other.lease()
+    assert [(lane.lane_id, lane.is_taken_over) for lane in taken] == [(lane_id, True) for lane_id in made]
+    assert await node.renew(made) == set()
+    assert await node.release(made) is None
+    assert await other.renew(made) == set(made), "what is no longer ours is left alone"
+
+
+async def test_renewing_keeps_a_lane_and_tells_what_is_lost(
+    clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
+) -> None:
+    first, second = await due_lanes(mailroom, clock, 2)
+    assert await node.lease_ids() == [first, second]
+    clock.advance(20)
+    assert await node.renew([first]) == {first}
+    clock.advance(20)
+    assert await other.lease_ids() == [second]
+    assert await node.renew([first, second, 999]) == {first}
+
+
+async def test_a_lane_given_back_is_nobodys_and_not_taken_over(
+    clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 1)
+    await node.lease()
+    due_at = await node.release(made)
+    assert due_at == clock.now() - timedelta(seconds=1)
+    assert [lane.is_taken_over for lane in await other.lease()] == [False]
+
+
+async def test_release_tells_when_the_first_of_them_is_due(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node, project_id: UUID
+) -> None:
+    soon, late = (clock.now() + timedelta(seconds=seconds) for seconds in (5, 50))
+    first = (await mailroom.mail(project_id, ["a@one.example", "b@one.example"])).lane_ids["one.example"]
+    second = (await mailroom.mail(project_id, ["a@two.example"])).lane_ids["two.example"]
+    empty = (await mailroom.mail(project_id, ["a@three.example"])).lane_ids["three.example"]
+    assert set(await node.lease_ids()) == {first, second, empty}
+    async with store.transaction() as tx:
+        await tx.execute("DELETE FROM queue WHERE lane_id = $1", empty)
+        await tx.execute("UPDATE queue SET due_at = $1", late)
+        await tx.execute("UPDATE queue SET due_at = $1 WHERE lane_id = $2", soon, second)
+    assert await node.release([empty]) is None
+    assert await next_due(store, empty) is None
+    assert await node.release([first, second, empty, 999]) == soon
+    assert [await next_due(store, lane_id) for lane_id in (first, second)] == [late, soon]
+
+
+async def test_abandoning_frees_a_dead_owners_lanes_only(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
+) -> None:
+    await due_lanes(mailroom, clock, 4)
+    dead, alive = await node.lease_ids(2), await other.lease_ids(2)
+    async with store.transaction() as tx:
+        assert await lanes.abandon(tx, node.owner, now=clock.now()) == 2
+    clock.advance(0.001)
+    taken = await other.lease()
+    assert [(lane.lane_id, lane.is_taken_over) for lane in taken] == [(lane_id, True) for lane_id in dead]
+    assert await other.renew(alive) == set(alive)
+
+
+async def test_a_share_takes_its_own_at_once_and_others_after_a_while(
+    clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
+) -> None:
+    made = set(await due_lanes(mailroom, clock, 6))
+    fresh = [Share(2, number, clock.now() - timedelta(minutes=1)) for number in (0, 1)]
+    assert {lane.lane_id for lane in await node.lease(share=fresh[0])} == {one for one in made if one % 2 == 0}
+    assert await node.lease(share=fresh[0]) == []
+    waited = Share(2, 0, clock.now())
+    assert {lane.lane_id for lane in await node.lease(share=waited)} == {one for one in made if one % 2 == 1}
+    assert await other.lease(share=fresh[1]) == []
+
+
+async def test_adding_to_a_lane_lowers_its_due_time_and_never_raises_it(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    lane_id = await mailroom.lane("a.example")
+    for seconds, expected in ((60, 60), (10, 10), (30, 10), (-5, -5)):
+        async with store.transaction() as tx:
+            await lanes.touch(tx, [lane_id], due_at=clock.now() + timedelta(seconds=seconds))
+        assert await next_due(store, lane_id) == clock.now() + timedelta(seconds=expected)
+
+
+async def test_an_acceptor_hides_no_lane_from_a_lease(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 2)
+    async with asyncio.timeout(WAIT_S), store.transaction() as tx:
+        await lanes.touch(tx, made, due_at=clock.now())
+        assert await node.lease_ids() == made
+
+
+async def test_many_acceptors_and_releases_in_opposite_orders_do_not_deadlock(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    keys = [LaneKey(POOL, f"r{number}.example", Stream.TRANSACTIONAL) for number in range(60)]
+    async with store.transaction() as tx:
+        made = list((await lanes.ensure(tx, keys)).values())
+    orders = [made, made[::-1], made[30:] + made[:30], made[::2] + made[1::2]]
+
+    async def accept(lane_ids: list[int]) -> None:
+        async with store.transaction() as tx:
+            await lanes.touch(tx, lane_ids, due_at=clock.now())
+
+    async def take_and_give(lane_ids: list[int]) -> None:
+        node = Node(store, clock)
+        await node.lease(40)
+        await asyncio.gather(node.renew(lane_ids), accept(lane_ids[::-1]), node.release(lane_ids))
+
+    async with asyncio.timeout(WAIT_S):
+        for _ in range(8):  # A deadlock would be an error within a second.
+            await asyncio.gather(*(accept(order) for order in orders), *(take_and_give(order) for order in orders))
+
+
+async def test_renewing_does_not_deadlock_with_a_wake_up(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    """On disk the lanes lie the other way round than by id; whoever locks them as they lie, deadlocks."""
+    made = sorted(await due_lanes(mailroom, clock, 3))
+    async with store.transaction() as tx:
+        for lane_id in reversed(made):
+            await tx.execute(
+                "UPDATE lane SET next_due_at = $2 WHERE lane_id = $1", lane_id, clock.now() - timedelta(seconds=1)
+            )
+    await node.lease()
+    async with store.transaction() as tx:
+        for lane_id in reversed(made):
+            await tx.execute("UPDATE lane SET pause_reason = 'moved' WHERE lane_id = $1", lane_id)
+
+    async def wake() -> None:
+        async with store.transaction() as tx:
+            await lanes.touch(tx, made, due_at=clock.now() - timedelta(hours=1))
+
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
+        async with store.transaction() as tx:
+            await tx.fetch("SELECT FROM lane WHERE lane_id = $1 FOR NO KEY UPDATE", made[1])
+            group.create_task(wake())
+            await wait_blocked(store)
+            group.create_task(node.renew(made))
+            await wait_blocked(store, 2)
+    assert [await next_due(store, lane_id) for lane_id in made] == [clock.now() - timedelta(hours=1)] * 3
+
+
+async def notified(store: Store, heard: list[str]) -> list[str]:
+    """Return what was notified before now, by a last notification of our own."""
+    async with store.transaction() as tx:
+        await tx.execute("SELECT pg_notify($1, 'end')", WAKE_CHANNEL)
+    async with asyncio.timeout(WAIT_S):
+        while "end" not in heard:
+            async with store.transaction() as tx:
+                await tx.fetch("SELECT 1")
+    return heard[: heard.index("end")]
+
+
+@pytest.mark.parametrize(
+    ("due_s", "is_kept", "expected"),
+    [(0, True, [""]), (60, True, [""]), (0, False, [])],
+    ids=["woken", "woken-for-later", "rolled-back"],
+)
+async def test_waking_sleepers_is_told_once_after_the_commit(
+    store: Store, clock: FakeClock, mailroom: Mailroom, due_s: float, is_kept: bool, expected: list[str]
+) -> None:
+    made = [await mailroom.lane(f"{name}.example") for name in "abc"]
+    heard: list[str] = []
+    async with store.listening(WAKE_CHANNEL, heard.append):
+        try:
+            async with store.transaction() as tx:
+                await lanes.touch(tx, made, due_at=clock.now() + timedelta(seconds=due_s))
+                if not is_kept:
+                    raise KeyError("accept failed")
+        except KeyError:
+            assert not is_kept
+        assert await notified(store, heard) == expected
+
+
+async def test_nobody_is_woken_for_a_lane_that_is_awake(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 3)
+    leased = await node.lease_ids(1)
+    heard: list[str] = []
+    async with store.listening(WAKE_CHANNEL, heard.append):
+        async with store.transaction() as tx:
+            await lanes.touch(tx, [*made, *leased], due_at=clock.now())
+        assert await notified(store, heard) == []
+
+
+async def test_a_lease_looks_at_few_lanes_however_many_wait(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node, project_id: UUID
+) -> None:
+    async with store.transaction() as tx:
+        await tx.execute(FILL, clock.now(), 20_000)
+    mail = await mailroom.mail(project_id, ["a@late.example"])
+    now = clock.now()
+    async with store.transaction() as tx:
+        await tx.execute("ANALYZE lane")
+    async with store.transaction() as tx:
+        values = ([POOL], now, 10, node.owner, now + LEASE, 1, 0, now)
+        row = await tx.fetch_row(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {lanes._LEASE}", *values)
+        leased = await tx.fetch("SELECT lane_id FROM lane WHERE owner = $1", node.owner)
+    assert row is not None
+    assert mail.lane_ids["late.example"] in {found["lane_id"] for found in leased}
+    assert len(leased) == 10
+    assert buffers_of(row["QUERY PLAN"]) < 200
+
+
+def buffers_of(plan: str) -> int:
+    """Return how many buffers EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) counted."""
+    import msgspec
+
+    (answer,) = msgspec.json.decode(plan)
+    top = answer["Plan"]
+    return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
