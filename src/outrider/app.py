@@ -12,6 +12,7 @@ then the store closes.
 import asyncio
 import contextlib
 import importlib.resources
+import ipaddress
 import os
 import random
 import socket
@@ -131,7 +132,7 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
     owner_file = config.data_path / "run" / f"deliver-{slot}.owner"
     async with context.store() as store:
         await _take_slot(store, owner_file, owner, clock, log)
-        net = named(config.net)
+        net = net_settings(config)
         chance = random.Random(context.chance.getrandbits(64))
         connections = ConnectionPool(net, clock=clock)
         identity = make_services(context, store).identity
@@ -223,9 +224,17 @@ def rules_text() -> str:
     return (importlib.resources.files("outrider.policy") / "rules.toml").read_text("utf-8")
 
 
-def named(net: NetSettings) -> NetSettings:
-    """Fill in this machine's name where the settings name none."""
-    return net if net.ehlo_name else msgspec.structs.replace(net, ehlo_name=_machine_name())
+def net_settings(config: Config) -> NetSettings:
+    """The network's settings, with what they leave open filled in.
+
+    That is this machine's name for EHLO; and a smart host on this machine may have its password without TLS.
+    """
+    net = config.net
+    if not net.ehlo_name:
+        net = msgspec.structs.replace(net, ehlo_name=_machine_name())
+    if config.smarthost is not None and _is_this_machine(config.smarthost.host):
+        net = msgspec.structs.replace(net, allow_plaintext_auth=True)
+    return net
 
 
 def make_router(config: Config, net: NetSettings, clock: Clock, chance: random.Random) -> Router:
@@ -283,6 +292,13 @@ def _swap_owner(owner_file: Path, owner: UUID) -> UUID | None:
         last = None
     owner_file.write_text(str(owner), "ascii")
     return last
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _machine_name() -> str:

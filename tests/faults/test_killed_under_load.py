@@ -39,15 +39,18 @@ KILL_COUNT = 20
 # How many deliver processes lose their memory of what is in flight when this one dies. With the supervisor they stop by
 # themselves and settle; without the database they live on and settle later, unless their lanes were lost meanwhile.
 LOSERS = {"web": 0, "worker": 0, "deliver": 1, "postgres": DELIVER_WORKERS, "supervisor": DELIVER_WORKERS}
-DRAIN_S = 60.0
+FLOWING_RATIO = 0.8  # How often mail flows again before the next kill; the others hit a start or a recovery.
+DRAIN_S = 30.0
 SAMPLE_COUNT = 40
+SHOWN_COUNT = 3
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="outrider-kill-"))
     yield path
-    shutil.copy(path / "node.log", "/tmp/killed-node.log"); shutil.rmtree(path, ignore_errors=True)
+    shutil.copy(path / "node.log", "/tmp/killed-node.log")
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @asynccontextmanager
@@ -103,7 +106,9 @@ async def kill_at_random_instants(program: Program, sink: RunningSink, chance: r
     done: Counter[str] = Counter()
     for target in plan(chance):
         seen = (await sink.counts()).messages
-        await sink.wait(messages=seen + chance.randint(1, 600), timeout_s=2.0)
+        if chance.random() < FLOWING_RATIO:
+            await sink.wait(messages=seen + 1, timeout_s=10.0)
+        await sink.wait(messages=seen + chance.randint(1, 400), timeout_s=1.0)
         await kill(program, target, chance)
         print(f"{perf_counter():.3f} killed {target}")
         done[target] += 1
@@ -137,7 +142,7 @@ async def drain(program: Program, sink: RunningSink, wanted: set[str]) -> set[st
 
 
 async def row_of(program: Program, recipient: str, session_no: str) -> Any:
-    answer = await program.settled(session_no, DRAIN_S)
+    answer = await program.session(session_no)
     return next(row for row in answer["Data"] if row["EmailAddress"] == recipient)
 
 
@@ -172,17 +177,20 @@ async def test_every_accepted_message_arrives_and_repeats_are_few_and_owned_up_t
         bound = IN_FLIGHT_MAX * sum(LOSERS.get(target, DELIVER_WORKERS) * count for target, count in done.items())
         print(f"killed {dict(done)}; {len(wanted)} accepted, {lost_calls} calls lost, {counts.messages} arrived")
         print(f"{counts.duplicates} duplicates, at most {bound} allowed")
-        assert not missing, f"seed {seed}: {len(missing)} lost, such as {sorted(missing)[:5]}"
+        for recipient in sorted(missing)[:SHOWN_COUNT]:
+            print(f"not arrived: {await row_of(program, recipient, wanted[recipient])}")
+        assert not missing, f"seed {seed}: {len(missing)} not arrived within {DRAIN_S} s of the last kill"
         assert counts.duplicates <= bound, f"seed {seed}"
 
         untold = []
         for recipient in sorted(repeated & wanted.keys()):
             row = await row_of(program, recipient, wanted[recipient])
             if not any(event.get("TakenOver") for event in row["Events"]):
-                untold.append(row)
-                print(f"says nothing: {recipient} at {times_of(folder, recipient)}: {row['Events'][1:]}")
+                untold.append(f"{recipient} at {times_of(folder, recipient)}: {row['Events'][1:]}")
+        print("\n".join(f"says nothing: {line}" for line in untold[:SHOWN_COUNT]))
         assert not untold, f"seed {seed}: {len(untold)} of {len(repeated)} repeats say nothing"
         for recipient in chance.sample(sorted(wanted), min(SAMPLE_COUNT, len(wanted))):
-            row = await row_of(program, recipient, wanted[recipient])
+            answer = await program.settled(wanted[recipient], DRAIN_S)
+            row = next(row for row in answer["Data"] if row["EmailAddress"] == recipient)
             assert row["Status"] == "delivered", f"seed {seed}: {row}"
         await program.stop()

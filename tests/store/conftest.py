@@ -40,7 +40,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 async def store(database_url: str, clock: FakeClock) -> AsyncIterator[Store]:
     """An open store on a fresh database, with the partitions of the clock's days."""
-    async with Store(database_url, StoreSettings()) as opened:
+    async with Store(database_url, StoreSettings(pool_size=10)) as opened:
         await ensure_partitions(opened, clock)
         yield opened
 

@@ -1,6 +1,7 @@
 """The embedded server: how it is made, shared, stopped, and what it says when it cannot be."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -17,9 +18,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from outrider.base.errors import ConfigError, StoreUnavailableError
-from outrider.store import cluster, postmaster
+from outrider.store import cluster, postmaster, unprivileged
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
+from outrider.store.unprivileged import Account
 from outrider.testing.postgres import LoopClock, make_folder, until
 
 pytestmark = pytest.mark.slow
@@ -30,6 +32,7 @@ import asyncio, sys
 from pathlib import Path
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
+from outrider.store.unprivileged import Account
 from outrider.testing.postgres import LoopClock
 
 async def use():
@@ -370,6 +373,42 @@ async def test_a_recovering_server_is_waited_for_longer_than_a_silent_one(folder
     await server.stop()
 
 
+async def test_there_is_never_a_second_server_on_the_files(folder: Path) -> None:
+    """Its processes may be out of sight, in another container, and postmaster.pid may be gone: the lock still tells."""
+    server = user_of(folder, start_wait_s=0.3)
+    await server.start()
+    lock = os.open(folder / "run/postgres.server.lock", os.O_RDWR)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    await server.stop()
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with pytest.raises(StoreUnavailableError):
+        await server.start()
+    assert starts_in(folder) == 1
+    os.close(lock)
+    await server.start()
+    await server.stop()
+
+
+async def test_a_maintenance_session_is_left_in_peace(folder: Path) -> None:
+    server = user_of(folder, start_wait_s=0.3)
+    await server.start()
+    await server.stop()
+    owner = (folder / "postgres").stat()
+    command = [str(cluster.programs(18) / "postgres"), "--single", "-D", str(folder / "postgres"), "postgres"]
+    account = Account(owner.st_uid, owner.st_gid) if IS_ROOT else None
+    rights = unprivileged.kept_capabilities(Path(command[0])) if IS_ROOT else ()
+    with subprocess.Popen(
+        unprivileged.wrap(command, account, capabilities=rights), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ):
+        await until((folder / "postgres/postmaster.pid").exists)
+        with pytest.raises(StoreUnavailableError):
+            await server.start()
+        assert (folder / "postgres/postmaster.pid").exists()
+    await server.start()
+    await server.stop()
+
+
 async def test_nobody_who_answers_in_its_place_is_taken_for_it(folder: Path) -> None:
     other, server = user_of(folder / "other"), user_of(folder / "ours")
     await other.start()
@@ -415,12 +454,12 @@ async def test_the_log_quotes_no_row(folder: Path) -> None:
 async def test_a_cancelled_start_leaves_nobody_behind(folder: Path) -> None:
     server = user_of(folder)
     starting = asyncio.ensure_future(server.start())
-    await until((folder / "postgres.new").exists)
+    await until(lambda: any(folder.glob("postgres.new-*/base")))
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert postmaster.children_left(folder / "postgres.new") == []
     assert await ask(await server.start(), "SELECT 1") == 1
+    assert list(folder.glob("postgres.new-*")) == []
     await server.stop()
 
 

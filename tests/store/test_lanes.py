@@ -1,10 +1,11 @@
-"""Lanes: leased by one, transactional first, given back with the truth of their queue. The races: test_lanes_race.py."""
+"""Lanes: leased by one, transactional first, given back with the truth of their queue. Races: test_lanes_race.py."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from outrider.base.vocab import Stream
@@ -295,28 +296,22 @@ async def test_renewing_does_not_deadlock_with_a_wake_up(
     store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
 ) -> None:
     """On disk the lanes lie the other way round than by id; whoever locks them as they lie, deadlocks."""
-    made = sorted(await due_lanes(mailroom, clock, 3))
-    async with store.transaction() as tx:
-        for lane_id in reversed(made):
-            await tx.execute(
-                "UPDATE lane SET next_due_at = $2 WHERE lane_id = $1", lane_id, clock.now() - timedelta(seconds=1)
-            )
-    await node.lease()
-    async with store.transaction() as tx:
-        for lane_id in reversed(made):
-            await tx.execute("UPDATE lane SET pause_reason = 'moved' WHERE lane_id = $1", lane_id)
+    made = await due_lanes(mailroom, clock, 3)
+    assert made == sorted(made, reverse=True)
+    for lane_id in made:
+        assert await node.lease_ids(1) == [lane_id]  # Each lease writes a new row behind the others.
+    made.reverse()
 
     async def wake() -> None:
         async with store.transaction() as tx:
             await lanes.touch(tx, made, due_at=clock.now() - timedelta(hours=1))
 
-    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
-        async with store.transaction() as tx:
-            await tx.fetch("SELECT FROM lane WHERE lane_id = $1 FOR NO KEY UPDATE", made[1])
-            group.create_task(wake())
-            await wait_blocked(store)
-            group.create_task(node.renew(made))
-            await wait_blocked(store, 2)
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group, store.transaction() as tx:
+        await tx.fetch("SELECT FROM lane WHERE lane_id = $1 FOR NO KEY UPDATE", made[1])
+        group.create_task(wake())
+        await wait_blocked(store)
+        group.create_task(node.renew(made))
+        await wait_blocked(store, 2)
     assert [await next_due(store, lane_id) for lane_id in made] == [clock.now() - timedelta(hours=1)] * 3
 
 
@@ -374,8 +369,8 @@ async def test_a_lease_looks_at_few_lanes_however_many_wait(
     async with store.transaction() as tx:
         await tx.execute("ANALYZE lane")
     async with store.transaction() as tx:
-        values = ([POOL], now, 10, node.owner, now + LEASE, 1, 0, now)
-        row = await tx.fetch_row(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {lanes._LEASE}", *values)
+        values = ([POOL], now, 10, 1, 0, now)
+        row = await tx.fetch_row(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {lanes._DUE}", *values)
         leased = await tx.fetch("SELECT lane_id FROM lane WHERE owner = $1", node.owner)
     assert row is not None
     assert mail.lane_ids["late.example"] in {found["lane_id"] for found in leased}
@@ -385,8 +380,6 @@ async def test_a_lease_looks_at_few_lanes_however_many_wait(
 
 def buffers_of(plan: str) -> int:
     """Return how many buffers EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) counted."""
-    import msgspec
-
     (answer,) = msgspec.json.decode(plan)
     top = answer["Plan"]
     return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])

@@ -105,11 +105,10 @@ async def test_a_body_that_another_is_writing_is_waited_for(store: Store, clock:
         async with store.transaction() as tx:
             await messages.insert_contents(tx, [row], now=clock.now())
 
-    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
-        async with store.transaction() as tx:
-            await messages.insert_contents(tx, [row], now=clock.now())
-            group.create_task(write())
-            await wait_blocked(store)
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group, store.transaction() as tx:
+        await messages.insert_contents(tx, [row], now=clock.now())
+        group.create_task(write())
+        await wait_blocked(store)
     async with store.transaction() as tx:
         assert len(await tx.fetch("SELECT FROM content")) == 1
 

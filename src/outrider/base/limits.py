@@ -57,6 +57,11 @@ CAUGHT_CONVERSATIONS_COUNT_MAX: Final = 512  # Ours: over twice what all deliver
 CAUGHT_HEADER_BYTES_MAX: Final = 64 * 1024  # Ours: what a list reads of each message.
 CAUGHT_LIST_COUNT_MAX: Final = 500  # Ours: messages on one page.
 CAUGHT_SHOWN_CHARS_MAX: Final = 512 * 1024  # Ours: text on a page; the source has the rest.
+CAUGHT_FIELDS_COUNT_MAX: Final = 1000  # Ours: header fields on a page; more is an attack on it.
+CAUGHT_FIELD_CHARS_MAX: Final = 4096  # Ours: a To field of 100 recipients; the source has the rest.
+CAUGHT_NAME_CHARS_MAX: Final = 200  # Ours: of an attachment; file systems allow 255 bytes.
+CAUGHT_PARTS_COUNT_MAX: Final = 200  # Ours: more than any program makes; the rest is not shown.
+CAUGHT_BOUNDARIES_COUNT_MAX: Final = 100  # Ours: each nested multipart makes every line of it dearer.
 
 # -- DNS: what a look-up may cost and how long its answer counts.
 DNS_TTL_S_MIN: Final = 5.0  # Ours: a TTL of 0 must not cost a look-up a mail.

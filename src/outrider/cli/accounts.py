@@ -62,13 +62,8 @@ def list_keys(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> No
             for key in rows
         ]
 
-    rows = session.run(work)
-    if as_json:
-        output.show_json(rows)
-    else:
-        output.show_table(
-            ["ACCESS KEY ID", "NAME", "CREATED", "REVOKED"], [list(row.values()) for row in rows], empty="No keys."
-        )
+    columns = ["ACCESS KEY ID", "NAME", "CREATED", "REVOKED"]
+    output.show_rows(columns, session.run(work), empty="No keys.", as_json=as_json)
 
 
 @keys.command("revoke")

@@ -36,10 +36,8 @@ def add_domain(
         return await services.identity.add_domain(made.project_id, name, is_verified=verified)
 
     domain = session.run(work)
-    if as_json:
-        output.show_json(_domain_facts(domain))
-    else:
-        output.show_facts(_domain_facts(domain))
+    output.show_facts(_domain_facts(domain), as_json=as_json)
+    if not as_json:
         output.show_facts({"next": f"outrider domain dns {domain.name}"})
 
 
@@ -51,11 +49,7 @@ def list_domains(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) ->
         found = await services.accounts.project(project)
         return [_domain_facts(domain) for domain in await services.identity.list_domains(found.project_id)]
 
-    rows = session.run(work)
-    if as_json:
-        output.show_json(rows)
-    else:
-        output.show_table(["DOMAIN", "STATUS", "ADDED"], [list(row.values()) for row in rows], empty="No domains.")
+    output.show_rows(["DOMAIN", "STATUS", "ADDED"], session.run(work), empty="No domains.", as_json=as_json)
 
 
 @domains.command("dns")
@@ -88,11 +82,7 @@ def add_sender(
         found = await services.accounts.project(project)
         return await services.identity.add_sender(found.project_id, address, name)
 
-    sender = session.run(work)
-    if as_json:
-        output.show_json(_sender_facts(sender))
-    else:
-        output.show_facts(_sender_facts(sender))
+    output.show_facts(_sender_facts(session.run(work)), as_json=as_json)
 
 
 @senders.command("list")
@@ -103,12 +93,8 @@ def list_senders(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) ->
         found = await services.accounts.project(project)
         return [_sender_facts(sender) for sender in await services.identity.list_senders(found.project_id)]
 
-    rows = session.run(work)
-    if as_json:
-        output.show_json(rows)
-    else:
-        columns = ["ADDRESS", "NAME", "DOMAIN", "DEFAULT", "ENABLED", "MAY SEND"]
-        output.show_table(columns, [list(row.values()) for row in rows], empty="No senders.")
+    columns = ["ADDRESS", "NAME", "DOMAIN", "DEFAULT", "ENABLED", "MAY SEND"]
+    output.show_rows(columns, session.run(work), empty="No senders.", as_json=as_json)
 
 
 def _domain_facts(domain: Domain) -> dict[str, object]:

@@ -11,13 +11,13 @@ from typing import Annotated
 import typer
 
 from outrider import app
-from outrider.app import Services
 from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson
-from outrider.mail import dkim_verify, parse
+from outrider.mail import parse
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
+from outrider.services import signatures
 from outrider.services.catch import CaughtPage
 
 
@@ -61,24 +61,12 @@ def _show_list(page: CaughtPage, *, as_json: bool) -> None:
 
 def _show_message(name: str, content: bytes, *, as_json: bool) -> None:
     parsed = parse.parse(content)
-    checks = session.run(lambda services: _verify(services, content))
+    checks = session.run(lambda services: signatures.check(content, services.identity.published_record))
+    facts = {"from": parsed.sender, "to": parsed.to, "date": parsed.date, "subject": parsed.subject}
     if as_json:
-        output.show_json({"name": name, "message": parsed, "signatures": checks})
+        output.show_json({"name": name, **facts, "message": parsed, "signatures": checks})
         return
-    output.show_facts({"from": parsed.sender, "to": parsed.to, "date": parsed.date, "subject": parsed.subject})
+    output.show_facts(facts)
     for check in checks:
         output.show_facts({f"dkim {check.algorithm}": f"{check.result}  {check.selector}._domainkey.{check.domain}"})
-    sys.stdout.write("\n" + (parsed.text or parsed.html or "") + "\n")
-
-
-async def _verify(services: Services, content: bytes) -> list[dkim_verify.Verification]:
-    """Check the signatures against the keys in our own database, as DNS should have them."""
-    wanted: dict[tuple[str, str], str | None] = {}
-
-    def find(domain: str, selector: str) -> str | None:
-        return wanted.setdefault((domain, selector))
-
-    dkim_verify.verify(content, find)  # Once to learn which keys are asked for.
-    for pair in wanted:
-        wanted[pair] = await services.identity.published_record(*pair)
-    return dkim_verify.verify(content, find)
+    output.show_text("\n" + (parsed.text or parsed.html or ""))

@@ -1,16 +1,28 @@
 """Results on stdout: a table for people, JSON for programs."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # All but tab and LF.
+
 
 def show_json(value: object) -> None:
     """Print `value` as one JSON document."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def show_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, empty: str, as_json: bool) -> None:
+    """Print `rows` as JSON, or as a table whose columns are their values in order."""
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(columns, [list(row.values()) for row in rows], empty=empty)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
@@ -26,11 +38,19 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
     Console(markup=False, highlight=False).print(table)
 
 
-def show_facts(facts: Mapping[str, object]) -> None:
-    """Print one `name: value` line each."""
+def show_facts(facts: Mapping[str, object], *, as_json: bool = False) -> None:
+    """Print one `name: value` line each, or all as JSON."""
+    if as_json:
+        show_json(facts)
+        return
     width = max(map(len, facts)) + 1
     for name, value in facts.items():
         sys.stdout.write(f"{name + ':':<{width}} {_plain(value)}\n")
+
+
+def show_text(text: str) -> None:
+    """Print a text of many lines that strangers wrote; a terminal finds nothing in it to obey."""
+    sys.stdout.write(_CONTROL.sub("?", text) + "\n")
 
 
 def _plain(value: object) -> str:

@@ -158,15 +158,15 @@ class Acceptor:
 
     async def _find_lanes(self, routes: set[str], stream: Stream) -> dict[str, int]:
         known = self._lane_ids[stream]
-        unknown = [LaneKey(DEFAULT_POOL, route, stream) for route in routes if route not in known]
-        if unknown:
-            if len(known) > _LANES_KNOWN_MAX:
-                known.clear()
-                return await self._find_lanes(routes, stream)
+        found = {route: known[route] for route in routes if route in known}
+        if unknown := [LaneKey(DEFAULT_POOL, route, stream) for route in routes if route not in found]:
             async with self._store.transaction() as tx:
                 made = await lanes.ensure(tx, unknown)
-            known.update((key.route, lane_id) for key, lane_id in made.items())
-        return {route: known[route] for route in routes}
+            found.update((key.route, lane_id) for key, lane_id in made.items())
+            if len(known) > _LANES_KNOWN_MAX:  # Others may be waiting here too, so `found` keeps its own.
+                known.clear()
+            known.update(found)
+        return found
 
     def _draft(self, checked: "_Checked", lane_ids: Mapping[str, int]) -> _Draft:
         submission, addresses = checked.submission, checked.addresses
@@ -290,7 +290,10 @@ def _keyed(checked: _Checked, answer: Accepted) -> KeyedAnswer | None:
     """What to remember under the caller's idempotency key; None if it gave none."""
     if not checked.idempotency_key:
         return None
-    request_hash = hashlib.sha256(_encode(checked.submission)).digest()
+    try:
+        request_hash = hashlib.sha256(_encode(checked.submission)).digest()
+    except UnicodeEncodeError as error:  # All other fields have been checked for it.
+        raise CallerError("A recipient has half a character (a lone surrogate).", field="recipients") from error
     return KeyedAnswer(checked.project_id, checked.idempotency_key, request_hash, _encode(answer))
 
 

@@ -6,7 +6,7 @@
 
 Failure policy: an attempt never raises for what a peer, the network or DNS did: those are answers. An unexpected
 exception defers the recipient with reason `internal`; the third for the same message parks it as `held`. A database
-that is away pauses the loop; nothing is forgotten.
+that is away pauses the loop, and attempts that it kept from being made are not counted; nothing is forgotten.
 
 Stopping: no new lanes, no new attempts; conversations past the final dot may finish within stop_wait_s, the others are
 cut off and their recipients stay queued; outcomes are written, lanes given back.
@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from outrider.base.clock import Clock
-from outrider.base.errors import BusyError, NotFoundError, StoreError
+from outrider.base.errors import BusyError, NotFoundError, StoreCorruptError, StoreError
 from outrider.base.vocab import Fate, Phase, RecipientStatus
 from outrider.engine.lanes import LaneKeeper
 from outrider.engine.prepare import Composed, Preparer
@@ -88,6 +88,7 @@ class Deliverer:
         self._in_flight: Final[set[UUID]] = set()
         self._places: Final = asyncio.Semaphore(settings.in_flight_max)
         self._internal_counts: Final[Counter[UUID]] = Counter()
+        self._routing: Final[set[asyncio.Timeout]] = set()
         self._woken: Final = asyncio.Event()
         self._workers = 0
         self._stopping = False
@@ -114,6 +115,8 @@ class Deliverer:
             async with asyncio.TaskGroup() as workers:
                 workers.create_task(self._listen())
                 await self._lease_until_stopped(workers)
+                for guard in self._routing:
+                    guard.reschedule(0)
                 await self._connections.close(wait_s=self._settings.stop_wait_s)
             for part in reversed(parts):
                 part.stop()
@@ -121,6 +124,7 @@ class Deliverer:
     def stop(self) -> None:
         """Ask `run` to return; it takes at most about stop_wait_s."""
         self._stopping = True
+        self._settler.hurry(self._settings.stop_wait_s)
         self._woken.set()
 
     async def _lease_until_stopped(self, workers: asyncio.TaskGroup) -> None:
@@ -172,12 +176,14 @@ class Deliverer:
                 await self._drain(work, claims)
             except (StoreError, BusyError) as error:  # Caught inside the group: what is in flight goes on to its end.
                 self._logger.warning("lane_work_interrupted", lane_id=lane.lane_id, error=str(error))
+        if work.is_interrupted:
+            await self._clock.sleep(_AWAY_PAUSE_S)
         self._workers -= 1
         await self._keeper.release(lane.lane_id)
         self._woken.set()  # There is room for another lane.
 
     async def _drain(self, work: "_LaneWork", claims: list[Claim]) -> None:
-        while not self._stopping and self._keeper.is_held(work.lane.lane_id):
+        while not self._stopping and not work.is_interrupted and self._keeper.is_held(work.lane.lane_id):
             if claims:
                 await self._start(work, claims)
             elif work.attempts:
@@ -191,8 +197,8 @@ class Deliverer:
         self._in_flight.update(claim.recipient_id for claim in claims)
         started_count = 0
         try:
-            site = await self._router.route(work.lane.route)
-            composed = await self._preparer.compose({claim.message_id for claim in claims})
+            site = await self._route(work.lane.route)
+            composed = await self._compose(list({claim.message_id for claim in claims}))
             for claim in claims:
                 await work.places.acquire()
                 await self._places.acquire()
@@ -200,22 +206,53 @@ class Deliverer:
                     work.places.release()
                     self._places.release()
                     return
-                is_taken_over = work.taken_at is not None and claim.due_at <= work.taken_at
-                attempt = self._attempt(claim, site, composed.get(claim.message_id), is_taken_over=is_taken_over)
-                work.begin(attempt, self._places)
+                work.begin(self._attempt(work, claim, site, composed.get(claim.message_id)), self._places)
                 started_count += 1
         finally:
             self._in_flight.difference_update(claim.recipient_id for claim in claims[started_count:])
 
-    async def _attempt(
-        self, claim: Claim, site: Site | Answer, composed: Composed | None, *, is_taken_over: bool
-    ) -> None:
+    async def _route(self, domain: str) -> Site | Answer:
+        """Ask the router; a failure of it is an answer, and a stop does not wait for it."""
+        try:
+            async with asyncio.timeout(None) as guard:
+                self._routing.add(guard)
+                try:
+                    return await self._router.route(domain)
+                finally:
+                    self._routing.discard(guard)
+        except Exception:
+            if self._stopping:
+                return Answer(Phase.ROUTE, None, Cause.RESET)
+            self._logger.exception("route_failed", route=domain)
+            self._metrics.internal.labels(place="deliver").inc()
+            return Answer(Phase.ROUTE, None, Cause.INTERNAL)
+
+    async def _compose(self, message_ids: Sequence[UUID]) -> dict[UUID, Composed]:
+        """Compose these messages. One that cannot be is missing from the answer, so its attempts fail alone."""
+        try:
+            return await self._preparer.compose(set(message_ids))
+        except Exception as error:
+            if _is_about_the_database(error):
+                raise
+            if len(message_ids) == 1:
+                self._logger.exception("message_not_composed", message_id=str(message_ids[0]))
+                return {}
+        middle = len(message_ids) // 2
+        return await self._compose(message_ids[:middle]) | await self._compose(message_ids[middle:])
+
+    async def _attempt(self, work: "_LaneWork", claim: Claim, site: Site | Answer, composed: Composed | None) -> None:
         """Try one recipient once and record what became of it."""
         started_s = self._clock.monotonic_s()
+        is_taken_over = work.taken_at is not None and claim.due_at <= work.taken_at
         with self._metrics.in_flight.track_inprogress():
             try:
                 attempt = await self._talk(claim, site, composed)
-            except Exception:
+            except Exception as error:
+                if _is_about_the_database(error):
+                    self._logger.warning("attempt_interrupted", recipient_id=str(claim.recipient_id), error=str(error))
+                    work.is_interrupted = True
+                    self._in_flight.discard(claim.recipient_id)
+                    return
                 self._logger.exception("attempt_failed", recipient_id=str(claim.recipient_id))
                 self._metrics.internal.labels(place="deliver").inc()
                 self._internal_counts[claim.message_id] += 1
@@ -302,6 +339,7 @@ class _LaneWork:
         self.taken_at: Final = taken_at  # When we took it from an owner that never gave it back; None: from nobody.
         self.places: Final = places
         self.attempts: Final[set[asyncio.Task[None]]] = set()
+        self.is_interrupted = False  # An attempt could not be made because the database was away; nothing was written.
         self._group: Final = group
 
     def begin(self, attempt: Coroutine[None, None, None], all_places: asyncio.Semaphore) -> None:
@@ -311,6 +349,11 @@ class _LaneWork:
         running.add_done_callback(self.attempts.discard)
         running.add_done_callback(lambda _: self.places.release())
         running.add_done_callback(lambda _: all_places.release())
+
+
+def _is_about_the_database(error: Exception) -> bool:
+    """Whether it says nothing about the message: the database is away, and what waits in it may go on waiting."""
+    return isinstance(error, StoreError | BusyError) and not isinstance(error, StoreCorruptError)
 
 
 def _unanswered(claim: Claim, answer: Answer, started_s: float, clock: Clock) -> Attempt:

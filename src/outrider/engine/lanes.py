@@ -55,7 +55,9 @@ class LaneKeeper:
         self._clock: Final = clock
         self._logger: Final = logger
         self._busy: Final = busy
-        self._held: Final[set[int]] = set()
+        self._held: Final[
+            dict[int, float]
+        ] = {}  # Until when, by our monotonic clock, whatever becomes of the database.
         self._stopping = False
         gather = {"clock": clock, "wait_s": _GATHER_S, "weight_max": settings.lanes_max}
         self._claims: Final = GroupCommit[int, list[Claim]](self._claim, **gather)  # type: ignore[arg-type]
@@ -72,12 +74,13 @@ class LaneKeeper:
         return len(self._held)
 
     def is_held(self, lane_id: int) -> bool:
-        """Whether the lane is still ours, as far as we know."""
-        return lane_id in self._held
+        """Whether the lane is still ours: leased, and the lease not run out while we were stopped or cut off."""
+        until_s = self._held.get(lane_id)
+        return until_s is not None and self._clock.monotonic_s() < until_s
 
     async def lease(self, count_max: int) -> list[tuple[Lane, list[Claim]]]:
         """Lease up to `count_max` due lanes with their first due recipients, transactional lanes first."""
-        now = self._clock.now()
+        now, until_s = self._clock.now(), self._clock.monotonic_s() + self._settings.lease_s
         lease_until = now + timedelta(seconds=self._settings.lease_s)
         async with self._store.transaction() as tx:
             leased = await lanes.lease(
@@ -98,7 +101,7 @@ class LaneKeeper:
                 busy=self._busy(),
                 count_max=self._settings.claim_count_max,
             )
-        self._held.update(lane.lane_id for lane in leased)
+        self._held.update((lane.lane_id, until_s) for lane in leased)
         heads = _by_lane([lane.lane_id for lane in leased], claims)
         return list(zip(leased, heads, strict=True))
 
@@ -112,7 +115,7 @@ class LaneKeeper:
 
     async def release(self, lane_id: int) -> None:
         """Give a lane back, due when its queue says. When the database is away its lease runs out instead."""
-        self._held.discard(lane_id)
+        self._held.pop(lane_id, None)
         try:
             await self._releases.submit(lane_id)
         except (StoreError, BusyError) as error:
@@ -133,18 +136,21 @@ class LaneKeeper:
         self._stopping = True
 
     async def _renew(self) -> None:
-        asked = list(self._held)
+        asked = dict(self._held)
+        until_s = self._clock.monotonic_s() + self._settings.lease_s
         lease_until = self._clock.now() + timedelta(seconds=self._settings.lease_s)
         try:
             async with self._store.transaction() as tx:
-                kept = await lanes.renew(tx, self._owner, asked, lease_until=lease_until)
+                kept = await lanes.renew(tx, self._owner, list(asked), lease_until=lease_until)
         except StoreError as error:
             self._logger.warning("leases_not_renewed", lane_count=len(asked), error=str(error))
             return
-        lost = set(asked) - kept
-        lost &= self._held  # Not those given back meanwhile.
-        if lost:
-            self._held.difference_update(lost)
+        # Not those given back meanwhile, nor those given back and leased anew.
+        ours = [lane_id for lane_id, before_s in asked.items() if self._held.get(lane_id) == before_s]
+        self._held.update((lane_id, until_s) for lane_id in ours if lane_id in kept)
+        if lost := [lane_id for lane_id in ours if lane_id not in kept]:
+            for lane_id in lost:
+                del self._held[lane_id]
             self._logger.warning("leases_lost", lane_count=len(lost))
 
     async def _claim(self, lane_ids: Sequence[int]) -> Sequence[list[Claim] | Exception]:

@@ -90,7 +90,8 @@ class Preparer:
             async with self._store.transaction() as tx:
                 loaded = await messages.load(tx, missing)
             for message_id, one in loaded.items():
-                found[message_id] = self._keep(message_id, Composed(one))
+                # Kept by now, if another lane asked at the same moment.
+                found[message_id] = self._kept.get(message_id) or self._keep(message_id, Composed(one))
         return found
 
     async def envelope(self, composed: Composed, claim: Claim) -> Envelope:

@@ -7,6 +7,7 @@ Failure policy: an outcome is knowledge that exists nowhere else, so while the d
 until it is stored or the process must go. Lost then, the mail is tried once more by the next owner of its lane.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -59,6 +60,7 @@ class Settler:
         self._logger: Final = logger
         self._metrics: Final = metrics
         self._stopping = False
+        self._until_s = math.inf
         self._commit: Final = GroupCommit[Outcome, bool](
             self._write, clock=clock, wait_s=settings.settle_wait_s, weight_max=settings.settle_weight_max
         )
@@ -66,6 +68,10 @@ class Settler:
     async def run(self) -> None:
         """Write outcomes until `stop`, then those that are pending."""
         await self._commit.run()
+
+    def hurry(self, wait_s: float) -> None:
+        """Give up in `wait_s` what the database keeps refusing; what it takes is still written."""
+        self._until_s = min(self._until_s, self._clock.monotonic_s() + wait_s)
 
     def stop(self) -> None:
         """Take no new outcomes and give up those that the database keeps refusing."""
@@ -78,7 +84,7 @@ class Settler:
             try:
                 return await self._commit.submit(outcome)
             except (StoreError, BusyError) as error:
-                if self._stopping:
+                if self._stopping or self._clock.monotonic_s() >= self._until_s:
                     self._logger.exception("outcome_not_stored", recipient_id=str(outcome.claim.recipient_id))
                     return False
                 self._logger.warning("settle_delayed", error=str(error))

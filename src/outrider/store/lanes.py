@@ -65,36 +65,42 @@ _FIND: Final = """
 _LOOK: Final = """
     SELECT lane_id, next_due_at > $2 AS is_asleep FROM lane
      WHERE lane_id = ANY($1::bigint[]) ORDER BY lane_id FOR KEY SHARE"""
-# In id order, so that two acceptors that wake the same lanes cannot deadlock.
+# In id order, so that two acceptors that wake the same lanes cannot deadlock; the second finds them awake and writes
+# nothing. Each needless new version of a lane is one more that a lease may have to wait for, SKIP LOCKED or not.
 _LOCK: Final = """
-    SELECT lane_id FROM lane WHERE lane_id = ANY($1::bigint[]) ORDER BY lane_id FOR NO KEY UPDATE"""
+    SELECT lane_id FROM lane
+     WHERE lane_id = ANY($1::bigint[]) AND next_due_at > $2 ORDER BY lane_id FOR NO KEY UPDATE"""
 _WAKE: Final = """
-    UPDATE lane SET next_due_at = LEAST(next_due_at, $2) WHERE lane_id = ANY($1::bigint[])"""
+    UPDATE lane SET next_due_at = $2 WHERE lane_id = ANY($1::bigint[])"""
 _NOTIFY: Final = """
     SELECT pg_notify($1, $2)"""
 # SKIP LOCKED: nodes asking at the same moment step over each other's rows instead of waiting. One branch per stream,
 # so that the index gives each in order of due time and transactional mail comes first whatever marketing has waiting.
-# Keep the WITHs: a bare IN (SELECT ... LIMIT) may be run more than once and lock too much.
-_LEASE: Final = """
+# Keep the WITHs: a bare IN (SELECT ... LIMIT) may be run more than once and lock too much. Keep it apart from the
+# UPDATE: in one statement the planner reads the whole table to join it (20,000 lanes: 2.5 ms a lease), and a row that
+# changed meanwhile makes PostgreSQL run the WITHs again.
+_DUE: Final = """
     WITH first AS (
-        SELECT lane_id, owner FROM lane
+        SELECT lane_id, pool, route, stream, owner, next_due_at FROM lane
          WHERE stream = 'transactional' AND next_due_at <= $2 AND pool = ANY($1::text[])
            AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
-           AND (lane_id % $6 = $7 OR next_due_at <= $8)
+           AND (lane_id % $4 = $5 OR next_due_at <= $6)
          ORDER BY next_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED),
     second AS (
-        SELECT lane_id, owner FROM lane
+        SELECT lane_id, pool, route, stream, owner, next_due_at FROM lane
          WHERE stream = 'marketing' AND next_due_at <= $2 AND pool = ANY($1::text[])
            AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
-           AND (lane_id % $6 = $7 OR next_due_at <= $8)
-         ORDER BY next_due_at LIMIT $3 - (SELECT count(*) FROM first) FOR NO KEY UPDATE SKIP LOCKED),
-    due AS (SELECT * FROM first UNION ALL SELECT * FROM second)
-    UPDATE lane SET owner = $4, lease_until = $5
-      FROM due WHERE lane.lane_id = due.lane_id
- RETURNING lane.lane_id, pool, route, stream, due.owner IS NOT NULL AS is_taken_over"""
+           AND (lane_id % $4 = $5 OR next_due_at <= $6)
+         ORDER BY next_due_at LIMIT $3 - (SELECT count(*) FROM first) FOR NO KEY UPDATE SKIP LOCKED)
+    SELECT * FROM first UNION ALL SELECT * FROM second"""
+_TAKE: Final = """
+    UPDATE lane SET owner = $2, lease_until = $3 WHERE lane_id = ANY($1::bigint[])"""
+# Whoever locks several lanes and may have to wait does it in id order, so that no two can deadlock. NO KEY UPDATE where
+# acceptors need not wait.
+_LOCK_HELD: Final = """
+    SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR NO KEY UPDATE"""
 _RENEW: Final = """
-    UPDATE lane SET lease_until = $3 WHERE owner = $1 AND lane_id = ANY($2::bigint[])
- RETURNING lane_id"""
+    UPDATE lane SET lease_until = $2 WHERE lane_id = ANY($1::bigint[])"""
 _LOCK_OWNED: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR UPDATE"""
 _RELEASE: Final = """
@@ -102,8 +108,8 @@ _RELEASE: Final = """
                (SELECT due_at FROM queue q WHERE q.lane_id = lane.lane_id ORDER BY due_at LIMIT 1), 'infinity')
      WHERE lane_id = ANY($1::bigint[])
  RETURNING next_due_at"""
-_ABANDON: Final = """
-    UPDATE lane SET lease_until = $2 WHERE owner = $1"""
+_LOCK_OWNERS: Final = """
+    SELECT lane_id FROM lane WHERE owner = $1 ORDER BY lane_id FOR NO KEY UPDATE"""
 
 
 async def ensure(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
@@ -121,7 +127,8 @@ async def touch(tx: Tx, lane_ids: Sequence[int], *, due_at: datetime) -> None:
     """
     asleep = [row["lane_id"] for row in await tx.fetch(_LOOK, lane_ids, due_at) if row["is_asleep"]]
     if asleep:
-        await tx.fetch(_LOCK, asleep)
+        asleep = [row["lane_id"] for row in await tx.fetch(_LOCK, asleep, due_at)]
+    if asleep:
         await tx.execute(_WAKE, asleep, due_at)
         await tx.execute(_NOTIFY, WAKE_CHANNEL, "")
 
@@ -143,15 +150,19 @@ async def lease(
     """
     assert now < lease_until
     share = share or Share(1, 0, now)
-    values = (pools, now, count_max, owner, lease_until, share.count, share.number, share.others_due_at)
-    rows = await tx.fetch(_LEASE, *values)
-    leased = [Lane(**dict(row) | {"stream": Stream(row["stream"])}) for row in rows]
-    return sorted(leased, key=lambda lane: lane.stream is not Stream.TRANSACTIONAL)
+    rows = await tx.fetch(_DUE, pools, now, count_max, share.count, share.number, share.others_due_at)
+    if rows:
+        await tx.execute(_TAKE, [row["lane_id"] for row in rows], owner, lease_until)
+    return [
+        Lane(row["lane_id"], row["pool"], row["route"], Stream(row["stream"]), row["owner"] is not None) for row in rows
+    ]
 
 
 async def renew(tx: Tx, owner: UUID, lane_ids: Sequence[int], *, lease_until: datetime) -> set[int]:
     """Keep these lanes until `lease_until`. One that is missing from the answer is no longer ours."""
-    return {row["lane_id"] for row in await tx.fetch(_RENEW, owner, lane_ids, lease_until)}
+    ours = [row["lane_id"] for row in await tx.fetch(_LOCK_HELD, owner, lane_ids)]
+    await tx.execute(_RENEW, ours, lease_until)
+    return set(ours)
 
 
 async def release(tx: Tx, owner: UUID, lane_ids: Sequence[int]) -> datetime | None:
@@ -167,4 +178,5 @@ async def release(tx: Tx, owner: UUID, lane_ids: Sequence[int]) -> datetime | No
 
 async def abandon(tx: Tx, owner: UUID, *, now: datetime) -> int:
     """End the leases of an owner that is known to be dead, at once. Its lanes count as taken over. Returns how many."""
-    return await tx.execute(_ABANDON, owner, now)
+    theirs = [row["lane_id"] for row in await tx.fetch(_LOCK_OWNERS, owner)]
+    return await tx.execute(_RENEW, theirs, now)

@@ -17,6 +17,7 @@ themselves at their next idle moment.
 """
 
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -28,14 +29,17 @@ from typing import Final
 _IS_LINUX: Final = sys.platform == "linux"
 _PROC: Final = Path("/proc")
 _ENVIRONMENT: Final[Mapping[str, str]] = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # Nothing of PG*.
+_LOCK_FD: Final = 3  # The first behind stderr; all our own are closed in a child.
 _ENDED_UNSEEN: Final = -1  # Somebody else buried it.
 
 
-def spawn(command: list[str], log_path: Path) -> int:
+def spawn(command: list[str], log_path: Path, lock: int | None = None) -> int:
     """Start `command` in a session of its own, so that Ctrl-C does not reach it, its output appended to `log_path`.
 
+    It and its children inherit the open file `lock`, and with it a lock that is then held as long as one of them lives.
     Return its process number; `exit_status` must be asked until it ends, or it stays a zombie as long as we live.
     """
+    inherited = [] if lock is None else [(os.POSIX_SPAWN_DUP2, lock, _LOCK_FD if lock != _LOCK_FD else _LOCK_FD + 1)]
     write = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
     return os.posix_spawn(
         command[0],
@@ -45,6 +49,7 @@ def spawn(command: list[str], log_path: Path) -> int:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log_path), write, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *inherited,
         ],
         setsid=True,
         setsigmask=[],
@@ -67,7 +72,7 @@ def claimed_pid(directory: Path) -> int | None:
         pid = int((directory / "postmaster.pid").read_text("utf-8", "replace").splitlines()[0])
     except (FileNotFoundError, IndexError, ValueError):
         return None
-    return pid if pid > 0 else None
+    return abs(pid) or None  # Negative when an operator works on the cluster with `postgres --single`.
 
 
 def is_server(pid: int, directory: Path) -> bool:
@@ -89,6 +94,11 @@ def is_server(pid: int, directory: Path) -> bool:
             os.waitpid(pid, os.WNOHANG)
         return False
     return _works_in(pid, directory)
+
+
+def title(directory: Path) -> str:
+    """Return the name under which the server of the cluster `directory` and its children show in lists of processes."""
+    return f"outrider-{hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:12]}"
 
 
 def children_left(directory: Path) -> list[int]:
@@ -118,16 +128,16 @@ def _name_and_state(pid: int) -> tuple[str, str]:
 
 
 def _works_in(pid: int, directory: Path) -> bool:
-    """A server and its children stand in their cluster. Where we may not see that, the server's command names it."""
+    """A server and its children stand in their cluster. Where we may not see that, their command lines name it."""
     place = _PROC / str(pid)
     try:
         return (place / "cwd").samefile(directory)
     except PermissionError:  # Root without CAP_SYS_PTRACE, as in containers.
         with contextlib.suppress(OSError):
-            words = (place / "cmdline").read_bytes().split(b"\0")
-            return any(
-                word.startswith(b"/") and os.path.realpath(word) == os.fsencode(directory.resolve()) for word in words
-            )
+            command = (place / "cmdline").read_bytes()
+            paths = [word for word in command.split(b"\0") if word.startswith(b"/")]
+            is_child = command.startswith(f"postgres: {title(directory)}:".encode())
+            return is_child or os.fsencode(directory.resolve()) in map(os.path.realpath, paths)
         return False
     except OSError:  # It has just ended.
         return False

@@ -56,6 +56,7 @@ from outrider.wire.answer import Answer
 DOMAIN: Final = "shop.example"
 SENDER: Final = f"noreply@{DOMAIN}"
 PROJECT: Final = UUID("01970000-0000-7000-8000-000000000001")
+OTHER_PROJECT: Final = UUID("01970000-0000-7000-8000-000000000002")  # Has a sender of the same address.
 WAIT_S: Final = 15.0  # Ours: for what takes milliseconds on a quiet machine.
 _POLL_S: Final = 0.005
 _SOCKET: Final = ".s.PGSQL."
@@ -165,7 +166,7 @@ class Journal:
 
 
 class EngineRoom:
-    """The stations of the engine on one open store, whose partitions are there. One project, one sender."""
+    """The stations of the engine on one open store, whose partitions are there. Two projects, a sender each."""
 
     def __init__(self, store: Store, clock: Clock, **settings: Any) -> None:
         """`settings` change [engine]."""
@@ -183,7 +184,7 @@ class EngineRoom:
         """Return a station 1 of its own, as another web process has."""
         return Acceptor(
             store or self.store,
-            Senders({PROJECT: {SENDER: "Shop"}}),
+            Senders({PROJECT: {SENDER: "Shop"}, OTHER_PROJECT: {SENDER: "Shop"}}),
             self.settings,
             clock=self.clock,
             random_bits=random.SystemRandom().getrandbits,

@@ -10,24 +10,19 @@ those that HOLD. It answers each command as it reads it, pipelined or not. Leavi
 
 import asyncio
 import contextlib
-import datetime as dt
 import enum
 import re
 import socket
 import ssl
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, cast
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from outrider.net.site import Host, Site
+from outrider.testing.certificate import SelfSigned
 from outrider.wire.smtp_client import Credentials, TlsMode
 
 ADDRESS: Final = "127.0.0.1"
@@ -508,37 +503,6 @@ class _Talk:
                 await self._say(move.octets)
                 self.wire.hang_up()
                 raise HungUpError
-
-
-class SelfSigned:
-    """A certificate that nobody vouches for, and its key. Made at once; good for a century."""
-
-    def __init__(self, host: str) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-        start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(start.replace(year=2120))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        self.pem: Final = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        secret = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        self.context: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.TemporaryDirectory(prefix="outrider-peer-") as folder:  # Python reads keys from files only.
-            path = Path(folder, "peer.pem")
-            path.touch(mode=0o600)
-            path.write_bytes(secret + self.pem.encode())
-            self.context.load_cert_chain(path)
 
 
 def _path(line: str) -> str:

@@ -13,22 +13,17 @@ replacing the old), `stop`. `sink_client` speaks it. It listens on loopback only
 
 import argparse
 import asyncio
-import datetime as dt
 import signal
-import ssl
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from outrider.testing.behaviour import Rule, Rulebook, parse_rule
+from outrider.testing.certificate import SelfSigned
 from outrider.testing.sink_talk import Conversation, Counter
 from outrider.testing.tally import Counts, Tally
 
@@ -75,7 +70,7 @@ class Sink:
         self.counter: Final = Counter(
             self.tally,
             Rulebook(settings.rules, settings.seed),
-            make_tls_context() if settings.has_tls else None,
+            SelfSigned("sink.example").context if settings.has_tls else None,
         )
         self.stopping: Final = asyncio.Event()
 
@@ -143,36 +138,6 @@ class Sink:
         self.tally.flush()
         answer: Counts = self.tally.counts(is_reached=is_reached)
         return msgspec.json.encode(answer)
-
-
-def make_tls_context() -> ssl.SSLContext:
-    """Make a server context with a certificate of its own signature, good for a day."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sink.example")])
-    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)  # Nobody checks it; no clock needed.
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start.replace(year=2120))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("sink.example")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory(prefix="outrider-sink-") as folder:
-        pem = Path(folder, "sink.pem")
-        pem.touch(mode=0o600)
-        pem.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        context.load_cert_chain(pem)
-    return context
 
 
 def run(settings: SinkSettings) -> int:

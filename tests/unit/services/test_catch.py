@@ -3,43 +3,26 @@
 import asyncio
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from outrider.base import limits
 from outrider.base.errors import NotFoundError
-from outrider.services.catch import Mailbox, decode_text, header_fields
+from outrider.services.catch import Mailbox
+from outrider.testing.clock import FakeClock
 
 MESSAGE = b"From: Shop <a@shop.example>\r\nSubject: Hello\r\n\r\nBody\r\n"
 
 
-class HandClock:
-    """A clock moved by hand."""
-
-    def __init__(self) -> None:
-        self.at = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic_s(self) -> float:
-        return self.at.timestamp()
-
-    async def sleep(self, delay_s: float) -> None:
-        raise AssertionError("nothing here sleeps")
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC))
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-def mailbox(tmp_path: Path, clock: HandClock) -> Iterator[Mailbox]:
+def mailbox(tmp_path: Path, clock: FakeClock) -> Iterator[Mailbox]:
     box = Mailbox(tmp_path / "mail" / "box", clock=clock, chance=random.Random(1))
     yield box
     box.close()
@@ -86,10 +69,10 @@ async def test_a_mail_program_may_move_messages_to_cur(mailbox: Mailbox, folder:
     assert [message.name for message in (await mailbox.list(10)).messages] == [name]
 
 
-async def test_a_list_is_newest_first_and_goes_on(mailbox: Mailbox, clock: HandClock) -> None:
+async def test_a_list_is_newest_first_and_goes_on(mailbox: Mailbox, clock: FakeClock) -> None:
     names: list[str] = []
     for number in range(5):
-        clock.at += timedelta(seconds=number)
+        clock.advance(number)
         names.append(await mailbox.deliver(MESSAGE, "", []))
     names.reverse()
     first = await mailbox.list(2)
@@ -106,7 +89,7 @@ async def test_messages_of_one_instant_keep_their_order(mailbox: Mailbox) -> Non
     assert [m.name for m in (await mailbox.list(50)).messages] == names[::-1]
 
 
-async def test_a_list_says_who_what_and_when(mailbox: Mailbox, clock: HandClock) -> None:
+async def test_a_list_says_who_what_and_when(mailbox: Mailbox, clock: FakeClock) -> None:
     content = (
         b"From: =?utf-8?q?B=C3=BCro?= <a@shop.example>\r\nSubject: =?utf-8?b?w5xiZXI=?=\r\n"
         b" =?utf-8?b?YWxs?=\r\nX: y\r\n\r\nSubject: not this\r\n"
@@ -114,7 +97,7 @@ async def test_a_list_says_who_what_and_when(mailbox: Mailbox, clock: HandClock)
     name = await mailbox.deliver(content, "bounce@shop.example", ["u@x.example"])
     (message,) = (await mailbox.list(10)).messages
     assert message.name == name
-    assert message.caught_at == clock.at.replace(microsecond=0)
+    assert message.caught_at == clock.now().replace(microsecond=0)
     assert message.size_bytes == len(await mailbox.read(name))
     assert message.envelope_sender == "bounce@shop.example"
     assert message.envelope_recipients == ("u@x.example",)
@@ -199,7 +182,7 @@ async def test_a_message_that_cannot_be_stored_fails_alone_and_leaves_nothing(
     assert (await mailbox.list(10)).total_count == 5
 
 
-async def test_without_a_directory_to_write_to_the_caller_is_told(tmp_path: Path, clock: HandClock) -> None:
+async def test_without_a_directory_to_write_to_the_caller_is_told(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "file").write_bytes(b"")
     box = Mailbox(tmp_path / "file" / "box", clock=clock, chance=random.Random(1))
     with pytest.raises(OSError, match="Not a directory"):
@@ -224,40 +207,3 @@ async def test_close_finishes_what_was_begun(mailbox: Mailbox) -> None:
         await asyncio.sleep(0)
         mailbox.close()
     assert (await mailbox.read(task.result())).endswith(MESSAGE)
-
-
-@pytest.mark.parametrize(
-    ("head", "fields"),
-    [
-        (b"", []),
-        (b"A: b\nC:d\n e\n\nF: g", [("a", "b"), ("c", "d e")]),
-        (b"A: b\r\nnot a field\r\nC: \xc3\xa9\xff", [("a", "b"), ("c", "é�")]),
-        (b"A: x\x00\x1by", [("a", "x  y")]),
-        (b"S: =?utf-8?q?a?= =?utf-8?q?b?= c", [("s", "ab c")]),
-        (b"S: =?utf-8?q?broken", [("s", "=?utf-8?q?broken")]),
-        (b"S: =?nonsense?q?caf=C3=A9?=", [("s", "café")]),
-        (b"S: =?unicode_escape?q?=5Cd?=", [("s", r"\d")]),
-        (b"S: =?utf-8?b?a?=", [("s", "=?utf-8?b?a?=")]),
-        (b"\xff: x\r\nA: b", [("a", "b")]),
-    ],
-)
-def test_header_fields_are_read_as_far_as_they_can_be(head: bytes, fields: list[tuple[str, str]]) -> None:
-    assert header_fields(head) == fields
-
-
-@given(st.binary(max_size=300) | st.text(alphabet="=?utf-8qQbB _:\r\n\taä", max_size=200).map(str.encode))
-def test_no_header_breaks_the_reading(head: bytes) -> None:
-    for name, value in header_fields(head):
-        assert name == name.lower()
-        assert not any(char < " " or char == "\x7f" for char in value)
-
-
-def test_a_hostile_header_is_read_in_time() -> None:
-    header_fields(b"S: " + b"=?a?q?" * (limits.CAUGHT_HEADER_BYTES_MAX // 6))
-
-
-@given(
-    st.binary(max_size=100), st.text(max_size=12) | st.sampled_from(["utf-16", "big5", "gb18030", "iso-9999", "mac"])
-)
-def test_any_charset_gives_text(octets: bytes, charset: str) -> None:
-    assert isinstance(decode_text(octets, charset), str)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from outrider.testing.peer import ADDRESS, LENIENT_END, Act, Move, Peer, Received, Script, SelfSigned, Stage, TlsKind
+from outrider.testing.peer import ADDRESS, LENIENT_END, Act, Move, Peer, Received, Script, Stage, TlsKind
 
 
 class Caller:
@@ -105,10 +105,6 @@ async def test_ehlo_offers_what_the_script_says(peer: Peer, caller: Caller) -> N
     peer.script = Script(features=("PIPELINING",), tls=TlsKind.GOOD, mechanisms=("PLAIN",))
     heard = [await caller.ask(b"EHLO us"), await caller.hear(), await caller.hear(), await caller.hear()]
     assert [line[4:].strip() for line in heard[1:]] == [b"PIPELINING", b"STARTTLS", b"AUTH PLAIN"]
-
-
-def test_a_certificate_names_its_host() -> None:
-    assert SelfSigned("mx.example").pem.startswith("-----BEGIN CERTIFICATE-----")
 
 
 async def test_leaving_closes_every_conversation() -> None:

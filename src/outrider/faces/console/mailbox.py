@@ -30,9 +30,11 @@ from markupsafe import Markup
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ForbiddenError, NotFoundError
-from outrider.faces.console import local_only, message_view, signatures
-from outrider.faces.console.signatures import PublishedRecord
+from outrider.faces.console import local_only
+from outrider.mail import parse
+from outrider.services import signatures
 from outrider.services.catch import Mailbox
+from outrider.services.signatures import PublishedRecord
 
 PAGE_COUNT: Final = 50  # Ours: messages on a page.
 REFRESH_S: Final = 5  # Ours: what the link offers.
@@ -68,18 +70,17 @@ def routes(mailbox: Mailbox, published_record: PublishedRecord, clock: Clock) ->
     @litestar.get("/{name:str}")
     async def message(name: FromPath[str]) -> Response[str]:
         content = await mailbox.read(name)
-        view = await asyncio.to_thread(message_view.view, content)
+        parsed = await asyncio.to_thread(parse.parse, content)
         checked = await signatures.check(content, published_record)
-        delivered_to = [value for key, value in view.fields if key == "delivered-to"]
-        return pages.render("message.html", name=name, view=view, signatures=checked, delivered_to=delivered_to)
+        return pages.render("message.html", name=name, parsed=parsed, signatures=checked)
 
     @litestar.get("/{name:str}/html")
     async def html(name: FromPath[str]) -> Response[bytes]:
-        view = await asyncio.to_thread(message_view.view, await mailbox.read(name))
-        if view.html is None:
+        parsed = await asyncio.to_thread(parse.parse, await mailbox.read(name))
+        if parsed.html is None:
             raise NotFoundError("This message has no HTML part.")
         headers = _SAFE | {"content-security-policy": _FRAME_POLICY, "x-frame-options": "SAMEORIGIN"}
-        shown = _DIALLING.sub("<x-", view.html).encode("utf-8", "replace")
+        shown = _DIALLING.sub("<x-", parsed.html).encode()
         return Response(shown, media_type=MediaType.HTML, headers=headers)
 
     @litestar.get("/{name:str}/source")

@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.faces.console import signatures
 from outrider.mail import dkim
+from outrider.mail.dkim_verify import Result
+from outrider.services import signatures
 
 FIELDS = [b"From: a@shop.example\r\n", b"To: b@x.example\r\n", b"Subject: Hello\r\n", b"Date: x\r\n"]
 BODY = b"Body\r\n"
@@ -49,7 +50,7 @@ async def test_each_signature_is_judged(keys: tuple[dkim.SigningKey, dkim.Signin
     records = Records(keys[0])
     first, second = await signatures.check(signed(*keys), records)
     assert (first.domain, first.selector, first.algorithm) == ("shop.example", "one", "ed25519-sha256")
-    assert (first.is_valid, first.reason) == (True, "")
+    assert (first.is_valid, first.result, first.reason) == (True, Result.PASS, "")
     assert (second.selector, second.is_valid) == ("two", False)
     assert "no key" in second.reason
     assert records.asked == [("shop.example", "one"), ("shop.example", "two")]

@@ -1,12 +1,11 @@
 """The DKIM signatures of a caught message, checked against the keys we would publish."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
 from outrider.mail import dkim_verify
-from outrider.mail.dkim_verify import Result
+from outrider.mail.dkim_verify import Verification
 
 
 class PublishedRecord(Protocol):
@@ -16,20 +15,10 @@ class PublishedRecord(Protocol):
         """Return the record's text; None if we have no such key."""
 
 
-class SignatureView(msgspec.Struct, frozen=True):
-    """One signature and whether it holds. Texts are "" where the signature does not say."""
-
-    domain: str
-    selector: str
-    algorithm: str
-    is_valid: bool
-    reason: str
-
-
-async def check(message: bytes, published_record: PublishedRecord) -> list[SignatureView]:
+async def check(message: bytes, published_record: PublishedRecord) -> Sequence[Verification]:
     """Return what became of each signature of `message`, the top one first.
 
-    Cost: a pass to hear which keys are asked for, one lookup for each, a pass with them.
+    Cost: a pass to hear which keys are asked for, one look-up for each, a pass with them.
     """
     asked: set[tuple[str, str]] = set()
 
@@ -38,5 +27,4 @@ async def check(message: bytes, published_record: PublishedRecord) -> list[Signa
 
     await asyncio.to_thread(dkim_verify.verify, message, note)
     records = {key: await published_record(*key) for key in sorted(asked)}
-    found = await asyncio.to_thread(dkim_verify.verify, message, lambda *key: records[key])
-    return [SignatureView(f.domain, f.selector, f.algorithm, f.result is Result.PASS, f.reason) for f in found]
+    return await asyncio.to_thread(dkim_verify.verify, message, lambda *key: records[key])

@@ -1,0 +1,42 @@
+"""A certificate that nobody vouches for, for peers that speak TLS."""
+
+import datetime as dt
+import ssl
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+
+class SelfSigned:
+    """A certificate of its own signature and its key. Made at once; good for a century from 2020, so without a clock."""
+
+    def __init__(self, host: str) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+        start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(start.replace(year=2120))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        self.pem: Final = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        self.context: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.TemporaryDirectory(prefix="outrider-pem-") as folder:  # Python reads keys from files only.
+            path = Path(folder, "both.pem")
+            path.touch(mode=0o600)
+            path.write_bytes(secret + self.pem.encode())
+            self.context.load_cert_chain(path)

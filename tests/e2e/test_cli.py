@@ -1,0 +1,164 @@
+"""Every command, as a process, with --json: the same answers whether or not the server runs, and errors for people."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from outrider.testing.program import Program
+from outrider.testing.sink_client import RunningSink
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+SEND = ("send", "user@partner.example", "--from", "noreply@shop.example", "--subject", "Hi", "--text", "Hello")
+EXIT_USAGE, EXIT_DATA, EXIT_CONFIG = 2, 65, 78
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["running", "stopped"])
+async def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Program]:
+    """Yield a program in catch mode that is set up; it runs, or nobody does."""
+    async with Program(tmp_path_factory.mktemp("cli") / "node") as one:
+        if request.param == "running":
+            await one.start()
+        else:
+            await one.set_up()
+        yield one
+
+
+async def test_init_is_safe_to_repeat(program: Program) -> None:
+    first, second = await program.command_json("init"), await program.command_json("init")
+    assert first == second
+    assert len(first["access_key_id"]) == 32
+    assert set(first["access_key_id"]) <= set("0123456789abcdef")
+
+
+async def test_keys_are_made_listed_and_revoked(program: Program) -> None:
+    made = await program.command_json("key", "create", "--name", "till")
+    assert {"access_key_id", "access_key_secret"} <= made.keys()
+    rows = {row["access_key_id"]: row for row in await program.command_json("key", "list")}
+    assert rows[made["access_key_id"]]["name"] == "till"
+    assert rows[made["access_key_id"]]["revoked_at"] is None
+    assert made["access_key_secret"] not in json.dumps(list(rows.values()))
+    await program.command_json("key", "revoke", made["access_key_id"])
+    rows = {row["access_key_id"]: row for row in await program.command_json("key", "list")}
+    assert rows[made["access_key_id"]]["revoked_at"] is not None
+
+
+async def test_domains_and_their_records(program: Program) -> None:
+    added = await program.command_json("domain", "add", "News.Shop.Example")
+    assert (added["name"], added["status"]) == ("news.shop.example", "unverified")
+    added = await program.command_json("domain", "add", "news.shop.example", "--verified")
+    assert added["status"] == "verified"
+    names = [row["name"] for row in await program.command_json("domain", "list")]
+    assert names.count("news.shop.example") == 1
+    records = await program.command_json("domain", "dns", "news.shop.example")
+    assert all({"type", "host", "value"} <= record.keys() for record in records)
+    keys = [record for record in records if "._domainkey." in record["host"]]
+    assert sorted(record["value"].partition("k=")[2].partition(";")[0] for record in keys) == ["ed25519", "rsa"]
+
+
+async def test_senders(program: Program) -> None:
+    added = await program.command_json("sender", "add", "hello@shop.example", "--name", "Hello Shop")
+    assert (added["address"], added["name"], added["may_send"]) == ("hello@shop.example", "Hello Shop", True)
+    addresses = [row["address"] for row in await program.command_json("sender", "list")]
+    assert "hello@shop.example" in addresses
+
+
+async def test_send_status_events_and_mailbox(program: Program) -> None:
+    sent = await program.command_json(*SEND)
+    assert sent["recipient_count"] == 1
+    is_running = bool(program.serving_pids)
+
+    async def look() -> Any:
+        status = await program.command_json("status", sent["session_id"])
+        (row,) = status["recipients"]
+        return row if row["status"] == "delivered" or not is_running else None
+
+    row = await program.until(look)
+    assert (row["address"], row["status"]) == ("user@partner.example", "delivered" if is_running else "queued")
+    lines = (await program.command("events", "--json")).stdout.splitlines()
+    kinds = [event["kind"] for event in map(json.loads, lines) if event["message_id"] == sent["session_id"]]
+    assert kinds == (["accepted", "delivered"] if is_running else ["accepted"])
+    rows = await program.command_json("mailbox")
+    found = [row for row in rows if "user@partner.example" in row["envelope_recipients"]]
+    assert len(found) == is_running
+    if found:
+        shown = await program.command_json("mailbox", found[0]["name"])
+        assert [check["result"] for check in shown["signatures"]] == ["pass", "pass"]
+        assert "Subject: Hi" in (await program.command("mailbox", found[0]["name"], "--source")).stdout
+
+
+async def test_an_idempotency_key_sends_once(program: Program) -> None:
+    first = await program.command_json(*SEND, "--idempotency-key", "order-1")
+    assert (await program.command_json(*SEND, "--idempotency-key", "order-1"))["session_id"] == first["session_id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("status", "not-a-session"), EXIT_DATA),
+        (("status", "3b6c8a0e-4d1f-4a53-9b0f-2f6f0f0c7a11"), EXIT_DATA),
+        (("domain", "dns", "unknown.example"), EXIT_DATA),
+        (("domain", "add", "not a domain"), EXIT_DATA),
+        (("sender", "add", "me@elsewhere.example"), EXIT_DATA),
+        (("sender", "add", "nobody"), EXIT_DATA),
+        (("send", "user@partner.example", "--from", "x@shop.example", "--subject", "s", "--text", "t"), EXIT_DATA),
+        (("mailbox", "../../etc/passwd"), EXIT_DATA),
+        (("mailbox", "1.nothing"), EXIT_DATA),
+        (("key", "revoke", "0" * 32), EXIT_DATA),
+        (("serve", "--role", "cook"), EXIT_CONFIG),
+        (("dance",), EXIT_USAGE),
+    ],
+)
+async def test_a_mistake_is_one_sentence_and_an_exit_code(
+    program: Program, arguments: tuple[str, ...], code: int
+) -> None:
+    finished = await program.command(*arguments)
+    assert (finished.code, finished.stdout) == (code, "")
+    assert finished.stderr.strip()
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("OUTRIDER_HTTP_PROT", "1", "http_port"),
+        ("OUTRIDER_HTTP_PORT", "many", "http_port"),
+        ("OUTRIDER_HTTP_PORT", "99999", "http_port"),
+        ("OUTRIDER_DELIVERY", "carrier-pigeon", "delivery"),
+        ("OUTRIDER_ENGINE__LEASE_S", "-1", "lease_s"),
+    ],
+)
+async def test_a_wrong_setting_stops_the_start_and_is_named(folder: Path, name: str, value: str, word: str) -> None:
+    async with Program(folder / "node", env={name: value}) as program:
+        finished = await program.command("serve", timeout_s=20.0)
+    assert finished.code == EXIT_CONFIG
+    assert word in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+async def test_a_taken_port_is_named(folder: Path, sink: RunningSink) -> None:
+    async with Program(folder / "node", env={"OUTRIDER_HTTP_PORT": str(sink.port)}) as program:
+        finished = await program.command("serve", timeout_s=20.0)
+    assert finished.code == EXIT_CONFIG
+    assert "OUTRIDER_HTTP_PORT" in finished.stderr
+
+
+async def test_help_is_quick_and_names_every_command(program: Program) -> None:
+    finished = await program.command("--help", timeout_s=10.0)
+    assert finished.code == 0
+    for command in ("init", "serve", "key", "domain", "sender", "send", "status", "mailbox"):
+        assert command in finished.stdout
+
+
+async def test_the_sink_is_a_command(program: Program) -> None:
+    with contextlib.suppress(TimeoutError):
+        finished = await program.command("sink", "--", "--lifetime", "0.2", timeout_s=20.0)
+        assert finished.code == 0
+        assert json.loads(finished.stdout)["port"] > 0
+        return
+    pytest.fail("it outlived its lifetime")

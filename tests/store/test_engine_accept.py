@@ -1,0 +1,317 @@
+"""Station 1 on a real database: what is stored, for whom, and how often. Refusals are in tests/unit/engine."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from outrider.app import make_context, make_services
+from outrider.base import limits
+from outrider.base.errors import BusyError, CallerError, ConflictError, NotFoundError
+from outrider.base.vocab import EventKind, RecipientStatus, Stream
+from outrider.config import load
+from outrider.engine.submission import Rejected
+from outrider.store import events, messages
+from outrider.store.pool import Store
+from outrider.testing.clock import FakeClock
+from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, SENDER, EngineRoom, Journal, running, submission
+
+TABLES = ("content", "message", "recipient", "queue", "event", "idempotency")
+
+
+@pytest.fixture
+async def room(store: Store, clock: FakeClock) -> AsyncIterator[EngineRoom]:
+    made = EngineRoom(store, clock)
+    async with running(made.accept):
+        yield made
+
+
+async def rows(store: Store, sql: str, *arguments: object) -> list[dict[str, Any]]:
+    async with store.transaction() as tx:
+        return [dict(row) for row in await tx.fetch(sql, *arguments)]
+
+
+async def counts(store: Store) -> dict[str, int]:
+    """Return how many rows each table of mail has."""
+    text = " UNION ALL ".join(f"SELECT '{table}' AS name, count(*) FROM {table}" for table in TABLES)
+    return {row["name"]: row["count"] for row in await rows(store, text)}
+
+
+async def test_a_hundred_recipients_are_one_content_one_message_and_a_hundred_rows(
+    room: EngineRoom, store: Store, clock: FakeClock
+) -> None:
+    to = [f"u{n}@{'abcdefghij'[n % 10]}.example" for n in range(100)]
+    accepted = await room.accept(PROJECT, submission(*to, from_name="", html="<p>Hi</p>"))
+    assert (accepted.recipient_count, accepted.rejected) == (100, ())
+    assert await counts(store) == {
+        "content": 1, "message": 1, "recipient": 100, "queue": 100, "event": 1, "idempotency": 0
+    }  # fmt: skip
+    assert accepted.session_id is not None
+    found = await room.recipients(accepted.session_id)
+    assert list(found) == to, "in the caller's order"
+    assert {one.status for one in found.values()} == {RecipientStatus.QUEUED}
+    routes = await rows(
+        store,
+        "SELECT address, pool, route, stream, shard, due_at, expires_at, q.attempt, next_due_at"
+        "  FROM queue q JOIN lane USING (lane_id) JOIN recipient USING (recipient_id)",
+    )
+    assert len(routes) == 100
+    for row in routes:
+        assert (row["pool"], row["route"], row["shard"]) == ("default", row["address"].partition("@")[2], 0)
+        assert (row["stream"], row["attempt"]) == ("transactional", 0)
+        assert row["due_at"] == row["next_due_at"] == clock.now()
+        assert row["expires_at"] == clock.now() + timedelta(hours=72)
+
+
+async def test_the_message_is_kept_as_it_was_given(room: EngineRoom, store: Store, clock: FakeClock) -> None:
+    html = "<p>Grüße \U0001f389</p>"
+    session = await room.send("ann@a.example", subject="Übrigens", from_name="Läden & Co.", html=html, text=None)
+    async with store.transaction() as tx:
+        loaded = (await messages.load(tx, [session]))[session]
+    message = loaded.message
+    assert (message.sender, message.from_name, message.subject) == (SENDER, "Läden & Co.", "Übrigens")
+    assert (loaded.body.text, loaded.body.html) == (None, html)
+    assert message.content_hash == hashlib.sha256(messages.encode_body(loaded.body)).digest()
+    assert (message.accepted_at, message.recipient_count) == (clock.now(), 1)
+    (event,) = await room.events(session)
+    assert (event.kind, event.recipient_id) == (EventKind.ACCEPTED, None)
+    assert event.facts == {"recipient_count": 1, "rejected_count": 0}
+
+
+async def test_without_a_name_the_senders_own_is_taken(room: EngineRoom, store: Store) -> None:
+    session = await room.send()
+    async with store.transaction() as tx:
+        assert (await messages.load(tx, [session]))[session].message.from_name == "Shop"
+
+
+async def test_the_longest_allowed_is_accepted(room: EngineRoom, store: Store) -> None:
+    text = "é" * (limits.CONTENT_BYTES_MAX // 2)
+    session = await room.send("ann@a.example", subject="ß" * 200, from_name="ü" * 200, text=text)
+    async with store.transaction() as tx:
+        assert (await messages.load(tx, [session]))[session].body.text == text
+
+
+async def test_a_duplicate_is_sent_once_however_it_is_spelled(room: EngineRoom) -> None:
+    accepted = await room.accept(
+        PROJECT,
+        submission(
+            "Ann@a.example", "ann@A.EXAMPLE", "bob@bücher.example", "bob@xn--bcher-kva.example", "BOB@BÜCHER.example"
+        ),
+    )
+    assert accepted.recipient_count == 2
+    assert accepted.session_id is not None
+    assert list(await room.recipients(accepted.session_id)) == ["Ann@a.example", "bob@xn--bcher-kva.example"]
+
+
+async def test_a_bad_recipient_harms_no_other(room: EngineRoom) -> None:
+    accepted = await room.accept(PROJECT, submission("ann@a.example", "bob", "x\r\n@a.example", "cat@c.example"))
+    assert accepted.recipient_count == 2
+    assert accepted.rejected == (
+        Rejected("bob", "invalid address: no @"),
+        Rejected("x\r\n@a.example", "invalid address: line break, control or invisible character"),
+    )
+    assert accepted.session_id is not None
+    assert list(await room.recipients(accepted.session_id)) == ["ann@a.example", "cat@c.example"]
+    (event,) = await room.events(accepted.session_id)
+    assert event.facts == {"recipient_count": 2, "rejected_count": 2}
+
+
+async def test_after_refusals_of_every_kind_nothing_is_stored(room: EngineRoom, store: Store) -> None:
+    bad: list[dict[str, Any]] = [
+        {"recipients": ()},
+        {"recipients": ("ann@a.example",) * 101},
+        {"subject": ""},
+        {"subject": "x" * 201},
+        {"subject": "a\r\nBcc: x@y.example"},
+        {"from_name": "a\x00"},
+        {"from_name": "Bank <a@b.example>"},
+        {"text": ""},
+        {"text": "\x00"},
+        {"text": "x" * (limits.CONTENT_BYTES_MAX + 1)},
+        {"sender": "nobody"},
+        {"sender": "unknown@shop.example"},
+    ]
+    for changes in bad:
+        with pytest.raises(CallerError):
+            await room.accept(PROJECT, submission(**changes), idempotency_key="once")
+    with pytest.raises(CallerError):
+        await room.accept(PROJECT, submission(), idempotency_key="k" * 256)
+    nobody = await room.accept(PROJECT, submission("nobody", "@"), idempotency_key="once")
+    assert nobody.session_id is None
+    assert set((await counts(store)).values()) == {0}
+    assert await rows(store, "SELECT FROM lane") == []
+
+
+async def test_identical_content_is_stored_once_per_project(room: EngineRoom, store: Store) -> None:
+    for project in (PROJECT, PROJECT, OTHER_PROJECT, PROJECT):
+        await room.accept(project, submission("ann@a.example", subject="Another"))
+    await asyncio.gather(*(room.accept(PROJECT, submission(subject=f"At once {n}")) for n in range(10)))
+    assert await counts(store) | {"queue": 0} == {
+        "content": 2, "message": 14, "recipient": 14, "queue": 0, "event": 14, "idempotency": 0
+    }  # fmt: skip
+
+
+async def test_concurrent_callers_share_commits(room: EngineRoom, store: Store) -> None:
+    await room.send()  # The lane is known from here on.
+    assert room.sample("outrider_write_batch_rows_count", station="accept") == 1
+    sessions = await asyncio.gather(*(room.send("ann@a.example", subject=f"n {n}") for n in range(200)))
+    assert len(set(sessions)) == 200
+    assert room.sample("outrider_write_batch_rows_count", station="accept") == 2
+    transactions = await rows(store, "SELECT count(DISTINCT xid) FROM event")
+    assert transactions == [{"count": 2}]
+    assert room.sample("outrider_accepted_recipients_total") == 201
+
+
+async def test_a_commit_does_not_grow_without_bound(store: Store, clock: FakeClock) -> None:
+    room = EngineRoom(store, clock, accept_weight_max=100)
+    to = [f"u{n}@a.example" for n in range(60)]
+    async with running(room.accept):
+        await room.send(*to)
+        await asyncio.gather(*(room.send(*to) for _ in range(6)))
+    assert [row["count"] for row in await rows(store, "SELECT count(*) FROM event GROUP BY xid ORDER BY xid")] == [
+        1, 2, 2, 2
+    ]  # fmt: skip
+
+
+async def test_a_stream_has_its_own_lane(room: EngineRoom, store: Store) -> None:
+    await room.send("ann@a.example")
+    await room.send("ann@a.example", stream=Stream.MARKETING)
+    assert {row["stream"] for row in await rows(store, "SELECT stream FROM lane JOIN queue USING (lane_id)")} == {
+        "transactional",
+        "marketing",
+    }
+
+
+async def test_accepting_wakes_whoever_listens(room: EngineRoom, store: Store) -> None:
+    heard = asyncio.Event()
+    async with store.listening("outrider_wake", lambda _: heard.set()):
+        await room.send()
+        async with asyncio.timeout(10):
+            await heard.wait()
+
+
+async def test_after_a_stop_nothing_is_taken_and_what_was_taken_is_written(store: Store, clock: FakeClock) -> None:
+    room = EngineRoom(store, clock)
+    async with running(room.accept):
+        await room.send()
+        waiting = [asyncio.ensure_future(room.send(subject=f"n {n}")) for n in range(5)]
+        await asyncio.sleep(0)  # The lane is known, so this brings them all as far as the commit.
+        room.accept.stop()
+        assert len({await one for one in waiting}) == 5
+        with pytest.raises(BusyError):
+            await room.send()
+    assert (await counts(store))["message"] == 6
+
+
+# Idempotency.
+
+
+async def test_the_same_key_and_submission_get_the_first_answer(room: EngineRoom, store: Store) -> None:
+    first = await room.accept(PROJECT, submission("ann@a.example", "bob"), idempotency_key="once")
+    again = await room.accept(PROJECT, submission("ann@a.example", "bob"), idempotency_key="once")
+    assert first == again
+    assert (await counts(store))["recipient"] == 1
+
+
+async def test_fifty_at_once_under_one_key_are_one_mail(room: EngineRoom, store: Store) -> None:
+    answers = await asyncio.gather(
+        *(room.accept(PROJECT, submission(), idempotency_key="once") for _ in range(50)),
+        *(room.accept(PROJECT, submission(), idempotency_key=f"other {n}") for n in range(5)),
+    )
+    assert len({answer.session_id for answer in answers[:50]}) == 1
+    assert len({answer.session_id for answer in answers}) == 6
+    assert await counts(store) == {
+        "content": 1, "message": 6, "recipient": 6, "queue": 6, "event": 6, "idempotency": 6
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"subject": "Else"}, {"text": "Else"}, {"recipients": ("bob@b.example",)}, {"from_name": "Else"}],
+)
+async def test_the_same_key_with_another_submission_is_a_conflict(
+    room: EngineRoom, store: Store, changes: dict[str, Any]
+) -> None:
+    first = await room.accept(PROJECT, submission(), idempotency_key="once")
+    before = await counts(store)
+    with pytest.raises(ConflictError) as caught:
+        await room.accept(PROJECT, submission(**changes), idempotency_key="once")
+    assert caught.value.field == "idempotency_key"
+    assert await counts(store) == before
+    assert await room.accept(PROJECT, submission(), idempotency_key="once") == first
+
+
+async def test_of_two_submissions_at_once_under_one_key_one_is_sent(room: EngineRoom, store: Store) -> None:
+    await room.send()
+    answers = await asyncio.gather(
+        *(room.accept(PROJECT, submission(subject=f"n {n % 2}"), idempotency_key="once") for n in range(10)),
+        return_exceptions=True,
+    )
+    assert [isinstance(answer, ConflictError) for answer in answers] == [False, True] * 5
+    assert (await counts(store))["message"] == 2
+
+
+async def test_another_projects_key_is_another_key(room: EngineRoom, store: Store) -> None:
+    ours, theirs = await asyncio.gather(
+        room.accept(PROJECT, submission(), idempotency_key="once"),
+        room.accept(OTHER_PROJECT, submission(subject="Else"), idempotency_key="once"),
+    )
+    assert ours.session_id != theirs.session_id
+    assert (await counts(store))["message"] == 2
+
+
+async def test_the_longest_key_is_kept(room: EngineRoom) -> None:
+    key = "\U0001f511" * limits.IDEMPOTENCY_KEY_CHARS_MAX
+    first = await room.accept(PROJECT, submission(), idempotency_key=key)
+    assert await room.accept(PROJECT, submission(), idempotency_key=key) == first
+
+
+async def test_half_a_character_in_a_recipient_beside_a_key_is_the_callers_fault(
+    room: EngineRoom, store: Store
+) -> None:
+    wanted = submission("ann@a.example", "\ud800@a.example")
+    with pytest.raises(CallerError) as caught:
+        await room.accept(PROJECT, wanted, idempotency_key="once")
+    assert caught.value.field == "recipients"
+    assert set((await counts(store)).values()) == {0}
+    assert (await room.accept(PROJECT, wanted)).recipient_count == 1, "without a key, one bad recipient"
+
+
+# With the real sender book.
+
+
+async def test_only_an_enabled_sender_on_a_verified_domain_of_the_project_may_send(
+    store: Store, clock: FakeClock, tmp_path: Path
+) -> None:
+    config = load({"OUTRIDER_DATA_DIR": str(tmp_path), "OUTRIDER_ENGINE__ACCEPT_WAIT_S": "0"})
+    context = make_context(config, "", Journal().logger)
+    services = make_services(msgspec.structs.replace(context, clock=clock), store)
+    mine = (await services.accounts.ensure_project("mine")).project_id
+    theirs = (await services.accounts.ensure_project("theirs")).project_id
+    for domain, is_verified in (("good.example", True), ("unproven.example", False)):
+        await services.identity.add_domain(mine, domain, is_verified=is_verified)
+        await services.identity.add_sender(mine, f"shop@{domain}", "Shop")
+    await services.identity.add_sender(mine, "off@good.example", "Shop")
+    await rows(store, "UPDATE sender SET is_enabled = false WHERE address = 'off@good.example'")
+    async with running(services.accept):
+        for project, sender in (
+            (theirs, "shop@good.example"),
+            (mine, "off@good.example"),
+            (mine, "shop@unproven.example"),
+            (mine, "else@good.example"),
+            (mine, "shop@else.example"),
+        ):
+            with pytest.raises(NotFoundError) as caught:
+                await services.accept(project, submission(sender=sender))
+            assert caught.value.field == "sender"
+        assert set((await counts(store)).values()) == {0}
+        accepted = await services.accept(mine, submission(sender="SHOP@good.example"))
+    assert accepted.session_id is not None
+    async with store.transaction() as tx:
+        log = await events.after(tx, events.Cursor(), count_max=10)
+    assert [one.project_id for one in log] == [mine]

@@ -1,0 +1,216 @@
+"""Station 2 on a real database: whose lane it is, what in it is due, and how one notices that it is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from outrider.base.clock import Clock
+from outrider.base.vocab import Stream
+from outrider.engine import lanes
+from outrider.engine.lanes import LaneKeeper
+from outrider.store import queue
+from outrider.store.pool import Store
+from outrider.store.settings import StoreSettings
+from outrider.testing.engineroom import EngineRoom, Line, RealClock, running
+
+
+@pytest.fixture
+def clock() -> RealClock:
+    return RealClock()
+
+
+@pytest.fixture
+async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
+    made = EngineRoom(store, clock, claim_count_max=10)
+    async with running(made.accept):
+        yield made
+
+
+def keeper_in(
+    room: EngineRoom,
+    *,
+    owner: UUID | None = None,
+    busy: Sequence[UUID] = (),
+    clock: Clock | None = None,
+    store: Store | None = None,
+) -> LaneKeeper:
+    return LaneKeeper(
+        store or room.store,
+        room.settings,
+        owner=owner or uuid4(),
+        pools=["default"],
+        clock=clock or room.clock,
+        logger=room.journal.logger,
+        busy=lambda: busy,
+    )
+
+
+async def test_a_lease_comes_with_the_first_due_recipients(room: EngineRoom) -> None:
+    session = await room.send(*(f"u{n}@a.example" for n in range(25)), "bob@b.example")
+    keeper = keeper_in(room)
+    leased = {lane.route: (lane, claims) for lane, claims in await keeper.lease(10)}
+    assert set(leased) == {"a.example", "b.example"}
+    lane, claims = leased["a.example"]
+    assert [claim.address for claim in claims] == [f"u{n}@a.example" for n in range(10)], "claim_count_max, in order"
+    assert {(claim.message_id, claim.attempt, claim.lane_id) for claim in claims} == {(session, 0, lane.lane_id)}
+    assert not lane.is_taken_over
+    assert keeper.held_count == 2
+    assert keeper.is_held(lane.lane_id)
+
+
+async def test_transactional_lanes_come_first(room: EngineRoom) -> None:
+    for n in range(3):
+        await room.send(f"ann@m{n}.example", stream=Stream.MARKETING)
+        await room.send(f"ann@t{n}.example")
+    leased = await keeper_in(room).lease(4)
+    assert [lane.stream for lane, _ in leased] == [Stream.TRANSACTIONAL] * 3 + [Stream.MARKETING]
+
+
+async def test_no_lane_is_anybody_elses_too(room: EngineRoom) -> None:
+    await room.send(*(f"ann@d{n}.example" for n in range(40)))
+    keepers = [keeper_in(room) for _ in range(4)]
+    leased = await asyncio.gather(*(keeper.lease(15) for keeper in keepers))
+    ids = [lane.lane_id for each in leased for lane, _ in each]
+    assert len(ids) == len(set(ids))
+    more = [lane.lane_id for keeper in keepers for lane, _ in await keeper.lease(40)]
+    assert sorted(ids + more) == sorted(set(ids + more))
+    assert len(ids + more) == 40
+
+
+async def test_a_claim_leaves_out_what_is_being_tried(room: EngineRoom) -> None:
+    await room.send(*(f"u{n}@a.example" for n in range(12)))
+    busy: list[UUID] = []
+    keeper = keeper_in(room, busy=busy)
+    async with running(keeper, *keeper.parts):
+        ((lane, first),) = await keeper.lease(1)
+        busy += [claim.recipient_id for claim in first]
+        second = await keeper.claim(lane.lane_id)
+        assert [claim.address for claim in second] == ["u10@a.example", "u11@a.example"]
+        busy += [claim.recipient_id for claim in second]
+        assert await keeper.claim(lane.lane_id) == []
+
+
+async def test_lanes_that_ask_at_once_each_get_their_own(room: EngineRoom) -> None:
+    await room.send(*(f"u{n}@d{n % 5}.example" for n in range(20)))
+    keeper = keeper_in(room)
+    async with running(keeper, *keeper.parts):
+        leased = await keeper.lease(10)
+        answers = await asyncio.gather(*(keeper.claim(lane.lane_id) for lane, _ in leased))
+        assert answers == [claims for _, claims in leased]
+        assert [len(claims) for claims in answers] == [4] * 5
+
+
+async def test_a_lane_is_given_back_due_when_its_queue_says(room: EngineRoom, clock: RealClock) -> None:
+    await room.send("ann@a.example", "bob@b.example")
+    keeper = keeper_in(room)
+    async with running(keeper, *keeper.parts):
+        leased = {lane.route: (lane, claims[0]) for lane, claims in await keeper.lease(10)}
+        later = clock.now() + timedelta(seconds=90)
+        async with room.store.transaction() as tx:
+            ann = leased["a.example"][1]
+            await queue.put_back(tx, [queue.PutBack(ann.recipient_id, ann.attempt, later)])
+            bob = leased["b.example"][1]
+            await queue.finish(tx, [(bob.recipient_id, bob.attempt)])
+        await asyncio.gather(*(keeper.release(lane.lane_id) for lane, _ in leased.values()))
+        assert keeper.held_count == 0
+        async with room.store.transaction() as tx:
+            rows = await tx.fetch("SELECT route, owner, lease_until, next_due_at FROM lane ORDER BY route")
+        assert [(row["route"], row["owner"], row["lease_until"]) for row in rows] == [
+            ("a.example", None, None),
+            ("b.example", None, None),
+        ]
+        assert rows[0]["next_due_at"] == later
+        assert rows[1]["next_due_at"].year == 9999, "nothing waits: it sleeps"
+        assert await keeper.lease(10) == []
+        clock.jump(91)
+        assert [lane.route for lane, _ in await keeper.lease(10)] == ["a.example"]
+
+
+async def test_a_lease_is_renewed_as_long_as_we_live(room: EngineRoom, clock: RealClock) -> None:
+    await room.send("ann@a.example")
+    keeper = keeper_in(room)
+    async with running(keeper, *keeper.parts):
+        ((lane, _),) = await keeper.lease(1)
+        clock.jump(room.settings.lease_s / 2)
+        first = await lease_of(room, lane.lane_id)
+        async with asyncio.timeout(10):
+            while await lease_of(room, lane.lane_id) == first:
+                await clock.sleep(0.01)
+        clock.jump(room.settings.lease_s * 0.7)
+        assert keeper.is_held(lane.lane_id)
+        assert await keeper_in(room).lease(1) == [], "past the first lease, within the second"
+
+
+async def lease_of(room: EngineRoom, lane_id: int) -> object:
+    async with room.store.transaction() as tx:
+        row = await tx.fetch_row("SELECT lease_until FROM lane WHERE lane_id = $1", lane_id)
+    assert row is not None
+    return row["lease_until"]
+
+
+async def test_a_lease_that_ran_out_is_no_longer_trusted(room: EngineRoom, clock: RealClock) -> None:
+    """A process that was stopped for longer than its leases must not go on as if nothing had happened."""
+    await room.send("ann@a.example")
+    keeper = keeper_in(room)
+    ((lane, _),) = await keeper.lease(1)
+    assert keeper.is_held(lane.lane_id)
+    clock.jump(room.settings.lease_s + 1)
+    assert not keeper.is_held(lane.lane_id)
+
+
+async def test_a_lane_that_was_taken_over_is_noticed_and_left_to_its_new_owner(
+    room: EngineRoom, clock: RealClock
+) -> None:
+    await room.send("ann@a.example")
+    old, new = keeper_in(room), keeper_in(room)
+    async with running(old, *old.parts):
+        ((lane, _),) = await old.lease(1)
+        clock.jump(room.settings.lease_s + 1)
+        ((taken, _),) = await new.lease(1)
+        assert (taken.lane_id, taken.is_taken_over) == (lane.lane_id, True)
+        async with asyncio.timeout(10):
+            while not room.journal.count("leases_lost"):
+                await clock.sleep(0.01)
+        assert old.held_count == 0
+        before = await lease_of(room, lane.lane_id)
+        await old.release(lane.lane_id)
+        assert await lease_of(room, lane.lane_id) == before
+        assert new.is_held(lane.lane_id)
+
+
+async def test_the_lanes_of_a_dead_owner_are_due_at_once(room: EngineRoom, clock: RealClock) -> None:
+    await room.send("ann@a.example", "bob@b.example")
+    owner = uuid4()
+    assert len(await keeper_in(room, owner=owner).lease(10)) == 2
+    survivor = keeper_in(room)
+    assert await survivor.lease(10) == []
+    assert await lanes.abandon(room.store, owner, clock=clock) == 2
+    clock.jump(0.001)
+    assert [lane.is_taken_over for lane, _ in await survivor.lease(10)] == [True, True]
+
+
+async def test_while_the_database_is_away_nothing_is_lost(
+    room: EngineRoom, clock: RealClock, database_url: str, tmp_path: Path
+) -> None:
+    await room.send("ann@a.example", "bob@b.example")
+    async with Line(database_url, tmp_path) as line, Store(line.dsn, StoreSettings()) as store:
+        keeper = keeper_in(room, store=store)
+        async with running(keeper, *keeper.parts):
+            (ann, _), (bob, _) = await keeper.lease(10)
+            await line.cut()
+            await keeper.release(ann.lane_id)
+            assert room.journal.count("lane_not_released") == 1
+            clock.jump(room.settings.lease_s / 2)
+            async with asyncio.timeout(10):
+                while not room.journal.count("leases_not_renewed"):
+                    await clock.sleep(0.01)
+            assert keeper.is_held(bob.lane_id), "half a lease is left"
+            await line.mend()
+            await keeper.release(bob.lane_id)
+            assert [lane.lane_id for lane, _ in await keeper.lease(10)] == [bob.lane_id]
+            clock.jump(room.settings.lease_s)
+            assert {lane.lane_id for lane, _ in await keeper_in(room).lease(10)} >= {ann.lane_id}

@@ -1,0 +1,31 @@
+"""The parts of the program double that need no program; tests/e2e runs the rest."""
+
+from pathlib import Path
+
+import pytest
+
+from outrider.testing.program import Program, ProgramError, free_ports, role_of
+
+
+def test_ports_are_different() -> None:
+    assert len(set(free_ports(20))) == 20
+
+
+async def test_a_program_that_never_started_has_no_processes_and_stops(tmp_path: Path) -> None:
+    async with Program(tmp_path / "node") as program:
+        assert program.processes() == {}
+        assert program.serving_pids == []
+        assert await program.stop() < 1.0
+        assert program.log_tail() == ""
+
+
+async def test_waiting_for_what_never_is_ends(tmp_path: Path) -> None:
+    async def never() -> bool:
+        return False
+
+    with pytest.raises(ProgramError):
+        await Program(tmp_path / "node").until(never, 0.01)
+
+
+def test_a_stranger_has_no_role_of_ours() -> None:
+    assert role_of(1) == "other"
