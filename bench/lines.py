@@ -1,4 +1,8 @@
-"""What a benchmark prints: one JSON line, kept in results.json, compared with baseline.json, shown as a table."""
+"""What a benchmark prints: one JSON line, kept in results.json, compared with baseline.json, shown as a table.
+
+results.json grows by every full run and stays on this machine; baseline.json is in the repository and holds the last
+results that somebody accepted (`--accept`), all of one machine.
+"""
 
 import os
 import platform

@@ -1,6 +1,7 @@
 """The embedded server: how it is made, shared, stopped, and what it says when it cannot be."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import shutil
@@ -316,16 +317,49 @@ async def test_a_directory_that_cannot_be_used_is_named(folder: Path, spoil: Cal
     assert str(folder) in str(caught.value.detail["path"])
 
 
-async def test_a_full_disk_says_so(folder: Path) -> None:
-    (folder / "small").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=0700", "tmpfs", folder / "small"]
+@pytest.fixture
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system with room for a cluster and little more."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96m,mode=0700", "tmpfs", disk]
     if not IS_ROOT or subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("needs the right to mount a small disk")
-    try:
-        with pytest.raises(StoreUnavailableError, match="disk of the data directory is full"):
-            await user_of(folder / "small").start()
-    finally:
-        subprocess.run(["umount", folder / "small"], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def fill(disk: Path) -> Path:
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return ballast
+
+
+async def test_a_full_disk_says_so_until_there_is_room(small_disk: Path) -> None:
+    server = user_of(small_disk / "data", max_wal_size_mb=64)
+    (small_disk / "data").mkdir()
+    for _ in ("before there is a cluster", "when there is one"):
+        ballast = fill(small_disk)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match="disk of the data directory is full"):
+                await server.start()
+        ballast.unlink()
+        assert await ask(await server.start(), "SELECT 1") == 1
+        await server.stop()
+
+
+async def test_a_copy_of_the_running_server_can_be_restored(folder: Path) -> None:
+    server = user_of(folder / "first")
+    await ask(await server.start(), "CREATE TABLE kept AS SELECT 7 AS n")
+    tool = str(cluster.programs(18) / "pg_basebackup")
+    copy = [tool, "-h", str(folder / "first/run/pg"), "-U", "postgres", "-D", str(folder / "second/postgres")]
+    await asyncio.to_thread(subprocess.run, copy, check=True)
+    await server.stop()
+    restored = user_of(folder / "second")
+    assert await ask(await restored.start(), "SELECT n FROM kept") == 7
+    await restored.stop()
 
 
 async def test_operators_may_tune_and_hear_when_they_err(folder: Path) -> None:

@@ -46,7 +46,11 @@ _SEARCHABLE: Final = 0o711  # For a server that is not us and has no right of it
 _LOG_TAIL_BYTES: Final = 4096
 _MAIN_CONF: Final = "include_if_exists = 'outrider.conf'\ninclude_if_exists = 'local.conf'\n"
 _LOCAL_CONF: Final = "# Your settings of PostgreSQL, read after Outrider's. They count from the next start.\n"
-_HBA_CONF: Final = (
+_HBA_CONF: Final = """\
+# The directory of the socket, mode 0700, says who may come; there is no other way in.
+local all all trust
+local replication all trust
+"""
     "# The directory of the socket, mode 0700, says who may come; there is no other way in.\nlocal all all trust\n"
 )
 # What PostgreSQL says, and what an operator reads.

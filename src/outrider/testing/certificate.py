@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class SelfSigned:
-    """A certificate of its own signature and its key. Made at once; good for a century from 2020, so without a clock."""
+    """A certificate of its own signature, and its key. Made at once; good from 2020 for a century."""
 
     def __init__(self, host: str) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -6,7 +6,6 @@ puts it on a loopback socket with the server that is shipped: for what only a re
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from outrider.faces.api.server import HttpServer
+from outrider.testing.program import free_ports
 
 HOST: Final = "127.0.0.1"
 START_WAIT_S: Final = 10.0  # Ours: granian takes 50 ms.
@@ -102,7 +102,7 @@ async def ask(
 @contextlib.asynccontextmanager
 async def serving(app: Litestar) -> AsyncIterator[int]:
     """Serve `app` on a socket while the block runs; its value is the port."""
-    port = _free_port()
+    (port,) = free_ports(1)
     server = HttpServer(app, HOST, port)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(server.run())
@@ -113,13 +113,6 @@ async def serving(app: Litestar) -> AsyncIterator[int]:
         finally:
             server.stop()
             await asyncio.wait([running])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _answers(port: int) -> None:
