@@ -340,7 +340,7 @@ def fill(disk: Path) -> Path:
 async def test_a_full_disk_says_so_until_there_is_room(small_disk: Path) -> None:
     server = user_of(small_disk / "data", max_wal_size_mb=64)
     (small_disk / "data").mkdir()
-    for _ in ("before there is a cluster", "when there is one"):
+    for _ in ("no cluster yet", "a cluster"):
         ballast = fill(small_disk)
         for _ in range(2):
             with pytest.raises(StoreUnavailableError, match="disk of the data directory is full"):

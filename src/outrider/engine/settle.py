@@ -27,10 +27,10 @@ from outrider.policy.classify import Verdict
 from outrider.store import events, queue, recipients
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
-from outrider.store.pool import Store
+from outrider.store.pool import Store, StoreValueError
 from outrider.store.queue import Claim, PutBack
 from outrider.store.recipients import Record
-from outrider.wire.answer import Answer
+from outrider.wire.answer import Answer, Cause
 
 _RETRY_S: Final = 0.5  # Ours: how often to offer an outcome to a database that is away.
 
@@ -83,6 +83,12 @@ class Settler:
         while True:
             try:
                 return await self._commit.submit(outcome)
+            except StoreValueError:
+                if not outcome.attempt.answers:
+                    raise  # Not for anybody's words: a bug of ours.
+                # A word of the peer's that the database cannot hold. Danger: given up, the mail would go out again.
+                self._logger.exception("outcome_stored_without_words", recipient_id=str(outcome.claim.recipient_id))
+                outcome = _without_words(outcome)
             except (StoreError, BusyError) as error:
                 if self._stopping or self._clock.monotonic_s() >= self._until_s:
                     self._logger.exception("outcome_not_stored", recipient_id=str(outcome.claim.recipient_id))
@@ -114,6 +120,13 @@ class Settler:
         for fate in Fate:
             if count := sum(o.verdict.fate is fate for o in kept):
                 self._metrics.settled.labels(fate=fate.value).inc(count)
+
+
+def _without_words(outcome: Outcome) -> Outcome:
+    """The same outcome with nothing in it that a peer wrote."""
+    answer = Answer(outcome.answer.phase, None, Cause.INTERNAL)
+    attempt = Attempt(answers={}, duration_s=outcome.attempt.duration_s)
+    return msgspec.structs.replace(outcome, answer=answer, attempt=attempt)
 
 
 def _put_back(outcome: Outcome) -> PutBack:

@@ -51,14 +51,14 @@ _HBA_CONF: Final = """\
 local all all trust
 local replication all trust
 """
-    "# The directory of the socket, mode 0700, says who may come; there is no other way in.\nlocal all all trust\n"
-)
+_FULL: Final = "The disk of the data directory is full: make room."
+_DISK_BYTES_MIN: Final = 16 * 1024 * 1024  # One segment of the write-ahead log.
 # What PostgreSQL says, and what an operator reads.
 _REASONS: Final[Sequence[tuple[Sequence[str], type[OutriderError], str]]] = (
     (
         ("No space left on device", "Disk quota exceeded"),
         StoreUnavailableError,
-        "The disk of the data directory is full: make room.",
+        _FULL,
     ),
     (
         ("could not map anonymous shared memory", "could not create shared memory", "Cannot allocate memory"),
@@ -203,7 +203,7 @@ def make_directory(path: Path, *, mode: int = _CLOSED, account: Account | None =
         raise full_or(unreadable(path, error), error) from error
 
 
-def failure(said: str, otherwise: str, *, is_confined: bool) -> OutriderError:
+def failure(said: str, otherwise: str, *, is_confined: bool = False, is_disk_full: bool = False) -> OutriderError:
     """Return the error that fits what a program of PostgreSQL `said`, with the sentence `otherwise` for the unknown.
 
     `is_confined` says that it ran as another user, who may not enter what we may.
@@ -212,7 +212,12 @@ def failure(said: str, otherwise: str, *, is_confined: bool) -> OutriderError:
     for words, kind, sentence in _REASONS:
         if any(word in complaints for word in words):
             return kind(sentence if not is_confined else f"{sentence} {_CONFINED}", log=said)
-    return StoreUnavailableError(otherwise, log=said)
+    return StoreUnavailableError(_FULL if is_disk_full else otherwise, log=said)
+
+
+def is_full(data_dir: Path) -> bool:
+    """Tell whether the disk has no room to work with. Its log is on that disk too, so a server may die of it in silence."""
+    return shutil.disk_usage(data_dir).free < _DISK_BYTES_MIN
 
 
 def give_away(directory: Path, account: Account) -> None:
@@ -226,7 +231,7 @@ def give_away(directory: Path, account: Account) -> None:
 def full_or(error: ConfigError, cause: OSError) -> ConfigError | StoreUnavailableError:
     """Return `error`, or the one for a full disk if that was the cause."""
     if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreUnavailableError("The disk of the data directory is full: make room.", cause=str(cause))
+        return StoreUnavailableError(_FULL, cause=str(cause))
     return error
 
 

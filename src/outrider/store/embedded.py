@@ -412,7 +412,12 @@ class EmbeddedPostgres:
     def _failure(self, otherwise: str) -> OutriderError:
         """Return the error that fits what the server said since we started it."""
         said = cluster.log_since(self._log_path, self._log_offset_bytes)
-        return cluster.failure(said, otherwise, is_confined=self._account is not None and not self._capabilities)
+        return cluster.failure(
+            said,
+            otherwise,
+            is_confined=self._account is not None and not self._capabilities,
+            is_disk_full=cluster.is_full(self._data_dir),
+        )
 
 
 class _Patience:

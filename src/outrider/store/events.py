@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.vocab import EventKind
-from outrider.store.pool import Tx
+from outrider.store.pool import StoreValueError, Tx
 
 Facts = Mapping[str, str | int | float | bool]
 
@@ -79,7 +79,11 @@ _PARTITION_LOCK: Final = """
 
 
 async def append(tx: Tx, events: Sequence[NewEvent]) -> None:
-    """Write events, in order."""
+    """Write events, in order.
+
+    Raises:
+        StoreValueError: a text that the database cannot hold: with a NUL or half a character.
+    """
     columns = (
         [e.at for e in events],
         [e.project_id for e in events],
@@ -89,7 +93,7 @@ async def append(tx: Tx, events: Sequence[NewEvent]) -> None:
         [e.attempt for e in events],
         [e.reason for e in events],
         [e.reply for e in events],
-        [_encode_facts(e.facts).decode() if e.facts else "{}" for e in events],
+        [_facts_text(e.facts) for e in events],
     )
     await tx.execute(_APPEND, *columns)
 
@@ -128,6 +132,15 @@ async def ensure_partitions(tx: Tx, first: date, days: int) -> None:
             f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF event"
             f" FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
         )
+
+
+def _facts_text(facts: Facts) -> str:
+    if not facts:
+        return "{}"
+    try:
+        return _encode_facts(facts).decode()
+    except UnicodeEncodeError as error:
+        raise StoreValueError("The database refused a value.", cause=str(error)) from error
 
 
 def _event(row: Mapping[str, object]) -> Event:

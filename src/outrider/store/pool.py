@@ -24,6 +24,8 @@ _AWAY: Final = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # It does not let us in; perhaps not yet.
+    asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientResourcesError,  # Disk full, out of memory, too many connections.
     asyncpg.OperatorInterventionError,  # Shutting down, starting, statement time-out.
     asyncpg.ReadOnlySQLTransactionError,  # A standby after a fail-over.
@@ -147,12 +149,13 @@ class Store:
         """
         with _translated():
             connection = await asyncpg.connect(self._dsn, server_settings={"application_name": "outrider-listen"})
-            try:
+        try:
+            with _translated():
                 await connection.add_listener(channel, lambda *arguments: on_notify(arguments[3]))
-                yield lambda: not connection.is_closed()
-            finally:
-                with contextlib.suppress(*_AWAY):  # It may be gone already; then it is closed.
-                    await connection.close(timeout=2.0)
+            yield lambda: not connection.is_closed()  # What the block raises is none of ours.
+        finally:
+            with contextlib.suppress(*_AWAY):  # It may be gone already; then it is closed.
+                await connection.close(timeout=2.0)
 
 
 async def _leave_as_is(_: object) -> None:

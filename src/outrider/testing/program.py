@@ -188,7 +188,7 @@ class Program:
                 stderr=log,
                 start_new_session=True,
             )
-        self._serving.append(child)
+        self._serving[:] = [one for one in self._serving if one.returncode is None] + [child]
         return child.pid
 
     async def ready(self, timeout_s: float = READY_S) -> None:
@@ -215,10 +215,13 @@ class Program:
         """Ask every `serve` to stop; return how many seconds it took.
 
         Raises:
-            ProgramError: one took over 5 s, its exit code was not 0, or it left a process behind.
+            ProgramError: one had ended before, took over 5 s, its exit code was not 0, or it left a process behind.
         """
         started_s = perf_counter()
         children, self._serving[:] = [*self._serving], []
+        if ended := [child.returncode for child in children if child.returncode is not None]:
+            self._serving[:] = children
+            raise ProgramError(f"ended by itself before, with {ended}; its log ends:\n{self.log_tail()}")
         for child in children:
             os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
         for child in children:

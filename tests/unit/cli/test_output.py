@@ -10,7 +10,7 @@ EVIL = "a\x1b[2J\x07b\x9bc"
 
 
 def test_rows_are_a_table_or_json(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"name": "shop.example", "status": None}, {"name": EVIL, "status": "verified"}]
+    rows: list[dict[str, object]] = [{"name": "shop.example", "status": None}, {"name": EVIL, "status": "verified"}]
     output.show_rows(["NAME", "STATUS"], rows, empty="None.", as_json=False)
     shown = capsys.readouterr().out
     assert shown.splitlines()[0].split() == ["NAME", "STATUS"]

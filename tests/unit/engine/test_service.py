@@ -1,0 +1,230 @@
+"""How parts start and stop: `run_all`, and the torture that every part of ours must take.
+
+The torture runs each part twice over: on a database that was never opened, here; on one that answers, in
+tests/store/test_engine_service.py.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from uuid import uuid4
+
+import pytest
+
+from outrider.engine.feed import Event, Feed
+from outrider.engine.lanes import LaneKeeper
+from outrider.engine.service import Part, run_all
+from outrider.engine.settle import Settler
+from outrider.engine.upkeep import Upkeep
+from outrider.store.batch import GroupCommit
+from outrider.store.pool import Store
+from outrider.store.settings import StoreSettings
+from outrider.testing.clock import FakeClock, turns
+from outrider.testing.engineroom import EngineRoom, OneWay, RealClock
+from outrider.wire.answer import Answer, Cause
+from outrider.wire.answer import Phase as WirePhase
+
+NOWHERE = "postgresql://nobody@/nowhere?host=/nonexistent&port=5432"
+
+
+class Recorded:
+    """A part that writes down what happens to it."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self._name = name
+        self._log = log
+        self._asked = asyncio.Event()
+        self.failure: Exception | None = None
+
+    async def run(self) -> None:
+        self._log.append(f"{self._name} runs")
+        try:
+            await self._asked.wait()
+            if self.failure is not None:
+                raise self.failure
+        except asyncio.CancelledError:
+            self._log.append(f"{self._name} cancelled")
+            raise
+        await asyncio.sleep(0)
+        self._log.append(f"{self._name} ended")
+
+    def stop(self) -> None:
+        self._log.append(f"{self._name} stops")
+        self._asked.set()
+
+    def fail(self, error: Exception) -> None:
+        self.failure = error
+        self._asked.set()
+
+
+@pytest.fixture
+def log() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def parts(log: list[str]) -> list[Recorded]:
+    return [Recorded(name, log) for name in "abc"]
+
+
+async def test_the_last_part_stops_first_and_each_waits_for_the_one_above(
+    parts: list[Recorded], log: list[str]
+) -> None:
+    asked = asyncio.Event()
+    running = asyncio.ensure_future(run_all(parts, asked))
+    await turns()
+    assert log == ["a runs", "b runs", "c runs"]
+    asked.set()
+    await running
+    assert log[3:] == ["c stops", "c ended", "b stops", "b ended", "a stops", "a ended"]
+
+
+async def test_a_stop_before_the_start_still_starts_and_stops_each(parts: list[Recorded], log: list[str]) -> None:
+    asked = asyncio.Event()
+    asked.set()
+    await run_all(parts, asked)
+    assert [line for line in log if line.endswith("ended")] == ["c ended", "b ended", "a ended"]
+
+
+async def test_a_part_that_fails_takes_the_others_with_it(parts: list[Recorded], log: list[str]) -> None:
+    running = asyncio.ensure_future(run_all(parts, asyncio.Event()))
+    await turns()
+    parts[1].fail(ValueError("broken"))
+    with pytest.raises(ExceptionGroup) as caught:
+        await running
+    assert caught.value.subgroup(ValueError) is not None
+    assert {"a cancelled", "c cancelled"} <= set(log)
+
+
+async def test_a_part_that_fails_while_it_stops_is_told(parts: list[Recorded]) -> None:
+    asked = asyncio.Event()
+    running = asyncio.ensure_future(run_all(parts, asked))
+    await turns()
+    parts[0].failure = ValueError("broken")
+    asked.set()
+    with pytest.raises(ExceptionGroup):
+        await running
+
+
+async def test_a_part_that_ends_by_itself_stops_the_others_in_order(parts: list[Recorded], log: list[str]) -> None:
+    running = asyncio.ensure_future(run_all(parts, asyncio.Event()))
+    await turns()
+    parts[2]._asked.set()
+    await running
+    assert [line for line in log if "stops" in line] == ["c stops", "b stops", "a stops"]
+    assert not any("cancelled" in line for line in log)
+
+
+async def test_cancelling_it_cancels_all(parts: list[Recorded], log: list[str]) -> None:
+    running = asyncio.ensure_future(run_all(parts, asyncio.Event()))
+    await turns()
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    assert sorted(log[3:]) == ["a cancelled", "b cancelled", "c cancelled"]
+
+
+async def test_no_parts_wait_for_the_stop() -> None:
+    asked = asyncio.Event()
+    running = asyncio.ensure_future(run_all([], asked))
+    await turns()
+    assert not running.done()
+    asked.set()
+    await running
+
+
+# The torture.
+
+
+async def _take(_batch: Sequence[Event]) -> None:
+    """Consume nothing."""
+
+
+async def _write(entries: Sequence[int]) -> Sequence[int]:
+    return entries
+
+
+MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
+    "group_commit": lambda room: GroupCommit[int, int](_write, clock=room.clock, wait_s=0.001, weight_max=10),
+    "lane_keeper": lambda room: LaneKeeper(
+        room.store,
+        room.settings,
+        owner=uuid4(),
+        pools=["default"],
+        clock=room.clock,
+        logger=room.journal.logger,
+        busy=list,
+    ),
+    "settler": lambda room: Settler(
+        room.store, room.settings, clock=room.clock, logger=room.journal.logger, metrics=room.metrics
+    ),
+    "deliverer": lambda room: room.deliverer(OneWay(Answer(WirePhase.ROUTE, None, Cause.DNS_TEMPORARY))),
+    "feed": lambda room: Feed(room.store, "test", _take, clock=room.clock, logger=room.journal.logger),
+    "upkeep": lambda room: Upkeep(room.store, clock=room.clock, logger=room.journal.logger),
+    "acceptor": lambda room: room.acceptor(),
+}
+
+
+@pytest.fixture
+def room() -> EngineRoom:
+    """One whose database is away and whose waits pass at once."""
+    return EngineRoom(Store(NOWHERE, StoreSettings()), FakeClock(), poll_s=0.01)
+
+
+async def returned(clock: FakeClock, running: "asyncio.Task[None]") -> bool:
+    """Let time pass until `running` has ended; return whether it ended well. Fails the test if it does not end."""
+    end_s = RealClock().monotonic_s() + 10
+    while not running.done():
+        assert RealClock().monotonic_s() < end_s, "it does not stop"
+        clock.advance(clock.next_wake_s or 0)
+        await turns()
+    return not running.cancelled() and running.exception() is None
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("turn_count", [0, 1, 2, 7, 50])
+async def test_it_stops_however_soon(room: EngineRoom, name: str, turn_count: int) -> None:
+    part = MAKERS[name](room)
+    running = asyncio.ensure_future(part.run())
+    for _ in range(turn_count):
+        await asyncio.sleep(0)
+    part.stop()
+    assert isinstance(room.clock, FakeClock)
+    assert await returned(room.clock, running)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+async def test_it_may_be_stopped_before_it_runs_and_twice(room: EngineRoom, name: str) -> None:
+    part = MAKERS[name](room)
+    part.stop()
+    part.stop()
+    running = asyncio.ensure_future(part.run())
+    assert isinstance(room.clock, FakeClock)
+    assert await returned(room.clock, running)
+    part.stop()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("turn_count", [0, 1, 5, 50])
+async def test_it_may_be_cancelled_and_leaves_nothing_running(room: EngineRoom, name: str, turn_count: int) -> None:
+    before = asyncio.all_tasks()
+    part = MAKERS[name](room)
+    running = asyncio.ensure_future(part.run())
+    for _ in range(turn_count):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running], timeout=10)
+    assert running.cancelled()
+    part.stop()
+    await turns()
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("name", MAKERS)
+async def test_it_lives_through_a_database_that_is_away(room: EngineRoom, name: str) -> None:
+    part = MAKERS[name](room)
+    running = asyncio.ensure_future(part.run())
+    assert isinstance(room.clock, FakeClock)
+    await room.clock.run_for(3.0)
+    assert not running.done()
+    part.stop()
+    assert await returned(room.clock, running)
