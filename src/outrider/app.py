@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from outrider.store.embedded import EmbeddedPostgres
 
 _CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
+_RECEIVER_WAIT_S: Final = 20.0  # Ours: its process starts beside us, on a busy machine in seconds.
+_RECEIVER_POLL_S: Final = 0.05
 _MASTER_KEY: Final = "master.key"
 
 
@@ -128,6 +130,8 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
             else runs in it, so whatever its last holder still leases is free at once.
     """
     config, clock, log = context.config, context.clock, context.log
+    if config.is_catch:
+        await _await_receiver(config, clock, stop_asked)
     owner = uuid4()
     owner_file = config.data_path / "run" / f"deliver-{slot}.owner"
     async with context.store() as store:
@@ -274,6 +278,19 @@ class _Smart:
         return await self._resolver.fixed_site(
             self._host, port=self._port, tls=self._tls, credentials=self._credentials
         )
+
+
+async def _await_receiver(config: Config, clock: Clock, stop_asked: asyncio.Event) -> None:
+    """Wait until catch mode's receiver listens: mail that finds it closed would wait a minute for its next attempt."""
+    until_s = clock.monotonic_s() + _RECEIVER_WAIT_S
+    while clock.monotonic_s() < until_s and not stop_asked.is_set():
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", config.faces.catch_port)
+        except OSError:
+            await clock.sleep(_RECEIVER_POLL_S)
+        else:
+            writer.close()
+            return
 
 
 async def _take_slot(store: Store, owner_file: Path, owner: UUID, clock: Clock, log: Logger) -> None:

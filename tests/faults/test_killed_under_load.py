@@ -135,7 +135,8 @@ async def ensure_ready(program: Program) -> None:
         if not program.serving_pids:
             await program.serve()
         with contextlib.suppress(ProgramError):
-            return await program.ready()
+            await program.ready()
+            return
     await program.ready()
 
 

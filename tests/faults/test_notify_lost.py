@@ -36,12 +36,15 @@ class Mute(Store):
 async def test_without_any_notification_the_poll_finds_it(store: Store, clock: RealClock, database_url: str) -> None:
     for kind in (Deaf, Mute):
         room = EngineRoom(store, clock, poll_s=0.2)
-        async with kind(database_url, StoreSettings()) as unheard, Peer() as peer, running(room.accept):
-            async with running(room.deliverer(OneWay(peer.site()), store=unheard)):
-                await room.until_settled(await room.send("ann@a.example"))
-                started_s = clock.monotonic_s()
-                await room.until_settled(await room.send("bob@b.example"))
-                assert clock.monotonic_s() - started_s < 5
+        async with (
+            kind(database_url, StoreSettings()) as unheard,
+            Peer() as peer,
+            running(room.accept, room.deliverer(OneWay(peer.site()), store=unheard)),
+        ):
+            await room.until_settled(await room.send("ann@a.example"))
+            started_s = clock.monotonic_s()
+            await room.until_settled(await room.send("bob@b.example"))
+            assert clock.monotonic_s() - started_s < 5
         assert len(peer.received) == 2
 
 
@@ -49,14 +52,18 @@ async def test_what_was_notified_while_nobody_listened_is_found_at_once(
     store: Store, clock: RealClock, database_url: str, tmp_path: Path
 ) -> None:
     room = EngineRoom(store, clock, poll_s=3600.0)
-    async with Line(database_url, tmp_path) as line, Store(line.dsn, StoreSettings()) as cut_off, Peer() as peer:
-        async with running(room.accept), running(room.deliverer(OneWay(peer.site()), store=cut_off)):
-            await room.until_settled(await room.send("ann@a.example"))
-            await line.cut()
-            async with asyncio.timeout(10):
-                while not room.journal.count("listen_lost"):
-                    await clock.sleep(0.01)
-            session = await room.send("bob@b.example")
-            await line.mend()
-            await room.until_settled(session)
+    async with (
+        Line(database_url, tmp_path) as line,
+        Store(line.dsn, StoreSettings()) as cut_off,
+        Peer() as peer,
+        running(room.accept, room.deliverer(OneWay(peer.site()), store=cut_off)),
+    ):
+        await room.until_settled(await room.send("ann@a.example"))
+        await line.cut()
+        async with asyncio.timeout(10):
+            while not room.journal.count("listen_lost"):
+                await clock.sleep(0.01)
+        session = await room.send("bob@b.example")
+        await line.mend()
+        await room.until_settled(session)
     assert len(peer.received) == 2

@@ -354,7 +354,8 @@ async def test_a_copy_of_the_running_server_can_be_restored(folder: Path) -> Non
     server = user_of(folder / "first")
     await ask(await server.start(), "CREATE TABLE kept AS SELECT 7 AS n")
     tool = str(cluster.programs(18) / "pg_basebackup")
-    copy = [tool, "-h", str(folder / "first/run/pg"), "-U", "postgres", "-D", str(folder / "second/postgres")]
+    copy = [tool, "-c", "fast", "-h", str(folder / "first/run/pg"), "-U", "postgres"]
+    copy += ["-D", str(folder / "second/postgres")]
     await asyncio.to_thread(subprocess.run, copy, check=True)
     await server.stop()
     restored = user_of(folder / "second")

@@ -1,72 +1,109 @@
-"""The event log always has a partition for what comes."""
+"""Upkeep: the event log's days are there before they come, whoever makes them, and a bad hour does no harm."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+import structlog
 
+from outrider.base.errors import StoreError
+from outrider.base.vocab import EventKind
 from outrider.engine.upkeep import Upkeep, ensure_partitions
-from outrider.store.pool import Store, StoreValueError
+from outrider.store import events
+from outrider.store.events import NewEvent
+from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import PROJECT, EngineRoom, Line, RealClock, running, submission
+from outrider.testing.mailroom import WAIT_S, Mailroom
 
 
-@pytest.mark.parametrize("days", [-1, 0, 1, 6])
-async def test_yesterday_and_a_week_ahead_can_be_written(store: Store, days: int) -> None:
-    clock = FakeClock()
-    room = EngineRoom(store, clock)
-    clock.step_wall(timedelta(days=days).total_seconds())
-    async with running(room.accept):
-        assert (await room.accept(PROJECT, submission())).session_id is not None
+@pytest.fixture
+async def bare(database_url: str) -> AsyncIterator[Store]:
+    """Give a store without partitions."""
+    async with Store(database_url, StoreSettings()) as opened:
+        yield opened
 
 
-@pytest.mark.parametrize("days", [-2, 7])
-async def test_beyond_that_a_call_is_refused_and_nothing_is_stored(store: Store, days: int) -> None:
-    clock = FakeClock()
-    room = EngineRoom(store, clock)
-    clock.step_wall(timedelta(days=days).total_seconds())
-    async with running(room.accept):
-        with pytest.raises(StoreValueError):
-            await room.accept(PROJECT, submission())
-        await ensure_partitions(store, clock)
-        session = await room.send()
-        assert len(await room.events(session)) == 1
+class Notes:
+    """A logger that remembers, and tells when there is something to remember."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.came = asyncio.Event()
+        self.logger = structlog.wrap_logger(self, processors=[self._note])
+
+    def _note(self, _: object, __: str, event: structlog.typing.EventDict) -> tuple[tuple[()], dict[str, object]]:
+        self.events.append(event["event"])
+        self.came.set()
+        return (), {}
+
+    def warning(self) -> None:
+        """Fulfil structlog's idea of a logger."""
+
+
+async def days(store: Store) -> list[str]:
     async with store.transaction() as tx:
-        assert [row["count"] for row in await tx.fetch("SELECT count(*) FROM message")] == [1]
+        rows = await tx.fetch("SELECT relname FROM pg_class WHERE relname ~ '^event_\\d+$' ORDER BY 1")
+    return [row["relname"].removeprefix("event_") for row in rows]
 
 
-async def test_it_may_be_done_again_and_by_many_at_once(store: Store, clock: FakeClock) -> None:
-    async with store.transaction() as tx:
-        before = await tx.fetch("SELECT relname FROM pg_class WHERE relname LIKE 'event_20%' ORDER BY relname")
-    await asyncio.gather(*(ensure_partitions(store, clock) for _ in range(4)))
-    async with store.transaction() as tx:
-        after = await tx.fetch("SELECT relname FROM pg_class WHERE relname LIKE 'event_20%' ORDER BY relname")
-    assert after == before
-    assert len(before) >= 8
+def week(clock: FakeClock) -> list[str]:
+    return [f"{clock.now() + timedelta(days=offset):%Y%m%d}" for offset in range(-1, 7)]
 
 
-async def test_it_tries_again_when_the_database_was_away(
-    database_url: str, store: Store, clock: FakeClock, tmp_path: Path
-) -> None:
-    room = EngineRoom(store, clock)
-    clock.step_wall(30 * 86400)
-    async with Line(database_url, tmp_path) as line, Store(line.dsn, StoreSettings()) as away:
-        await line.cut()
-        upkeep = Upkeep(away, clock=clock, logger=room.journal.logger)
-        async with running(upkeep):
-            async with asyncio.timeout(10):
-                while not room.journal.count("upkeep_delayed"):
-                    await RealClock().sleep(0.01)
-        await line.mend()
-        async with running(Upkeep(away, clock=clock, logger=room.journal.logger), room.accept):
-            async with asyncio.timeout(10):
-                while not await has_partition(store, clock):
-                    await RealClock().sleep(0.01)
-            await room.send()
+async def test_yesterday_and_the_week_to_come_are_there(bare: Store, clock: FakeClock) -> None:
+    for _ in range(2):
+        await ensure_partitions(bare, clock)
+        assert await days(bare) == week(clock)
 
 
-async def has_partition(store: Store, clock: FakeClock) -> bool:
-    async with store.transaction() as tx:
-        return bool(await tx.fetch("SELECT FROM pg_class WHERE relname = $1", f"event_{clock.now():%Y%m%d}"))
+async def test_days_are_added_as_they_come_and_none_is_lost(bare: Store, clock: FakeClock) -> None:
+    await ensure_partitions(bare, clock)
+    first = week(clock)
+    clock.advance(3 * 86_400 + 1)
+    await ensure_partitions(bare, clock)
+    assert await days(bare) == sorted({*first, *week(clock)})
+
+
+async def test_any_number_may_do_it_at_once(bare: Store, clock: FakeClock) -> None:
+    async with asyncio.timeout(WAIT_S):
+        await asyncio.gather(*(ensure_partitions(bare, clock) for _ in range(8)))
+    assert await days(bare) == week(clock)
+
+
+async def test_every_instant_of_those_days_can_be_written(bare: Store, clock: FakeClock, mailroom: Mailroom) -> None:
+    await ensure_partitions(bare, clock)
+    project_id = await mailroom.project()
+    start = clock.now().replace(hour=0, minute=0) - timedelta(days=1)
+    instants = [start + timedelta(hours=hours) for hours in range(8 * 24)]
+    async with bare.transaction() as tx:
+        await events.append(tx, [NewEvent(at, project_id, project_id, None, EventKind.ACCEPTED) for at in instants])
+    late = NewEvent(start + timedelta(days=8), project_id, project_id, None, EventKind.ACCEPTED)
+    with pytest.raises(StoreError):
+        async with bare.transaction() as tx:
+            await events.append(tx, [late])
+
+
+async def test_it_works_at_once_and_stops_when_asked(bare: Store, clock: FakeClock) -> None:
+    notes = Notes()
+    upkeep = Upkeep(bare, clock=clock, logger=notes.logger)
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
+        group.create_task(upkeep.run())
+        while not await days(bare):
+            continue
+        upkeep.stop()
+    assert await days(bare) == week(clock)
+    assert notes.events == []
+
+
+async def test_a_database_that_is_away_is_told_and_tried_again(database_url: str, clock: FakeClock) -> None:
+    notes = Notes()
+    closed = Store(database_url, StoreSettings())
+    upkeep = Upkeep(closed, clock=clock, logger=notes.logger)
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
+        running = group.create_task(upkeep.run())
+        await notes.came.wait()
+        assert not running.done()
+        upkeep.stop()
+    assert notes.events == ["upkeep_delayed"]

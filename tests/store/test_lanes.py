@@ -175,12 +175,12 @@ async def test_an_expired_lease_is_taken_over_and_says_so(
     clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
 ) -> None:
     made = await due_lanes(mailroom, clock, 2)
-    assert [lane.is_taken_over for lane in await node.lease()] == [False, False]
+    assert [lane.taken_over_at for lane in await node.lease()] == [None, None]
     clock.advance(LEASE.total_seconds())
     assert await other.lease() == [], "the last instant still belongs to the owner"
     clock.advance(0.001)
     taken = await other.lease()
-    assert [(lane.lane_id, lane.is_taken_over) for lane in taken] == [(lane_id, True) for lane_id in made]
+    assert [(lane.lane_id, lane.taken_over_at is not None) for lane in taken] == [(lane_id, True) for lane_id in made]
     assert await node.renew(made) == set()
     assert await node.release(made) is None
     assert await other.renew(made) == set(made), "what is no longer ours is left alone"
@@ -205,7 +205,24 @@ async def test_a_lane_given_back_is_nobodys_and_not_taken_over(
     await node.lease()
     due_at = await node.release(made)
     assert due_at == clock.now() - timedelta(seconds=1)
-    assert [lane.is_taken_over for lane in await other.lease()] == [False]
+    assert [lane.taken_over_at for lane in await other.lease()] == [None]
+
+
+async def test_the_mark_of_a_take_over_lasts_until_what_was_due_then_is_tried(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 1)
+    await node.lease()
+    clock.advance(LEASE.total_seconds() + 1)
+    (taken,) = await other.lease()
+    await other.release(made)  # Without having tried anything.
+    clock.advance(1)
+    (again,) = await node.lease()
+    assert again.taken_over_at == taken.taken_over_at is not None
+    async with store.transaction() as tx:  # Tried and deferred.
+        await tx.execute("UPDATE queue SET due_at = $1", clock.now())
+    await node.release(made)
+    assert [lane.taken_over_at for lane in await other.lease()] == [None]
 
 
 async def test_release_tells_when_the_first_of_them_is_due(
@@ -235,7 +252,7 @@ async def test_abandoning_frees_a_dead_owners_lanes_only(
         assert await lanes.abandon(tx, node.owner, now=clock.now()) == 2
     clock.advance(0.001)
     taken = await other.lease()
-    assert [(lane.lane_id, lane.is_taken_over) for lane in taken] == [(lane_id, True) for lane_id in dead]
+    assert [(lane.lane_id, lane.taken_over_at is not None) for lane in taken] == [(lane_id, True) for lane_id in dead]
     assert await other.renew(alive) == set(alive)
 
 

@@ -1,12 +1,14 @@
 """Projects: one of each name, whoever makes it first."""
 
 import asyncio
+from uuid import UUID
 
-from outrider.store import projects
+from outrider.store import domains, projects
+from outrider.store.domains import Domain
 from outrider.store.pool import Store
 from outrider.store.projects import Project
 from outrider.testing.clock import FakeClock
-from outrider.testing.mailroom import Mailroom
+from outrider.testing.mailroom import WAIT_S, Mailroom, wait_blocked
 
 
 async def test_the_first_of_a_name_stays(store: Store, clock: FakeClock, mailroom: Mailroom) -> None:
@@ -30,3 +32,22 @@ async def test_an_unknown_name_is_none(store: Store, mailroom: Mailroom) -> None
     await mailroom.project("shop")
     async with store.transaction() as tx:
         assert await projects.by_name(tx, "Shop") is None
+
+
+async def test_a_locked_project_is_waited_for_and_its_rows_can_be_written(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    project_id, other_id = await mailroom.project("shop"), await mailroom.project("other")
+
+    async def lock(one: UUID) -> None:
+        async with store.transaction() as tx:
+            await projects.lock(tx, one)
+
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group, store.transaction() as tx:
+        await projects.lock(tx, project_id)
+        waiting = group.create_task(lock(project_id))
+        await wait_blocked(store)
+        await lock(other_id)
+        async with store.transaction() as another:
+            await domains.insert(another, Domain(mailroom.new_id(), project_id, "shop.example", clock.now()))
+        assert not waiting.done()

@@ -166,12 +166,11 @@ class Deliverer:
 
     async def _work_lane(self, lane: Lane, claims: list[Claim]) -> None:
         """Work through a lane until it is drained, lost, or we stop; then give it back."""
-        taken_at = self._clock.now() if lane.is_taken_over else None
-        if taken_at is not None:
+        if lane.taken_over_at is not None:
             self._logger.warning("lane_taken_over", lane_id=lane.lane_id, route=lane.route)
         async with asyncio.TaskGroup() as group:
             places = asyncio.Semaphore(self._settings.lane_in_flight_max)
-            work = _LaneWork(lane, taken_at, group, places)
+            work = _LaneWork(lane, group, places)
             try:
                 await self._drain(work, claims)
             except (StoreError, BusyError) as error:  # Caught inside the group: what is in flight goes on to its end.
@@ -243,7 +242,8 @@ class Deliverer:
     async def _attempt(self, work: "_LaneWork", claim: Claim, site: Site | Answer, composed: Composed | None) -> None:
         """Try one recipient once and record what became of it."""
         started_s = self._clock.monotonic_s()
-        is_taken_over = work.taken_at is not None and claim.due_at <= work.taken_at
+        taken_over_at = work.lane.taken_over_at
+        is_taken_over = taken_over_at is not None and claim.due_at <= taken_over_at
         with self._metrics.in_flight.track_inprogress():
             try:
                 attempt = await self._talk(claim, site, composed)
@@ -324,7 +324,7 @@ class Deliverer:
     def _observe(self, outcome: Outcome, composed: Composed | None) -> None:
         if outcome.status is RecipientStatus.DELIVERED and composed is not None:
             waited: timedelta = outcome.ended_at - composed.message.accepted_at
-            self._metrics.queue_time.observe(waited.total_seconds())
+            self._metrics.queue_time.observe(max(0.0, waited.total_seconds()))  # The clock may have stepped back.
         if outcome.status is not RecipientStatus.QUEUED and outcome.verdict.reason != _INTERNAL:
             self._internal_counts.pop(outcome.claim.message_id, None)
 
@@ -332,11 +332,8 @@ class Deliverer:
 class _LaneWork:
     """A lane being worked on: its attempts under way and its places for more."""
 
-    def __init__(
-        self, lane: Lane, taken_at: datetime | None, group: asyncio.TaskGroup, places: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, lane: Lane, group: asyncio.TaskGroup, places: asyncio.Semaphore) -> None:
         self.lane: Final = lane
-        self.taken_at: Final = taken_at  # When we took it from an owner that never gave it back; None: from nobody.
         self.places: Final = places
         self.attempts: Final[set[asyncio.Task[None]]] = set()
         self.is_interrupted = False  # An attempt could not be made because the database was away; nothing was written.

@@ -58,6 +58,7 @@ class LaneKeeper:
         self._held: Final[
             dict[int, float]
         ] = {}  # Until when, by our monotonic clock, whatever becomes of the database.
+        self._owed: Final[set[int]] = set()  # Given up, but the database was away when it was told.
         self._stopping = False
         gather = {"clock": clock, "wait_s": _GATHER_S, "weight_max": settings.lanes_max}
         self._claims: Final = GroupCommit[int, list[Claim]](self._claim, **gather)  # type: ignore[arg-type]
@@ -114,11 +115,12 @@ class LaneKeeper:
         return await self._claims.submit(lane_id)
 
     async def release(self, lane_id: int) -> None:
-        """Give a lane back, due when its queue says. When the database is away its lease runs out instead."""
+        """Give a lane back, due when its queue says. If the database is away, `run` does it later, or its lease ends."""
         self._held.pop(lane_id, None)
         try:
             await self._releases.submit(lane_id)
         except (StoreError, BusyError) as error:
+            self._owed.add(lane_id)
             self._logger.warning("lane_not_released", lane_id=lane_id, error=str(error))
 
     async def run(self) -> None:
@@ -127,6 +129,7 @@ class LaneKeeper:
         due_s = self._clock.monotonic_s() + pause_s
         while not self._stopping:
             await self._clock.sleep(min(0.25, pause_s))
+            await self._release_owed()
             if self._clock.monotonic_s() >= due_s and self._held:
                 due_s = self._clock.monotonic_s() + pause_s
                 await self._renew()
@@ -134,6 +137,16 @@ class LaneKeeper:
     def stop(self) -> None:
         """Let `run` return."""
         self._stopping = True
+
+    async def _release_owed(self) -> None:
+        owed = self._owed - self._held.keys()  # Not those whose lease ran out and that are ours anew.
+        self._owed.clear()
+        if not owed:
+            return
+        try:
+            await self._release(list(owed))
+        except StoreError:
+            self._owed.update(owed)
 
     async def _renew(self) -> None:
         asked = dict(self._held)

@@ -60,6 +60,7 @@ class Settler:
         self._logger: Final = logger
         self._metrics: Final = metrics
         self._stopping = False
+        self._is_delayed = False  # Since the last write that went well.
         self._until_s = math.inf
         self._commit: Final = GroupCommit[Outcome, bool](
             self._write, clock=clock, wait_s=settings.settle_wait_s, weight_max=settings.settle_weight_max
@@ -93,7 +94,9 @@ class Settler:
                 if self._stopping or self._clock.monotonic_s() >= self._until_s:
                     self._logger.exception("outcome_not_stored", recipient_id=str(outcome.claim.recipient_id))
                     return False
-                self._logger.warning("settle_delayed", error=str(error))
+                if not self._is_delayed:  # Once an outage, not once an outcome.
+                    self._is_delayed = True
+                    self._logger.warning("settle_delayed", error=str(error))
                 await self._clock.sleep(_RETRY_S)
 
     async def _write(self, outcomes: Sequence[Outcome]) -> Sequence[bool]:
@@ -109,6 +112,7 @@ class Settler:
             kept = [o for o in outcomes if o.claim.recipient_id in ours]
             await recipients.record(tx, [_record(o) for o in kept], now=now)
             await events.append(tx, [_event(o) for o in kept])
+        self._is_delayed = False
         self._count(outcomes, kept)
         return [o.claim.recipient_id in ours for o in outcomes]
 

@@ -26,6 +26,8 @@ def make_logger(settings: LogSettings, role: str, stream: TextIO | None = None) 
     logging.basicConfig(level=logging.WARNING, stream=target, format="%(levelname)s %(name)s %(message)s")
     # aiosmtpd logs every command and warns about every odd one; strangers must not write our log.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
+    # It prints a traceback for each connection that the database's end broke; we say what that meant.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     is_json = settings.format == "json" or (settings.format == "auto" and not target.isatty())
     render: Any = structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer()
     tracebacks = [structlog.processors.format_exc_info] if is_json else []

@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from outrider.base import ids
 from outrider.base.clock import Clock
-from outrider.base.errors import ConflictError, NotFoundError
+from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.engine.accept import AllowedSender
 from outrider.mail import address, dkim, headers
 from outrider.mail.address import Address
 from outrider.mail.dkim import SigningKey
-from outrider.store import domains, senders
+from outrider.store import domains, projects, senders
 from outrider.store.domains import DkimKey, Domain
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
@@ -60,7 +60,7 @@ class Identity:
         self._opened: Final[dict[UUID, SigningKey]] = {}
 
     async def add_domain(self, project_id: UUID, name: str, *, is_verified: bool) -> Domain:
-        """Add a sending domain with its two DKIM keys. Safe twice: a domain that is there is returned as it is.
+        """Add a sending domain with its two DKIM keys. Safe twice and at once: one that is there is returned as it is.
 
         Args:
             is_verified: trust the caller that the domain is the project's and its records are published; also marks a
@@ -86,6 +86,8 @@ class Identity:
                 for key in keys:
                     await domains.insert_key(tx, key)
         except ConflictError as error:
+            if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
+                return await self.add_domain(project_id, name, is_verified=is_verified)
             raise _explained(error, name) from error
         return domain
 
@@ -115,20 +117,24 @@ class Identity:
             return await domains.published_record(tx, domain, selector)
 
     async def add_sender(self, project_id: UUID, text: str, name: str) -> Sender:
-        """Let the project send as this address, on one of its domains. Safe twice.
+        """Let the project send as this address, on one of its domains. Safe twice and at once.
 
         Raises:
             CallerError: not an address, or a name that no header can carry.
             NotFoundError: the project has no such domain.
         """
-        parsed = address.parse(text)
+        try:
+            parsed = address.parse(text)
+        except CallerError as error:
+            raise CallerError(f"Not an address: {error.public}.", field="address") from error
         headers.check_value(name, field="name")
         headers.check_display_name(name, field="name")
         domain = await self.domain(project_id, parsed.domain)
-        existing = await self._read_sender((project_id, parsed.key))
-        if existing is not None:
-            return existing
         async with self._store.transaction() as tx:
+            await projects.lock(tx, project_id)  # Of two first senders one is the default.
+            existing = await senders.by_key(tx, project_id, parsed.key)
+            if existing is not None:
+                return existing
             await senders.insert(
                 tx,
                 sender_id=self._new_id(),
@@ -139,7 +145,7 @@ class Identity:
                 name=name,
                 now=self._clock.now(),
             )
-        added = await self._read_sender((project_id, parsed.key))
+            added = await senders.by_key(tx, project_id, parsed.key)
         assert added is not None
         return added
 
@@ -211,9 +217,7 @@ def _context(domain_id: UUID, selector: str) -> str:
 
 
 def _explained(error: ConflictError, name: str) -> ConflictError:
-    return ConflictError(
-        f"{name} is verified in another project, or was added a moment ago.", field="domain", **error.detail
-    )
+    return ConflictError(f"{name} is verified in another project.", field="domain", **error.detail)
 
 
 def _new_rsa() -> bytes:

@@ -216,7 +216,7 @@ def failure(said: str, otherwise: str, *, is_confined: bool = False, is_disk_ful
 
 
 def is_full(data_dir: Path) -> bool:
-    """Tell whether the disk has no room to work with. Its log is on that disk too, so a server may die of it in silence."""
+    """Tell whether the disk has no room to work with. The log is on that disk too, so a server may die in silence."""
     return shutil.disk_usage(data_dir).free < _DISK_BYTES_MIN
 
 

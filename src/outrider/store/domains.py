@@ -37,6 +37,7 @@ class DkimKey(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+NAME_TAKEN: Final = "domain_name_taken"  # The constraint.
 _INSERT: Final = """
     INSERT INTO domain (domain_id, project_id, name, created_at, verified_at) VALUES ($1, $2, $3, $4, $5)"""
 _VERIFY: Final = """
@@ -64,7 +65,7 @@ async def insert(tx: Tx, domain: Domain) -> None:
     """Store a new domain.
 
     Raises:
-        ConflictError: the project has it already, or it is verified and another project's.
+        ConflictError: the project has it already (`NAME_TAKEN`), or it is verified and another project's.
     """
     await tx.execute(_INSERT, domain.domain_id, domain.project_id, domain.name, domain.created_at, domain.verified_at)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.vocab import Stream
-from outrider.store.pool import Tx
+from outrider.store.pool import Row, Tx
 
 WAKE_CHANNEL: Final = "outrider_wake"
 
@@ -36,7 +36,9 @@ class Lane(msgspec.Struct, frozen=True):
     pool: str
     route: str
     stream: Stream
-    is_taken_over: bool  # Its last owner never gave it back; what it had in flight may have been delivered.
+    taken_over_at: datetime | None
+    """When it was last taken from an owner that never gave it back; what was due then may have been delivered. None:
+    all that was due then has been tried since."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -81,20 +83,22 @@ _NOTIFY: Final = """
 # changed meanwhile makes PostgreSQL run the WITHs again.
 _DUE: Final = """
     WITH first AS (
-        SELECT lane_id, pool, route, stream, owner, next_due_at FROM lane
+        SELECT lane_id, pool, route, stream, owner, taken_over_at, next_due_at FROM lane
          WHERE stream = 'transactional' AND next_due_at <= $2 AND pool = ANY($1::text[])
            AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
            AND (lane_id % $4 = $5 OR next_due_at <= $6)
          ORDER BY next_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED),
     second AS (
-        SELECT lane_id, pool, route, stream, owner, next_due_at FROM lane
+        SELECT lane_id, pool, route, stream, owner, taken_over_at, next_due_at FROM lane
          WHERE stream = 'marketing' AND next_due_at <= $2 AND pool = ANY($1::text[])
            AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
            AND (lane_id % $4 = $5 OR next_due_at <= $6)
          ORDER BY next_due_at LIMIT $3 - (SELECT count(*) FROM first) FOR NO KEY UPDATE SKIP LOCKED)
     SELECT * FROM first UNION ALL SELECT * FROM second"""
 _TAKE: Final = """
-    UPDATE lane SET owner = $2, lease_until = $3 WHERE lane_id = ANY($1::bigint[])"""
+    UPDATE lane SET owner = $2, lease_until = $3,
+           taken_over_at = CASE WHEN owner IS NULL THEN taken_over_at ELSE $4 END
+     WHERE lane_id = ANY($1::bigint[])"""
 # Whoever locks several lanes and may have to wait does it in id order, so that no two can deadlock. NO KEY UPDATE where
 # acceptors need not wait.
 _LOCK_HELD: Final = """
@@ -103,10 +107,15 @@ _RENEW: Final = """
     UPDATE lane SET lease_until = $2 WHERE lane_id = ANY($1::bigint[])"""
 _LOCK_OWNED: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR UPDATE"""
+# What was due at a take-over and is not tried yet keeps the mark, whoever holds the lane meanwhile.
 _RELEASE: Final = """
-    UPDATE lane SET owner = NULL, lease_until = NULL, next_due_at = COALESCE(
-               (SELECT due_at FROM queue q WHERE q.lane_id = lane.lane_id ORDER BY due_at LIMIT 1), 'infinity')
-     WHERE lane_id = ANY($1::bigint[])
+    UPDATE lane SET owner = NULL, lease_until = NULL, next_due_at = head.due_at,
+           taken_over_at = CASE WHEN head.due_at <= taken_over_at THEN taken_over_at END
+      FROM (SELECT lane_id, COALESCE(
+                       (SELECT due_at FROM queue q WHERE q.lane_id = given.lane_id ORDER BY due_at LIMIT 1),
+                       'infinity') AS due_at
+              FROM unnest($1::bigint[]) AS given(lane_id)) AS head
+     WHERE lane.lane_id = head.lane_id
  RETURNING next_due_at"""
 _LOCK_OWNERS: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 ORDER BY lane_id FOR NO KEY UPDATE"""
@@ -152,10 +161,8 @@ async def lease(
     share = share or Share(1, 0, now)
     rows = await tx.fetch(_DUE, pools, now, count_max, share.count, share.number, share.others_due_at)
     if rows:
-        await tx.execute(_TAKE, [row["lane_id"] for row in rows], owner, lease_until)
-    return [
-        Lane(row["lane_id"], row["pool"], row["route"], Stream(row["stream"]), row["owner"] is not None) for row in rows
-    ]
+        await tx.execute(_TAKE, [row["lane_id"] for row in rows], owner, lease_until, now)
+    return [_lane(row, now) for row in rows]
 
 
 async def renew(tx: Tx, owner: UUID, lane_ids: Sequence[int], *, lease_until: datetime) -> set[int]:
@@ -180,3 +187,8 @@ async def abandon(tx: Tx, owner: UUID, *, now: datetime) -> int:
     """End the leases of an owner that is known to be dead, at once. Its lanes count as taken over. Returns how many."""
     theirs = [row["lane_id"] for row in await tx.fetch(_LOCK_OWNERS, owner)]
     return await tx.execute(_RENEW, theirs, now)
+
+
+def _lane(row: Row, now: datetime) -> Lane:
+    taken_over_at = row["taken_over_at"] if row["owner"] is None else now
+    return Lane(row["lane_id"], row["pool"], row["route"], Stream(row["stream"]), taken_over_at)

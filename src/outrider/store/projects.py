@@ -21,6 +21,8 @@ _ENSURE: Final = """
     ON CONFLICT ON CONSTRAINT project_name_taken DO NOTHING"""
 _BY_NAME: Final = """
     SELECT project_id, name FROM project WHERE name = $1"""
+_LOCK: Final = """
+    SELECT FROM project WHERE project_id = $1 FOR NO KEY UPDATE"""
 
 
 async def ensure(tx: Tx, project: Project, *, now: datetime) -> Project:
@@ -35,3 +37,8 @@ async def by_name(tx: Tx, name: str) -> Project | None:
     """Return the project called `name`, None if there is none."""
     row = await tx.fetch_row(_BY_NAME, name)
     return None if row is None else Project(**row)
+
+
+async def lock(tx: Tx, project_id: UUID) -> None:
+    """Let nobody else pass here for this project before the transaction ends. Rows that refer to it may be written."""
+    await tx.fetch(_LOCK, project_id)

@@ -122,6 +122,7 @@ CREATE TABLE lane (
     next_due_at   timestamptz NOT NULL DEFAULT 'infinity',
     owner         uuid,
     lease_until   timestamptz,
+    taken_over_at timestamptz,
     paused_until  timestamptz,
     pause_reason  text,
     UNIQUE (pool, route, stream, shard)
