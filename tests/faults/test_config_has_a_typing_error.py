@@ -14,7 +14,7 @@ from outrider.config import load
 from outrider.testing.program import Program
 
 CASES: list[tuple[str, dict[str, str], list[str]]] = [
-    ("", {"OUTRIDER_DELIVRY": "direct"}, ["'delivrey'"[:6], "OUTRIDER_DELIVRY", "'delivery'"]),
+    ("", {"OUTRIDER_DELIVRY": "direct"}, ["'delivry'", "OUTRIDER_DELIVRY", "'delivery'"]),
     ("", {"OUTRIDER_ENGINE__LEASES_S": "9"}, ["[engine] 'leases_s'", "OUTRIDER_ENGINE__LEASES_S", "'lease_s'"]),
     ("", {"OUTRIDER_ENGINE__LEASE_S": "soon"}, ["engine.lease_s", "float"]),
     ("", {"OUTRIDER_HTTP_PORT": "80 25"}, ["faces.http_port", "int"]),

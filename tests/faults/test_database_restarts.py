@@ -81,7 +81,7 @@ async def test_what_was_accepted_is_delivered(server: EmbeddedPostgres, clock: R
         Peer() as peer,
     ):
         await ensure_partitions(store, clock)
-        room = EngineRoom(store, clock)
+        room = EngineRoom(store, clock, lease_s=10.0)  # Under what a test waits: one lease may have been lost.
         clients = [Client(room, at) for at in range(CLIENTS)]
         async with running(room.accept, room.deliverer(OneWay(peer.site()), store=delivery_store)):
             await asyncio.gather(*(client.send(CALLS) for client in clients))

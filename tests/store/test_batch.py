@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+
 from outrider.app import SystemClock
 from outrider.base.errors import BusyError, StoreUnavailableError
 from outrider.store.batch import GroupCommit

@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,7 +18,8 @@ from outrider.engine import lanes
 from outrider.engine.prepare import Composed, Preparer
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
-from outrider.testing.engineroom import EngineRoom, OneWay, RealClock, running
+from outrider.store.settings import StoreSettings
+from outrider.testing.engineroom import EngineRoom, Line, OneWay, RealClock, running
 from outrider.testing.peer import HOST, Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.smtp_client import Envelope
@@ -410,6 +412,42 @@ async def test_a_stop_does_not_wait_for_dns(room: EngineRoom, clock: RealClock, 
     assert [one.attempt for one in (await room.recipients(session)).values()] == [0]
     assert len(await room.events(session)) == 1
     assert await leased_count(room) == 0
+
+
+async def test_what_we_know_is_written_when_the_database_is_back(
+    room: EngineRoom, database_url: str, tmp_path: Path
+) -> None:
+    script = Script(moves={Stage.DOT: Move(Act.HOLD)})
+    async with Line(database_url, tmp_path) as line, Store(line.dsn, StoreSettings()) as cut_off, Peer(script) as peer:
+        async with running(room.deliverer(OneWay(peer.site()), store=cut_off)):
+            session = await room.send("ann@a.example", "bob@b.example")
+            await peer.reached(Stage.DOT, count=2)
+            await line.cut()
+            peer.release()
+            await until_so(lambda: room.journal.count("settle_delayed") >= 2)
+            await line.mend()
+            found = await room.until_settled(session)
+    assert {(one.status.value, one.attempt) for one in found.values()} == {("delivered", 1)}
+    assert set(got(peer).values()) == {1}
+    assert await leased_count(room) == 0
+
+
+async def test_a_stop_does_not_wait_for_a_database_that_is_away(
+    store: Store, clock: RealClock, database_url: str, tmp_path: Path
+) -> None:
+    room = EngineRoom(store, clock, stop_wait_s=0.3)
+    script = Script(moves={Stage.DOT: Move(Act.HOLD)})
+    async with Line(database_url, tmp_path) as line, Store(line.dsn, StoreSettings()) as cut_off, Peer(script) as peer:
+        async with running(room.accept), running(room.deliverer(OneWay(peer.site()), store=cut_off)):
+            session = await room.send("ann@a.example")
+            await peer.reached(Stage.DOT)
+            await line.cut()
+            peer.release()
+            await until_so(lambda: room.journal.count("settle_delayed") >= 1)
+            started_s = clock.monotonic_s()
+        assert clock.monotonic_s() - started_s < 3
+    assert room.journal.count("outcome_not_stored") == 1
+    assert (await room.recipients(session))["ann@a.example"].status == "queued", "the next owner tries again"
 
 
 async def test_a_stop_comes_in_the_middle_of_much(room: EngineRoom, peer: Peer) -> None:

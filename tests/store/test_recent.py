@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from outrider.base.errors import StoreUnavailableError
 from outrider.store.recent import Recent
 from outrider.testing.clock import FakeClock

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from outrider.base.errors import ConfigError, StoreCorruptError
 from outrider.store.vault import Vault, load_or_create_key
 
