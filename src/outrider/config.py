@@ -71,6 +71,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     embedded: EmbeddedSettings = EmbeddedSettings()
     log: LogSettings = LogSettings()
 
+    def __repr__(self) -> str:
+        # Both may hold a password.
+        database = "***" if self.database_url else "embedded"
+        delivery = self.delivery if self.delivery in ("catch", "direct") else "smarthost:***"
+        return f"Config(data_dir={self.data_dir!r}, delivery={delivery!r}, database={database})"
+
     @property
     def data_path(self) -> Path:
         """`data_dir`, absolute."""
@@ -119,8 +125,14 @@ def parse_smarthost(text: str) -> Smarthost:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    if parts.scheme != "smarthost" or not parts.hostname or not port or parts.path not in ("", "/"):
-        raise ConfigError("delivery must be `catch`, `direct` or `smarthost://[user:password@]host:port`.")
+    has_more = parts.path not in ("", "/") or parts.query or parts.fragment
+    if parts.scheme != "smarthost" or not parts.hostname or not port or has_more:
+        raise ConfigError(
+            "delivery must be `catch`, `direct` or `smarthost://[user:password@]host:port`; write @ : / ? # % in a"
+            " password as %40 %3A %2F %3F %23 %25."
+        )
+    if bool(parts.username) != bool(parts.password):
+        raise ConfigError("delivery: a smart host's user and password go together.")
     return Smarthost(parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
@@ -152,15 +164,30 @@ def _check_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], place: str)
     fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
     for key, value in tree.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1, 0.5)
-            short = [name.lower() for name in SHORT_NAMES] if not place else []
-            near = near or difflib.get_close_matches(key, short, 1, 0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             where = f"[{place}] " if place else ""
-            raise ConfigError(f"There is no setting {where}{key!r} (environment: {_env_name(place, key)}).{hint}")
+            raise ConfigError(
+                f"There is no setting {where}{key!r} (environment: {_env_name(place, key)}).{_hint(key, fields, place)}"
+            )
         section = fields[key]
         if isinstance(value, Mapping) and isinstance(section, type) and issubclass(section, msgspec.Struct):
             _check_keys(value, section, key)
+
+
+def _hint(key: str, fields: Mapping[str, Any], place: str) -> str:
+    """Say what was probably meant by `key`, "" if nothing comes to mind."""
+    if not place:
+        if (
+            full := SHORT_NAMES.get(key.upper())
+        ) is not None:  # From the file: in the environment it would have worked.
+            table, _, name = full.partition(".")
+            return f" In the file it is {name!r} in [{table}]."
+        for table in fields:
+            if key.startswith(f"{table}_"):
+                return f" Did you mean {_env_name(table, key.removeprefix(f'{table}_'))}, with two underscores?"
+    near = difflib.get_close_matches(key, fields, 1, 0.5)
+    if not near and not place:
+        near = difflib.get_close_matches(key, [name.lower() for name in SHORT_NAMES], 1, 0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _env_name(place: str, key: str) -> str:

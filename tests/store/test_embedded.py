@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import asyncpg
 import pytest
@@ -177,14 +178,16 @@ async def test_any_name_of_a_directory_will_do(folder: Path, name: str) -> None:
         assert (await connection.execute(text("SELECT 1"))).scalar() == 1
     await engine.dispose()
     await server.stop()
+    assert not Path(unquote(dsn).partition("host=")[2].partition("&")[0], cluster.SOCKET_NAME).exists()
 
 
 async def test_a_strangers_directory_gets_no_socket(folder: Path) -> None:
     long = folder / ("n" * 120)
     server = user_of(long)
     ours = Path((await server.start()).partition("host=")[2].partition("&")[0]).parent
+    assert ours.parent == Path("/tmp")
     await server.stop()
-    shutil.rmtree(ours)
+    assert not ours.exists()
     ours.symlink_to(folder)
     try:
         with pytest.raises(ConfigError):
@@ -454,6 +457,22 @@ async def test_nobody_who_answers_in_its_place_is_taken_for_it(folder: Path) -> 
     with pytest.raises((ConfigError, StoreUnavailableError)):
         await server.start()
     await other.stop()
+
+
+async def test_a_server_without_room_for_us_is_not_available(folder: Path) -> None:
+    server = user_of(folder, max_connections=10)
+    dsn = await server.start()
+    held = [await asyncpg.connect(dsn) for _ in range(7)]  # Three are kept for the superuser.
+    late = user_of(folder, max_connections=10)
+    with pytest.raises(StoreUnavailableError):
+        await late.start()
+    await held.pop().close()
+    assert await ask(await late.start(), "SELECT 1") == 1
+    for connection in held:
+        await connection.close()
+    await late.stop()
+    assert server.is_running()
+    await server.stop()
 
 
 async def test_the_log_stays_within_its_bound(folder: Path) -> None:

@@ -417,16 +417,19 @@ async def test_a_stop_does_not_wait_for_dns(room: EngineRoom, clock: RealClock, 
 async def test_what_we_know_is_written_when_the_database_is_back(
     room: EngineRoom, database_url: str, tmp_path: Path
 ) -> None:
-    script = Script(moves={Stage.DOT: Move(Act.HOLD)})
-    async with Line(database_url, tmp_path) as line, Store(line.dsn, StoreSettings()) as cut_off, Peer(script) as peer:
-        async with running(room.deliverer(OneWay(peer.site()), store=cut_off)):
-            session = await room.send("ann@a.example", "bob@b.example")
-            await peer.reached(Stage.DOT, count=2)
-            await line.cut()
-            peer.release()
-            await until_so(lambda: room.journal.count("settle_delayed") >= 2)
-            await line.mend()
-            found = await room.until_settled(session)
+    async with (
+        Line(database_url, tmp_path) as line,
+        Store(line.dsn, StoreSettings()) as cut_off,
+        Peer(Script(moves={Stage.DOT: Move(Act.HOLD)})) as peer,
+        running(room.deliverer(OneWay(peer.site()), store=cut_off)),
+    ):
+        session = await room.send("ann@a.example", "bob@b.example")
+        await peer.reached(Stage.DOT, count=2)
+        await line.cut()
+        peer.release()
+        await until_so(lambda: room.journal.count("settle_delayed") > 0)
+        await line.mend()
+        found = await room.until_settled(session)
     assert {(one.status.value, one.attempt) for one in found.values()} == {("delivered", 1)}
     assert set(got(peer).values()) == {1}
     assert await leased_count(room) == 0
@@ -443,7 +446,7 @@ async def test_a_stop_does_not_wait_for_a_database_that_is_away(
             await peer.reached(Stage.DOT)
             await line.cut()
             peer.release()
-            await until_so(lambda: room.journal.count("settle_delayed") >= 1)
+            await until_so(lambda: room.journal.count("settle_delayed") > 0)
             started_s = clock.monotonic_s()
         assert clock.monotonic_s() - started_s < 3
     assert room.journal.count("outcome_not_stored") == 1

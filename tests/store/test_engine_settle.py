@@ -11,6 +11,7 @@ import pytest
 from outrider.base import limits
 from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus
 from outrider.engine.settle import Outcome, Settler, reply_text
+from outrider.engine.upkeep import ensure_partitions
 from outrider.net.pool import Attempt
 from outrider.policy.classify import Verdict
 from outrider.store import queue
@@ -166,7 +167,7 @@ async def test_an_outcome_is_kept_while_the_database_is_away(
             await line.cut()
             settled = asyncio.ensure_future(settler.settle(outcome(room, claim)))
             async with asyncio.timeout(10):
-                while room.journal.count("settle_delayed") < 2:
+                while not room.journal.count("settle_delayed"):
                     await room.clock.sleep(0.01)
             assert not settled.done()
             await line.mend()
@@ -197,6 +198,24 @@ async def test_a_process_that_must_go_gives_up_what_cannot_be_stored(
                 assert await settled is False
     assert room.journal.count("outcome_not_stored") == 1
     assert (await room.recipients(session))["ann@a.example"].status == "queued"
+
+
+async def test_a_day_without_a_partition_stops_nobody(room: EngineRoom, clock: RealClock) -> None:
+    """The upkeep has not run for too long. Given up, or after a crash, the mail would go out again and again."""
+    session = await room.send("ann@a.example", "bob@b.example")
+    ann, bob = await claims_in(room)
+    settler = settler_in(room)
+    async with running(settler):
+        clock.jump(9 * 86400)
+        settled = [asyncio.ensure_future(settler.settle(outcome(room, claim))) for claim in (ann, bob)]
+        async with asyncio.timeout(10):
+            while not room.journal.count("settle_delayed"):
+                await clock.sleep(0.01)
+        assert not any(one.done() for one in settled)
+        await ensure_partitions(room.store, clock)
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*settled) == [True, True]
+    assert {one.status.value for one in (await room.recipients(session)).values()} == {"delivered"}
 
 
 async def test_strange_words_of_a_server_are_stored_as_text(room: EngineRoom) -> None:

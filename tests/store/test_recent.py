@@ -2,20 +2,21 @@
 
 import asyncio
 
-import pytest
-
 from outrider.base.errors import StoreUnavailableError
 from outrider.store.recent import Recent
-from outrider.testing.clock import FakeClock
+from outrider.testing.clock import FakeClock, turns
 
 
 class Source:
     def __init__(self) -> None:
         self.value, self.asked_count = "a", 0
         self.failure: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def __call__(self, key: str) -> str:
         self.asked_count += 1
+        await self.gate.wait()
         await asyncio.sleep(0)
         if self.failure:
             raise self.failure
@@ -27,9 +28,9 @@ async def test_a_value_is_asked_for_once_while_it_is_fresh() -> None:
     recent = Recent(source, clock=clock, fresh_s=0.5)
     assert await recent.get("k") == "ak"
     source.value = "b"
-    await clock.advance(0.4)
+    clock.advance(0.4)
     assert await recent.get("k") == "ak"
-    await clock.advance(0.2)
+    clock.advance(0.2)
     assert await recent.get("k") == "bk"
     assert source.asked_count == 2
 
@@ -59,14 +60,26 @@ async def test_it_is_bounded() -> None:
     assert len(recent._known) <= 3
 
 
-async def test_the_death_of_the_asker_is_an_error_for_the_others_not_a_hang() -> None:
+async def test_when_the_asker_dies_another_asks() -> None:
     source = Source()
+    source.gate.clear()
     recent = Recent(source, clock=FakeClock(), fresh_s=0.5)
-    asker = asyncio.ensure_future(recent.get("k"))
-    await asyncio.sleep(0)
-    other = asyncio.ensure_future(recent.get("k"))
-    await asyncio.sleep(0)
+    asker, *others = (asyncio.ensure_future(recent.get("k")) for _ in range(4))
+    await turns()
     asker.cancel()
-    with pytest.raises(RuntimeError):
-        await other
-    assert await recent.get("k") == "ak"
+    source.gate.set()
+    assert await asyncio.gather(*others) == ["ak"] * 3
+    assert asker.cancelled()
+    assert source.asked_count == 2
+
+
+async def test_a_waiter_that_dies_harms_nobody() -> None:
+    source = Source()
+    source.gate.clear()
+    recent = Recent(source, clock=FakeClock(), fresh_s=0.5)
+    asker, waiter, other = (asyncio.ensure_future(recent.get("k")) for _ in range(3))
+    await turns()
+    waiter.cancel()
+    source.gate.set()
+    assert await asyncio.gather(asker, other) == ["ak", "ak"]
+    assert source.asked_count == 1

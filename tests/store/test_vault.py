@@ -1,5 +1,6 @@
 """Secrets at rest: they open only with their key, in their place, unchanged."""
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +45,11 @@ def test_the_key_file_is_made_once_and_private(tmp_path: Path) -> None:
     assert len(keys) == 1
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in tmp_path.iterdir()] == ["master.key"]
+
+
+def test_what_an_earlier_start_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / f".master.key.{os.getpid()}").write_bytes(b"half")
+    assert len(load_or_create_key(tmp_path / "master.key")) == 32
 
 
 @pytest.mark.parametrize("content", [b"", b"short", bytes(33)])

@@ -115,7 +115,7 @@ class LaneKeeper:
         return await self._claims.submit(lane_id)
 
     async def release(self, lane_id: int) -> None:
-        """Give a lane back, due when its queue says. If the database is away, `run` does it later, or its lease ends."""
+        """Give a lane back, due when its queue says. If the database is away, `run` does it later or its lease ends."""
         self._held.pop(lane_id, None)
         try:
             await self._releases.submit(lane_id)

@@ -84,13 +84,13 @@ class Settler:
         while True:
             try:
                 return await self._commit.submit(outcome)
-            except StoreValueError:
-                if not outcome.attempt.answers:
-                    raise  # Not for anybody's words: a bug of ours.
-                # A word of the peer's that the database cannot hold. Danger: given up, the mail would go out again.
-                self._logger.exception("outcome_stored_without_words", recipient_id=str(outcome.claim.recipient_id))
-                outcome = _without_words(outcome)
             except (StoreError, BusyError) as error:
+                if isinstance(error, StoreValueError) and outcome.attempt.answers:
+                    # A word of the peer's that the database cannot hold. Danger: given up, the mail would go out again.
+                    self._logger.exception("outcome_stored_without_words", recipient_id=str(outcome.claim.recipient_id))
+                    outcome = _without_words(outcome)
+                    continue
+                # Still refused, it is for no one's words: a day without a partition, or a bug of ours. It is kept.
                 if self._stopping or self._clock.monotonic_s() >= self._until_s:
                     self._logger.exception("outcome_not_stored", recipient_id=str(outcome.claim.recipient_id))
                     return False

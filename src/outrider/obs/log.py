@@ -7,7 +7,7 @@ arguments, the standard library's loggers (aiosmtpd, granian) are set to warning
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
@@ -29,7 +29,11 @@ def make_logger(settings: LogSettings, role: str, stream: TextIO | None = None) 
     # It prints a traceback for each connection that the database's end broke; we say what that meant.
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     is_json = settings.format == "json" or (settings.format == "auto" and not target.isatty())
-    render: Any = structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer()
+    # Danger: structlog's own way to show a traceback prints the local variables, passwords and bodies among them.
+    people: Any = structlog.dev.ConsoleRenderer(
+        colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    render: Any = structlog.processors.JSONRenderer() if is_json else people
     tracebacks = [structlog.processors.format_exc_info] if is_json else []
     logger: Logger = structlog.wrap_logger(
         structlog.PrintLogger(target),
@@ -46,8 +50,16 @@ def make_logger(settings: LogSettings, role: str, stream: TextIO | None = None) 
 
 
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask every value whose key names a secret."""
-    for key in event:
-        if any(word in key.lower() for word in _SECRET_WORDS) and not key.endswith(("_bytes", "_count", "_id")):
-            event[key] = MASK
+    """Mask every value whose key names a secret, in mappings inside too."""
+    for key, value in event.items():
+        event[key] = _masked(key, value)
     return event
+
+
+def _masked(key: object, value: Any) -> Any:
+    name = str(key).lower()
+    if any(word in name for word in _SECRET_WORDS) and not name.endswith(("_bytes", "_count", "_id")):
+        return MASK
+    if isinstance(value, Mapping):
+        return {inner: _masked(inner, one) for inner, one in value.items()}
+    return value

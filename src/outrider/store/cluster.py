@@ -217,7 +217,9 @@ def failure(said: str, otherwise: str, *, is_confined: bool = False, is_disk_ful
 
 def is_full(data_dir: Path) -> bool:
     """Tell whether the disk has no room to work with. The log is on that disk too, so a server may die in silence."""
-    return shutil.disk_usage(data_dir).free < _DISK_BYTES_MIN
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(data_dir).free < _DISK_BYTES_MIN
+    return False
 
 
 def give_away(directory: Path, account: Account) -> None:
@@ -260,6 +262,14 @@ def socket_dir(data_dir: Path, account: Account | None, *, can_reach: bool) -> P
         raise ConfigError("The directory of the database's socket belongs to somebody else.", path=str(outer))
     make_directory(outer / "pg", account=account)
     return outer / "pg"
+
+
+def remove_socket_dir(data_dir: Path, path: Path) -> None:
+    """Remove the directory of the socket if it is outside the data directory. Call when the server is gone."""
+    if not path.is_relative_to(data_dir):
+        with contextlib.suppress(OSError):  # Somebody put something into it: then it stays.
+            path.rmdir()
+            path.parent.rmdir()
 
 
 def _fits(outer: Path) -> bool:
@@ -343,13 +353,18 @@ def sync_directory(path: Path) -> None:
 
 
 def bound_log(path: Path, bytes_max: int) -> None:
-    """Start the log afresh if it is over `bytes_max`; keep the old one beside it. The server need not know."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > bytes_max:
-            previous = path.with_name(f"{path.name}.1")
+    """Start the log afresh if it is over `bytes_max`; keep the old one beside it. The server need not know.
+
+    Never fails: a log is not worth a database.
+    """
+    with contextlib.suppress(OSError):
+        if path.stat().st_size <= bytes_max:
+            return
+        previous = path.with_name(f"{path.name}.1")
+        with contextlib.suppress(OSError):  # A full disk: then without the old one.
             previous.unlink(missing_ok=True)
             shutil.copyfile(path, previous)
-            os.truncate(path, 0)  # The server appends, so its next line is the first.
+        os.truncate(path, 0)  # The server appends, so its next line is the first.
 
 
 def log_size(path: Path) -> int:

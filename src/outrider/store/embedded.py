@@ -46,6 +46,12 @@ _PROBE_WAIT_S: Final = 5.0  # Ours: an answer over a socket of this machine.
 _PROGRESS_S: Final = 5.0  # Ours: how often a long wait says so.
 _INITDB_WAIT_S: Final = 300.0  # Ours: 0.4 s here; a slow disk syncs 40 MB in minutes.
 _QUIT_GRACE_S: Final = 6.0  # PostgreSQL's SIGKILL_CHILDREN_AFTER_SECS is 5.
+_AWAY: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)  # A server that left.
 _RETRIED: Final = ("pre-existing shared memory block", "lock file")  # Somebody is about to be gone.
 
 
@@ -162,6 +168,7 @@ class EmbeddedPostgres:
                 async with self._changing(self._settings.stop_wait_s):
                     if self._is_last_user():
                         await self._shut_down()
+                        cluster.remove_socket_dir(self._data_dir, self._socket_dir)
         finally:
             self._leave()
 
@@ -178,6 +185,8 @@ class EmbeddedPostgres:
                     raise StoreUnavailableError("Another Outrider has been starting the database for too long.")
                 await self._clock.sleep(_POLL_S)
             yield
+        except OSError as error:
+            raise cluster.full_or(cluster.unreadable(self._data_dir, error), error) from error
         finally:
             os.close(descriptor)
 
@@ -213,6 +222,9 @@ class EmbeddedPostgres:
         if os.geteuid() == 0:
             self._account, is_ours = self._choose_account()
             self._capabilities = unprivileged.kept_capabilities(programs / "postgres") if is_ours else ()
+        self._make_socket_dir()
+
+    def _make_socket_dir(self) -> None:
         self._socket_dir = cluster.socket_dir(self._data_dir, self._account, can_reach=bool(self._capabilities))
 
     def _choose_account(self) -> tuple[Account, bool]:
@@ -257,31 +269,24 @@ class EmbeddedPostgres:
                 postmaster.send_signal(child, signal.SIGKILL)
         if status != 0:
             raise self._failure("The database could not be made; log/postgres.log in the data directory says why.")
-        try:
-            cluster.finish(fresh)
-            fresh.rename(self._cluster)
-            cluster.sync_directory(self._data_dir)
-        except OSError as error:
-            raise cluster.full_or(cluster.unreadable(self._cluster, error), error) from error
+        cluster.finish(fresh)
+        fresh.rename(self._cluster)
+        cluster.sync_directory(self._data_dir)
 
     async def _make_database(self) -> None:
         """Make our role and our database where they are missing: a crash may have come between."""
-        with contextlib.suppress(asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError):
-            connection = await self._connect(cluster.OWNER, cluster.OWNER)
-            await connection.close()
-            return
-        connection = await self._connect(cluster.SUPERUSER, "postgres")
         try:
-            with contextlib.suppress(asyncpg.DuplicateObjectError):
-                await connection.execute(f"CREATE ROLE {cluster.OWNER} LOGIN")
-            with contextlib.suppress(asyncpg.DuplicateDatabaseError):
-                await connection.execute(f"CREATE DATABASE {cluster.OWNER} OWNER {cluster.OWNER}")
-            # The details of an error quote the row: other people's addresses do not belong into a log.
-            await connection.execute(f"ALTER DATABASE {cluster.OWNER} SET log_error_verbosity = terse")
-        except asyncpg.PostgresError as error:
-            raise StoreUnavailableError("The database could not be made.", cause=str(error)) from error
-        finally:
-            await connection.close()
+            with contextlib.suppress(asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError):
+                connection = await self._connect(cluster.OWNER, cluster.OWNER)
+                await connection.close()
+                return
+            connection = await self._connect(cluster.SUPERUSER, "postgres")
+            try:
+                await _create_database(connection)
+            finally:
+                await connection.close()
+        except _AWAY as error:
+            raise StoreUnavailableError("The database is not available.", cause=str(error)) from error
 
     # The server.
 
@@ -338,13 +343,11 @@ class EmbeddedPostgres:
 
     def _clear_away(self) -> None:
         """Remove what the last server left in the way, and write what the next one reads."""
+        self._make_socket_dir()  # Our predecessor may have removed it.
         socket = self._socket_dir / cluster.SOCKET_NAME
-        try:
-            for stale in (self._cluster / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
-                stale.unlink(missing_ok=True)
-            cluster.write_settings(self._cluster, self._socket_dir, self._settings, self._version, self._overrides)
-        except OSError as error:
-            raise cluster.full_or(cluster.unreadable(self._cluster, error), error) from error
+        for stale in (self._cluster / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
+            stale.unlink(missing_ok=True)
+        cluster.write_settings(self._cluster, self._socket_dir, self._settings, self._version, self._overrides)
         cluster.bound_log(self._log_path, self._settings.log_bytes_max)
 
     def _spawn(self, command: list[str], lock: int | None = None) -> int:
@@ -366,11 +369,11 @@ class EmbeddedPostgres:
             return _Sign.BUSY
         except asyncpg.TooManyConnectionsError:
             return _Sign.READY
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _AWAY:
             return _Sign.SILENT
         try:
             place = Path(await connection.fetchval("SHOW data_directory"))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _AWAY:
             return _Sign.SILENT
         finally:
             await connection.close(timeout=_PROBE_WAIT_S)
@@ -418,6 +421,15 @@ class EmbeddedPostgres:
             is_confined=self._account is not None and not self._capabilities,
             is_disk_full=cluster.is_full(self._data_dir),
         )
+
+
+async def _create_database(connection: Any) -> None:
+    with contextlib.suppress(asyncpg.DuplicateObjectError):
+        await connection.execute(f"CREATE ROLE {cluster.OWNER} LOGIN")
+    with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+        await connection.execute(f"CREATE DATABASE {cluster.OWNER} OWNER {cluster.OWNER}")
+    # The details of an error quote the row: other people's addresses do not belong into a log.
+    await connection.execute(f"ALTER DATABASE {cluster.OWNER} SET log_error_verbosity = terse")
 
 
 class _Patience:

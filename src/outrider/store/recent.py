@@ -29,14 +29,20 @@ class Recent(Generic[Key, Value]):
         self._asking: Final[dict[Key, asyncio.Future[Value]]] = {}
 
     async def get(self, key: Key) -> Value:
-        """Return the value, at most `fresh_s` old. Raises what `read` raises."""
-        known = self._known.get(key)
-        if known is not None and known[0] > self._clock.monotonic_s():
-            return known[1]
-        asking = self._asking.get(key)
-        if asking is not None:
-            return await asyncio.shield(asking)
-        return await self._ask(key)
+        """Return the value, at most `fresh_s` old. Raises what `read` raises.
+
+        Safe: concurrent; a caller that is cancelled while others wait for its answer leaves the question to them.
+        """
+        while True:
+            known = self._known.get(key)
+            if known is not None and known[0] > self._clock.monotonic_s():
+                return known[1]
+            asking = self._asking.get(key)
+            if asking is None:
+                return await self._ask(key)
+            await asyncio.wait([asking])
+            if not asking.cancelled():
+                return asking.result()
 
     async def _ask(self, key: Key) -> Value:
         future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
@@ -44,9 +50,12 @@ class Recent(Generic[Key, Value]):
         asked_s = self._clock.monotonic_s()  # Before the query: its snapshot may be as old as that.
         try:
             value = await self._read(key)
-        except BaseException as error:
-            future.set_exception(error if isinstance(error, Exception) else RuntimeError("the asker was cancelled"))
+        except Exception as error:
+            future.set_exception(error)
             future.exception()  # Seen: there may be nobody else waiting.
+            raise
+        except BaseException:
+            future.cancel()
             raise
         else:
             if len(self._known) >= self._count_max:

@@ -1,0 +1,207 @@
+"""File and environment become one `Config`, or one sentence that says what to change."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from outrider.base.errors import ConfigError
+from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, Smarthost, load, parse_smarthost
+
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def read(folder: Path, text: str = "", **env: str) -> Config:
+    (folder / FILE_NAME).write_text(text, "utf-8")
+    return load({"OUTRIDER_DATA_DIR": str(folder)} | {PREFIX + name: value for name, value in env.items()})
+
+
+def complaint(folder: Path, text: str = "", **env: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(folder, text, **env)
+    return caught.value.public
+
+
+# What is read, and what wins.
+
+
+def test_without_a_file_the_defaults_hold(folder: Path) -> None:
+    config = load({"OUTRIDER_DATA_DIR": str(folder)})
+    assert config == Config(data_dir=str(folder))
+    assert (config.is_catch, config.smarthost, config.database_url) == (True, None, "")
+    assert config.data_path == folder
+
+
+def test_the_file_is_read_and_the_environment_wins(folder: Path) -> None:
+    text = "delivery = 'direct'\n[engine]\nlease_s = 60\npoll_s = 2.5\n[net]\nallow_private_mx = true\n"
+    config = read(folder, text, ENGINE__LEASE_S="90", HTTP_PORT="8100", LOG__LEVEL="debug")
+    assert (config.delivery, config.is_catch) == ("direct", False)
+    assert (config.engine.lease_s, config.engine.poll_s) == (90.0, 2.5)
+    assert (config.faces.http_port, config.net.allow_private_mx, config.log.level) == (8100, True, "debug")
+
+
+def test_a_file_anywhere_may_be_named(folder: Path) -> None:
+    path = folder / "elsewhere.toml"
+    path.write_text("[faces]\nhttp_port = 8111\n")
+    (folder / FILE_NAME).write_text("[faces]\nhttp_port = 9\n")
+    assert load({"OUTRIDER_CONFIG": str(path), "OUTRIDER_DATA_DIR": str(folder)}).faces.http_port == 8111
+
+
+def test_a_named_file_that_is_missing_is_told(folder: Path) -> None:
+    assert "does not exist" in complaint(folder, CONFIG=str(folder / "none.toml"))
+
+
+@pytest.mark.parametrize("octets", [b"\xff\xfe", b"delivery = direct", b"[engine\n", b"a = 1\na = 2\n"])
+def test_a_file_that_cannot_be_read_is_named(folder: Path, octets: bytes) -> None:
+    path = folder / "broken.toml"
+    path.write_bytes(octets)
+    assert str(path) in complaint(folder, CONFIG=str(path))
+
+
+def test_a_folder_is_no_file(folder: Path) -> None:
+    assert str(folder) in complaint(folder, CONFIG=str(folder))
+
+
+def test_other_peoples_variables_are_left_alone(folder: Path) -> None:
+    env = dict(os.environ) | {"OUTRIDERS": "x", "MY_OUTRIDER_X": "y", "OUTRIDER_DATA_DIR": str(folder)}
+    assert load({name: value for name, value in env.items() if not name.startswith("OUTRIDER_P")}) is not None
+    assert read(folder, PARENT_FD="3") == Config(data_dir=str(folder)), "the supervisor's, no setting"
+
+
+@pytest.mark.parametrize(("short", "full"), SHORT_NAMES.items())
+def test_a_short_name_is_the_long_one(folder: Path, short: str, full: str) -> None:
+    table, name = full.split(".")
+    value = {"DNS_SERVER": "127.0.0.1:53", "ALLOW_PRIVATE_MX": "true"}.get(short, "4242")
+    by_short = read(folder, **{short: value})
+    assert by_short == read(folder, **{f"{table}__{name}".upper(): value})
+    assert getattr(getattr(by_short, table), name) != getattr(getattr(Config(), table), name)
+
+
+def test_the_data_directory_is_absolute_and_may_be_ones_home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert Config(data_dir="~/mail").data_path == folder / "mail"
+    assert Config().data_path.is_absolute()
+
+
+# What stops the start.
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "words"),
+    [
+        ("", {"DELIVRY": "direct"}, ["'delivry'", "OUTRIDER_DELIVRY", "'delivery'"]),
+        ("", {"ENGINE__LEESE_S": "9"}, ["[engine] 'leese_s'", "OUTRIDER_ENGINE__LEESE_S", "'lease_s'"]),
+        ("", {"ENGINE_LEASE_S": "9"}, ["'engine_lease_s'", "OUTRIDER_ENGINE__LEASE_S, with two underscores"]),
+        ("", {"HTTPPORT": "9"}, ["'httpport'", "'http_port'"]),
+        ("", {"XYZZY": "9"}, ["There is no setting 'xyzzy'"]),
+        ("http_port = 9\n", {}, ["'http_port'", "in [faces]"]),
+        ("[engine]\nlane = 3\n", {}, ["[engine] 'lane'", "'lanes_max'"]),
+        ("[engine.more]\na = 3\n", {}, ["[engine] 'more'"]),
+    ],
+)
+def test_an_unknown_setting_is_named_with_what_was_meant(
+    folder: Path, text: str, env: Mapping[str, str], words: list[str]
+) -> None:
+    said = complaint(folder, text, **env)
+    for word in words:
+        assert word in said, said
+
+
+def test_no_hint_is_better_than_a_silly_one(folder: Path) -> None:
+    assert complaint(folder, XYZZY="9").endswith("OUTRIDER_XYZZY).")
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "words"),
+    [
+        ("", {"ENGINE__LEASE_S": "soon"}, ["engine.lease_s", "float"]),
+        ("", {"ENGINE__LEASE_S": "1.9"}, ["engine.lease_s", "2.0"]),
+        ("", {"ENGINE__LEASE_S": "nan"}, ["engine.lease_s"]),
+        ("", {"ENGINE__LEASE_S": "inf"}, ["engine.lease_s", "3600"]),
+        ("", {"ENGINE__LEASE_S__X": "1"}, ["engine.lease_s"]),
+        ("", {"ENGINE": "x"}, ["engine"]),
+        ("", {"HTTP_PORT": ""}, ["faces.http_port", "int"]),
+        ("", {"HTTP_PORT": "0"}, ["faces.http_port", "1"]),
+        ("", {"HTTP_PORT": "65536"}, ["faces.http_port", "65535"]),
+        ("", {"ALLOW_PRIVATE_MX": "perhaps"}, ["net.allow_private_mx", "bool"]),
+        ("", {"LOG__LEVEL": "loud"}, ["log.level"]),
+        ("[faces]\nhttp_port = true\n", {}, ["faces.http_port", "int"]),
+        ("faces = 3\n", {"HTTP_PORT": "80"}, ["faces", "table"]),
+        ("delivery = 3\n", {}, ["delivery", "str"]),
+        ("engine = [1]\n", {}, ["engine"]),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(
+    folder: Path, text: str, env: Mapping[str, str], words: list[str]
+) -> None:
+    said = complaint(folder, text, **env)
+    for word in words:
+        assert word in said, said
+
+
+def sections() -> list[tuple[str, type[msgspec.Struct]]]:
+    fields = msgspec.structs.fields(Config)
+    return [(field.name, field.type) for field in fields if isinstance(field.default, msgspec.Struct)]
+
+
+@pytest.mark.parametrize(("name", "section"), sections())
+def test_the_defaults_are_within_their_own_bounds(name: str, section: type[msgspec.Struct]) -> None:
+    """msgspec does not check what Python code puts into a record."""
+    defaults: Any = msgspec.to_builtins(section())
+    assert msgspec.convert(defaults, section) == section(), name
+
+
+# The smart host.
+
+
+@pytest.mark.parametrize(
+    ("text", "smarthost"),
+    [
+        ("smarthost://mx.example:25", Smarthost("mx.example", 25)),
+        ("smarthost://mx.example:587/", Smarthost("mx.example", 587)),
+        ("smarthost://user:secret@mx.example:587", Smarthost("mx.example", 587, "user", "secret")),
+        ("smarthost://us%40er:p%3Ass%2F%25@127.0.0.1:25", Smarthost("127.0.0.1", 25, "us@er", "p:ss/%")),
+        ("smarthost://user:p@ss@mx.example:25", Smarthost("mx.example", 25, "user", "p@ss")),
+        ("smarthost://[::1]:25", Smarthost("::1", 25)),
+    ],
+)
+def test_a_smart_host_is_parsed(folder: Path, text: str, smarthost: Smarthost) -> None:
+    assert parse_smarthost(text) == smarthost
+    config = read(folder, DELIVERY=text)
+    assert config.smarthost == smarthost
+    assert not config.is_catch
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "Catch", "nowhere", "smtp://mx.example:25", "smarthost:mx.example:25", "smarthost://"),
+        *("smarthost://mx.example", "smarthost://mx.example:x", "smarthost://mx.example:0", "smarthost://:25"),
+        *("smarthost://mx.example:70000", "smarthost://mx.example:25/x", "smarthost://mx.example:25?x=1"),
+        *("smarthost://mx.example:25#x", "smarthost://user:hun#ter2@mx.example:25", "smarthost://[::1:25"),
+        *("smarthost://user@mx.example:25", "smarthost://:hunter2@mx.example:25"),
+    ],
+)
+def test_what_is_no_way_out_is_refused_without_repeating_it(folder: Path, text: str) -> None:
+    said = complaint(folder, DELIVERY=text)
+    assert said.startswith("delivery")
+    assert "hun" not in said
+
+
+def test_no_password_is_in_any_repr(folder: Path) -> None:
+    config = read(
+        folder, DELIVERY=f"smarthost://user:{SECRET}@mx.example:25", DATABASE_URL=f"postgresql://u:{SECRET}@db/x"
+    )
+    assert config.smarthost is not None
+    assert config.smarthost.password == SECRET
+    for shown in (repr(config), str(config), f"{config.smarthost!r}", repr((config, config.smarthost))):
+        assert SECRET not in shown
+    assert "mx.example" in repr(config.smarthost)
