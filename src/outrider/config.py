@@ -141,7 +141,7 @@ def _read_file(env: Mapping[str, str]) -> dict[str, Any]:
     path = Path(named) if named else Path(env.get(f"{PREFIX}DATA_DIR", Config().data_dir)) / FILE_NAME
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         if named:
             raise ConfigError(f"OUTRIDER_CONFIG names {path}, which does not exist.") from error
         return {}

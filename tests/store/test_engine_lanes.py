@@ -1,7 +1,7 @@
 """Station 2 on a real database: whose lane it is, what in it is due, and how one notices that it is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,7 +14,7 @@ from outrider.engine import lanes
 from outrider.engine.lanes import LaneKeeper
 from outrider.store import queue
 from outrider.store.lanes import Lane
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
 from outrider.testing.engineroom import EngineRoom, Line, RealClock, running
 
@@ -29,6 +29,10 @@ async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
     made = EngineRoom(store, clock, claim_count_max=10)
     async with running(made.accept):
         yield made
+
+
+async def read_nothing(_tx: Tx, _message_ids: Set[UUID]) -> None:
+    """Read no message ahead."""
 
 
 def keeper_in(
@@ -47,6 +51,7 @@ def keeper_in(
         clock=clock or room.clock,
         logger=room.journal.logger,
         busy=lambda: busy,
+        preload=read_nothing,
     )
 
 

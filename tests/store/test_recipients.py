@@ -54,15 +54,13 @@ async def test_a_record_moves_its_recipient_and_no_other(store: Store, clock: Fa
     assert (untouched.status, untouched.attempt, untouched.due_at) == (RecipientStatus.QUEUED, 0, clock.now())
 
 
-@pytest.mark.parametrize("status", list(RecipientStatus))
-async def test_every_status_can_be_stored(store: Store, clock: FakeClock, mailroom: Mailroom, status: str) -> None:
+async def test_every_status_can_be_stored(store: Store, clock: FakeClock, mailroom: Mailroom) -> None:
     mail = await mailroom.mail(await mailroom.project(), ADDRESSES[:1])
     async with store.transaction() as tx:
-        await recipients.record(
-            tx, [Record(mail.recipient_ids[0], RecipientStatus(status), "", "", 1)], now=clock.now()
-        )
-        (found,) = await recipients.of_message(tx, mail.message.project_id, mail.message.message_id)
-    assert found.status is RecipientStatus(status)
+        for status in RecipientStatus:
+            await recipients.record(tx, [Record(mail.recipient_ids[0], status, "", "", 1)], now=clock.now())
+            (found,) = await recipients.of_message(tx, mail.message.project_id, mail.message.message_id)
+            assert found.status is status
 
 
 async def test_a_status_nobody_knows_is_refused(store: Store, mailroom: Mailroom) -> None:

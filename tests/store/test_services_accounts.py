@@ -61,14 +61,14 @@ async def test_a_project_is_made_once(accounts: Accounts, elsewhere: Accounts) -
     assert caught.value.field == "project"
 
 
-@pytest.mark.parametrize("name", ["", "x" * 101, "line\nbreak", "nul\x00", "half\ud800", "\u202egnp"])
-async def test_a_name_nobody_could_read_is_refused(accounts: Accounts, name: str) -> None:
-    with pytest.raises(CallerError) as caught:
-        await accounts.ensure_project(name)
-    assert caught.value.field == "name"
+async def test_a_name_nobody_could_read_is_refused(accounts: Accounts) -> None:
     project_id = (await accounts.ensure_project()).project_id
-    with pytest.raises(CallerError):
-        await accounts.create_key(project_id, name)
+    for name in ("", "x" * 101, "line\nbreak", "nul\x00", "half\ud800", "\u202egnp"):
+        for asked in (accounts.ensure_project(name), accounts.create_key(project_id, name)):
+            with pytest.raises(CallerError) as caught:
+                await asked
+            assert caught.value.field == "name"
+    assert await accounts.list_keys(project_id) == []
 
 
 async def test_a_pair_looks_as_promised(pair: KeyPair) -> None:
@@ -105,24 +105,18 @@ async def test_the_right_pair_is_its_project(accounts: Accounts, pair: KeyPair) 
 GARBAGE = ["", "x", "\x00", "é" * 32, "٣" * 32, "0" * 32, "A" * 32, "\ud800", "0" * 31 + "\x00", "f" * 10_000_000]
 
 
-@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
-async def test_whatever_is_wrong_the_answer_is_the_same(accounts: Accounts, pair: KeyPair, garbage: str) -> None:
+async def test_whatever_is_wrong_the_answer_is_the_same(accounts: Accounts, pair: KeyPair) -> None:
+    key_id, secret = pair.access_key_id, pair.access_key_secret
+    wrong = [(key_id.upper() + "A", secret), (key_id, secret + "A"), (key_id, secret[:-1]), (secret, key_id)]
+    for garbage in GARBAGE:
+        wrong += [(garbage, secret), (key_id, garbage), (garbage, garbage)]
     answers = set()
-    for key_id, secret in (
-        (garbage, pair.access_key_secret),
-        (pair.access_key_id, garbage),
-        (garbage, garbage),
-        (pair.access_key_id.upper(), pair.access_key_secret),
-        (pair.access_key_id, pair.access_key_secret + "A"),
-        (pair.access_key_id, pair.access_key_secret[:-1]),
-    ):
-        if (key_id, secret) == (pair.access_key_id, pair.access_key_secret):
-            continue
+    for given in wrong:
         with pytest.raises(UnauthenticatedError) as caught:
-            await accounts.authenticate(key_id, secret)
+            await accounts.authenticate(*given)
         answers.add((caught.value.public, caught.value.field, str(caught.value.detail)))
     assert len(answers) == 1
-    await accounts.authenticate(pair.access_key_id, pair.access_key_secret)
+    await accounts.authenticate(key_id, secret)
 
 
 async def test_what_cannot_be_a_key_costs_no_query(accounts: Accounts, counting: CountingStore) -> None:

@@ -201,14 +201,21 @@ async def test_an_international_domain_is_kept_as_its_alabel(identity: Identity,
     assert [key.domain for key in await identity.of_domain(shop, domain.name)] == [domain.name] * 2
 
 
-@pytest.mark.parametrize(
-    "name", ["", "example", "shop..example", "shop.example ", "a b.example", "-x.example", "x\x00"]
-)
-async def test_what_is_no_domain_name_is_refused(identity: Identity, shop: UUID, name: str) -> None:
-    for asked in (identity.add_domain(shop, name, is_verified=True), identity.domain(shop, name)):
-        with pytest.raises(CallerError) as caught:
-            await asked
-        assert caught.value.field == "domain"
+async def test_what_is_no_domain_name_is_refused(identity: Identity, shop: UUID) -> None:
+    for name in (
+        "",
+        "example",
+        "shop..example",
+        "shop.example ",
+        "a b.example",
+        "-x.example",
+        "\x00",
+        "\ud800.example",
+    ):
+        for asked in (identity.add_domain(shop, name, is_verified=True), identity.domain(shop, name)):
+            with pytest.raises(CallerError) as caught:
+                await asked
+            assert caught.value.field == "domain"
     assert await identity.list_domains(shop) == []
 
 
@@ -266,9 +273,9 @@ async def test_senders_two_add_at_the_same_moment_are_there_once_and_one_is_the_
     assert all(result in listed for result in results)
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "field"),
-    [
+async def test_a_sender_no_header_could_carry_is_refused(identity: Identity, shop: UUID) -> None:
+    await identity.add_domain(shop, "shop.example", is_verified=True)
+    for text, name, field in (
         ("no at sign", "Shop", "address"),
         ("a@@shop.example", "Shop", "address"),
         ("news@shop.example", "line\r\nBcc: x@evil.example", "name"),
@@ -276,15 +283,10 @@ async def test_senders_two_add_at_the_same_moment_are_there_once_and_one_is_the_
         ("news@shop.example", "half\ud800", "name"),
         ("news@shop.example", "\u202egnp", "name"),
         ("news@shop.example", "Bank <support@bank.example>", "name"),
-    ],
-)
-async def test_a_sender_no_header_could_carry_is_refused(
-    identity: Identity, shop: UUID, text: str, name: str, field: str
-) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    with pytest.raises(CallerError) as caught:
-        await identity.add_sender(shop, text, name)
-    assert caught.value.field == field
+    ):
+        with pytest.raises(CallerError) as caught:
+            await identity.add_sender(shop, text, name)
+        assert caught.value.field == field
     assert await identity.list_senders(shop) == []
 
 

@@ -176,24 +176,40 @@ async def lock_roles(run_dir: Path, roles: Sequence[str], *, clock: Clock) -> li
     """Take the lock of each role, waiting for the children of a killed supervisor; return the descriptors to keep.
 
     Raises:
-        ConfigError: another Outrider runs this role on this data directory.
+        ConfigError: another Outrider runs this role on this data directory, or a lock's file cannot be written.
     """
     deadline_s = clock.monotonic_s() + _LOCK_WAIT_S
-    descriptors = []
-    for role in roles:
-        descriptor = os.open(run_dir / f"{role}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        descriptors.append(descriptor)
-        while not _try_lock(descriptor):
-            owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-            if _is_alive(owner) or clock.monotonic_s() > deadline_s:
-                raise ConfigError(
-                    f"Outrider runs here already (role {role}, process {owner or 'unknown'}): stop it, or set"
-                    " OUTRIDER_DATA_DIR and the ports for a second one."
-                )
-            await clock.sleep(0.1)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    descriptors: list[int] = []
+    try:
+        for role in roles:
+            descriptors.append(_open_lock(run_dir / f"{role}.lock"))
+            await _lock(descriptors[-1], role, deadline_s, clock)
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
     return descriptors
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}. Who owns the data directory?") from error
+
+
+async def _lock(descriptor: int, role: str, deadline_s: float, clock: Clock) -> None:
+    """Take the lock and write our number into its file."""
+    while not _try_lock(descriptor):
+        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        if _is_alive(owner) or clock.monotonic_s() > deadline_s:
+            raise ConfigError(
+                f"Outrider runs here already (role {role}, process {owner or 'unknown'}): stop it, or set"
+                " OUTRIDER_DATA_DIR and the ports for a second one."
+            )
+        await clock.sleep(0.1)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def check_port(host: str, port: int, setting: str) -> None:

@@ -40,6 +40,12 @@ from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.wire.answer import Answer, Cause
 
+_LOOK_AGAIN_S: Final = 0.005  # Ours: how soon an empty lane is looked at again; each time twice as late, up to ...
+_LOOK_AGAIN_S_MAX: Final = 0.04  # ... this: mail leaves within 50 ms.
+_LINGER_S: Final = (
+    0.2  # Ours: keeping a lane that idle costs less than giving it back and leasing it for the next mail.
+)
+_LINGER_LANES_MAX: Final = 64  # Ours: with more lanes each is looked at too rarely to find anything.
 _AWAY_PAUSE_S: Final = 0.5  # Ours: between tries while the database is away.
 _INTERNAL_MAX_COUNT: Final = 3  # STYLE.md: the third unexpected exception parks the message.
 _INTERNAL: Final = "internal"
@@ -103,6 +109,7 @@ class Deliverer:
             clock=clock,
             logger=logger,
             busy=lambda: list(self._in_flight),
+            preload=preparer.load,
         )
 
     async def run(self) -> None:
@@ -182,11 +189,19 @@ class Deliverer:
         self._woken.set()  # There is room for another lane.
 
     async def _drain(self, work: "_LaneWork", claims: list[Claim]) -> None:
+        """Start what is due, again and again; return when the lane has been empty and idle for a moment.
+
+        An accept does not announce mail for a lane that is being worked on, so we look for it, at growing intervals.
+        """
+        pause_s, idle_s = _LOOK_AGAIN_S, 0.0
         while not self._stopping and not work.is_interrupted and self._keeper.is_held(work.lane.lane_id):
             if claims:
                 await self._start(work, claims)
-            elif work.attempts:
-                await asyncio.wait(work.attempts, return_when=asyncio.FIRST_COMPLETED)
+                pause_s, idle_s = _LOOK_AGAIN_S, 0.0
+            elif work.attempts or (idle_s < _LINGER_S and self._workers <= _LINGER_LANES_MAX):
+                await self._clock.sleep(pause_s)
+                idle_s = 0.0 if work.attempts else idle_s + pause_s
+                pause_s = min(pause_s * 2, _LOOK_AGAIN_S_MAX)
             else:
                 return
             claims = await self._keeper.claim(work.lane.lane_id)
@@ -241,28 +256,31 @@ class Deliverer:
 
     async def _attempt(self, work: "_LaneWork", claim: Claim, site: Site | Answer, composed: Composed | None) -> None:
         """Try one recipient once and record what became of it."""
+        self._metrics.in_flight.inc()
+        try:
+            await self._try_once(work, claim, site, composed)
+        finally:
+            self._in_flight.discard(claim.recipient_id)
+            self._metrics.in_flight.dec()
+
+    async def _try_once(self, work: "_LaneWork", claim: Claim, site: Site | Answer, composed: Composed | None) -> None:
         started_s = self._clock.monotonic_s()
         taken_over_at = work.lane.taken_over_at
         is_taken_over = taken_over_at is not None and claim.due_at <= taken_over_at
-        with self._metrics.in_flight.track_inprogress():
-            try:
-                attempt = await self._talk(claim, site, composed)
-            except Exception as error:
-                if _is_about_the_database(error):
-                    self._logger.warning("attempt_interrupted", recipient_id=str(claim.recipient_id), error=str(error))
-                    work.is_interrupted = True
-                    self._in_flight.discard(claim.recipient_id)
-                    return
-                self._logger.exception("attempt_failed", recipient_id=str(claim.recipient_id))
-                self._metrics.internal.labels(place="deliver").inc()
-                self._internal_counts[claim.message_id] += 1
-                attempt = _unanswered(claim, Answer(Phase.CONNECT, None, Cause.INTERNAL), started_s, self._clock)
-            try:
-                outcome = self._judge(claim, composed, attempt, is_taken_over=is_taken_over)
-                if outcome is not None and await self._settler.settle(outcome):
-                    self._observe(outcome, composed)
-            finally:
-                self._in_flight.discard(claim.recipient_id)
+        try:
+            attempt = await self._talk(claim, site, composed)
+        except Exception as error:
+            if _is_about_the_database(error):
+                self._logger.warning("attempt_interrupted", recipient_id=str(claim.recipient_id), error=str(error))
+                work.is_interrupted = True
+                return
+            self._logger.exception("attempt_failed", recipient_id=str(claim.recipient_id))
+            self._metrics.internal.labels(place="deliver").inc()
+            self._internal_counts[claim.message_id] += 1
+            attempt = _unanswered(claim, Answer(Phase.CONNECT, None, Cause.INTERNAL), started_s, self._clock)
+        outcome = self._judge(claim, composed, attempt, is_taken_over=is_taken_over)
+        if outcome is not None and await self._settler.settle(outcome):
+            self._observe(outcome, composed)
 
     async def _talk(self, claim: Claim, site: Site | Answer, composed: Composed | None) -> Attempt:
         started_s = self._clock.monotonic_s()

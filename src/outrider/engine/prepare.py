@@ -10,7 +10,7 @@ mail twice can tell.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -23,10 +23,11 @@ from outrider.mail.build import Draft
 from outrider.mail.dkim import SigningKey
 from outrider.store import messages
 from outrider.store.messages import Loaded
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.queue import Claim
 from outrider.wire.smtp_client import Envelope
 
+_LOADED_COUNT_MAX: Final = 2000  # Ours: a few claims of many lanes.
 _DRAFT_OVERHEAD_BYTES: Final = 4096  # Ours: objects around a body, roughly.
 
 
@@ -74,9 +75,18 @@ class Preparer:
         self._bytes_max: Final = drafts_bytes_max
         self._bytes = 0
         self._kept: Final[OrderedDict[UUID, Composed]] = OrderedDict()
+        self._loaded: Final[dict[UUID, Loaded]] = {}  # Read ahead by `load`, not composed yet.
+
+    async def load(self, tx: Tx, message_ids: Set[UUID]) -> None:
+        """Read ahead those of these messages that are not kept, in the caller's transaction."""
+        missing = [message_id for message_id in message_ids if message_id not in self._kept]
+        if len(self._loaded) > _LOADED_COUNT_MAX:
+            self._loaded.clear()  # Of lanes that were lost before they were worked on.
+        if missing:
+            self._loaded.update(await messages.load(tx, missing))
 
     async def compose(self, message_ids: set[UUID]) -> dict[UUID, Composed]:
-        """Return these messages composed, reading those that are not kept in one query.
+        """Return these messages composed, reading those that are neither kept nor read ahead in one query.
 
         A message that is not stored any more is missing from the answer.
         """
@@ -85,13 +95,14 @@ class Preparer:
             if (composed := self._kept.get(message_id)) is not None:
                 self._kept.move_to_end(message_id)
                 found[message_id] = composed
-        missing = list(message_ids - found.keys())
+        loaded = {i: self._loaded.pop(i) for i in message_ids - found.keys() if i in self._loaded}
+        missing = list(message_ids - found.keys() - loaded.keys())
         if missing:
             async with self._store.transaction() as tx:
-                loaded = await messages.load(tx, missing)
-            for message_id, one in loaded.items():
-                # Kept by now, if another lane asked at the same moment.
-                found[message_id] = self._kept.get(message_id) or self._keep(message_id, Composed(one))
+                loaded |= await messages.load(tx, missing)
+        for message_id, one in loaded.items():
+            # Kept by now, if another lane asked at the same moment.
+            found[message_id] = self._kept.get(message_id) or self._keep(message_id, Composed(one))
         return found
 
     async def envelope(self, composed: Composed, claim: Claim) -> Envelope:

@@ -42,7 +42,7 @@ class GroupCommit(Generic[Entry, Result]):
         wait_s: float,
         weight_max: int,
         weigh: Callable[[Entry], int] = lambda _: 1,
-        writes_max: int = 2,
+        writes_max: int = 1,
         pending_max: int = 50_000,
     ) -> None:
         self._write: Final = write

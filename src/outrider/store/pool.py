@@ -9,6 +9,7 @@ Failure policy: what the driver raises leaves here as a `StoreError` or, for a b
 and others would have succeeded: group commit splits its batch on it.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -76,6 +77,8 @@ class Store:
         self._dsn: Final = dsn
         self._settings: Final = settings
         self._pool: Any = None
+        self._block_count = 0  # Transactions open or waiting for a connection.
+        self._is_idle: Final = asyncio.Event()
 
     async def open(self) -> None:
         """Connect.
@@ -97,14 +100,20 @@ class Store:
             )
 
     async def close(self) -> None:
-        """Close every connection, after the transactions under way."""
+        """Close every connection, after the transactions under way and those that wait for a connection."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
         try:
+            # Danger: the driver alone would close connections under those that waited, some just after their commit.
+            while self._block_count:
+                self._is_idle.clear()
+                await self._is_idle.wait()
             await pool.close()
-        except _AWAY:
-            pool.terminate()  # The server went first; there is nothing left to close politely.
+        except (asyncio.CancelledError, *_AWAY) as error:
+            pool.terminate()  # The server went first, or we have no time; there is nothing left to close politely.
+            if isinstance(error, asyncio.CancelledError):
+                raise
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -127,9 +136,15 @@ class Store:
         """
         if self._pool is None:
             raise StoreUnavailableError("The database is not open.")
-        with _translated():
-            async with self._pool.acquire() as connection, connection.transaction():
-                yield Tx(connection)
+        self._block_count += 1
+        try:
+            with _translated():
+                async with self._pool.acquire() as connection, connection.transaction():
+                    yield Tx(connection)
+        finally:
+            self._block_count -= 1
+            if not self._block_count:
+                self._is_idle.set()
 
     async def is_ready(self) -> bool:
         """Whether the database answers now."""

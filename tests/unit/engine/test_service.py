@@ -5,8 +5,8 @@ tests/store/test_engine_service.py.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from uuid import uuid4
+from collections.abc import Callable, Sequence, Set
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -16,7 +16,7 @@ from outrider.engine.service import Part, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.upkeep import Upkeep
 from outrider.store.batch import GroupCommit
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock, turns
 from outrider.testing.engineroom import EngineRoom, OneWay, RealClock
@@ -143,6 +143,10 @@ async def _write(entries: Sequence[int]) -> Sequence[int]:
     return entries
 
 
+async def read_nothing(_tx: Tx, _message_ids: Set[UUID]) -> None:
+    """Read no message ahead."""
+
+
 MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "group_commit": lambda room: GroupCommit[int, int](_write, clock=room.clock, wait_s=0.001, weight_max=10),
     "lane_keeper": lambda room: LaneKeeper(
@@ -153,6 +157,7 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         clock=room.clock,
         logger=room.journal.logger,
         busy=list,
+        preload=read_nothing,
     ),
     "settler": lambda room: Settler(
         room.store, room.settings, clock=room.clock, logger=room.journal.logger, metrics=room.metrics

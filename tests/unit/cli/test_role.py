@@ -1,0 +1,76 @@
+"""One child of `serve`: it ends with its parent, or with a line in the log, never with a bare traceback."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+WAIT_S = 20
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+@contextlib.contextmanager
+def child(folder: Path, role: str, port: int) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Start a role as the supervisor does; yield it and our end of its pipe."""
+    theirs, ours = os.pipe()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OUTRIDER_")}
+    env |= {
+        "OUTRIDER_DATA_DIR": str(folder),
+        "OUTRIDER_DATABASE_URL": "postgresql://nobody@/nowhere?host=/nonexistent",
+        "OUTRIDER_CATCH_PORT": str(port),
+        "OUTRIDER_PARENT_FD": str(theirs),
+        "OUTRIDER_LOG__FORMAT": "json",
+    }
+    command = [sys.executable, "-m", "outrider.cli.role", role, "0"]
+    with subprocess.Popen(command, env=env, pass_fds=[theirs], stderr=subprocess.PIPE, text=True) as running:
+        os.close(theirs)
+        try:
+            yield running, ours
+        finally:
+            running.kill()
+            with contextlib.suppress(OSError):  # The test may have closed it.
+                os.close(ours)
+
+
+def line_of(running: "subprocess.Popen[str]") -> dict[str, object]:
+    assert running.stderr is not None
+    found: dict[str, object] = json.loads(running.stderr.readline())
+    return found
+
+
+@pytest.mark.parametrize("way", ["parent gone", "terminated"])
+def test_it_runs_until_its_parent_is_gone_or_it_is_told(tmp_path: Path, port: int, way: str) -> None:
+    with child(tmp_path, "smtp", port) as (running, ours):
+        assert line_of(running)["event"] == "role_started"
+        running.send_signal(signal.SIGINT)  # The terminal's, for the parent to act on.
+        if way == "parent gone":
+            os.close(ours)
+        else:
+            running.terminate()
+        assert running.wait(WAIT_S) == 0
+        assert line_of(running)["event"] == "role_stopped"
+
+
+def test_without_its_database_it_ends_and_says_why(tmp_path: Path, port: int) -> None:
+    with child(tmp_path, "worker", port) as (running, _):
+        assert running.wait(WAIT_S) == 1
+        assert line_of(running)["event"] == "role_started"
+        line = line_of(running)
+    assert (line["event"], line["role"], line["slot"], line["level"]) == ("role_failed", "worker", 0, "error")
+    assert line["error"] == "The database is not available."
