@@ -143,7 +143,7 @@ async def test_a_bad_call_gets_its_retcode(caught: Program, call: object, ret_co
 async def test_a_body_over_the_limit_is_refused_and_the_next_call_works(caught: Program) -> None:
     answered = await caught.request("POST", PATH, but(Content="x" * (11 * 1024 * 1024)), key=caught.key)
     assert answered.json()["RetCode"] == 215392
-    answered = await caught.request("POST", PATH, but(Content="x" * (30 * 1024 * 1024)), key=caught.key)
+    answered = await caught.request("POST", PATH, but(Content="x" * (20 * 1024 * 1024)), key=caught.key)
     assert answered.json()["RetCode"] == 215392
     assert (await caught.request("GET", "/healthz")).status == 200
 

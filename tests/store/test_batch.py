@@ -9,7 +9,7 @@ import pytest
 from outrider.app import SystemClock
 from outrider.base.errors import BusyError, StoreUnavailableError
 from outrider.store.batch import GroupCommit
-from outrider.store.pool import StoreValueError
+from outrider.store.pool import StoreRolledBackError, StoreValueError
 
 
 class Writes:
@@ -19,6 +19,7 @@ class Writes:
         self.batches: list[list[int]] = []
         self.poison = poison
         self.failure: Exception | None = None
+        self.deadlock_count = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -26,6 +27,9 @@ class Writes:
         await self.gate.wait()
         if self.failure:
             raise self.failure
+        if self.deadlock_count:
+            self.deadlock_count -= 1
+            raise StoreRolledBackError("The database is not available.")
         if self.poison & set(entries):
             raise StoreValueError("The database refused a value.")
         self.batches.append(list(entries))
@@ -73,6 +77,19 @@ async def test_when_the_database_is_away_everybody_is_told_and_nothing_is_tried_
         assert await commit.submit(7) == 70
     assert all(isinstance(result, StoreUnavailableError) for result in results)
     assert writes.batches == [[7]]
+
+
+@pytest.mark.parametrize("deadlock_count", [1, 2, 3])
+async def test_the_victim_of_a_deadlock_is_written_again_but_not_for_ever(deadlock_count: int) -> None:
+    writes = Writes()
+    writes.deadlock_count = deadlock_count
+    async with running(writes) as commit:
+        if deadlock_count < 3:
+            assert await commit.submit(1) == 10
+        else:
+            with pytest.raises(StoreRolledBackError):
+                await commit.submit(1)
+    assert writes.batches == ([[1]] if deadlock_count < 3 else [])
 
 
 async def test_what_is_pending_at_a_stop_is_still_written() -> None:

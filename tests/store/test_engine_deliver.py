@@ -77,7 +77,9 @@ async def test_on_an_idle_node_a_mail_leaves_at_once(
     async with running(room.accept), running(room.deliverer(OneWay(peer.site()))):
         await room.until_settled(await room.send())  # Lane and connection are there, as on a node that is used.
         waits_ms = []
-        for count in range(2, 12):
+        for count in range(2, 7):
+            while await leased_count(room):  # Until it is idle again: the lane was given back.
+                await clock.sleep(0.01)
             started_s = clock.monotonic_s()
             session = await room.send()
             accepted_s = clock.monotonic_s()
@@ -231,18 +233,20 @@ async def test_an_error_of_ours_that_passes_delays_only(room: EngineRoom, peer: 
 
 
 async def test_a_message_that_cannot_be_composed_is_parked_alone(room: EngineRoom, peer: Peer) -> None:
-    sessions = [await room.send(f"u{n}@a.example", subject=f"n {n}") for n in range(7)]
+    sessions = [await room.send(f"u{n}@a.example", text=f"n {n}") for n in range(8)]
     async with room.store.transaction() as tx:
-        await tx.execute("UPDATE message SET sender = 'broken' WHERE message_id = $1", sessions[3])
-        await tx.execute("DELETE FROM message WHERE message_id = $1", sessions[5])
+        await tx.execute("UPDATE message SET sender = 'broken' WHERE message_id = $1", sessions[2])
+        await tx.execute("DELETE FROM message WHERE message_id = $1", sessions[4])
+        await tx.execute(
+            "UPDATE content c SET body = 'no MessagePack' FROM message m"
+            " WHERE m.message_id = $1 AND c.content_hash = m.content_hash",
+            sessions[6],
+        )
     async with running(room.deliverer(OneWay(peer.site()), first_s=0.02)):
         found = [await room.until_settled(session) for session in sessions]
     states = [(one.status.value, one.reason) for each in found for one in each.values()]
-    assert states == [("delivered", "accepted")] * 3 + [("held", "internal"), ("delivered", "accepted")] + [
-        ("held", "internal"),
-        ("delivered", "accepted"),
-    ]
-    assert got(peer) == {f"u{n}@a.example": 1 for n in (0, 1, 2, 4, 6)}
+    assert [n for n, state in enumerate(states) if state == ("held", "internal")] == [2, 4, 6]
+    assert got(peer) == {f"u{n}@a.example": 1 for n in (0, 1, 3, 5, 7)}
 
 
 async def test_a_router_that_fails_delays_its_domain_only(room: EngineRoom, peer: Peer) -> None:
@@ -305,7 +309,7 @@ async def test_no_more_are_in_flight_than_allowed(store: Store, clock: RealClock
     ):
         session = await room.send(*(f"u{n}@d{n % 5}.example" for n in range(50)))
         await silent.reached(Stage.DOT, count=7)
-        assert room.sample("outrider_attempts_in_flight") == 7
+        assert silent.connection_count == 7
         silent.release()
         silent.script = Script()
         await room.until_settled(session)
@@ -367,7 +371,7 @@ async def test_a_stop_lets_what_is_past_the_dot_finish_and_leaves_the_rest_queue
             await at_mail.reached(Stage.MAIL, count=20)
             started_s = clock.monotonic_s()
             deliverer.stop()
-            await until_so(lambda: room.sample("outrider_attempts_in_flight") == 1)
+            await until_so(lambda: room.connections[0].stats.open_count == 1)
             at_dot.release()
         assert clock.monotonic_s() - started_s < room.settings.stop_wait_s + 1
         after = await room.recipients(session)

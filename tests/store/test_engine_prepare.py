@@ -1,4 +1,7 @@
-"""Station 3 on a real database: signed messages that others verify, one recipient each, and a bounded memory."""
+"""Station 3 on a real database: signed messages that others verify, one recipient each, and a bounded memory.
+
+On one version of PostgreSQL: it runs one query, and tests/store/test_messages.py runs that on both.
+"""
 
 import asyncio
 import email.policy
@@ -18,6 +21,8 @@ from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import DOMAIN, EngineRoom, running, signing_keys
+
+pytestmark = pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session")
 
 
 @pytest.fixture

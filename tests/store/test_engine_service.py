@@ -28,7 +28,7 @@ async def leased_count(room: EngineRoom) -> int:
 async def test_it_starts_and_stops_and_is_cancelled_again_and_again(store: Store, clock: RealClock, name: str) -> None:
     room = EngineRoom(store, clock)
     before = asyncio.all_tasks()
-    for turn_count in (0, 1, 3, 10, 30, 100):
+    for turn_count in (0, 5, 50):
         part = MAKERS[name](room)
         running = asyncio.ensure_future(part.run())
         for _ in range(turn_count):

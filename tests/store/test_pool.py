@@ -14,7 +14,7 @@ from outrider.base.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from outrider.store.pool import Store, StoreValueError
+from outrider.store.pool import Store, StoreRolledBackError, StoreValueError
 from outrider.store.settings import StoreSettings
 from outrider.testing.mailroom import WAIT_S, blocked_pids, wait_blocked
 from outrider.testing.postgres import ThrowawayPostgres
@@ -157,8 +157,8 @@ async def test_a_value_it_cannot_take_is_the_values_fault(quick: Store, sql: str
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("40P01", StoreUnavailableError),  # Deadlock.
-        ("40001", StoreUnavailableError),
+        ("40P01", StoreRolledBackError),  # Deadlock.
+        ("40001", StoreRolledBackError),
         ("53100", StoreUnavailableError),  # Disk full.
         ("53200", StoreUnavailableError),
         ("53300", StoreUnavailableError),

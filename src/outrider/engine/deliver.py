@@ -46,6 +46,7 @@ _LINGER_S: Final = (
     0.2  # Ours: keeping a lane that idle costs less than giving it back and leasing it for the next mail.
 )
 _LINGER_LANES_MAX: Final = 64  # Ours: with more lanes each is looked at too rarely to find anything.
+_LEASE_COUNT_MAX: Final = 64  # Ours: lanes in one look, each with its first claims; more follow at once.
 _AWAY_PAUSE_S: Final = 0.5  # Ours: between tries while the database is away.
 _INTERNAL_MAX_COUNT: Final = 3  # STYLE.md: the third unexpected exception parks the message.
 _INTERNAL: Final = "internal"
@@ -117,16 +118,17 @@ class Deliverer:
         async with asyncio.TaskGroup() as below:
             # Started in this order, stopped in the reverse: lanes are given back after the last outcome is written.
             parts: list[Part] = [self._keeper, *self._keeper.parts, self._settler]
-            for part in parts:
-                below.create_task(part.run())
+            keeping, *_ = [below.create_task(part.run()) for part in parts]
             async with asyncio.TaskGroup() as workers:
-                workers.create_task(self._listen())
+                listening = workers.create_task(self._listen())
                 await self._lease_until_stopped(workers)
+                listening.cancel()  # It only sleeps, and so does the keeper below.
                 for guard in self._routing:
                     guard.reschedule(0)
                 await self._connections.close(wait_s=self._settings.stop_wait_s)
             for part in reversed(parts):
                 part.stop()
+            keeping.cancel()
 
     def stop(self) -> None:
         """Ask `run` to return; it takes at most about stop_wait_s."""
@@ -137,7 +139,7 @@ class Deliverer:
     async def _lease_until_stopped(self, workers: asyncio.TaskGroup) -> None:
         while not self._stopping:
             self._woken.clear()
-            free_count = self._settings.lanes_max - self._workers
+            free_count = min(self._settings.lanes_max - self._workers, _LEASE_COUNT_MAX)
             try:
                 leased = await self._keeper.lease(free_count) if free_count > 0 else []
             except StoreError as error:

@@ -9,11 +9,14 @@ The Message-ID is the recipient's id: every attempt for a recipient carries the 
 mail twice can tell.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
+
+import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import NotFoundError
@@ -83,7 +86,9 @@ class Preparer:
         if len(self._loaded) > _LOADED_COUNT_MAX:
             self._loaded.clear()  # Of lanes that were lost before they were worked on.
         if missing:
-            self._loaded.update(await messages.load(tx, missing))
+            # One that cannot be read must not stop the lanes of all: `compose` meets it alone.
+            with contextlib.suppress(msgspec.MsgspecError):
+                self._loaded.update(await messages.load(tx, missing))
 
     async def compose(self, message_ids: set[UUID]) -> dict[UUID, Composed]:
         """Return these messages composed, reading those that are neither kept nor read ahead in one query.

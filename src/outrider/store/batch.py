@@ -20,8 +20,9 @@ from typing import Final, Generic, TypeVar
 
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, ConflictError, StoreUnavailableError
-from outrider.store.pool import StoreValueError
+from outrider.store.pool import StoreRolledBackError, StoreValueError
 
+_DEADLOCKS_MAX: Final = 2  # Ours: a third in a row is no chance.
 Entry = TypeVar("Entry")
 Result = TypeVar("Result")
 Write = Callable[[Sequence[Entry]], Awaitable[Sequence[Result | Exception]]]
@@ -113,9 +114,18 @@ class GroupCommit(Generic[Entry, Result]):
             batch.append(pair)
         return batch
 
+    async def _write_surely(self, entries: Sequence[Entry]) -> Sequence[Result | Exception]:
+        """Write; again if the database rolled it back to end a deadlock."""
+        for _ in range(_DEADLOCKS_MAX):
+            try:
+                return await self._write(entries)
+            except StoreRolledBackError:
+                continue
+        return await self._write(entries)
+
     async def _settle(self, batch: list[tuple[Entry, asyncio.Future[Result]]]) -> None:
         try:
-            results = await self._write([entry for entry, _ in batch])
+            results = await self._write_surely([entry for entry, _ in batch])
         except (StoreValueError, ConflictError) as error:
             if len(batch) == 1:
                 _resolve(batch[0][1], error)

@@ -114,6 +114,7 @@ _TUNING: Final[Mapping[str, str]] = {
     "huge_pages": "off",
     # An open transaction holds back every reader of the event log.
     "idle_in_transaction_session_timeout": "60s",
+    "deadlock_timeout": "200ms",  # A lease and an accept can meet so, rarely; our transactions last milliseconds.
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_destination": "stderr",

@@ -4,7 +4,7 @@ A lane is one (pool, route, stream, shard). Invariants:
 - A lane with an `owner` has a `lease_until`; past it, anyone may take it.
 - `next_due_at` is never later than the earliest `due_at` of its queue rows. `touch` lowers it in the transaction that
   adds rows, `release` raises it; both lock the lane's row first, and `release` looks at the queue in a second
-  statement, whose snapshot is younger than the lock. So a wake-up cannot be lost (tests/store/test_lanes.py).
+  statement, whose snapshot is younger than the lock. So a wake-up cannot be lost (test_lanes_race.py).
 """
 
 from collections.abc import Sequence

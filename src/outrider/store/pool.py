@@ -30,7 +30,6 @@ _AWAY: Final = (
     asyncpg.InsufficientResourcesError,  # Disk full, out of memory, too many connections.
     asyncpg.OperatorInterventionError,  # Shutting down, starting, statement time-out.
     asyncpg.ReadOnlySQLTransactionError,  # A standby after a fail-over.
-    asyncpg.TransactionRollbackError,  # Serialisation failure, deadlock.
     asyncpg.InternalClientError,
     TimeoutError,
 )
@@ -43,6 +42,15 @@ class StoreValueError(StoreError):
 
     code = "store_value"
     status = 500
+
+
+class StoreRolledBackError(StoreUnavailableError):
+    """The database ended this transaction to resolve a deadlock; nothing of it was kept.
+
+    The same may go well at once: group commit tries again.
+    """
+
+    code = "store_rolled_back"
 
 
 class Tx:
@@ -189,6 +197,13 @@ def _translated() -> Iterator[None]:
         raise
     except asyncpg.UniqueViolationError as error:
         raise ConflictError("It exists already.", constraint=error.constraint_name) from error
+    except asyncpg.TransactionRollbackError as error:
+        raise StoreRolledBackError("The database is not available.", cause=str(error)) from error
+    except asyncpg.CheckViolationError as error:
+        if "no partition of relation" not in str(error):
+            raise StoreValueError("The database refused a value.", cause=str(error)) from error
+        # No value's fault: the upkeep has not run for days, or a clock is far off.
+        raise StoreUnavailableError("The database is not ready for this day.", cause=str(error)) from error
     except _AWAY as error:
         raise StoreUnavailableError("The database is not available.", cause=str(error)) from error
     except (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError) as error:

@@ -178,6 +178,7 @@ class EngineRoom:
         self.metrics: Final = Metrics()
         self.journal: Final = Journal()
         self.keys: Final = Keys()
+        self.connections: Final[list[ConnectionPool]] = []  # Of each deliverer, in the order they were made.
         self.accept: Final = self.acceptor()
 
     def acceptor(self, store: Store | None = None) -> Acceptor:
@@ -213,13 +214,14 @@ class EngineRoom:
     ) -> Deliverer:
         """Return stations 2 to 6, as a deliver process has them. `net` changes [net]."""
         clock = clock or self.clock
+        self.connections.append(ConnectionPool(settings_for(**net), clock=clock))
         return Deliverer(
             store or self.store,
             self.settings,
             owner=owner or uuid4(),
             pools=["default"],
             router=router,
-            connections=ConnectionPool(settings_for(**net), clock=clock),
+            connections=self.connections[-1],
             preparer=preparer or self.preparer(store=store),
             classifier=Classifier(parse_rules(rules_text())),
             retries=RetrySettings(first_s=first_s),
