@@ -5,25 +5,45 @@ must not start anything more in it, and what it learns from the conversation tha
 what the new owner wrote. The mail may have been delivered twice: the new owner's event says so.
 """
 
+import asyncio
 from collections import Counter
+
+import pytest
 
 from outrider.base.vocab import EventKind
 from outrider.store.pool import Store
 from outrider.testing.engineroom import EngineRoom, OneWay, RealClock, running
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 
+pytestmark = pytest.mark.slow
+
+
+class Stopped(RealClock):
+    """The clock of a process that is stopped, as by SIGSTOP: whoever sleeps by it sleeps until it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = asyncio.Event()
+
+    async def sleep(self, delay_s: float) -> None:
+        await super().sleep(delay_s)
+        await self.goes_on.wait()
+
 
 async def test_the_new_owner_has_the_last_word(store: Store, clock: RealClock) -> None:
-    room = EngineRoom(store, clock, lane_in_flight_max=2)
-    frozen = RealClock()
+    room = EngineRoom(store, clock, lane_in_flight_max=2, settle_wait_s=0.0)
+    stopped = Stopped()
+    stopped.goes_on.set()
     async with Peer(Script(moves={Stage.DOT: Move(Act.HOLD)})) as slow, Peer() as quick, running(room.accept):
         session = await room.send(*(f"u{n}@a.example" for n in range(12)))
-        async with running(room.deliverer(OneWay(slow.site()), clock=frozen)):
+        async with running(room.deliverer(OneWay(slow.site()), clock=stopped)):
             await slow.reached(Stage.DOT, count=2)
-            frozen.jump(room.settings.lease_s + 1)  # It slept...
-            clock.jump(room.settings.lease_s + 1)  # ... while time went on for everybody.
+            stopped.goes_on.clear()
+            for each in (stopped, clock):  # It sleeps while time goes on for everybody.
+                each.jump(room.settings.lease_s + 1)
             async with running(room.deliverer(OneWay(quick.site()))):
                 found = await room.until_settled(session)
+                stopped.goes_on.set()
                 slow.release()
         after = await room.recipients(session)
         events = await room.events(session)

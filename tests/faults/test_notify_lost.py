@@ -9,11 +9,15 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import pytest
+
 from outrider.base.errors import StoreUnavailableError
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
 from outrider.testing.engineroom import EngineRoom, Line, OneWay, RealClock, running
 from outrider.testing.peer import Peer
+
+pytestmark = pytest.mark.slow
 
 
 class Deaf(Store):

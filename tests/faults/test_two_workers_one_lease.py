@@ -8,9 +8,13 @@ import asyncio
 from collections import Counter
 from uuid import UUID
 
+import pytest
+
 from outrider.store.pool import Store
 from outrider.testing.engineroom import EngineRoom, OneWay, RealClock, running
 from outrider.testing.peer import Peer
+
+pytestmark = pytest.mark.slow
 
 ROUNDS = 40
 

@@ -57,6 +57,7 @@ async def test_everything_is_handed_over_once_in_order(room: EngineRoom) -> None
     assert cursors == sorted(set(cursors))
 
 
+@pytest.mark.slow
 async def test_a_round_is_bounded_and_skips_nothing(room: EngineRoom) -> None:
     await asyncio.gather(*(room.send(subject=f"n {n}") for n in range(700)))
     consumer = Consumer()
@@ -118,6 +119,7 @@ async def test_an_event_of_a_transaction_that_commits_late_is_not_skipped(room: 
     assert [event.message_id for event in consumer.events] == [session]
 
 
+@pytest.mark.slow
 async def test_it_runs_until_it_is_stopped(room: EngineRoom) -> None:
     consumer = Consumer()
     feed = feed_in(room, consumer)
@@ -128,6 +130,7 @@ async def test_it_runs_until_it_is_stopped(room: EngineRoom) -> None:
     assert [event.message_id for event in consumer.events] == [session]
 
 
+@pytest.mark.slow
 async def test_it_waits_for_a_database_that_is_away(room: EngineRoom, database_url: str, tmp_path: Path) -> None:
     consumer = Consumer()
     async with (

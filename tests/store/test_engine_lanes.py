@@ -16,6 +16,7 @@ from outrider.store import queue
 from outrider.store.lanes import Lane
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
+from outrider.testing.clock import turns
 from outrider.testing.engineroom import EngineRoom, Line, RealClock, running
 
 
@@ -87,6 +88,7 @@ async def test_no_lane_is_anybody_elses_too(room: EngineRoom) -> None:
     assert len(ids + more) == 40
 
 
+@pytest.mark.slow
 async def test_a_claim_leaves_out_what_is_being_tried(room: EngineRoom) -> None:
     await room.send(*(f"u{n}@a.example" for n in range(12)))
     busy: list[UUID] = []
@@ -100,6 +102,7 @@ async def test_a_claim_leaves_out_what_is_being_tried(room: EngineRoom) -> None:
         assert await keeper.claim(lane.lane_id) == []
 
 
+@pytest.mark.slow
 async def test_lanes_that_ask_at_once_each_get_their_own(room: EngineRoom) -> None:
     await room.send(*(f"u{n}@d{n % 5}.example" for n in range(20)))
     keeper = keeper_in(room)
@@ -110,6 +113,7 @@ async def test_lanes_that_ask_at_once_each_get_their_own(room: EngineRoom) -> No
         assert [len(claims) for claims in answers] == [4] * 5
 
 
+@pytest.mark.slow
 async def test_a_lane_is_given_back_due_when_its_queue_says(room: EngineRoom, clock: RealClock) -> None:
     await room.send("ann@a.example", "bob@b.example")
     keeper = keeper_in(room)
@@ -136,6 +140,7 @@ async def test_a_lane_is_given_back_due_when_its_queue_says(room: EngineRoom, cl
         assert [lane.route for lane, _ in await keeper.lease(10)] == ["a.example"]
 
 
+@pytest.mark.slow
 async def test_a_lease_is_renewed_as_long_as_we_live(room: EngineRoom, clock: RealClock) -> None:
     await room.send("ann@a.example")
     keeper = keeper_in(room)
@@ -168,15 +173,18 @@ async def test_a_lease_that_ran_out_is_no_longer_trusted(room: EngineRoom, clock
     assert not keeper.is_held(lane.lane_id)
 
 
+@pytest.mark.slow
 async def test_a_lane_that_was_taken_over_is_noticed_and_left_to_its_new_owner(
     room: EngineRoom, clock: RealClock
 ) -> None:
     await room.send("ann@a.example")
     old, new = keeper_in(room), keeper_in(room)
+    ((lane, _),) = await old.lease(1)
+    clock.jump(room.settings.lease_s + 1)
+    ((taken, _),) = await new.lease(1)
     async with running(old, *old.parts):
-        ((lane, _),) = await old.lease(1)
-        clock.jump(room.settings.lease_s + 1)
-        ((taken, _),) = await new.lease(1)
+        await turns()
+        clock.jump(room.settings.lease_s / 2)  # It wakes and wants to renew.
         assert (taken.lane_id, taken.taken_over_at is not None) == (lane.lane_id, True)
         async with asyncio.timeout(10):
             while not room.journal.count("leases_lost"):
@@ -199,6 +207,7 @@ async def test_the_lanes_of_a_dead_owner_are_due_at_once(room: EngineRoom, clock
     assert all(lane.taken_over_at for lane, _ in await survivor.lease(10))
 
 
+@pytest.mark.slow
 async def test_while_the_database_is_away_nothing_is_lost(
     room: EngineRoom, clock: RealClock, database_url: str, tmp_path: Path
 ) -> None:

@@ -156,6 +156,7 @@ async def test_what_ends_together_is_written_together(room: EngineRoom) -> None:
     assert await claims_in(room) == []
 
 
+@pytest.mark.slow
 async def test_an_outcome_is_kept_while_the_database_is_away(
     room: EngineRoom, database_url: str, tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ async def test_an_outcome_is_kept_while_the_database_is_away(
     assert (await room.recipients(session))["ann@a.example"].status == "delivered"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["stop", "hurry"])
 async def test_a_process_that_must_go_gives_up_what_cannot_be_stored(
     room: EngineRoom, database_url: str, tmp_path: Path, way: str
@@ -200,6 +202,7 @@ async def test_a_process_that_must_go_gives_up_what_cannot_be_stored(
     assert (await room.recipients(session))["ann@a.example"].status == "queued"
 
 
+@pytest.mark.slow
 async def test_a_day_without_a_partition_stops_nobody(room: EngineRoom, clock: RealClock) -> None:
     """The upkeep has not run for too long. Given up, or after a crash, the mail would go out again and again."""
     session = await room.send("ann@a.example", "bob@b.example")

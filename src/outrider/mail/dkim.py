@@ -56,6 +56,7 @@ class SigningKey(msgspec.Struct, frozen=True):
     selector: str
     algorithm: str  # RSA_SHA256 or ED25519_SHA256.
     private_key: RSAPrivateKey | Ed25519PrivateKey  # Its repr shows nothing of it.
+    head: bytes  # Each of its signature fields as far as the time.
 
 
 def load_key(domain: str, selector: str, pem: bytes) -> SigningKey:
@@ -74,12 +75,12 @@ def load_key(domain: str, selector: str, pem: bytes) -> SigningKey:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CallerError("That is not an unencrypted private key in PEM.", field="key") from error
     if isinstance(private_key, Ed25519PrivateKey):
-        return SigningKey(domain, selector, ED25519_SHA256, private_key)
+        return _made(domain, selector, ED25519_SHA256, private_key)
     if not isinstance(private_key, RSAPrivateKey):
         raise CallerError("DKIM signs with RSA or Ed25519 keys only.", field="key")
     if private_key.key_size < limits.DKIM_RSA_BITS_MIN:
         raise CallerError(f"An RSA key has at least {limits.DKIM_RSA_BITS_MIN} bits.", field="key")
-    return SigningKey(domain, selector, RSA_SHA256, private_key)
+    return _made(domain, selector, RSA_SHA256, private_key)
 
 
 def public_record(key: SigningKey | bytes) -> str:
@@ -109,7 +110,7 @@ class Prepared:
         self._canonical: Final = b"".join([field for _, field in chosen])
         self._body_hash: Final = _base64(body_hash)
         self._keys: Final = tuple(keys)
-        self._heads: Final = [_head(key) for key in keys]
+        self._heads: Final = [key.head for key in keys]
         self._late_names: list[bytes] | None = None
         self._tail = b""
 
@@ -205,16 +206,16 @@ def _chosen(fields: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     return [(name, field) for name, field in named if name in _SIGNED]
 
 
-def _head(key: SigningKey) -> bytes:
-    """Write a signature field as far as the time. Folds are CRLF and one space everywhere, see `Prepared.sign`."""
-    words = ["v=1;", f"a={key.algorithm};", "c=relaxed/relaxed;", f"d={key.domain};", f"s={key.selector};", "t="]
+def _made(domain: str, selector: str, algorithm: str, private_key: RSAPrivateKey | Ed25519PrivateKey) -> SigningKey:
+    """Make the key with its head. Folds are CRLF and one space everywhere, see `Prepared.sign`."""
+    words = ["v=1;", f"a={algorithm};", "c=relaxed/relaxed;", f"d={domain};", f"s={selector};", "t="]
     lines = ["DKIM-Signature:"]
     for word in words:
         if len(lines[-1]) + 1 + len(word) + len("1234567890;") * (word == "t=") <= limits.LINE_FOLD_BYTES:
             lines[-1] += f" {word}"
         else:
             lines.append(f" {word}")
-    return "\r\n".join(lines).encode("ascii")
+    return SigningKey(domain, selector, algorithm, private_key, "\r\n".join(lines).encode("ascii"))
 
 
 def _tail(names: Sequence[bytes], body_hash: bytes) -> bytes:
