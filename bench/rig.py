@@ -36,6 +36,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     per_call: int = 100
     body: str = "3k"
     has_tls: bool = False
+    is_rsa_only: bool = False  # One signature instead of two.
     connections: int = 8
     env: Mapping[str, str] = {}
     label: str = ""  # Of what `env` changes.
@@ -43,8 +44,19 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Such as "100/call 3k starttls"."""
-        parts = (f"{self.per_call}/call", self.body, "starttls" if self.has_tls else "", self.label)
+        parts = (
+            f"{self.per_call}/call",
+            self.body,
+            "starttls" if self.has_tls else "",
+            "rsa only" if self.is_rsa_only else "",
+            self.label,
+        )
         return " ".join(filter(None, parts))
+
+    @property
+    def domain_options(self) -> tuple[str, ...]:
+        """Options of `outrider domain add`."""
+        return ("--algorithm", "rsa-sha256") if self.is_rsa_only else ()
 
     @property
     def deadline_s(self) -> float:

@@ -35,7 +35,7 @@ def rsa_pem() -> bytes:
 @pytest.fixture(autouse=True)
 def _quick_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, rsa_pem: bytes) -> None:
     if "real_keys" not in request.fixturenames:
-        monkeypatch.setattr(module, "_new_rsa", lambda: rsa_pem)
+        monkeypatch.setattr(module, "_KEYS", module._KEYS | {dkim.RSA_SHA256: ("r", lambda: rsa_pem)})
 
 
 @pytest.fixture
@@ -306,3 +306,13 @@ async def test_a_key_is_opened_once(clock: FakeClock, identity: Identity, shop: 
     clock.advance(timedelta(hours=1).total_seconds())
     after = await identity.of_domain(shop, "shop.example")
     assert [one is two for one, two in zip(before, after, strict=True)] == [True, True]
+
+
+async def test_a_domain_may_sign_with_one_algorithm_alone(identity: Identity, shop: UUID) -> None:
+    await identity.add_domain(shop, "rsa.example", is_verified=True, algorithms=["rsa-sha256"])
+    assert [key.algorithm for key in await identity.of_domain(shop, "rsa.example")] == ["rsa-sha256"]
+    for wrong in ([], ["rsa-sha1"], ["rsa-sha256", ""]):
+        with pytest.raises(CallerError) as caught:
+            await identity.add_domain(shop, "none.example", is_verified=True, algorithms=wrong)
+        assert caught.value.field == "algorithms"
+    assert [domain.name for domain in await identity.list_domains(shop)] == ["rsa.example"]

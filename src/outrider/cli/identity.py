@@ -13,7 +13,7 @@ from outrider.app import Services
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
 from outrider.services.accounts import DEFAULT_PROJECT
-from outrider.services.identity import DnsRecord, Domain, Sender
+from outrider.services.identity import ALGORITHMS, DnsRecord, Domain, Sender
 
 domains = typer.Typer(help="Sending domains: add, list, DNS records.", no_args_is_help=True)
 senders = typer.Typer(help="From addresses: add, list.", no_args_is_help=True)
@@ -23,9 +23,13 @@ DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.e
 @domains.command("add")
 def add_domain(
     name: DomainName,
+    *,
     verified: Annotated[
         bool, typer.Option("--verified", help="It is ours and its records are published: allow sending now.")
     ] = False,
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="Sign with this only; may be given twice. Default: both.")
+    ] = None,
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
 ) -> None:
@@ -33,7 +37,9 @@ def add_domain(
 
     async def work(services: Services) -> Domain:
         made = await services.accounts.ensure_project(project)
-        return await services.identity.add_domain(made.project_id, name, is_verified=verified)
+        return await services.identity.add_domain(
+            made.project_id, name, is_verified=verified, algorithms=algorithm or ALGORITHMS
+        )
 
     domain = session.run(work)
     output.show_facts(_domain_facts(domain), as_json=as_json)

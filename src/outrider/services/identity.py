@@ -8,7 +8,7 @@ sender or a new key is noticed everywhere within a second.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -32,6 +32,7 @@ from outrider.store.vault import Vault
 
 __all__ = ["DnsRecord", "Domain", "Identity", "Sender"]  # With the records a caller meets.
 
+ALGORITHMS: Final = (dkim.RSA_SHA256, dkim.ED25519_SHA256)
 FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
 _RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
 _RSA_EXPONENT: Final = 65537
@@ -59,18 +60,23 @@ class Identity:
         )
         self._opened: Final[dict[UUID, SigningKey]] = {}
 
-    async def add_domain(self, project_id: UUID, name: str, *, is_verified: bool) -> Domain:
-        """Add a sending domain with its two DKIM keys. Safe twice and at once: one that is there is returned as it is.
+    async def add_domain(
+        self, project_id: UUID, name: str, *, is_verified: bool, algorithms: Collection[str] = ALGORITHMS
+    ) -> Domain:
+        """Add a sending domain with its DKIM keys. Safe twice and at once: one that is there is returned as it is.
 
         Args:
+            algorithms: what to sign with, one key each, of ALGORITHMS; at least one.
             is_verified: trust the caller that the domain is the project's and its records are published; also marks a
                 domain verified that is there already.
 
         Raises:
-            CallerError: `name` is no domain name.
+            CallerError: `name` is no domain name, or an algorithm is unknown.
             ConflictError: another project has proven that domain.
         """
         name = address.parse_domain(name)
+        if not algorithms or not set(algorithms) <= set(ALGORITHMS):
+            raise CallerError(f"DKIM signs with {' or '.join(ALGORITHMS)}.", field="algorithms")
         existing = await self._find_domain(project_id, name)
         if existing is not None:
             if is_verified and existing.verified_at is None:
@@ -78,8 +84,8 @@ class Identity:
             return await self.domain(project_id, name)
         now = self._clock.now()
         domain = Domain(self._new_id(), project_id, name, now, now if is_verified else None)
-        rsa_pem, ed25519_pem = await asyncio.gather(asyncio.to_thread(_new_rsa), asyncio.to_thread(_new_ed25519))
-        keys = [self._seal(domain, "r", rsa_pem), self._seal(domain, "e", ed25519_pem)]
+        makers = [(suffix, maker) for algorithm, (suffix, maker) in _KEYS.items() if algorithm in algorithms]
+        keys = [self._seal(domain, suffix, await asyncio.to_thread(maker)) for suffix, maker in makers]
         try:
             async with self._store.transaction() as tx:
                 await domains.insert(tx, domain)
@@ -87,7 +93,7 @@ class Identity:
                     await domains.insert_key(tx, key)
         except ConflictError as error:
             if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
-                return await self.add_domain(project_id, name, is_verified=is_verified)
+                return await self.add_domain(project_id, name, is_verified=is_verified, algorithms=algorithms)
             raise _explained(error, name) from error
         return domain
 
@@ -228,3 +234,10 @@ def _new_rsa() -> bytes:
 def _new_ed25519() -> bytes:
     key = ed25519.Ed25519PrivateKey.generate()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+# What a key of each algorithm is called in its selector, and how it is made.
+_KEYS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
+    dkim.RSA_SHA256: ("r", _new_rsa),
+    dkim.ED25519_SHA256: ("e", _new_ed25519),
+}

@@ -158,22 +158,24 @@ class Program:
 
     # -- Its life.
 
-    async def set_up(self, domain: str = DOMAIN, sender: str = SENDER) -> Key:
+    async def set_up(self, domain: str = DOMAIN, sender: str = SENDER, *, domain_options: Sequence[str] = ()) -> Key:
         """Make the project's first key, a verified domain and a sender."""
         self.key = msgspec.convert(await self.command_json("init"), Key)
-        await self.command_json("domain", "add", domain, "--verified")
+        await self.command_json("domain", "add", domain, "--verified", *domain_options)
         await self.command_json("sender", "add", sender)
         self.sender = sender
         return self.key
 
-    async def start(self, *arguments: str, domain: str = DOMAIN, sender: str = SENDER) -> Key:
+    async def start(
+        self, *arguments: str, domain: str = DOMAIN, sender: str = SENDER, domain_options: Sequence[str] = ()
+    ) -> Key:
         """Start `outrider serve ARGUMENTS`, with the web role among them, and set up when it is ready.
 
         Commands then join the database that runs, which is quicker than starting it for each.
         """
         await self.serve(*arguments)
         await self.ready()
-        return await self.set_up(domain, sender)
+        return await self.set_up(domain, sender, domain_options=domain_options)
 
     async def serve(self, *arguments: str) -> int:
         """Start `outrider serve ARGUMENTS` in a process group of its own; return its pid at once."""
