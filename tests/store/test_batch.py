@@ -10,6 +10,7 @@ from outrider.app import SystemClock
 from outrider.base.errors import BusyError, StoreUnavailableError
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import StoreRolledBackError, StoreValueError
+from outrider.testing.clock import turns
 
 
 class Writes:
@@ -103,6 +104,20 @@ async def test_what_is_pending_at_a_stop_is_still_written() -> None:
             await commit.submit(9)
         writes.gate.set()
     assert [await one for one in waiting] == [0, 10, 20]
+
+
+async def test_when_it_is_cancelled_everybody_is_told_and_nothing_more_is_taken() -> None:
+    writes = Writes()
+    writes.gate.clear()
+    commit = GroupCommit[int, int](writes, clock=SystemClock(), wait_s=0, weight_max=2)
+    running_it = asyncio.ensure_future(commit.run())
+    waiting = [asyncio.ensure_future(commit.submit(n)) for n in range(5)]
+    await turns()
+    running_it.cancel()
+    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    assert all(isinstance(result, StoreUnavailableError) for result in results)
+    with pytest.raises(BusyError):
+        await commit.submit(9)
 
 
 async def test_too_much_pending_is_refused_at_once() -> None:

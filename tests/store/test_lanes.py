@@ -43,8 +43,8 @@ class Node:
             share=share,
         )
 
-    async def lease_ids(self, count_max: int = 100) -> list[int]:
-        return [lane.lane_id for lane in await self.lease(count_max)]
+    async def lease_ids(self, count_max: int = 100, share: Share | None = None) -> list[int]:
+        return [lane.lane_id for lane in await self.lease(count_max, share=share)]
 
     async def renew(self, lane_ids: Sequence[int]) -> set[int]:
         async with self.store.transaction() as tx:
@@ -52,7 +52,7 @@ class Node:
 
     async def release(self, lane_ids: Sequence[int]) -> datetime | None:
         async with self.store.transaction() as tx:
-            return await lanes.release(tx, self.owner, lane_ids)
+            return await lanes.release(tx, self.owner, lane_ids, now=self.clock.now())
 
 
 @pytest.fixture
@@ -266,6 +266,42 @@ async def test_a_share_takes_its_own_at_once_and_others_after_a_while(
     waited = Share(2, 0, clock.now())
     assert {lane.lane_id for lane in await node.lease(share=waited)} == {one for one in made if one % 2 == 1}
     assert await other.lease(share=fresh[1]) == []
+
+
+async def test_a_lane_given_back_is_offered_to_whose_share_it_is_first(
+    clock: FakeClock, mailroom: Mailroom, node: Node, other: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 2)
+    (foreign,) = [one for one in made if one % 2 == 1]
+
+    def share(number: int) -> Share:
+        return Share(2, number, clock.now() - timedelta(seconds=0.2))
+
+    assert set(await node.lease_ids(share=share(0))) == set(made), "both are long due"
+    await node.release([foreign])
+    assert await node.lease_ids(share=share(0)) == []
+    clock.advance(0.1)
+    assert await other.lease_ids(share=share(1)) == [foreign]
+    await other.release([foreign])
+    clock.advance(0.2)
+    assert await node.lease_ids(share=share(0)) == [foreign], "nobody wanted it for a while"
+
+
+async def test_giving_back_a_lane_with_mail_in_it_wakes_others(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    full, empty = await due_lanes(mailroom, clock, 2)
+    await node.lease()
+    async with store.transaction() as tx:
+        await tx.execute("DELETE FROM queue WHERE lane_id = $1", empty)
+    woken: asyncio.Queue[str] = asyncio.Queue()
+    async with asyncio.timeout(WAIT_S), store.listening(lanes.WAKE_CHANNEL, woken.put_nowait):
+        await node.release([empty])
+        async with store.transaction() as tx:
+            await tx.execute("SELECT pg_notify($1, 'marker')", lanes.WAKE_CHANNEL)
+        assert await woken.get() == "marker"
+        await node.release([full])
+        assert await woken.get() == ""
 
 
 async def test_adding_to_a_lane_lowers_its_due_time_and_never_raises_it(

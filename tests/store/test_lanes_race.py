@@ -132,7 +132,7 @@ class Scene:
 
     def release(self, owner: UUID) -> Work:
         """Give the lanes back."""
-        return lambda tx: lanes.release(tx, owner, self.lane_ids)
+        return lambda tx: lanes.release(tx, owner, self.lane_ids, now=self.clock.now())
 
     async def reset(self, store: Store, owner: UUID, rows_due_at: datetime | None) -> None:
         """Make `owner` hold the lanes, each with a recipient due at `rows_due_at` or empty."""
@@ -217,7 +217,7 @@ async def test_under_load_nothing_is_left_behind(store: Store, clock: FakeClock,
                 )
                 delivered.extend(await queue.finish(tx, [(row["recipient_id"], row["attempt"]) for row in rows]))
             async with store.transaction() as tx:
-                await lanes.release(tx, owner, lane_ids)
+                await lanes.release(tx, owner, lane_ids, now=clock.now())
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for seed in range(accepting_count):

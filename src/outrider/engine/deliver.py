@@ -13,6 +13,7 @@ cut off and their recipients stay queued; outcomes are written, lanes given back
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from datetime import datetime, timedelta
@@ -46,6 +47,8 @@ _LINGER_S: Final = (
     0.2  # Ours: keeping a lane that idle costs less than giving it back and leasing it for the next mail.
 )
 _LINGER_LANES_MAX: Final = 64  # Ours: with more lanes each is looked at too rarely to find anything.
+_TURN_S: Final = 2.0  # Ours: how long we work on a lane of another process's share before we offer it back.
+_TURN_END_S: Final = 0.5
 _LEASE_COUNT_MAX: Final = 64  # Ours: lanes in one look, each with its first claims; more follow at once.
 _AWAY_PAUSE_S: Final = 0.5  # Ours: between tries while the database is away.
 _INTERNAL_MAX_COUNT: Final = 3  # STYLE.md: the third unexpected exception parks the message.
@@ -196,7 +199,13 @@ class Deliverer:
         An accept does not announce mail for a lane that is being worked on, so we look for it, at growing intervals.
         """
         pause_s, idle_s = _LOOK_AGAIN_S, 0.0
-        while not self._stopping and not work.is_interrupted and self._keeper.is_held(work.lane.lane_id):
+        lane_id = work.lane.lane_id
+        turn_s = math.inf if self._keeper.is_ours_by_share(lane_id) else self._clock.monotonic_s() + _TURN_S
+        while not self._stopping and not work.is_interrupted and self._keeper.is_held(lane_id):
+            if self._clock.monotonic_s() >= turn_s:
+                if await work.is_idle_within(_TURN_END_S):
+                    return  # Its own process may have time for it by now.
+                turn_s += _TURN_S  # Not while an attempt takes long: the lane's other mail would wait for it.
             if claims:
                 await self._start(work, claims)
                 pause_s, idle_s = _LOOK_AGAIN_S, 0.0
@@ -206,7 +215,7 @@ class Deliverer:
                 pause_s = min(pause_s * 2, _LOOK_AGAIN_S_MAX)
             else:
                 return
-            claims = await self._keeper.claim(work.lane.lane_id)
+            claims = await self._keeper.claim(lane_id)
 
     async def _start(self, work: "_LaneWork", claims: Sequence[Claim]) -> None:
         """Start an attempt for each claim as places get free; returns when the last one is started."""
@@ -358,6 +367,10 @@ class _LaneWork:
         self.attempts: Final[set[asyncio.Task[None]]] = set()
         self.is_interrupted = False  # An attempt could not be made because the database was away; nothing was written.
         self._group: Final = group
+
+    async def is_idle_within(self, wait_s: float) -> bool:
+        """Whether all attempts under way end within `wait_s`; none is disturbed."""
+        return not self.attempts or not (await asyncio.wait(self.attempts, timeout=wait_s))[1]
 
     def begin(self, attempt: Coroutine[None, None, None], all_places: asyncio.Semaphore) -> None:
         """Run `attempt`; give both its places back when it ends."""

@@ -82,6 +82,10 @@ class LaneKeeper:
         until_s = self._held.get(lane_id)
         return until_s is not None and self._clock.monotonic_s() < until_s
 
+    def is_ours_by_share(self, lane_id: int) -> bool:
+        """Whether the lane falls to this process; else we hold it because its own had no time for it."""
+        return lane_id % self._slot_count == self._slot
+
     async def lease(self, count_max: int) -> list[tuple[Lane, list[Claim]]]:
         """Lease up to `count_max` due lanes with their first due recipients, transactional lanes first."""
         now, until_s = self._clock.now(), self._clock.monotonic_s() + self._settings.lease_s
@@ -178,7 +182,7 @@ class LaneKeeper:
 
     async def _release(self, lane_ids: Sequence[int]) -> Sequence[None]:
         async with self._store.transaction() as tx:
-            await lanes.release(tx, self._owner, lane_ids)
+            await lanes.release(tx, self._owner, lane_ids, now=self._clock.now())
         return [None] * len(lane_ids)
 
 

@@ -74,23 +74,31 @@ class GroupCommit(Generic[Entry, Result]):
         return await future
 
     async def run(self) -> None:
-        """Write until `stop`; then write what is pending and return."""
+        """Write until `stop`; then write what is pending and return. Cancelled: everybody who waits is told."""
+        try:
+            async with asyncio.TaskGroup() as writes:
+                await self._write_until_stopped(writes)
+        finally:
+            self._stopping = True
+            _tell([future for _, future in self._pending])
+            self._pending.clear()
+
+    async def _write_until_stopped(self, writes: asyncio.TaskGroup) -> None:
         slots = asyncio.Semaphore(self._writes_max)
-        async with asyncio.TaskGroup() as writes:
-            while True:
-                await self._arrived.wait()
-                if not self._pending and self._stopping:
-                    return
-                if self._wait_s and not self._stopping and self._weigh_pending() < self._weight_max:
-                    await self._clock.sleep(self._wait_s)
-                await slots.acquire()
-                batch = self._take()
-                if not self._pending and not self._stopping:
-                    self._arrived.clear()
-                if not batch:
-                    slots.release()
-                    continue
-                writes.create_task(self._settle(batch)).add_done_callback(lambda _: slots.release())
+        while True:
+            await self._arrived.wait()
+            if not self._pending and self._stopping:
+                return
+            if self._wait_s and not self._stopping and self._weigh_pending() < self._weight_max:
+                await self._clock.sleep(self._wait_s)
+            await slots.acquire()
+            batch = self._take()
+            if not self._pending and not self._stopping:
+                self._arrived.clear()
+            if not batch:
+                slots.release()
+                continue
+            writes.create_task(self._settle(batch)).add_done_callback(lambda _: slots.release())
 
     def stop(self) -> None:
         """Refuse new entries; `run` returns when the pending ones are written."""
@@ -125,18 +133,21 @@ class GroupCommit(Generic[Entry, Result]):
 
     async def _settle(self, batch: list[tuple[Entry, asyncio.Future[Result]]]) -> None:
         try:
+            await self._write_or_split(batch)
+        except asyncio.CancelledError:
+            _tell([future for _, future in batch])
+            raise
+
+    async def _write_or_split(self, batch: list[tuple[Entry, asyncio.Future[Result]]]) -> None:
+        try:
             results = await self._write_surely([entry for entry, _ in batch])
         except (StoreValueError, ConflictError) as error:
             if len(batch) == 1:
                 _resolve(batch[0][1], error)
                 return
             middle = len(batch) // 2
-            await self._settle(batch[:middle])
-            await self._settle(batch[middle:])
-        except asyncio.CancelledError:
-            for _, future in batch:
-                _resolve(future, StoreUnavailableError("The process stopped before this was stored."))
-            raise
+            await self._write_or_split(batch[:middle])
+            await self._write_or_split(batch[middle:])
         except Exception as error:  # noqa: BLE001 - the worker loop: every waiter must be told, whatever broke.
             for _, future in batch:
                 _resolve(future, error)
@@ -144,6 +155,12 @@ class GroupCommit(Generic[Entry, Result]):
             assert len(results) == len(batch)
             for (_, future), result in zip(batch, results, strict=True):
                 _resolve(future, result)
+
+
+def _tell(futures: Sequence[asyncio.Future[Result]]) -> None:
+    """Tell those who wait that nobody will write any more."""
+    for future in futures:
+        _resolve(future, StoreUnavailableError("The process stopped before this was stored."))
 
 
 def _resolve(future: asyncio.Future[Result], result: Result | Exception) -> None:

@@ -1,7 +1,7 @@
 """Lanes: whose turn it is. A node leases a lane, reads its due rows, gives it back.
 
 A lane is one (pool, route, stream, shard). Invariants:
-- A lane with an `owner` has a `lease_until`; past it, anyone may take it.
+- A lane with an `owner` has a `lease_until`; past it, anyone may take it. Without one, it is when it was given back.
 - `next_due_at` is never later than the earliest `due_at` of its queue rows. `touch` lowers it in the transaction that
   adds rows, `release` raises it; both lock the lane's row first, and `release` looks at the queue in a second
   statement, whose snapshot is younger than the lock. So a wake-up cannot be lost (test_lanes_race.py).
@@ -49,7 +49,8 @@ class Share(msgspec.Struct, frozen=True):
 
     count: int
     number: int
-    others_due_at: datetime  # A lane due since then is anybody's: whose share it is has no time for it, or is dead.
+    others_due_at: datetime
+    """A lane due and free since then is anybody's: whose share it is has no time for it, or is dead."""
 
 
 _ENSURE: Final = """
@@ -85,14 +86,14 @@ _DUE: Final = """
     WITH first AS (
         SELECT lane_id, pool, route, stream, owner, taken_over_at, next_due_at FROM lane
          WHERE stream = 'transactional' AND next_due_at <= $2 AND pool = ANY($1::text[])
-           AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
-           AND (lane_id % $4 = $5 OR next_due_at <= $6)
+           AND (owner IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
+           AND (lane_id % $4 = $5 OR (next_due_at <= $6 AND (lease_until IS NULL OR lease_until <= $6)))
          ORDER BY next_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED),
     second AS (
         SELECT lane_id, pool, route, stream, owner, taken_over_at, next_due_at FROM lane
          WHERE stream = 'marketing' AND next_due_at <= $2 AND pool = ANY($1::text[])
-           AND (lease_until IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
-           AND (lane_id % $4 = $5 OR next_due_at <= $6)
+           AND (owner IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
+           AND (lane_id % $4 = $5 OR (next_due_at <= $6 AND (lease_until IS NULL OR lease_until <= $6)))
          ORDER BY next_due_at LIMIT $3 - (SELECT count(*) FROM first) FOR NO KEY UPDATE SKIP LOCKED)
     SELECT * FROM first UNION ALL SELECT * FROM second"""
 _TAKE: Final = """
@@ -109,7 +110,7 @@ _LOCK_OWNED: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR UPDATE"""
 # What was due at a take-over and is not tried yet keeps the mark, whoever holds the lane meanwhile.
 _RELEASE: Final = """
-    UPDATE lane SET owner = NULL, lease_until = NULL, next_due_at = head.due_at,
+    UPDATE lane SET owner = NULL, lease_until = $2, next_due_at = head.due_at,
            taken_over_at = CASE WHEN head.due_at <= taken_over_at THEN taken_over_at END
       FROM (SELECT lane_id, COALESCE(
                        (SELECT due_at FROM queue q WHERE q.lane_id = given.lane_id ORDER BY due_at LIMIT 1),
@@ -172,14 +173,18 @@ async def renew(tx: Tx, owner: UUID, lane_ids: Sequence[int], *, lease_until: da
     return set(ours)
 
 
-async def release(tx: Tx, owner: UUID, lane_ids: Sequence[int]) -> datetime | None:
+async def release(tx: Tx, owner: UUID, lane_ids: Sequence[int], *, now: datetime) -> datetime | None:
     """Give these lanes back, due when their queue says. Those no longer ours are left alone.
+
+    Whoever's share a lane is gets a moment before others may take it, and is woken if there is mail in it.
 
     Returns: the earliest instant at which one of them is due again; None if all are empty.
     """
     ours = [row["lane_id"] for row in await tx.fetch(_LOCK_OWNED, owner, lane_ids)]
-    rows = await tx.fetch(_RELEASE, ours) if ours else ()
+    rows = await tx.fetch(_RELEASE, ours, now) if ours else ()
     due = [row["next_due_at"] for row in rows if row["next_due_at"].year < 9999]  # Not 'infinity'.
+    if due and min(due) <= now:
+        await tx.execute(_NOTIFY, WAKE_CHANNEL, "")
     return min(due, default=None)
 
 

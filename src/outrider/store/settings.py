@@ -10,7 +10,7 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The [store] table: how each process speaks to PostgreSQL, embedded or not."""
 
-    pool_size: Annotated[int, Meta(ge=1, le=50)] = 4
+    pool_size: Annotated[int, Meta(ge=1, le=50)] = 3
     """Connections of one process. Work is gathered into batches, so few are busy; each costs the server about 3 MB.
     All processes together must stay under the server's max_connections."""
 
