@@ -85,4 +85,5 @@ async def test_the_lanes_stay_ours_and_are_given_back(store: Store, clock: RealC
 
 async def leases(store: Store) -> list[object]:
     async with store.transaction() as tx:
-        return [row["lease_until"] for row in await tx.fetch("SELECT lease_until FROM lane")]
+        rows = await tx.fetch("SELECT owner, lease_until FROM lane")
+    return [row["lease_until"] if row["owner"] else None for row in rows]
