@@ -17,7 +17,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -331,8 +331,10 @@ class Database(msgspec.Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def open_database(config: Config) -> AsyncIterator[Database]:
+async def open_database(config: Config, on_progress: Callable[[str], None]) -> AsyncIterator[Database]:
     """Yield a migrated database: the configured one, or the embedded server, started if need be.
+
+    `on_progress` hears a sentence when that takes long, such as a recovery after a crash.
 
     Raises:
         ConfigError, StoreUnavailableError: with a sentence that says what to do.
@@ -345,7 +347,7 @@ async def open_database(config: Config) -> AsyncIterator[Database]:
         await _upgrade(config, config.database_url)
         yield Database(config.database_url)
         return
-    server = EmbeddedPostgres(config.data_path, config.embedded, clock=SystemClock())
+    server = EmbeddedPostgres(config.data_path, config.embedded, clock=SystemClock(), on_progress=on_progress)
     dsn = await server.start()
     try:
         await _upgrade(config, dsn)

@@ -58,7 +58,7 @@ async def _serve(roles: tuple[str, ...]) -> None:
     app.make_data_dir(config.data_path)
     locks = await supervisor.lock_roles(config.data_path / "run", roles, clock=clock)
     _check_ports(config, roles)
-    async with app.open_database(config) as database:
+    async with app.open_database(config, lambda sentence: log.info("database_awaited", sentence=sentence)) as database:
         pair = await _prepare(config, database, log)
         slots = supervisor.slots_of(config, roles)
         parent = Supervisor(config, database, slots, locks, clock=clock, log=log)

@@ -29,7 +29,7 @@ def run(work: Callable[[Services], Awaitable[Result]]) -> Result:
     async def _run() -> Result:
         config = load(os.environ)
         log = make_logger(LogSettings(level="warning"), "cli")
-        async with open_database(config) as database:
+        async with open_database(config, _say) as database:
             context = make_context(config, database.dsn, log)
             async with context.store() as store:
                 return await work(make_services(context, store))
@@ -62,3 +62,7 @@ def fail(error: OutriderError) -> NoReturn:
         case _:
             code = EXIT_SOFTWARE
     raise SystemExit(code)
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"outrider: {sentence}\n")
