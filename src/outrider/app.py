@@ -159,7 +159,6 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
             metrics=context.metrics,
         )
         await run_all([deliverer], stop_asked)
-    await asyncio.to_thread(owner_file.unlink, missing_ok=True)  # All lanes are given back.
 
 
 async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
@@ -296,13 +295,12 @@ async def _await_receiver(config: Config, clock: Clock, stop_asked: asyncio.Even
 async def _take_slot(store: Store, owner_file: Path, owner: UUID, clock: Clock, log: Logger) -> None:
     """Free what the slot's last holder still leases, and write down who holds it now."""
     last = await asyncio.to_thread(_swap_owner, owner_file, owner)
-    if last is not None:
-        count = await lanes.abandon(store, last, clock=clock)
-        log.info("slot_taken", abandoned_lane_count=count)
+    if last is not None and (count := await lanes.abandon(store, last, clock=clock)):
+        log.warning("slot_taken", abandoned_lane_count=count)
 
 
 def _swap_owner(owner_file: Path, owner: UUID) -> UUID | None:
-    """Write down who holds the slot; return who held it and never gave it back, None if nobody."""
+    """Write down who holds the slot; return who held it last, None if nobody did."""
     try:
         last = UUID(owner_file.read_text("ascii").strip())
     except (FileNotFoundError, ValueError):  # None, or cut off in the middle: its leases run out by themselves.

@@ -1,33 +1,28 @@
 """The database of the faults that need one: on the newest version that we support, in real time."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from outrider.engine.upkeep import ensure_partitions
-from outrider.store import migrate
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
 from outrider.testing.engineroom import RealClock
-from outrider.testing.postgres import ThrowawayPostgres
+from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[ThrowawayPostgres]:
     """The server, with a migrated template."""
-    server = ThrowawayPostgres()
-    asyncio.run(_start(server))
-    yield server
-    asyncio.run(server.stop())
+    with migrated() as server:
+        yield server
 
 
 @pytest.fixture
 async def database_url(postgres: ThrowawayPostgres) -> AsyncIterator[str]:
     """The address of a fresh, migrated database."""
-    dsn = await postgres.clone()
-    yield dsn
-    await postgres.drop(dsn)
+    async with cloned(postgres) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -42,8 +37,3 @@ async def store(database_url: str, clock: RealClock) -> AsyncIterator[Store]:
     async with Store(database_url, StoreSettings()) as opened:
         await ensure_partitions(opened, clock)
         yield opened
-
-
-async def _start(server: ThrowawayPostgres) -> None:
-    await server.start()
-    await server.make_template(migrate.upgrade)

@@ -1,34 +1,29 @@
 """A real PostgreSQL for every test of this folder, on the oldest and the newest version that we support."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from outrider.engine.upkeep import ensure_partitions
-from outrider.store import migrate
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
-from outrider.testing.postgres import ThrowawayPostgres
+from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated
 
 
 @pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])
 def postgres(request: pytest.FixtureRequest) -> Iterator[ThrowawayPostgres]:
     """The server, with a migrated template."""
-    server = ThrowawayPostgres(request.param)
-    asyncio.run(_start(server))
-    yield server
-    asyncio.run(server.stop())
+    with migrated(request.param) as server:
+        yield server
 
 
 @pytest.fixture
 async def database_url(postgres: ThrowawayPostgres) -> AsyncIterator[str]:
     """The address of a fresh, migrated database."""
-    dsn = await postgres.clone()
-    yield dsn
-    await postgres.drop(dsn)
+    async with cloned(postgres) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -49,8 +44,3 @@ async def store(database_url: str, clock: FakeClock) -> AsyncIterator[Store]:
 def mailroom(store: Store, clock: FakeClock) -> Mailroom:
     """Rows for the store."""
     return Mailroom(store, clock)
-
-
-async def _start(server: ThrowawayPostgres) -> None:
-    await server.start()
-    await server.make_template(migrate.upgrade)

@@ -43,12 +43,10 @@ from outrider.wire.answer import Answer, Cause
 
 _LOOK_AGAIN_S: Final = 0.005  # Ours: how soon an empty lane is looked at again; each time twice as late, up to ...
 _LOOK_AGAIN_S_MAX: Final = 0.04  # ... this: mail leaves within 50 ms.
-_LINGER_S: Final = (
-    0.2  # Ours: keeping a lane that idle costs less than giving it back and leasing it for the next mail.
-)
+_LINGER_S: Final = 0.2  # Ours: keeping an idle lane that long costs less than giving it back and leasing it again.
 _LINGER_LANES_MAX: Final = 64  # Ours: with more lanes each is looked at too rarely to find anything.
 _TURN_S: Final = 2.0  # Ours: how long we work on a lane of another process's share before we offer it back.
-_TURN_END_S: Final = 0.5
+_TURN_END_S: Final = 0.5  # Ours: how long we then wait for its attempts; if they take longer we keep it.
 _LEASE_COUNT_MAX: Final = 64  # Ours: lanes in one look, each with its first claims; more follow at once.
 _AWAY_PAUSE_S: Final = 0.5  # Ours: between tries while the database is away.
 _INTERNAL_MAX_COUNT: Final = 3  # STYLE.md: the third unexpected exception parks the message.
@@ -245,8 +243,8 @@ class Deliverer:
                     return await self._router.route(domain)
                 finally:
                     self._routing.discard(guard)
-        except Exception:
-            if self._stopping:
+        except Exception as error:
+            if self._stopping and isinstance(error, TimeoutError):  # The guard: we are to go.
                 return Answer(Phase.ROUTE, None, Cause.RESET)
             self._logger.exception("route_failed", route=domain)
             self._metrics.internal.labels(place="deliver").inc()

@@ -13,10 +13,11 @@ are in `tests/store/conftest.py`.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from outrider.store import migrate
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
 
@@ -39,6 +41,32 @@ _CARELESS: Final[Mapping[str, str]] = {
     "max_wal_senders": "0",
     "autovacuum": "off",
 }
+
+
+@contextlib.contextmanager
+def migrated(version: int = 18) -> Iterator["ThrowawayPostgres"]:
+    """Give a server with a migrated template, for the fixtures of a session. Not from inside a running loop."""
+    server = ThrowawayPostgres(version)
+
+    async def start() -> None:
+        await server.start()
+        await server.make_template(migrate.upgrade)
+
+    asyncio.run(start())
+    try:
+        yield server
+    finally:
+        asyncio.run(server.stop())
+
+
+@contextlib.asynccontextmanager
+async def cloned(server: "ThrowawayPostgres") -> AsyncIterator[str]:
+    """Give the address of a fresh, migrated database of `server`."""
+    dsn = await server.clone()
+    try:
+        yield dsn
+    finally:
+        await server.drop(dsn)
 
 
 def make_folder() -> Path:
