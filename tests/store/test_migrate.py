@@ -17,6 +17,7 @@ from outrider.testing.postgres import ThrowawayPostgres
 TABLES = {
     *("project", "api_key", "domain", "dkim_key", "sender", "content", "message", "idempotency", "recipient"),
     *("lane", "queue", "event", "feed_cursor", "alembic_version"),
+    *("hold", "node", "gate", "egress_day", "warmup"),
 }
 
 
