@@ -42,6 +42,24 @@ class EventKind(enum.StrEnum):
     RELEASED = "released"
     SUPPRESSED = "suppressed"
     CANCELLED = "cancelled"
+    PAUSED = "paused"  # An operator's act on a lane, provider, project or session; as are the next three.
+    RESUMED = "resumed"
+    FLUSHED = "flushed"
+    DROPPED = "dropped"
+
+
+class WaitKind(enum.StrEnum):
+    """Why a lane waits. `lane.pause_kind`; what `outrider why` begins with."""
+
+    RATE = "rate"  # A configured rate of the provider.
+    THROTTLE = "throttle"  # The rate we learned from the provider's own replies.
+    PAUSE = "pause"  # A reply rule paused the provider.
+    REST = "rest"  # A reply rule rests the address at that provider.
+    CONNECTIONS = "connections"  # All connections we may have are in use.
+    WARMUP = "warmup"  # The day's ceiling of an address that is being warmed up.
+    DOMAIN_RATE = "domain_rate"  # The sending domain's own rate.
+    HOLD = "hold"  # An operator said so.
+    TURN = "turn"  # Others of the same provider are before it.
 
 
 class Fate(enum.StrEnum):
