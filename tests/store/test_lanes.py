@@ -1,25 +1,50 @@
 """Lanes: leased by one, transactional first, given back with the truth of their queue. Races: test_lanes_race.py."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 
-from outrider.base.vocab import Stream
+from outrider.base.vocab import Stream, WaitKind
 from outrider.store import lanes
-from outrider.store.lanes import WAKE_CHANNEL, Lane, LaneKey, Share
+from outrider.store.lanes import WAKE_CHANNEL, GivenBack, Lane, LaneKey, Pause, Share
 from outrider.store.pool import Row, Store, Tx
 from outrider.testing.clock import FakeClock
-from outrider.testing.mailroom import POOL, WAIT_S, Mailroom, wait_blocked
+from outrider.testing.mailroom import LANE_PROJECT, POOL, WAIT_S, Mailroom, wait_blocked
 
 LEASE = timedelta(seconds=30)
 FILL = """
-    INSERT INTO lane (pool, route, stream, next_due_at)
-    SELECT 'default', 'm' || n || '.example', 'marketing', $1::timestamptz - n * interval '1 s'
+    INSERT INTO lane (pool, route, stream, project_id, sender_domain, next_due_at)
+    SELECT 'default', 'm' || n || '.example', 'marketing', $3, 'shop.example', $1::timestamptz - n * interval '1 s'
       FROM generate_series(1, $2::int) AS n"""
+
+
+async def lease_both(
+    tx: Tx, clock: FakeClock, *, owner: UUID, count_max: int, pools: Sequence[str] = (POOL,), share: Share | None = None
+) -> list[Lane]:
+    """Lease transactional lanes, then marketing ones, as the engine does."""
+    now = clock.now()
+    found: list[Lane] = []
+    for stream in Stream:
+        free_count = count_max - len(found)
+        found += await lanes.lease(
+            tx,
+            stream,
+            pools=pools,
+            owner=owner,
+            now=now,
+            lease_until=now + LEASE,
+            count_max=free_count,
+            share=share,
+        )
+    return found
+
+
+def back(lane_ids: Iterable[int], pause: Pause | None = None) -> list[GivenBack]:
+    return [GivenBack(lane_id, pause=pause) for lane_id in lane_ids]
 
 
 class Node:
@@ -32,16 +57,7 @@ class Node:
         if tx is None:
             async with self.store.transaction() as tx:
                 return await self.lease(count_max, tx, share)
-        now = self.clock.now()
-        return await lanes.lease(
-            tx,
-            pools=[POOL],
-            owner=self.owner,
-            now=now,
-            lease_until=now + LEASE,
-            count_max=count_max,
-            share=share,
-        )
+        return await lease_both(tx, self.clock, owner=self.owner, count_max=count_max, share=share)
 
     async def lease_ids(self, count_max: int = 100, share: Share | None = None) -> list[int]:
         return [lane.lane_id for lane in await self.lease(count_max, share=share)]
@@ -50,9 +66,9 @@ class Node:
         async with self.store.transaction() as tx:
             return await lanes.renew(tx, self.owner, lane_ids, lease_until=self.clock.now() + LEASE)
 
-    async def release(self, lane_ids: Sequence[int]) -> datetime | None:
+    async def release(self, lane_ids: Sequence[int], pause: Pause | None = None) -> datetime | None:
         async with self.store.transaction() as tx:
-            return await lanes.release(tx, self.owner, lane_ids, now=self.clock.now())
+            return await lanes.release(tx, self.owner, back(lane_ids, pause), now=self.clock.now())
 
 
 @pytest.fixture
@@ -91,15 +107,23 @@ async def next_due(store: Store, lane_id: int) -> datetime | None:
 
 
 async def test_a_lane_is_made_once_and_keeps_its_id(store: Store) -> None:
-    keys = [LaneKey("a", "x.example", stream) for stream in Stream] + [LaneKey("a", "x.example", Stream.MARKETING, 1)]
+    keys = [
+        LaneKey("a", "x.example", stream, LANE_PROJECT, "s.example", shard) for stream in Stream for shard in (0, 1)
+    ]
+    keys += [
+        LaneKey("a", "x.example", Stream.MARKETING, LANE_PROJECT, "other.example"),
+        LaneKey("a", "x.example", Stream.MARKETING, UUID(int=9), "s.example"),
+    ]
     async with store.transaction() as tx:
         made = await lanes.ensure(tx, keys)
         assert await lanes.ensure(tx, keys[::-1] * 2) == made
-    assert len(set(made.values())) == 3
+    assert len(set(made.values())) == len(keys)
 
 
 async def test_many_lanes_made_at_once_in_opposite_orders_are_the_same(store: Store) -> None:
-    keys = [LaneKey(POOL, f"r{number}.example", Stream.TRANSACTIONAL) for number in range(200)]
+    keys = [
+        LaneKey(POOL, f"r{number}.example", Stream.TRANSACTIONAL, LANE_PROJECT, "s.example") for number in range(200)
+    ]
 
     async def make(some: list[LaneKey]) -> dict[LaneKey, int]:
         async with store.transaction() as tx:
@@ -132,7 +156,7 @@ async def test_transactional_comes_before_thousands_of_marketing_lanes(
     store: Store, clock: FakeClock, mailroom: Mailroom, node: Node, project_id: UUID
 ) -> None:
     async with store.transaction() as tx:
-        await tx.execute(FILL, clock.now(), 5000)
+        await tx.execute(FILL, clock.now(), 5000, project_id)
     mail = await mailroom.mail(project_id, ["a@late.example"])
     leased = await node.lease(3)
     assert leased[0].lane_id == mail.lane_ids["late.example"]
@@ -156,19 +180,107 @@ async def test_only_the_pools_asked_for_are_leased(store: Store, clock: FakeCloc
     async with store.transaction() as tx:
         await lanes.touch(tx, [lane_id], due_at=now)
         for pools, count in (([], 0), (["default"], 0), (["default", "warm"], 1)):
-            leased = await lanes.lease(tx, pools=pools, owner=uuid4(), now=now, lease_until=now + LEASE, count_max=9)
+            leased = await lease_both(tx, clock, owner=uuid4(), count_max=9, pools=pools)
             assert len(leased) == count
 
 
 async def test_a_paused_lane_is_not_leased_until_its_time(
     store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
 ) -> None:
-    (lane_id,) = await due_lanes(mailroom, clock, 1)
+    made = await due_lanes(mailroom, clock, 1)
+    assert await node.lease_ids() == made
+    until = clock.now() + timedelta(seconds=60)
+    assert await node.release(made, Pause(until, WaitKind.RATE, "gmail: 10/min")) == until
     async with store.transaction() as tx:
-        await tx.execute("UPDATE lane SET paused_until = $1", clock.now() + timedelta(seconds=60))
+        await lanes.touch(tx, made, due_at=clock.now())
+    assert await node.lease() == [], "mail that comes meanwhile does not end it"
+    clock.advance(59.9)
     assert await node.lease() == []
-    clock.advance(60)
-    assert await node.lease_ids() == [lane_id]
+    clock.advance(0.1)
+    assert await node.lease_ids() == made
+
+
+async def pause_of(store: Store, lane_id: int) -> Row:
+    async with store.transaction() as tx:
+        row = await tx.fetch_row(
+            "SELECT provider, paused_until, paused_since, pause_kind, pause_reason, hold_id FROM lane WHERE lane_id = $1",
+            lane_id,
+        )
+    assert row is not None
+    return row
+
+
+async def test_a_pause_says_since_when_it_lasts_and_ends_with_a_release_without_one(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 1)
+    began_at = clock.now()
+    for kind, since in ((WaitKind.RATE, 0), (WaitKind.RATE, 0), (WaitKind.REST, 20)):
+        await node.lease()
+        await node.release(made, Pause(clock.now() + timedelta(seconds=5), kind, f"said {kind}"))
+        found = await pause_of(store, made[0])
+        assert (found["pause_kind"], found["pause_reason"]) == (kind, f"said {kind}")
+        assert found["paused_since"] == began_at + timedelta(seconds=since)
+        clock.advance(10)
+    await node.lease()
+    async with store.transaction() as tx:
+        await lanes.release(tx, node.owner, [GivenBack(made[0], "gmail")], now=clock.now())
+    assert list((await pause_of(store, made[0])).values()) == ["gmail", None, None, None, None, None]
+    await node.lease()
+    await node.release(made)
+    assert (await pause_of(store, made[0]))["provider"] == "gmail", "what is known of it stays"
+
+
+async def test_a_pause_by_a_hold_that_was_lifted_meanwhile_is_none(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    made = await due_lanes(mailroom, clock, 2)
+    await node.lease()
+    kept, lifted = uuid4(), uuid4()
+    async with store.transaction() as tx:
+        await tx.execute("INSERT INTO hold VALUES ($1, 'provider', 'gmail', '', $2)", kept, clock.now())
+    forever = datetime(9999, 12, 31, tzinfo=UTC)
+    for lane_id, hold_id in zip(made, (kept, lifted), strict=True):
+        await node.release([lane_id], Pause(forever, WaitKind.HOLD, "held", hold_id))
+    assert await node.lease_ids() == [made[1]]
+    assert (await pause_of(store, made[0]))["hold_id"] == kept
+
+
+async def test_a_lane_given_back_goes_to_the_end_of_the_line(clock: FakeClock, mailroom: Mailroom, node: Node) -> None:
+    made = await due_lanes(mailroom, clock, 3)
+    served = []
+    for _ in range(6):
+        clock.advance(1)
+        served += await node.lease_ids(1)
+        await node.release(served[-1:])
+    assert served == made * 2
+
+
+async def test_projects_take_turns_whatever_one_of_them_has_waiting(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    big, small = await mailroom.project("big"), await mailroom.project("small")
+    async with store.transaction() as tx:
+        await tx.execute(FILL, clock.now(), 3000, big)
+    mails = [await mailroom.mail(small, [f"a@s{n}.example"], stream=Stream.MARKETING) for n in range(3)]
+    leased = await node.lease(6)
+    assert sum(lane.project_id == small for lane in leased) == len(mails)
+    assert sum(lane.project_id == big for lane in leased) == 3
+
+
+async def test_with_more_projects_than_places_each_has_its_turn(
+    store: Store, clock: FakeClock, mailroom: Mailroom, node: Node
+) -> None:
+    projects = [UUID(int=number) for number in range(1, 41)]
+    async with store.transaction() as tx:
+        for project_id in projects:
+            await tx.execute(FILL, clock.now(), 200, project_id)
+    seen: set[UUID] = set()
+    for _ in range(60):
+        leased = await node.lease(5)
+        assert len(leased) == len({lane.project_id for lane in leased}) == 5
+        seen.update(lane.project_id for lane in leased)
+    assert seen == set(projects)
 
 
 async def test_an_expired_lease_is_taken_over_and_says_so(
@@ -204,7 +316,7 @@ async def test_a_lane_given_back_is_nobodys_and_not_taken_over(
     made = await due_lanes(mailroom, clock, 1)
     await node.lease()
     due_at = await node.release(made)
-    assert due_at == clock.now() - timedelta(seconds=1)
+    assert due_at == clock.now(), "its mail is due; it goes to the end of the line"
     assert [lane.taken_over_at for lane in await other.lease()] == [None]
 
 
@@ -326,7 +438,9 @@ async def test_an_acceptor_hides_no_lane_from_a_lease(
 async def test_many_acceptors_and_releases_in_opposite_orders_do_not_deadlock(
     store: Store, clock: FakeClock, mailroom: Mailroom
 ) -> None:
-    keys = [LaneKey(POOL, f"r{number}.example", Stream.TRANSACTIONAL) for number in range(60)]
+    keys = [
+        LaneKey(POOL, f"r{number}.example", Stream.TRANSACTIONAL, LANE_PROJECT, "s.example") for number in range(60)
+    ]
     async with store.transaction() as tx:
         made = list((await lanes.ensure(tx, keys)).values())
     orders = [made, made[::-1], made[30:] + made[:30], made[::2] + made[1::2]]
@@ -419,7 +533,7 @@ async def test_a_lease_looks_at_few_lanes_however_many_wait(
     store: Store, clock: FakeClock, mailroom: Mailroom, node: Node, project_id: UUID
 ) -> None:
     async with store.transaction() as tx:
-        await tx.execute(FILL, clock.now(), 20_000)
+        await tx.execute(FILL, clock.now(), 20_000, project_id)
     mail = await mailroom.mail(project_id, ["a@late.example"])
     async with store.transaction() as tx:
         await tx.execute("ANALYZE lane")
@@ -427,7 +541,7 @@ async def test_a_lease_looks_at_few_lanes_however_many_wait(
         leased = await node.lease(10, Explained(tx, buffers := []))
     assert leased[0].lane_id == mail.lane_ids["late.example"]
     assert len(leased) == 10
-    assert len(buffers) == 2
+    assert len(buffers) == 4
     assert sum(buffers) < 400, "the whole table has that many"
 
 

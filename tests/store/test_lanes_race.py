@@ -13,16 +13,20 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from outrider.base.vocab import Stream
 from outrider.store import lanes, queue
+from outrider.store.lanes import GivenBack
 from outrider.store.pool import Row, Store, Tx
 from outrider.store.queue import Entry
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import POOL, WAIT_S, Mailroom, blocked_pids
 
 LEASE = timedelta(seconds=30)
+STREAM = Stream.TRANSACTIONAL
 Work = Callable[[Tx], Awaitable[object]]
 TOO_EARLY = """
-    SELECT lane_id, next_due_at, due_at FROM lane JOIN queue USING (lane_id) WHERE due_at < next_due_at"""
+    SELECT lane_id, next_due_at, due_at FROM lane JOIN queue USING (lane_id)
+     WHERE greatest(due_at, paused_until, CASE WHEN owner IS NULL THEN lease_until END) < next_due_at"""
 
 
 class Actor:
@@ -126,13 +130,14 @@ class Scene:
         now = self.clock.now()
 
         async def work(tx: Tx) -> None:
-            await lanes.lease(tx, pools=[POOL], owner=owner, now=now, lease_until=now + LEASE, count_max=100)
+            await lanes.lease(tx, STREAM, pools=[POOL], owner=owner, now=now, lease_until=now + LEASE, count_max=100)
 
         return work
 
     def release(self, owner: UUID) -> Work:
         """Give the lanes back."""
-        return lambda tx: lanes.release(tx, owner, self.lane_ids, now=self.clock.now())
+        given = [GivenBack(lane_id) for lane_id in self.lane_ids]
+        return lambda tx: lanes.release(tx, owner, given, now=self.clock.now())
 
     async def reset(self, store: Store, owner: UUID, rows_due_at: datetime | None) -> None:
         """Make `owner` hold the lanes, each with a recipient due at `rows_due_at` or empty."""
@@ -206,7 +211,9 @@ async def test_under_load_nothing_is_left_behind(store: Store, clock: FakeClock,
             is_last = not accepting_count
             now = clock.now()
             async with store.transaction() as tx:
-                leased = await lanes.lease(tx, pools=[POOL], owner=owner, now=now, lease_until=now + LEASE, count_max=2)
+                leased = await lanes.lease(
+                    tx, STREAM, pools=[POOL], owner=owner, now=now, lease_until=now + LEASE, count_max=2
+                )
             if is_last and not leased:
                 return
             lane_ids = [lane.lane_id for lane in leased]
@@ -217,7 +224,7 @@ async def test_under_load_nothing_is_left_behind(store: Store, clock: FakeClock,
                 )
                 delivered.extend(await queue.finish(tx, [(row["recipient_id"], row["attempt"]) for row in rows]))
             async with store.transaction() as tx:
-                await lanes.release(tx, owner, lane_ids, now=clock.now())
+                await lanes.release(tx, owner, [GivenBack(lane_id) for lane_id in lane_ids], now=clock.now())
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for seed in range(accepting_count):

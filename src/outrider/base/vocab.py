@@ -55,6 +55,7 @@ class WaitKind(enum.StrEnum):
     THROTTLE = "throttle"  # The rate we learned from the provider's own replies.
     PAUSE = "pause"  # A reply rule paused the provider.
     REST = "rest"  # A reply rule rests the address at that provider.
+    AWAY = "away"  # Connections to its servers keep coming to nothing.
     CONNECTIONS = "connections"  # All connections we may have are in use.
     WARMUP = "warmup"  # The day's ceiling of an address that is being warmed up.
     DOMAIN_RATE = "domain_rate"  # The sending domain's own rate.

@@ -38,7 +38,6 @@ from outrider.store.pool import Store
 from outrider.store.queue import Entry
 from outrider.store.recipients import NewRecipient
 
-DEFAULT_POOL: Final = "default"
 _LANES_KNOWN_MAX: Final = 200_000  # Ours: about 60 MB of lane names; past it the memory starts anew.
 
 
@@ -54,6 +53,13 @@ class SenderBook(Protocol):
 
     async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
         """Return the sender, None if the project may not send as that address now."""
+
+
+class PoolBook(Protocol):
+    """Which pool of source addresses carries whose mail (`services.egress`)."""
+
+    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str) -> str:
+        """Return the name of the pool."""
 
 
 class _Checked(msgspec.Struct, frozen=True):
@@ -89,6 +95,7 @@ class Acceptor:
         self,
         store: Store,
         senders: SenderBook,
+        pools: PoolBook,
         settings: EngineSettings,
         *,
         clock: Clock,
@@ -101,7 +108,9 @@ class Acceptor:
         self._clock: Final = clock
         self._random_bits: Final = random_bits
         self._metrics: Final = metrics
-        self._lane_ids: Final[dict[Stream, dict[str, int]]] = {stream: {} for stream in Stream}
+        self._pools: Final = pools
+        self._lane_ids: Final[dict[tuple[str, UUID, Stream, str], dict[str, int]]] = {}  # By all of the key but route.
+        self._lanes_known_count = 0
         self._commit: Final = GroupCommit[_Draft, Accepted](
             self._write,
             clock=clock,
@@ -139,7 +148,7 @@ class Acceptor:
         if not addresses:
             return Accepted(None, 0, tuple(rejected))
         checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key)
-        lane_ids = await self._find_lanes({to.domain for to in addresses}, submission.stream)
+        lane_ids = await self._find_lanes(checked, {to.domain for to in addresses})
         accepted = await self._commit.submit(self._draft(checked, lane_ids))
         self._metrics.accepted.inc(len(addresses))
         return accepted
@@ -156,15 +165,19 @@ class Acceptor:
             )
         return sender
 
-    async def _find_lanes(self, routes: set[str], stream: Stream) -> dict[str, int]:
-        known = self._lane_ids[stream]
+    async def _find_lanes(self, checked: _Checked, routes: set[str]) -> dict[str, int]:
+        project_id, stream, domain = checked.project_id, checked.submission.stream, checked.sender.address.domain
+        pool = await self._pools.pool_for(project_id, stream, domain)
+        known = self._lane_ids.setdefault((pool, project_id, stream, domain), {})
         found = {route: known[route] for route in routes if route in known}
-        if unknown := [LaneKey(DEFAULT_POOL, route, stream) for route in routes if route not in found]:
+        if unknown := [LaneKey(pool, r, stream, project_id, domain) for r in routes if r not in found]:
             async with self._store.transaction() as tx:
                 made = await lanes.ensure(tx, unknown)
             found.update((key.route, lane_id) for key, lane_id in made.items())
-            if len(known) > _LANES_KNOWN_MAX:  # Others may be waiting here too, so `found` keeps its own.
-                known.clear()
+            self._lanes_known_count += len(made)
+            if self._lanes_known_count > _LANES_KNOWN_MAX:  # Others may be waiting here too, so `found` keeps its own.
+                self._lanes_known_count = 0
+                self._lane_ids.clear()
             known.update(found)
         return found
 

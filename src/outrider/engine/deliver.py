@@ -1,42 +1,44 @@
-"""Stations 2 to 6 in one loop: lease lanes, and for each due recipient prepare, talk, judge, settle.
+"""Stations 2 to 6 in one loop: lease lanes, and for each due recipient enter, prepare, talk, judge, settle.
 
-    lease loop --> a worker per lane --> an attempt per recipient: prepare --> pool.deliver --> judge --> settle
-       ^   woken by NOTIFY, else every poll_s        |  at most lane_in_flight_max a lane, in_flight_max in all
-       +------------- lane drained, given back ------+
+    lease loop --> a worker per lane --> gates.enter, a place --> attempt: prepare --> talk --> judge --> settle
+       ^   woken by NOTIFY, else every poll_s     |  Pause, hold, drained, or the turn is over
+       +------------- lane given back ------------+
+
+An attempt begins when it has a connection, so what is in flight follows the connections, never the queue. A lane whose
+mail may not go now is given back with the reason and the instant; what waits has no other place than its lane.
 
 Failure policy: an attempt never raises for what a peer, the network or DNS did: those are answers. An unexpected
-exception defers the recipient with reason `internal`; the third for the same message parks it as `held`. A database
-that is away pauses the loop, and attempts that it kept from being made are not counted; nothing is forgotten.
+exception defers the recipient with reason `internal` (`engine.judge`). A database that is away pauses the loop, and
+attempts that it kept from being made are not counted; nothing is forgotten.
 
 Stopping: no new lanes, no new attempts; conversations past the final dot may finish within stop_wait_s, the others are
 cut off and their recipients stay queued; outcomes are written, lanes given back.
 """
 
 import asyncio
-import math
-from collections import Counter
-from collections.abc import Coroutine, Sequence
-from datetime import datetime, timedelta
-from random import Random
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final, Protocol
 from uuid import UUID
 
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, NotFoundError, StoreCorruptError, StoreError
-from outrider.base.vocab import Fate, Phase, RecipientStatus
+from outrider.base.vocab import Phase, Stream, WaitKind
+from outrider.engine.gates import OTHERS, Entry, Gates
+from outrider.engine.holds import HoldBook
+from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper
+from outrider.engine.lanework import LaneWork
 from outrider.engine.prepare import Composed, Preparer
 from outrider.engine.service import Part
 from outrider.engine.settings import EngineSettings
 from outrider.engine.settle import Outcome, Settler
+from outrider.engine.turns import Places
 from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Site
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
-from outrider.policy import retry
-from outrider.policy.classify import Classifier, Verdict
-from outrider.policy.settings import RetrySettings
-from outrider.store.lanes import WAKE_CHANNEL, Lane
+from outrider.store.lanes import WAKE_CHANNEL, GivenBack, Lane, Pause
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.wire.answer import Answer, Cause
@@ -45,12 +47,11 @@ _LOOK_AGAIN_S: Final = 0.005  # Ours: how soon an empty lane is looked at again;
 _LOOK_AGAIN_S_MAX: Final = 0.04  # ... this: mail leaves within 50 ms.
 _LINGER_S: Final = 0.2  # Ours: keeping an idle lane that long costs less than giving it back and leasing it again.
 _LINGER_LANES_MAX: Final = 64  # Ours: with more lanes each is looked at too rarely to find anything.
-_TURN_S: Final = 2.0  # Ours: how long we work on a lane of another process's share before we offer it back.
+_TURN_S: Final = 2.0  # Ours: how long we work on a lane that others may want, or want the connections of.
 _TURN_END_S: Final = 0.5  # Ours: how long we then wait for its attempts; if they take longer we keep it.
 _LEASE_COUNT_MAX: Final = 64  # Ours: lanes in one look, each with its first claims; more follow at once.
 _AWAY_PAUSE_S: Final = 0.5  # Ours: between tries while the database is away.
-_INTERNAL_MAX_COUNT: Final = 3  # STYLE.md: the third unexpected exception parks the message.
-_INTERNAL: Final = "internal"
+_FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)  # A hold ends when it is lifted, at no instant we know.
 
 
 class Router(Protocol):
@@ -68,58 +69,48 @@ class Deliverer:
         store: Store,
         settings: EngineSettings,
         *,
-        owner: UUID,
-        pools: Sequence[str],
-        slot: int = 0,
-        slot_count: int = 1,
+        keeper: LaneKeeper,
         router: Router,
         connections: ConnectionPool,
+        gates: Gates,
+        holds: HoldBook,
         preparer: Preparer,
-        classifier: Classifier,
-        retries: RetrySettings,
+        judge: Judge,
+        settler: Settler,
         clock: Clock,
-        random: Random,
         logger: Logger,
         metrics: Metrics,
     ) -> None:
         self._store: Final = store
         self._settings: Final = settings
+        self._keeper: Final = keeper
         self._router: Final = router
         self._connections: Final = connections
+        self._gates: Final = gates
+        self._holds: Final = holds
         self._preparer: Final = preparer
-        self._classifier: Final = classifier
-        self._retries: Final = retries
+        self._judge: Final = judge
+        self._settler: Final = settler
         self._clock: Final = clock
-        self._random: Final = random
         self._logger: Final = logger
         self._metrics: Final = metrics
-        self._in_flight: Final[set[UUID]] = set()
-        self._places: Final = asyncio.Semaphore(settings.in_flight_max)
-        self._internal_counts: Final[Counter[UUID]] = Counter()
+        self._in_flight: Final = keeper.busy
+        marketing_ratio = settings.marketing_ratio_max
+        self._places: Final = Places(
+            settings.in_flight_max, marketing_max=max(1, int(settings.in_flight_max * marketing_ratio))
+        )
+        self._marketing_lanes_max: Final = max(1, int(settings.lanes_max * marketing_ratio))
+        self._workers: Final = dict.fromkeys(Stream, 0)
         self._routing: Final[set[asyncio.Timeout]] = set()
         self._woken: Final = asyncio.Event()
-        self._workers = 0
         self._stopping = False
-        self._settler: Final = Settler(store, settings, clock=clock, logger=logger, metrics=metrics)
-        self._keeper: Final = LaneKeeper(
-            store,
-            settings,
-            owner=owner,
-            pools=pools,
-            slot=slot,
-            slot_count=slot_count,
-            clock=clock,
-            logger=logger,
-            busy=lambda: list(self._in_flight),
-            preload=preparer.load,
-        )
 
     async def run(self) -> None:
         """Deliver until `stop`; then finish what must be finished and give the lanes back."""
         async with asyncio.TaskGroup() as below:
             # Started in this order, stopped in the reverse: lanes are given back after the last outcome is written.
-            parts: list[Part] = [self._keeper, *self._keeper.parts, self._settler]
-            keeping, *_ = [below.create_task(part.run()) for part in parts]
+            parts: list[Part] = [self._holds, self._keeper, *self._keeper.parts, self._settler]
+            _, keeping, *_ = [below.create_task(part.run()) for part in parts]
             async with asyncio.TaskGroup() as workers:
                 listening = workers.create_task(self._listen())
                 await self._lease_until_stopped(workers)
@@ -140,20 +131,25 @@ class Deliverer:
     async def _lease_until_stopped(self, workers: asyncio.TaskGroup) -> None:
         while not self._stopping:
             self._woken.clear()
-            free_count = min(self._settings.lanes_max - self._workers, _LEASE_COUNT_MAX)
+            free_count = min(self._settings.lanes_max - self._worker_count, _LEASE_COUNT_MAX)
+            marketing_free_count = self._marketing_lanes_max - self._workers[Stream.MARKETING]
             try:
-                leased = await self._keeper.lease(free_count) if free_count > 0 else []
+                leased = await self._keeper.lease(free_count, marketing_free_count) if free_count > 0 else []
             except StoreError as error:
                 self._logger.warning("lease_delayed", error=str(error), **error.detail)
                 await self._clock.sleep(_AWAY_PAUSE_S)
                 continue
             for lane, claims in leased:
-                self._workers += 1
+                self._workers[lane.stream] += 1
                 workers.create_task(self._work_lane(lane, claims))
             self._metrics.lanes_held.set(self._keeper.held_count)
             self._metrics.connections.set(self._connections.stats.open_count)
             if not leased:
                 await self._rest()
+
+    @property
+    def _worker_count(self) -> int:
+        return sum(self._workers.values())
 
     async def _rest(self) -> None:
         """Wait for a notification, a stop, or the next poll."""
@@ -174,40 +170,43 @@ class Deliverer:
                 self._logger.warning("listen_lost", error=str(error))
                 await self._clock.sleep(_AWAY_PAUSE_S)
 
+    # A lane.
+
     async def _work_lane(self, lane: Lane, claims: list[Claim]) -> None:
-        """Work through a lane until it is drained, lost, or we stop; then give it back."""
+        """Work through a lane until it is drained, lost, must wait, or we stop; then give it back."""
         if lane.taken_over_at is not None:
             self._logger.warning("lane_taken_over", lane_id=lane.lane_id, route=lane.route)
         async with asyncio.TaskGroup() as group:
-            places = asyncio.Semaphore(self._settings.lane_in_flight_max)
-            work = _LaneWork(lane, group, places)
+            work = LaneWork(lane, group, lane_in_flight_max=self._settings.lane_in_flight_max)
             try:
                 await self._drain(work, claims)
             except (StoreError, BusyError) as error:  # Caught inside the group: what is in flight goes on to its end.
                 self._logger.warning("lane_work_interrupted", lane_id=lane.lane_id, error=str(error))
         if work.is_interrupted:
             await self._clock.sleep(_AWAY_PAUSE_S)
-        self._workers -= 1
-        await self._keeper.release(lane.lane_id)
+        self._workers[lane.stream] -= 1
+        await self._keeper.release(GivenBack(lane.lane_id, work.provider, work.pause))
         self._woken.set()  # There is room for another lane.
 
-    async def _drain(self, work: "_LaneWork", claims: list[Claim]) -> None:
-        """Start what is due, again and again; return when the lane has been empty and idle for a moment.
+    async def _drain(self, work: LaneWork, claims: list[Claim]) -> None:
+        """Start what is due, again and again; return when the lane has been empty and idle for a moment, or must wait.
 
         An accept does not announce mail for a lane that is being worked on, so we look for it, at growing intervals.
         """
         pause_s, idle_s = _LOOK_AGAIN_S, 0.0
         lane_id = work.lane.lane_id
-        turn_s = math.inf if self._keeper.is_ours_by_share(lane_id) else self._clock.monotonic_s() + _TURN_S
+        turn_s = self._clock.monotonic_s() + _TURN_S
         while not self._stopping and not work.is_interrupted and self._keeper.is_held(lane_id):
             if self._clock.monotonic_s() >= turn_s:
-                if await work.is_idle_within(_TURN_END_S):
-                    return  # Its own process may have time for it by now.
+                if self._is_wanted(work) and await work.is_idle_within(_TURN_END_S):
+                    return  # Others may have time for it, or wait for what it uses.
                 turn_s += _TURN_S  # Not while an attempt takes long: the lane's other mail would wait for it.
             if claims:
                 await self._start(work, claims)
                 pause_s, idle_s = _LOOK_AGAIN_S, 0.0
-            elif work.attempts or (idle_s < _LINGER_S and self._workers <= _LINGER_LANES_MAX):
+                if work.pause is not None:
+                    return
+            elif work.attempts or (idle_s < _LINGER_S and self._worker_count <= _LINGER_LANES_MAX):
                 await self._clock.sleep(pause_s)
                 idle_s = 0.0 if work.attempts else idle_s + pause_s
                 pause_s = min(pause_s * 2, _LOOK_AGAIN_S_MAX)
@@ -215,24 +214,66 @@ class Deliverer:
                 return
             claims = await self._keeper.claim(lane_id)
 
-    async def _start(self, work: "_LaneWork", claims: Sequence[Claim]) -> None:
-        """Start an attempt for each claim as places get free; returns when the last one is started."""
+    def _is_wanted(self, work: LaneWork) -> bool:
+        """Whether somebody else has more right to this lane, or to the places and connections it takes, than it has."""
+        if not self._keeper.is_ours_by_share(work.lane.lane_id):
+            return True
+        is_full = self._worker_count >= self._settings.lanes_max
+        is_full |= self._workers[Stream.MARKETING] >= self._marketing_lanes_max
+        return is_full or (work.place is not None and self._gates.is_wanted(work.place))
+
+    async def _start(self, work: LaneWork, claims: Sequence[Claim]) -> None:
+        """Start an attempt for each claim as it may go; returns when the last one is started, or the lane must wait."""
         self._in_flight.update(claim.recipient_id for claim in claims)
         started_count = 0
+        now = self._clock.now()
+        if any(claim.expires_at <= now for claim in claims):
+            # First, whatever the rest must wait for: mail that may never go must not wait in a lane that may not now.
+            claims = sorted(claims, key=lambda claim: claim.expires_at > now)
         try:
             site = await self._route(work.lane.route)
+            if isinstance(site, Site):
+                work.place = self._gates.place(site)
             composed = await self._compose(list({claim.message_id for claim in claims}))
             for claim in claims:
-                await work.places.acquire()
-                await self._places.acquire()
-                if self._stopping or not self._keeper.is_held(work.lane.lane_id):
-                    work.places.release()
-                    self._places.release()
+                if not await self._start_one(work, claim, site, composed.get(claim.message_id)):
                     return
-                work.begin(self._attempt(work, claim, site, composed.get(claim.message_id)), self._places)
                 started_count += 1
         finally:
             self._in_flight.difference_update(claim.recipient_id for claim in claims[started_count:])
+
+    async def _start_one(self, work: LaneWork, claim: Claim, site: Site | Answer, composed: Composed | None) -> bool:
+        """Start one attempt; False: it does not start, because we stop, the lane is lost, or it must wait."""
+        await work.places.acquire()
+        if claim.expires_at <= self._clock.now():
+            site = Answer(Phase.ROUTE, None, Cause.EXPIRED)
+        entered: Entry | Pause | None = None if isinstance(site, Answer) else self._held(work)
+        if entered is None and isinstance(site, Site) and composed is not None:
+            entered = await self._gates.enter(work.lane, site)
+        if isinstance(entered, Pause):
+            work.pause = entered
+            work.places.release()
+            return False
+        await self._places.acquire(work.lane.stream, work.lane.project_id)
+        if self._stopping or not self._keeper.is_held(work.lane.lane_id):
+            work.places.release()
+            self._places.release(work.lane.stream)
+            if entered is not None:
+                self._connections.drop(entered.reservation)
+            return False
+        work.begin(
+            self._attempt(work, claim, site if isinstance(site, Answer) else entered, composed),
+            lambda: self._places.release(work.lane.stream),
+        )
+        return True
+
+    def _held(self, work: LaneWork) -> Pause | None:
+        """Return the pause of an operator's hold on this lane's mail, None if there is none."""
+        lane = work.lane
+        hold = self._holds.find(lane_id=lane.lane_id, provider=work.provider, project_id=lane.project_id)
+        if hold is None:
+            return None
+        return Pause(_FOREVER, WaitKind.HOLD, f"held by the operator: {hold.note}", hold.hold_id)
 
     async def _route(self, domain: str) -> Site | Answer:
         """Ask the router; a failure of it is an answer, and a stop does not wait for it."""
@@ -263,57 +304,64 @@ class Deliverer:
         middle = len(message_ids) // 2
         return await self._compose(message_ids[:middle]) | await self._compose(message_ids[middle:])
 
-    async def _attempt(self, work: "_LaneWork", claim: Claim, site: Site | Answer, composed: Composed | None) -> None:
-        """Try one recipient once and record what became of it."""
+    # An attempt.
+
+    async def _attempt(
+        self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Composed | None
+    ) -> None:
+        """Try one recipient once and record what became of it. `way` an answer: there is none, and why."""
         self._metrics.in_flight.inc()
         try:
-            await self._try_once(work, claim, site, composed)
+            await self._try_once(work, claim, way, composed)
         finally:
             self._in_flight.discard(claim.recipient_id)
             self._metrics.in_flight.dec()
 
-    async def _try_once(self, work: "_LaneWork", claim: Claim, site: Site | Answer, composed: Composed | None) -> None:
+    async def _try_once(
+        self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Composed | None
+    ) -> None:
         started_s = self._clock.monotonic_s()
-        taken_over_at = work.lane.taken_over_at
-        is_taken_over = taken_over_at is not None and claim.due_at <= taken_over_at
         try:
-            attempt = await self._talk(claim, site, composed)
+            attempt = await self._talk(claim, way, composed)
         except Exception as error:
             if _is_about_the_database(error):
                 self._logger.warning("attempt_interrupted", recipient_id=str(claim.recipient_id), error=str(error))
                 work.is_interrupted = True
                 return
             self._logger.exception("attempt_failed", recipient_id=str(claim.recipient_id))
-            self._metrics.internal.labels(place="deliver").inc()
-            self._internal_counts[claim.message_id] += 1
-            attempt = _unanswered(claim, Answer(Phase.CONNECT, None, Cause.INTERNAL), started_s, self._clock)
-        outcome = self._judge(claim, composed, attempt, is_taken_over=is_taken_over)
+            self._judge.failed(claim)
+            attempt = self._unanswered(claim, Answer(Phase.CONNECT, None, Cause.INTERNAL), started_s)
+        outcome = self._conclude(work, claim, way, composed, attempt)
         if outcome is not None and await self._settler.settle(outcome):
-            self._observe(outcome, composed)
+            self._judge.settled(outcome, accepted_at=composed.message.accepted_at if composed else None)
 
-    async def _talk(self, claim: Claim, site: Site | Answer, composed: Composed | None) -> Attempt:
+    async def _talk(self, claim: Claim, way: Entry | Answer | None, composed: Composed | None) -> Attempt:
         started_s = self._clock.monotonic_s()
-        if isinstance(site, Answer):
-            return _unanswered(claim, site, started_s, self._clock)
-        if composed is None:
+        if isinstance(way, Answer):
+            return self._unanswered(claim, way, started_s)
+        if composed is None or way is None:
             raise NotFoundError("The message of a queued recipient is gone.", message_id=str(claim.message_id))
-        envelope = await self._preparer.envelope(composed, claim)
-        return await self._connections.deliver(site, envelope)
+        try:
+            make = await self._preparer.maker(composed, claim)
+        except BaseException:
+            self._connections.drop(way.reservation)
+            raise
+        return await self._connections.deliver(way.reservation, make, (claim.address,))
 
-    def _judge(
-        self, claim: Claim, composed: Composed | None, attempt: Attempt, *, is_taken_over: bool
+    def _conclude(
+        self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Composed | None, attempt: Attempt
     ) -> Outcome | None:
         """Decide what the attempt means. None: we cut it off ourselves before the dot; there is nothing to record."""
         (answer,) = attempt.answers.values()
         if self._stopping and answer.cause is Cause.RESET and not answer.is_ambiguous:
             return None
         now = self._clock.now()
-        accepted_at = composed.message.accepted_at if composed else now
-        age_s = (now - accepted_at).total_seconds()
-        verdict = self._classifier.judge(answer, attempt=claim.attempt, age_s=age_s)
-        if answer.cause is Cause.INTERNAL:
-            verdict = Verdict(Fate.DEFERRED, _INTERNAL, "")
-        status, retry_at = self._next(claim, verdict, now)
+        verdict = self._judge.verdict(claim, answer, accepted_at=composed.message.accepted_at if composed else None)
+        if isinstance(way, Entry):
+            verdict = self._gates.answered(way, answer, attempt, verdict)
+            self._gates.reached(way.place, answer)
+        status, retry_at = self._judge.next(claim, verdict, now)
+        taken_over_at = work.lane.taken_over_at
         return Outcome(
             claim=claim,
             project_id=claim.project_id,
@@ -322,68 +370,17 @@ class Deliverer:
             answer=answer,
             attempt=attempt,
             ended_at=now,
+            key=way.place.key if isinstance(way, Entry) else "",
+            provider=(way.place.provider or OTHERS) if isinstance(way, Entry) else "",
             retry_at=retry_at,
-            is_taken_over=is_taken_over,
+            is_taken_over=taken_over_at is not None and claim.due_at <= taken_over_at,
         )
 
-    def _next(self, claim: Claim, verdict: Verdict, now: datetime) -> tuple[RecipientStatus, datetime | None]:
-        """The recipient's next state, and its next attempt if it stays queued."""
-        match verdict.fate:
-            case Fate.DELIVERED:
-                return RecipientStatus.DELIVERED, None
-            case Fate.BOUNCED:
-                return RecipientStatus.BOUNCED, None
-            case Fate.DEFERRED:
-                if verdict.reason == _INTERNAL and self._internal_counts[claim.message_id] >= _INTERNAL_MAX_COUNT:
-                    return RecipientStatus.HELD, None
-                jitter_ratio = self._random.random()
-                retry_at = retry.next_due_at(
-                    attempt=claim.attempt,
-                    now=now,
-                    jitter_ratio=jitter_ratio,
-                    reason=verdict.reason,
-                    settings=self._retries,
-                )
-                if retry_at >= claim.expires_at:
-                    return RecipientStatus.EXPIRED, None
-                return RecipientStatus.QUEUED, retry_at
-
-    def _observe(self, outcome: Outcome, composed: Composed | None) -> None:
-        if outcome.status is RecipientStatus.DELIVERED and composed is not None:
-            waited: timedelta = outcome.ended_at - composed.message.accepted_at
-            self._metrics.queue_time.observe(max(0.0, waited.total_seconds()))  # The clock may have stepped back.
-        if outcome.status is not RecipientStatus.QUEUED and outcome.verdict.reason != _INTERNAL:
-            self._internal_counts.pop(outcome.claim.message_id, None)
-
-
-class _LaneWork:
-    """A lane being worked on: its attempts under way and its places for more."""
-
-    def __init__(self, lane: Lane, group: asyncio.TaskGroup, places: asyncio.Semaphore) -> None:
-        self.lane: Final = lane
-        self.places: Final = places
-        self.attempts: Final[set[asyncio.Task[None]]] = set()
-        self.is_interrupted = False  # An attempt could not be made because the database was away; nothing was written.
-        self._group: Final = group
-
-    async def is_idle_within(self, wait_s: float) -> bool:
-        """Whether all attempts under way end within `wait_s`; none is disturbed."""
-        return not self.attempts or not (await asyncio.wait(self.attempts, timeout=wait_s))[1]
-
-    def begin(self, attempt: Coroutine[None, None, None], all_places: asyncio.Semaphore) -> None:
-        """Run `attempt`; give both its places back when it ends."""
-        running = self._group.create_task(attempt)
-        self.attempts.add(running)
-        running.add_done_callback(self.attempts.discard)
-        running.add_done_callback(lambda _: self.places.release())
-        running.add_done_callback(lambda _: all_places.release())
+    def _unanswered(self, claim: Claim, answer: Answer, started_s: float) -> Attempt:
+        """An attempt that ended before anybody was asked."""
+        return Attempt(answers={claim.address: answer}, duration_s=self._clock.monotonic_s() - started_s)
 
 
 def _is_about_the_database(error: Exception) -> bool:
     """Whether it says nothing about the message: the database is away, and what waits in it may go on waiting."""
     return isinstance(error, StoreError | BusyError) and not isinstance(error, StoreCorruptError)
-
-
-def _unanswered(claim: Claim, answer: Answer, started_s: float, clock: Clock) -> Attempt:
-    """An attempt that ended before anybody was asked."""
-    return Attempt(answers={claim.address: answer}, duration_s=clock.monotonic_s() - started_s)

@@ -14,11 +14,12 @@ from uuid import UUID
 
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, StoreError
+from outrider.base.vocab import Stream
 from outrider.engine.settings import EngineSettings
 from outrider.obs.log import Logger
 from outrider.store import lanes, queue
 from outrider.store.batch import GroupCommit
-from outrider.store.lanes import Lane, Share
+from outrider.store.lanes import GivenBack, Lane, Share
 from outrider.store.pool import Store, Tx
 from outrider.store.queue import Claim
 
@@ -40,12 +41,10 @@ class LaneKeeper:
         slot_count: int = 1,
         clock: Clock,
         logger: Logger,
-        busy: Callable[[], Sequence[UUID]],
         preload: Callable[[Tx, Set[UUID]], Awaitable[None]],
     ) -> None:
-        """`busy` tells which recipients are being tried right now; they are never claimed again meanwhile.
+        """`preload` reads the messages of what was claimed in the same transaction, once for all lanes that ask together.
 
-        `preload` reads the messages of what was claimed, in the same transaction: one for all lanes that ask together.
         `slot` of `slot_count` is this process among those of its node: each takes its share of the lanes first.
         """
         self._store: Final = store
@@ -56,19 +55,18 @@ class LaneKeeper:
         self._slot_count: Final = slot_count
         self._clock: Final = clock
         self._logger: Final = logger
-        self._busy: Final = busy
         self._preload: Final = preload
-        self._held: Final[
-            dict[int, float]
-        ] = {}  # Until when, by our monotonic clock, whatever becomes of the database.
-        self._owed: Final[set[int]] = set()  # Given up, but the database was away when it was told.
+        self.busy: Final[set[UUID]] = set()  # Recipients being tried right now; they are not claimed again meanwhile.
+        # Until when, by our monotonic clock, whatever becomes of the database.
+        self._held: Final[dict[int, float]] = {}
+        self._owed: Final[dict[int, GivenBack]] = {}  # Given up, but the database was away when it was told.
         self._stopping = False
         gather = {"clock": clock, "wait_s": _GATHER_S, "weight_max": settings.lanes_max}
         self._claims: Final = GroupCommit[int, list[Claim]](self._claim, **gather)  # type: ignore[arg-type]
-        self._releases: Final = GroupCommit[int, None](self._release, **gather)  # type: ignore[arg-type]
+        self._releases: Final = GroupCommit[GivenBack, None](self._release, **gather)  # type: ignore[arg-type]
 
     @property
-    def parts(self) -> tuple[GroupCommit[int, list[Claim]], GroupCommit[int, None]]:
+    def parts(self) -> tuple[GroupCommit[int, list[Claim]], GroupCommit[GivenBack, None]]:
         """The batchers that must run beside `run`."""
         return self._claims, self._releases
 
@@ -86,20 +84,27 @@ class LaneKeeper:
         """Whether the lane falls to this process; else we hold it because its own had no time for it."""
         return lane_id % self._slot_count == self._slot
 
-    async def lease(self, count_max: int) -> list[tuple[Lane, list[Claim]]]:
-        """Lease up to `count_max` due lanes with their first due recipients, transactional lanes first."""
+    async def lease(self, count_max: int, marketing_max: int) -> list[tuple[Lane, list[Claim]]]:
+        """Lease up to `count_max` due lanes with their first due recipients, of marketing at most `marketing_max`."""
         now, until_s = self._clock.now(), self._clock.monotonic_s() + self._settings.lease_s
         lease_until = now + timedelta(seconds=self._settings.lease_s)
         async with self._store.transaction() as tx:
-            leased = await lanes.lease(
-                tx,
-                pools=self._pools,
-                owner=self._owner,
-                now=now,
-                lease_until=lease_until,
-                count_max=count_max,
-                share=Share(self._slot_count, self._slot, now - timedelta(seconds=_OTHERS_AFTER_S)),
-            )
+            leased: list[Lane] = []
+            for stream in Stream:  # Transactional comes first in it.
+                free_count = count_max - len(leased)
+                if stream is Stream.MARKETING:
+                    free_count = min(free_count, marketing_max)
+                if free_count > 0:
+                    leased += await lanes.lease(
+                        tx,
+                        stream,
+                        pools=self._pools,
+                        owner=self._owner,
+                        now=now,
+                        lease_until=lease_until,
+                        count_max=free_count,
+                        share=Share(self._slot_count, self._slot, now - timedelta(seconds=_OTHERS_AFTER_S)),
+                    )
             if not leased:
                 return []
             claims = await self._first_due(tx, [lane.lane_id for lane in leased])
@@ -115,14 +120,17 @@ class LaneKeeper:
         """
         return await self._claims.submit(lane_id)
 
-    async def release(self, lane_id: int) -> None:
-        """Give a lane back, due when its queue says. If the database is away, `run` does it later or its lease ends."""
-        self._held.pop(lane_id, None)
+    async def release(self, given: GivenBack) -> None:
+        """Give a lane back, due when its queue and its pause say.
+
+        If the database is away, `run` does it later or the lease ends.
+        """
+        self._held.pop(given.lane_id, None)
         try:
-            await self._releases.submit(lane_id)
+            await self._releases.submit(given)
         except (StoreError, BusyError) as error:
-            self._owed.add(lane_id)
-            self._logger.warning("lane_not_released", lane_id=lane_id, error=str(error))
+            self._owed[given.lane_id] = given
+            self._logger.warning("lane_not_released", lane_id=given.lane_id, error=str(error))
 
     async def run(self) -> None:
         """Renew leases until `stop`."""
@@ -140,12 +148,13 @@ class LaneKeeper:
         self._stopping = True
 
     async def _release_owed(self) -> None:
-        owed = self._owed - self._held.keys()  # Not those whose lease ran out and that are ours anew.
+        # Not those whose lease ran out and that are ours anew.
+        owed = {lane_id: given for lane_id, given in self._owed.items() if lane_id not in self._held}
         self._owed.clear()
         if not owed:
             return
         try:
-            await self._release(list(owed))
+            await self._release(list(owed.values()))
         except StoreError:
             self._owed.update(owed)
 
@@ -174,16 +183,16 @@ class LaneKeeper:
 
     async def _first_due(self, tx: Tx, lane_ids: Sequence[int]) -> Sequence[Claim]:
         claims = await queue.first_due(
-            tx, lane_ids, now=self._clock.now(), busy=self._busy(), count_max=self._settings.claim_count_max
+            tx, lane_ids, now=self._clock.now(), busy=list(self.busy), count_max=self._settings.claim_count_max
         )
         if claims:
             await self._preload(tx, {claim.message_id for claim in claims})
         return claims
 
-    async def _release(self, lane_ids: Sequence[int]) -> Sequence[None]:
+    async def _release(self, given: Sequence[GivenBack]) -> Sequence[None]:
         async with self._store.transaction() as tx:
-            await lanes.release(tx, self._owner, lane_ids, now=self._clock.now())
-        return [None] * len(lane_ids)
+            await lanes.release(tx, self._owner, given, now=self._clock.now())
+        return [None] * len(given)
 
 
 async def abandon(store: Store, owner: UUID, *, clock: Clock) -> int:

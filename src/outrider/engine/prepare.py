@@ -11,7 +11,7 @@ mail twice can tell.
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -28,7 +28,7 @@ from outrider.store import messages
 from outrider.store.messages import Loaded
 from outrider.store.pool import Store, Tx
 from outrider.store.queue import Claim
-from outrider.wire.smtp_client import Envelope
+from outrider.wire.smtp_client import Envelope, Features
 
 _LOADED_COUNT_MAX: Final = 2000  # Ours: a few claims of many lanes.
 _DRAFT_OVERHEAD_BYTES: Final = 4096  # Ours: objects around a body, roughly.
@@ -110,8 +110,8 @@ class Preparer:
             found[message_id] = self._kept.get(message_id) or self._keep(message_id, Composed(one))
         return found
 
-    async def envelope(self, composed: Composed, claim: Claim) -> Envelope:
-        """Sign the message for this recipient.
+    async def maker(self, composed: Composed, claim: Claim) -> Callable[[Features], Envelope]:
+        """Return what makes this recipient's envelope, signed, once the server says what it can do.
 
         Raises:
             NotFoundError: the sender's domain or its keys are gone.
@@ -120,6 +120,10 @@ class Preparer:
         keys = await self._keys.of_domain(message.project_id, composed.sender.domain)
         if not keys:
             raise NotFoundError("The sender's domain has no signing key any more.", domain=composed.sender.domain)
+        return lambda features: self._envelope(composed, claim, keys, features)
+
+    def _envelope(self, composed: Composed, claim: Claim, keys: Sequence[SigningKey], _features: Features) -> Envelope:
+        """Sign for this recipient. What we compose is 7-bit, so every server can take it as it is."""
         to = address.parse(claim.address)
         own = composed.draft.fields_for(to, f"{claim.recipient_id.hex}@{composed.sender.domain}")
         signatures = composed.sign(own, keys, self._clock.now())

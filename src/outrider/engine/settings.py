@@ -21,6 +21,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lane_in_flight_max: Count = 40
     """Attempts at once in one lane, so that a silent domain cannot take every place."""
 
+    marketing_ratio_max: Annotated[float, Meta(gt=0, le=1)] = 0.75
+    """The share of in_flight_max and of lanes_max that marketing mail may take. The rest is kept for transactional
+    mail, so that it never waits behind a campaign to slow servers."""
+
     lanes_max: Count = 1000
     """Lanes leased at once by one deliver process."""
 

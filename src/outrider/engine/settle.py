@@ -8,8 +8,9 @@ until it is stored or the process must go. Lost then, the mail is tried once mor
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -18,20 +19,24 @@ import msgspec
 from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, StoreError
-from outrider.base.vocab import EventKind, Fate, RecipientStatus
+from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus
 from outrider.engine.settings import EngineSettings
 from outrider.net.pool import Attempt
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Verdict
-from outrider.store import events, queue, recipients
+from outrider.policy.reason import Reason
+from outrider.policy.warmup import Figures
+from outrider.store import egress, events, queue, recipients
 from outrider.store.batch import GroupCommit
+from outrider.store.egress import Egress
 from outrider.store.events import NewEvent
 from outrider.store.pool import Store, StoreValueError
 from outrider.store.queue import Claim, PutBack
 from outrider.store.recipients import Record
 from outrider.wire.answer import Answer, Cause
 
+_NOBODY_ASKED: Final = frozenset({Phase.ROUTE, Phase.CONNECT})
 _RETRY_S: Final = 0.5  # Ours: how often to offer an outcome to a database that is away.
 
 
@@ -45,6 +50,8 @@ class Outcome(msgspec.Struct, frozen=True):
     answer: Answer
     attempt: Attempt
     ended_at: datetime
+    key: str = ""  # Of the gate it went through, with `attempt.source`; "" for one that got nowhere.
+    provider: str = ""  # Of the figures it is counted in.
     retry_at: datetime | None = None
     is_taken_over: bool = False  # The lane's last owner died; it may have delivered this already.
 
@@ -53,8 +60,10 @@ class Settler:
     """Station 6. Writes while `run` runs."""
 
     def __init__(
-        self, store: Store, settings: EngineSettings, *, clock: Clock, logger: Logger, metrics: Metrics
+        self, store: Store, settings: EngineSettings, *, writer: str, clock: Clock, logger: Logger, metrics: Metrics
     ) -> None:
+        """`writer` names this process in the figures: no two that run write the same row."""
+        self._writer: Final = writer
         self._store: Final = store
         self._clock: Final = clock
         self._logger: Final = logger
@@ -112,6 +121,8 @@ class Settler:
             kept = [o for o in outcomes if o.claim.recipient_id in ours]
             await recipients.record(tx, [_record(o) for o in kept], now=now)
             await events.append(tx, [_event(o) for o in kept])
+            if figures := _figures(kept):
+                await egress.add(tx, self._writer, figures)
         self._is_delayed = False
         self._count(outcomes, kept)
         return [o.claim.recipient_id in ours for o in outcomes]
@@ -131,6 +142,30 @@ def _without_words(outcome: Outcome) -> Outcome:
     answer = Answer(outcome.answer.phase, None, Cause.INTERNAL)
     attempt = Attempt(answers={}, duration_s=outcome.attempt.duration_s)
     return msgspec.structs.replace(outcome, answer=answer, attempt=attempt)
+
+
+def _figures(outcomes: Sequence[Outcome]) -> list[Egress]:
+    """Count what went through each source to each provider."""
+    counts: Counter[tuple[date, str, str, Fate, bool]] = Counter()
+    for one in outcomes:
+        if one.provider and one.answer.phase not in _NOBODY_ASKED:
+            is_throttled = one.verdict.reason == Reason.RATE_PROVIDER
+            counts[one.ended_at.date(), one.attempt.source, one.provider, one.verdict.fate, is_throttled] += 1
+    return [
+        Egress(
+            source,
+            provider,
+            Figures(
+                day=day,
+                attempted=count,
+                delivered=count if fate is Fate.DELIVERED else 0,
+                deferred=count if fate is Fate.DEFERRED else 0,
+                bounced=count if fate is Fate.BOUNCED else 0,
+                throttled=count if is_throttled else 0,
+            ),
+        )
+        for (day, source, provider, fate, is_throttled), count in counts.items()
+    ]
 
 
 def _put_back(outcome: Outcome) -> PutBack:
@@ -155,6 +190,12 @@ def _event(outcome: Outcome) -> NewEvent:
     }
     if outcome.attempt.host:
         facts |= {"host": outcome.attempt.host, "ip": outcome.attempt.ip, "tls": outcome.attempt.tls}
+    if outcome.attempt.source:
+        facts["source"] = outcome.attempt.source
+    if outcome.attempt.certificate:
+        facts["certificate"] = outcome.attempt.certificate
+    if outcome.attempt.dialogue:
+        facts["dialogue"] = outcome.attempt.dialogue
     if outcome.verdict.rule:
         facts["rule"] = outcome.verdict.rule
     if outcome.verdict.is_ambiguous:

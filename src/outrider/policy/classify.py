@@ -70,6 +70,7 @@ _SILENCE: Final = {
     Cause.DNS_TEMPORARY: Reason.DNS_TEMP,
     Cause.DNS_NO_DOMAIN: Reason.RECIPIENT_DOMAIN_INVALID,
     Cause.DNS_NULL_MX: Reason.RECIPIENT_DOMAIN_INVALID,
+    Cause.EXPIRED: Reason.EXPIRED,
     Cause.INTERNAL: Reason.INTERNAL,
 }
 

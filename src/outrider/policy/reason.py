@@ -38,4 +38,5 @@ class Reason(enum.StrEnum):
     POLICY_OTHER = "policy.other"
     UNKNOWN_HARD = "unknown.hard"
     UNKNOWN_SOFT = "unknown.soft"
+    EXPIRED = "expired"  # Its time was over while it waited; the last attempt says for what.
     INTERNAL = "internal"  # Ours: a bug, or out of sockets.

@@ -1,10 +1,16 @@
 """Lanes: whose turn it is. A node leases a lane, reads its due rows, gives it back.
 
-A lane is one (pool, route, stream, shard). Invariants:
+A lane is one (pool, route, stream, project, sending domain, shard): all that can make mail wait is the lane's, so a
+wait is written to one row, never to its mails. Invariants:
 - A lane with an `owner` has a `lease_until`; past it, anyone may take it. Without one, it is when it was given back.
-- `next_due_at` is never later than the earliest `due_at` of its queue rows. `touch` lowers it in the transaction that
-  adds rows, `release` raises it; both lock the lane's row first, and `release` looks at the queue in a second
-  statement, whose snapshot is younger than the lock. So a wake-up cannot be lost (test_lanes_race.py).
+- `next_due_at` is the latest of three: the earliest `due_at` of its queue rows, the end of its pause, and when it was
+  last given back. `touch` lowers it in the transaction that adds rows, `release` raises it; both lock the lane's row
+  first, and `release` looks at the queue in a second statement, whose snapshot is younger than the lock. So a wake-up
+  cannot be lost (test_lanes_race.py).
+- A pause says why and since when (the constraint lane_pause_explained).
+
+Turns: transactional lanes first; inside a stream the projects take turns, and inside a project the lanes, since one
+that is given back goes to the end of the line. So nobody's million starves another's hundred.
 """
 
 from collections.abc import Sequence
@@ -14,7 +20,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base.vocab import Stream
+from outrider.base.vocab import Stream, WaitKind
 from outrider.store.pool import Row, Tx
 
 WAKE_CHANNEL: Final = "outrider_wake"
@@ -26,6 +32,8 @@ class LaneKey(msgspec.Struct, frozen=True):
     pool: str
     route: str  # The recipient's domain, lower-case A-label.
     stream: Stream
+    project_id: UUID
+    sender_domain: str  # Of the From address, lower-case A-label.
     shard: int = 0
 
 
@@ -36,9 +44,28 @@ class Lane(msgspec.Struct, frozen=True):
     pool: str
     route: str
     stream: Stream
+    project_id: UUID
+    sender_domain: str
     taken_over_at: datetime | None
     """When it was last taken from an owner that never gave it back; what was due then may have been delivered. None:
     all that was due then has been tried since."""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Why a lane that is given back is not to be leased before `until`."""
+
+    until: datetime
+    kind: WaitKind
+    reason: str  # A sentence for people: "gmail: 5 of 5 connections in use from mta1".
+    hold_id: UUID | None = None  # Of an operator's hold: it ends with it, whatever `until` says.
+
+
+class GivenBack(msgspec.Struct, frozen=True):
+    """A lane that its owner is done with for now."""
+
+    lane_id: int
+    provider: str = ""  # What limits it is counted by, as far as we know; "" leaves what is known.
+    pause: Pause | None = None
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -54,48 +81,54 @@ class Share(msgspec.Struct, frozen=True):
 
 
 _ENSURE: Final = """
-    INSERT INTO lane (pool, route, stream, shard)
-    SELECT pool, route, stream, shard
-      FROM unnest($1::text[], $2::text[], $3::stream[], $4::smallint[]) AS given(pool, route, stream, shard)
-     ORDER BY pool, route, stream, shard
+    INSERT INTO lane (pool, route, stream, project_id, sender_domain, shard)
+    SELECT pool, route, stream, project_id, sender_domain, shard
+      FROM unnest($1::text[], $2::text[], $3::stream[], $4::uuid[], $5::text[], $6::smallint[])
+        AS given(pool, route, stream, project_id, sender_domain, shard)
+     ORDER BY pool, route, stream, project_id, sender_domain, shard
     ON CONFLICT DO NOTHING"""
 _FIND: Final = """
-    SELECT lane_id, pool, route, stream, shard
-      FROM lane JOIN unnest($1::text[], $2::text[], $3::stream[], $4::smallint[])
-        AS asked(pool, route, stream, shard) USING (pool, route, stream, shard)"""
+    SELECT lane_id, pool, route, stream, project_id, sender_domain, shard
+      FROM lane JOIN unnest($1::text[], $2::text[], $3::stream[], $4::uuid[], $5::text[], $6::smallint[])
+        AS asked(pool, route, stream, project_id, sender_domain, shard)
+     USING (pool, route, stream, project_id, sender_domain, shard)"""
 # KEY SHARE: acceptors do not wait for each other, nor a lease for them; only `release` (FOR UPDATE) and they exclude
 # each other. Danger: a weaker lock in `release`, or none here, loses wake-ups.
 _LOOK: Final = """
-    SELECT lane_id, next_due_at > $2 AS is_asleep FROM lane
+    SELECT lane_id, next_due_at > greatest($2, paused_until) AS is_asleep FROM lane
      WHERE lane_id = ANY($1::bigint[]) ORDER BY lane_id FOR KEY SHARE"""
 # In id order, so that two acceptors that wake the same lanes cannot deadlock; the second finds them awake and writes
 # nothing. Each needless new version of a lane is one more that a lease may have to wait for, SKIP LOCKED or not.
 _LOCK: Final = """
     SELECT lane_id FROM lane
-     WHERE lane_id = ANY($1::bigint[]) AND next_due_at > $2 ORDER BY lane_id FOR NO KEY UPDATE"""
+     WHERE lane_id = ANY($1::bigint[]) AND next_due_at > greatest($2, paused_until)
+     ORDER BY lane_id FOR NO KEY UPDATE"""
 _WAKE: Final = """
-    UPDATE lane SET next_due_at = $2 WHERE lane_id = ANY($1::bigint[])"""
+    UPDATE lane SET next_due_at = greatest($2, paused_until) WHERE lane_id = ANY($1::bigint[])"""
 _NOTIFY: Final = """
     SELECT pg_notify($1, $2)"""
-# SKIP LOCKED: nodes asking at the same moment step over each other's rows instead of waiting. One branch per stream,
-# so that the index gives each in order of due time and transactional mail comes first whatever marketing has waiting.
-# Keep the WITHs: a bare IN (SELECT ... LIMIT) may be run more than once and lock too much. Keep it apart from the
-# UPDATE: in one statement the planner reads the whole table to join it (20,000 lanes: 2.5 ms a lease), and a row that
-# changed meanwhile makes PostgreSQL run the WITHs again.
+# SKIP LOCKED: nodes asking at the same moment step over each other's rows instead of waiting. Each project that has
+# mail is found by one probe of the index (a loose index scan), then gives its first few due lanes; the projects come
+# in random order, so that with more of them than places each has its turn. A lane that sleeps or is paused is past
+# `next_due_at`, so the cost follows the projects that wait and the lanes that are due, never the backlog.
+# Keep it apart from the UPDATE: in one statement the planner reads the whole table to join it (20,000 lanes: 2.5 ms a
+# lease), and a row that changed meanwhile makes PostgreSQL run the WITH again.
 _DUE: Final = """
-    WITH first AS (
-        SELECT lane_id, pool, route, stream, owner, taken_over_at, next_due_at FROM lane
-         WHERE stream = 'transactional' AND next_due_at <= $2 AND pool = ANY($1::text[])
-           AND (owner IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
-           AND (lane_id % $4 = $5 OR (next_due_at <= $6 AND (lease_until IS NULL OR lease_until <= $6)))
-         ORDER BY next_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED),
-    second AS (
-        SELECT lane_id, pool, route, stream, owner, taken_over_at, next_due_at FROM lane
-         WHERE stream = 'marketing' AND next_due_at <= $2 AND pool = ANY($1::text[])
-           AND (owner IS NULL OR lease_until < $2) AND (paused_until IS NULL OR paused_until <= $2)
-           AND (lane_id % $4 = $5 OR (next_due_at <= $6 AND (lease_until IS NULL OR lease_until <= $6)))
-         ORDER BY next_due_at LIMIT $3 - (SELECT count(*) FROM first) FOR NO KEY UPDATE SKIP LOCKED)
-    SELECT * FROM first UNION ALL SELECT * FROM second"""
+    WITH RECURSIVE waiting(project_id) AS (
+        (SELECT project_id FROM lane WHERE stream = $4 AND next_due_at < 'infinity' ORDER BY project_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT l.project_id FROM lane l
+                 WHERE l.stream = $4 AND l.next_due_at < 'infinity' AND l.project_id > waiting.project_id
+                 ORDER BY l.project_id LIMIT 1)
+          FROM waiting WHERE waiting.project_id IS NOT NULL),
+    turn AS (SELECT project_id FROM waiting WHERE project_id IS NOT NULL ORDER BY random())
+    SELECT due.* FROM turn CROSS JOIN LATERAL (
+        SELECT lane_id, pool, route, stream, project_id, sender_domain, owner, taken_over_at FROM lane
+         WHERE stream = $4 AND lane.project_id = turn.project_id AND next_due_at <= $2 AND pool = ANY($1::text[])
+           AND (owner IS NULL OR lease_until < $2)
+           AND (lane_id % $5 = $6 OR (next_due_at <= $7 AND (lease_until IS NULL OR lease_until <= $7)))
+         ORDER BY next_due_at LIMIT ceil($3::float8 / (SELECT count(*) FROM turn)) FOR NO KEY UPDATE SKIP LOCKED) AS due
+     LIMIT $3"""
 _TAKE: Final = """
     UPDATE lane SET owner = $2, lease_until = $3,
            taken_over_at = CASE WHEN owner IS NULL THEN taken_over_at ELSE $4 END
@@ -108,14 +141,24 @@ _RENEW: Final = """
     UPDATE lane SET lease_until = $2 WHERE lane_id = ANY($1::bigint[])"""
 _LOCK_OWNED: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR UPDATE"""
+# A hold that is being lifted: whoever lifts it waits for us and then finds our lanes, or we find it gone.
+_LOCK_HOLDS: Final = """
+    SELECT hold_id FROM hold WHERE hold_id = ANY($1::uuid[]) ORDER BY hold_id FOR KEY SHARE"""
 # What was due at a take-over and is not tried yet keeps the mark, whoever holds the lane meanwhile.
 _RELEASE: Final = """
-    UPDATE lane SET owner = NULL, lease_until = $2, next_due_at = head.due_at,
-           taken_over_at = CASE WHEN head.due_at <= taken_over_at THEN taken_over_at END
-      FROM (SELECT lane_id, COALESCE(
+    UPDATE lane SET owner = NULL, lease_until = $2,
+           next_due_at = greatest(head.due_at, head.paused_until, CASE WHEN head.due_at < $2 THEN $2 END),
+           taken_over_at = CASE WHEN head.due_at <= taken_over_at THEN taken_over_at END,
+           provider = CASE WHEN head.provider = '' THEN lane.provider ELSE head.provider END,
+           paused_until = head.paused_until, pause_kind = head.pause_kind, pause_reason = head.pause_reason,
+           hold_id = head.hold_id,
+           paused_since = CASE WHEN head.paused_until IS NULL THEN NULL
+                               WHEN lane.pause_kind = head.pause_kind THEN lane.paused_since ELSE $2 END
+      FROM (SELECT given.*, COALESCE(
                        (SELECT due_at FROM queue q WHERE q.lane_id = given.lane_id ORDER BY due_at LIMIT 1),
                        'infinity') AS due_at
-              FROM unnest($1::bigint[]) AS given(lane_id)) AS head
+              FROM unnest($1::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::uuid[])
+                AS given(lane_id, provider, paused_until, pause_kind, pause_reason, hold_id)) AS head
      WHERE lane.lane_id = head.lane_id
  RETURNING next_due_at"""
 _LOCK_OWNERS: Final = """
@@ -124,14 +167,21 @@ _LOCK_OWNERS: Final = """
 
 async def ensure(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
     """Return the id of each lane, making those that are missing. A lane, once made, stays."""
-    columns = [k.pool for k in keys], [k.route for k in keys], [k.stream for k in keys], [k.shard for k in keys]
+    columns = (
+        [k.pool for k in keys],
+        [k.route for k in keys],
+        [k.stream for k in keys],
+        [k.project_id for k in keys],
+        [k.sender_domain for k in keys],
+        [k.shard for k in keys],
+    )
     await tx.execute(_ENSURE, *columns)
     rows = await tx.fetch(_FIND, *columns)
-    return {LaneKey(row["pool"], row["route"], Stream(row["stream"]), row["shard"]): row["lane_id"] for row in rows}
+    return {_key(row): row["lane_id"] for row in rows}
 
 
 async def touch(tx: Tx, lane_ids: Sequence[int], *, due_at: datetime) -> None:
-    """Rows due at `due_at` were added to these lanes in this transaction: wake those that sleep.
+    """Rows due at `due_at` were added to these lanes in this transaction: wake those that sleep and are not paused.
 
     Call it last: lanes cannot be given back before the commit.
     """
@@ -140,11 +190,17 @@ async def touch(tx: Tx, lane_ids: Sequence[int], *, due_at: datetime) -> None:
         asleep = [row["lane_id"] for row in await tx.fetch(_LOCK, asleep, due_at)]
     if asleep:
         await tx.execute(_WAKE, asleep, due_at)
-        await tx.execute(_NOTIFY, WAKE_CHANNEL, "")
+        await wake(tx)
+
+
+async def wake(tx: Tx) -> None:
+    """Let all deliver processes look for due lanes as soon as this transaction is committed."""
+    await tx.execute(_NOTIFY, WAKE_CHANNEL, "")
 
 
 async def lease(
     tx: Tx,
+    stream: Stream,
     *,
     pools: Sequence[str],
     owner: UUID,
@@ -153,14 +209,14 @@ async def lease(
     count_max: int,
     share: Share | None = None,
 ) -> list[Lane]:
-    """Lease up to `count_max` due lanes, transactional first, then longest due; [] if none is due.
+    """Lease up to `count_max` due lanes of `stream`, a few of each project, longest due first; [] if none is due.
 
     Args:
         share: take only these at once, others when they have been due for a while; None takes all.
     """
     assert now < lease_until
     share = share or Share(1, 0, now)
-    rows = await tx.fetch(_DUE, pools, now, count_max, share.count, share.number, share.others_due_at)
+    rows = await tx.fetch(_DUE, pools, now, count_max, stream, share.count, share.number, share.others_due_at)
     if rows:
         await tx.execute(_TAKE, [row["lane_id"] for row in rows], owner, lease_until, now)
     return [_lane(row, now) for row in rows]
@@ -173,18 +229,32 @@ async def renew(tx: Tx, owner: UUID, lane_ids: Sequence[int], *, lease_until: da
     return set(ours)
 
 
-async def release(tx: Tx, owner: UUID, lane_ids: Sequence[int], *, now: datetime) -> datetime | None:
-    """Give these lanes back, due when their queue says. Those no longer ours are left alone.
+async def release(tx: Tx, owner: UUID, given: Sequence[GivenBack], *, now: datetime) -> datetime | None:
+    """Give these lanes back, due when their queue and their pause say. Those no longer ours are left alone.
 
-    Whoever's share a lane is gets a moment before others may take it, and is woken if there is mail in it.
+    Whoever's share a lane is gets a moment before others may take it, and is woken if there is mail in it. A pause by a
+    hold that was lifted meanwhile is none.
 
     Returns: the earliest instant at which one of them is due again; None if all are empty.
     """
-    ours = [row["lane_id"] for row in await tx.fetch(_LOCK_OWNED, owner, lane_ids)]
-    rows = await tx.fetch(_RELEASE, ours, now) if ours else ()
+    by_id = {one.lane_id: one for one in given}
+    ours = [by_id[row["lane_id"]] for row in await tx.fetch(_LOCK_OWNED, owner, list(by_id))]
+    hold_ids = {one.pause.hold_id for one in ours if one.pause and one.pause.hold_id}
+    held = {row["hold_id"] for row in await tx.fetch(_LOCK_HOLDS, list(hold_ids))} if hold_ids else set()
+    pauses = [
+        one.pause if one.pause and (one.pause.hold_id is None or one.pause.hold_id in held) else None for one in ours
+    ]
+    columns = (
+        [one.provider for one in ours],
+        [pause and pause.until for pause in pauses],
+        [pause and pause.kind for pause in pauses],
+        [pause and pause.reason for pause in pauses],
+        [pause and pause.hold_id for pause in pauses],
+    )
+    rows = await tx.fetch(_RELEASE, [one.lane_id for one in ours], now, *columns) if ours else ()
     due = [row["next_due_at"] for row in rows if row["next_due_at"].year < 9999]  # Not 'infinity'.
     if due and min(due) <= now:
-        await tx.execute(_NOTIFY, WAKE_CHANNEL, "")
+        await wake(tx)
     return min(due, default=None)
 
 
@@ -194,6 +264,20 @@ async def abandon(tx: Tx, owner: UUID, *, now: datetime) -> int:
     return await tx.execute(_RENEW, theirs, now)
 
 
+def _key(row: Row) -> LaneKey:
+    return LaneKey(
+        row["pool"], row["route"], Stream(row["stream"]), row["project_id"], row["sender_domain"], row["shard"]
+    )
+
+
 def _lane(row: Row, now: datetime) -> Lane:
     taken_over_at = row["taken_over_at"] if row["owner"] is None else now
-    return Lane(row["lane_id"], row["pool"], row["route"], Stream(row["stream"]), taken_over_at)
+    return Lane(
+        row["lane_id"],
+        row["pool"],
+        row["route"],
+        Stream(row["stream"]),
+        row["project_id"],
+        row["sender_domain"],
+        taken_over_at,
+    )

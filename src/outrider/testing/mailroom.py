@@ -30,6 +30,8 @@ from outrider.store.queue import Entry
 from outrider.store.recipients import NewRecipient
 
 POOL: Final = "default"
+SENDER_DOMAIN: Final = "shop.example"
+LANE_PROJECT: Final = UUID(int=7)  # Of lanes that a test makes without mail.
 WAIT_S: Final = 10.0  # Ours: a test that waits longer waits for nothing.
 _LIFE: Final = timedelta(days=3)
 _BLOCKED: Final = """
@@ -65,9 +67,16 @@ class Mailroom:
             project = await projects.ensure(tx, Project(self.new_id(), name), now=self._clock.now())
         return project.project_id
 
-    async def lane(self, route: str, stream: Stream = Stream.TRANSACTIONAL, pool: str = POOL) -> int:
+    async def lane(
+        self,
+        route: str,
+        stream: Stream = Stream.TRANSACTIONAL,
+        *,
+        pool: str = POOL,
+        project_id: UUID = LANE_PROJECT,
+    ) -> int:
         """Make a lane, asleep, and return its id."""
-        key = LaneKey(pool, route, stream)
+        key = LaneKey(pool, route, stream, project_id, SENDER_DOMAIN)
         async with self._store.transaction() as tx:
             return (await lanes.ensure(tx, [key]))[key]
 
@@ -80,9 +89,10 @@ class Mailroom:
         due_at: datetime | None = None,
     ) -> Mail:
         """Accept a message to these addresses, due at `due_at` or now."""
-        keys = {address: LaneKey(POOL, address.rpartition("@")[2], stream) for address in addresses}
+        routes = {address.rpartition("@")[2] for address in addresses}
+        keys = [LaneKey(POOL, route, stream, project_id, SENDER_DOMAIN) for route in routes]
         async with self._store.transaction() as tx:
-            made = await lanes.ensure(tx, list(keys.values()))
+            made = await lanes.ensure(tx, keys)
         mail = Mail(
             self.message(project_id, len(addresses), stream=stream),
             [self.new_id() for _ in addresses],
@@ -99,7 +109,7 @@ class Mailroom:
             message_id=self.new_id(),
             project_id=project_id,
             stream=stream,
-            sender="news@shop.example",
+            sender=f"news@{SENDER_DOMAIN}",
             from_name="Shop",
             subject="Hello",
             content_hash=hashlib.sha256(messages.encode_body(Body("Hello"))).digest(),

@@ -1,0 +1,90 @@
+"""How the gates are called in the node's ledger, and the connections that a process takes from them.
+
+mta1|gmail                 a gate: one source at one provider, or at one site of no provider we know
+mta1|microsoft365<tab><site>  the connections of one site below a provider that has a bound for each
+pool:marketing|gmail       what a whole pool shares: a provider's pause, the rate it has taught us
+mta1|warm-up gmail         what a source in warm-up has sent there today
+from|<project>/<domain>    a sending domain's own rate
+"""
+
+from typing import Final
+
+import msgspec
+
+from outrider.base.clock import Clock
+from outrider.net.ledger import Ledger
+from outrider.net.site import Site
+from outrider.policy import throttle
+from outrider.policy.shaping import Limits, Place
+from outrider.policy.throttle import Gate
+
+BELOW: Final = "\t"  # Between a provider's key and a site's: in no host name.
+
+
+class NodeSlots:
+    """The connections of this node's gates, as one process takes and gives them (`net.pool.Slots`).
+
+    A key may name a site below its provider (`slot_key`): then a connection counts at both.
+    """
+
+    def __init__(self, ledger: Ledger, *, slot: int, clock: Clock) -> None:
+        self._ledger: Final = ledger
+        self._slot: Final = slot
+        self._clock: Final = clock
+        self._limits: Final[dict[tuple[str, str], Limits]] = {}
+
+    def expect(self, source: str, key: str, limits: Limits) -> None:
+        """Count the connections of (source, key) by `limits` from now on."""
+        self._limits[source, key] = limits
+
+    def take(self, source: str, key: str) -> bool:
+        """Take a connection of the gate for this process; False if there is none."""
+        limits, now_s = self._limits[source, key], self._clock.now().timestamp()
+        provider, _, site = key.partition(BELOW)
+        if not self._take(gate_key(source, provider), limits, now_s):
+            return False
+        per_site = msgspec.structs.replace(limits, connections=limits.connections_per_site)
+        if not site or self._take(gate_key(source, key), per_site, now_s):
+            return True
+        self._give(gate_key(source, provider))
+        return False
+
+    def give(self, source: str, key: str) -> None:
+        """Give a connection back."""
+        provider, _, site = key.partition(BELOW)
+        self._give(gate_key(source, provider))
+        if site:
+            self._give(gate_key(source, key))
+
+    def should_yield(self, source: str, key: str) -> bool:
+        """Whether another process of the node waits for a connection of which we hold more than our share."""
+        gate = self._ledger.read(gate_key(source, key.partition(BELOW)[0]))
+        limits, now_s = self._limits[source, key], self._clock.now().timestamp()
+        return gate is not None and throttle.should_yield(gate, limits, self._slot, now_s)
+
+    def _take(self, key: str, limits: Limits, now_s: float) -> bool:
+        def change(gate: Gate) -> bool:
+            if throttle.take_connection(gate, limits, self._slot, now_s) is None:
+                return True
+            throttle.want(gate, self._slot, now_s)
+            return False
+
+        return self._ledger.update(key, change)
+
+    def _give(self, key: str) -> None:
+        self._ledger.update(key, lambda gate: throttle.give_connection(gate, self._slot))
+
+
+def gate_key(source: str, key: str) -> str:
+    """Name a gate in the ledger."""
+    return f"{source}|{key}"
+
+
+def pool_name(pool: str) -> str:
+    """Name what a whole pool shares, where a source's name stands else."""
+    return f"pool:{pool}"
+
+
+def slot_key(place: Place, site: Site, limits: Limits) -> str:
+    """Name what connections are counted by: the place, and the site below it where it has a bound of its own."""
+    return f"{place.key}{BELOW}{site.name}" if limits.connections_per_site else place.key
