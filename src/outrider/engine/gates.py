@@ -35,7 +35,8 @@ from outrider.obs.log import Logger
 from outrider.policy import classify, throttle
 from outrider.policy.classify import Verdict
 from outrider.policy.reason import Reason
-from outrider.policy.route import Egress, Source, Use
+from outrider.policy.route import Egress, Source
+from outrider.policy.settings import Use
 from outrider.policy.shaping import Act, Encryption, Limits, Place, Rate, Reaction, Shaping
 from outrider.policy.throttle import Blocked, Ceiling
 from outrider.store.lanes import Lane, Pause
@@ -55,7 +56,7 @@ _SPACING_S: Final = 0.05  # Ours: between two lanes' turns at a gate, until we h
 _SPACING_S_MAX: Final = 5.0
 _SEEN_S: Final = 0.25  # Ours: how old what we know of a pool's pause may be; below the second promised for a hold.
 _SPACING_WEIGHT: Final = 0.1
-_PAUSES_KNOWN_MAX: Final = 10_000
+_SEEN_COUNT_MAX: Final = 10_000
 OTHERS: Final = "default"  # What domains of no provider we know are called where they are counted together.
 _UNLIMITED: Final = Limits(rates=())
 _FAILURES_MAX: Final = 5  # KumoMTA: "delay after 5 failed connections" (shared/providers.md 1.3).
@@ -112,6 +113,14 @@ class _Reach(msgspec.Struct):
     sentence: str = ""
 
 
+class _Seen(msgspec.Struct, frozen=True):
+    """What we know of a gate without asking again for a moment."""
+
+    at_s: float
+    stopped: Blocked | None  # A pause or a rest, of the source or of its whole pool.
+    messages_per_connection: int
+
+
 class _Queue(msgspec.Struct):
     """What this process knows of those who wait at one key."""
 
@@ -153,7 +162,7 @@ class Gates:
         self._logger: Final = logger
         self._queues: Final[dict[str, _Queue]] = {}
         self._reaches: Final[dict[str, _Reach]] = {}
-        self._pauses: Final[dict[tuple[str, str], tuple[float, Blocked | None]]] = {}
+        self._seen: Final[dict[tuple[str, str, str], _Seen]] = {}
         connections.on_free = self._on_free
 
     def place(self, site: Site) -> Place:
@@ -211,7 +220,7 @@ class Gates:
         reach.round_count += 1
         what = f"{answer.reply.code} at {answer.phase}" if answer.reply else f"{answer.cause} at {answer.phase}"
         reach.sentence = f"{reach.failure_count} connections in a row came to nothing ({what})"
-        if len(self._reaches) > _PAUSES_KNOWN_MAX:
+        if len(self._reaches) > _SEEN_COUNT_MAX:
             self._reaches.clear()
 
     def _away(self, key: str) -> Blocked | None:
@@ -268,10 +277,11 @@ class Gates:
         if blocked := await self._domain_blocked(lane):
             return blocked
         refusals: list[Blocked] = []
-        for source in self._egress.order(lane.pool, place.provider or OTHERS, self._random.random()):
-            if source.use is Use.OVERFLOW and not any(r.kind is WaitKind.WARMUP for r in refusals):
+        for member in self._egress.order(lane.pool, place.provider, self._random.random()):
+            source = member.source
+            if member.use is Use.OVERFLOW and not any(r.kind is WaitKind.WARMUP for r in refusals):
                 continue
-            if source.use is Use.FAILOVER and not all(r.kind in _RESTING for r in refusals):
+            if member.use is Use.FAILOVER and not all(r.kind in _RESTING for r in refusals):
                 continue
             exit_site = await self._exits.of(source, site)
             if isinstance(exit_site, Answer):
@@ -289,17 +299,17 @@ class Gates:
 
     def _try_source(self, lane: Lane, source: Source, site: Site, place: Place) -> Entry | Blocked:
         now_s = self._now_s()
-        if (paused := self._pool_pause(lane.pool, place, now_s)) is not None:
-            return paused
         limits = self._shaping.limits(place.provider, lane.pool)
-        key = gate_key(source.name, place.key)
-        way = Way(source.name, source.address, source.ehlo_name)
-        bounds = Bounds(slot_key(place, site, limits), limits.messages_per_connection, _TLS[limits.tls])
+        seen = self._look(lane.pool, source.name, place, limits, now_s)
+        if seen.stopped is not None and seen.stopped.until_s > now_s:
+            return seen.stopped
+        bounds = Bounds(slot_key(place, site, limits), seen.messages_per_connection, _TLS[limits.tls])
         self._slots.expect(source.name, bounds.key, limits)
-        reservation = self._connections.reserve(site, way, bounds)
+        reservation = self._connections.reserve(site, Way(source.name, source.address, source.ehlo_name), bounds)
         if reservation is None:
             sentence = f"{limits.connections} of {limits.connections} connections in use from {source.name}"
             return Blocked(now_s, WaitKind.CONNECTIONS, "", sentence)
+        key = gate_key(source.name, place.key)
         blocked = self._ledger.update(key, lambda gate: throttle.admit(gate, limits, now_s))
         blocked = blocked or self._warmup_blocked(source, place, now_s)
         if blocked is not None:
@@ -316,16 +326,21 @@ class Gates:
         key = gate_key(source.name, f"warm-up {provider}")
         return self._ledger.update(key, lambda gate: throttle.admit(gate, _UNLIMITED, now_s, ceiling=ceiling))
 
-    def _pool_pause(self, pool: str, place: Place, now_s: float) -> Blocked | None:
-        """Return the pause that a reply rule put on the provider for the whole pool, as of a moment ago."""
-        seen_at_s, paused = self._pauses.get((pool, place.key), (0.0, None))
-        if not 0 <= now_s - seen_at_s < _SEEN_S:
-            gate = self._ledger.read(gate_key(pool_name(pool), place.key))
-            paused = gate and throttle.paused(gate, now_s)
-            if len(self._pauses) > _PAUSES_KNOWN_MAX:
-                self._pauses.clear()
-            self._pauses[pool, place.key] = now_s, paused
-        return paused if paused is not None and paused.until_s > now_s else None
+    def _look(self, pool: str, source: str, place: Place, limits: Limits, now_s: float) -> _Seen:
+        """Return what stops the source at this place, or the whole pool, and what caps it, as of a moment ago."""
+        key = (pool, source, place.key)
+        seen = self._seen.get(key)
+        if seen is not None and 0 <= now_s - seen.at_s < _SEEN_S:
+            return seen
+        gates = [self._ledger.read(gate_key(whose, place.key)) for whose in (pool_name(pool), source)]
+        stops = [stop for gate in gates if gate is not None and (stop := throttle.stopped(gate, now_s)) is not None]
+        own = gates[1]
+        messages = throttle.messages_per_connection(own, limits, now_s) if own else limits.messages_per_connection
+        if len(self._seen) >= _SEEN_COUNT_MAX:
+            self._seen.clear()
+        longest = max(stops, key=lambda stop: stop.until_s, default=None)
+        self._seen[key] = seen = _Seen(now_s, longest, messages)
+        return seen
 
     # The sending domain's own rate.
 

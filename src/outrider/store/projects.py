@@ -21,6 +21,8 @@ _ENSURE: Final = """
     ON CONFLICT ON CONSTRAINT project_name_taken DO NOTHING"""
 _BY_NAME: Final = """
     SELECT project_id, name FROM project WHERE name = $1"""
+_NAME: Final = """
+    SELECT name FROM project WHERE project_id = $1"""
 _LOCK: Final = """
     SELECT FROM project WHERE project_id = $1 FOR NO KEY UPDATE"""
 
@@ -37,6 +39,12 @@ async def by_name(tx: Tx, name: str) -> Project | None:
     """Return the project called `name`, None if there is none."""
     row = await tx.fetch_row(_BY_NAME, name)
     return None if row is None else Project(**row)
+
+
+async def name_of(tx: Tx, project_id: UUID) -> str | None:
+    """Return the project's name, None if there is no such project."""
+    row = await tx.fetch_row(_NAME, project_id)
+    return None if row is None else str(row["name"])
 
 
 async def lock(tx: Tx, project_id: UUID) -> None:
