@@ -11,8 +11,8 @@ day whose figures count for it. `judge` moves it by those figures:
 The stage behind the last has no ceiling: the source is warm, and from there on the figures are none of our business.
 On one day there is at most one move up and one back: the day that moved back counts for no stage, nor does it move.
 
-Invariants (tests/unit/policy/test_warmup.py): a stage never leaves its plan, moves by one, never up on bad figures; every
-judgement has a sentence. Counting and spreading over the day are `policy.throttle`'s, remembering is `store`'s.
+Invariants (tests/unit/policy/test_warmup.py): a stage never leaves its plan, moves by one, never up on bad figures;
+every judgement has a sentence. Counting and spreading over the day are `policy.throttle`'s, remembering is `store`'s.
 """
 
 import tomllib
@@ -189,9 +189,7 @@ def judge(plan: Plan, step: Step, days: Iterable[Figures], *, today: date) -> Mo
 
 def sum_of(days: Iterable[Figures], *, day: date) -> Figures:
     """Return the figures of all `days` together, under `day`."""
-    columns = [
-        (one.attempted, one.delivered, one.deferred, one.bounced, one.throttled, one.complained) for one in days
-    ]
+    columns = [(one.attempted, one.delivered, one.deferred, one.bounced, one.throttled, one.complained) for one in days]
     attempted, delivered, deferred, bounced, throttled, complained = map(sum, zip((0,) * 6, *columns, strict=True))
     return Figures(
         day=day,
