@@ -113,12 +113,12 @@ def _parse_stage(text: str) -> int | None:
 
 
 def _cells(view: WarmupView) -> Sequence[object]:
-    is_warm = view.stage > view.stage_count
+    is_warm = 0 < view.stage_count < view.stage  # A count of 0: nobody knows the plan.
     return [
         view.source,
         view.provider,
         view.plan,
-        _WARM if is_warm else f"{view.stage} of {view.stage_count}",
+        _WARM if is_warm else f"{view.stage} of {view.stage_count or '?'}",
         "-" if view.ceiling is None else f"{view.ceiling:,}",
         f"{view.used:,}",
         f"{view.attempted:,}",
