@@ -17,7 +17,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -40,6 +40,7 @@ from outrider.net.site import Host, Site
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Classifier, parse_rules
+from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
 from outrider.services.identity import Identity
 from outrider.services.reports import Reports
@@ -225,6 +226,21 @@ def make_mailbox(context: Context) -> "Mailbox":
 def rules_text() -> str:
     """The classifier's rules as they come with the package."""
     return (importlib.resources.files("outrider.policy") / "rules.toml").read_text("utf-8")
+
+
+def warmup_plans(config: Config) -> Mapping[str, Plan]:
+    """The warm-up plans by name: those of the package, of the operator's file, of the settings; the later one wins.
+
+    Raises:
+        ConfigError: a plan is wrong, or the file cannot be read.
+    """
+    layers = [parse_plans((importlib.resources.files("outrider.policy") / "warmup.toml").read_text("utf-8"))]
+    if config.warmup.file:
+        try:
+            layers.append(parse_plans(Path(config.warmup.file).read_text("utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"[warmup] file {config.warmup.file} cannot be read: {error}.") from error
+    return make_plans(*layers, config.warmup.plans)
 
 
 def net_settings(config: Config) -> NetSettings:

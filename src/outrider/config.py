@@ -20,7 +20,7 @@ from outrider.engine.settings import EngineSettings
 from outrider.faces.settings import FacesSettings
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
-from outrider.policy.settings import RetrySettings
+from outrider.policy.settings import RetrySettings, WarmupSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -66,6 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     faces: FacesSettings = FacesSettings()
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()
+    warmup: WarmupSettings = WarmupSettings()
     net: NetSettings = NetSettings()
     store: StoreSettings = StoreSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()

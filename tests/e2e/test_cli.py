@@ -68,6 +68,20 @@ async def test_senders(program: Program) -> None:
     assert "hello@shop.example" in addresses
 
 
+async def test_warm_ups_are_planned_set_and_listed(program: Program) -> None:
+    plans = {plan["name"]: plan for plan in await program.command_json("warmup", "plans")}
+    assert plans["sparkpost"]["stages"][:3] == [200, 500, 1000]
+    assert plans["sparkpost"]["source"]
+    made = await program.command_json("warmup", "set", "out1", "gmail", "--stage", "3", "--plan", "sparkpost")
+    assert (made["stage"], made["ceiling"], made["used"]) == (3, 1000, 0)
+    made = await program.command_json("warmup", "set", "out1", "gmail", "--stage", "warm")
+    assert (made["plan"], made["ceiling"], made["next_change_on"]) == ("sparkpost", None, None)
+    rows = {(row["source"], row["provider"]): row for row in await program.command_json("warmup")}
+    assert rows["out1", "gmail"] == made
+    for wrong in (["gmail", "--stage", "31"], ["gmail", "--stage", "-1"], ["yahoo", "--stage", "1"]):
+        assert (await program.command("warmup", "set", "out1", *wrong)).code != 0
+
+
 async def test_send_status_events_and_mailbox(program: Program) -> None:
     sent = await program.command_json(*SEND)
     assert sent["recipient_count"] == 1

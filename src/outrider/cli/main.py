@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from outrider.cli import accounts, identity, mail, mailbox, serve
+from outrider.cli import accounts, identity, mail, mailbox, serve, warmup
 from outrider.cli.session import EXIT_SOFTWARE
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(mail.send)
 app.command()(mail.status)
 app.command()(mail.events)
 app.command()(mailbox.mailbox)
+app.add_typer(warmup.warmups, name="warmup")
 app.command()(serve.sink)
 
 

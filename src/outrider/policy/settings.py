@@ -1,10 +1,11 @@
-"""The knobs of policy: the [retry] table. `config.py` assembles all floors' sections into one file."""
+"""The knobs of policy: the [retry] and [warmup] tables. `config.py` assembles all floors' sections into one file."""
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from outrider.base import limits
+from outrider.policy.warmup import Plan
 
 Delay = Annotated[float, Meta(gt=0, le=limits.RETRY_DELAY_S_MAX)]
 
@@ -26,3 +27,13 @@ class RetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     slow_s: Delay = 1800.0
     """At least this when only a person can mend it: a full mailbox, DNS records, a block list."""
+
+
+class WarmupSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [warmup] table. Which source follows which plan is said where the source is."""
+
+    file: str = ""
+    """A TOML file with plans of your own, a table each, as in policy/warmup.toml; empty for none."""
+
+    plans: dict[str, Plan] = {}
+    """More plans of your own, `[warmup.plans.NAME]`. They win over the file, the file over the built-in ones."""

@@ -15,6 +15,8 @@ from outrider.engine.lanes import LaneKeeper
 from outrider.engine.service import Part, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.upkeep import Upkeep
+from outrider.engine.warmup import WarmupBook, WarmupJudge
+from outrider.policy.warmup import Plan
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
@@ -147,6 +149,8 @@ async def read_nothing(_tx: Tx, _message_ids: Set[UUID]) -> None:
     """Read no message ahead."""
 
 
+PLANS = {"mine": Plan(name="mine", stages=(10, 20))}
+SOURCES = {"first": "mine"}
 MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "group_commit": lambda room: GroupCommit[int, int](_write, clock=room.clock, wait_s=0.001, weight_max=10),
     "lane_keeper": lambda room: LaneKeeper(
@@ -166,6 +170,8 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "feed": lambda room: Feed(room.store, "test", _take, clock=room.clock, logger=room.journal.logger),
     "upkeep": lambda room: Upkeep(room.store, clock=room.clock, logger=room.journal.logger),
     "acceptor": lambda room: room.acceptor(),
+    "warmup_book": lambda room: WarmupBook(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
+    "warmup_judge": lambda room: WarmupJudge(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
 }
 
 
