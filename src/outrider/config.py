@@ -1,17 +1,18 @@
 """The one reader of file and environment. Every floor gets its own section and nothing else.
 
 One TOML file (OUTRIDER_CONFIG, else `outrider.toml` in the data directory, if there is one), overridden by the
-environment: OUTRIDER_ENGINE__LEASE_S=60 sets [engine] lease_s, and the few names in `SHORT_NAMES` have a short form. An
-unknown key, a wrong type or a value out of bounds stops the start with a sentence that names the key; it is never
+environment: OUTRIDER_ENGINE__LEASE_S=60 sets [engine] lease_s, and the few names in `SHORT_NAMES` have a short form. A
+list is written there as in the file: OUTRIDER_EGRESS__ASSIGN='[{stream = "marketing", pool = "bulk"}]'.
+
+An unknown key, a wrong type or a value out of bounds stops the start with a sentence that names the key; it is never
 ignored.
 """
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
@@ -20,7 +21,9 @@ from outrider.engine.settings import EngineSettings
 from outrider.faces.settings import FacesSettings
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
-from outrider.policy.settings import RetrySettings, WarmupSettings
+from outrider.policy import route
+from outrider.policy.route import Egress, Smarthost, Source
+from outrider.policy.settings import EgressSettings, RetrySettings, WarmupSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -36,18 +39,6 @@ SHORT_NAMES: Final[Mapping[str, str]] = {
     "ALLOW_PRIVATE_MX": "net.allow_private_mx",
 }
 _OURS: Final = frozenset({"CONFIG", "PARENT_FD"})  # Read by cli, not settings.
-
-
-class Smarthost(msgspec.Struct, frozen=True):
-    """One fixed way out."""
-
-    host: str
-    port: int
-    username: str = ""
-    password: str = ""
-
-    def __repr__(self) -> str:
-        return f"Smarthost({self.host!r}, {self.port}, {self.username!r}, ***)"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     store: StoreSettings = StoreSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     log: LogSettings = LogSettings()
+    egress: EgressSettings = EgressSettings()
 
     def __repr__(self) -> str:
         # Both may hold a password.
@@ -91,7 +83,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def smarthost(self) -> Smarthost | None:
         """The smart host, None in the other modes."""
-        return parse_smarthost(self.delivery) if self.delivery.startswith("smarthost:") else None
+        return route.parse_smarthost(self.delivery, "delivery") if self.delivery.startswith("smarthost:") else None
+
+    def make_egress(self) -> Egress:
+        """Return the sources and pools of [egress]; without any, the one that [net] and `delivery` make.
+
+        Raises:
+            ConfigError: names the key.
+        """
+        if self.egress.sources and self.net.source:
+            raise ConfigError("net.source is the one source of a node without [egress.sources]; set it there.")
+        default = Source(route.DEFAULT, self.net.source, self.net.ehlo_name, self.smarthost)
+        return route.make_egress(self.egress, default)
 
 
 def load(env: Mapping[str, str]) -> Config:
@@ -109,32 +112,11 @@ def load(env: Mapping[str, str]) -> Config:
         # Values from the environment are text: "600" becomes 600.0.
         config = msgspec.convert(tree, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"A setting is wrong: {error}.") from error
+        raise ConfigError(f"A setting is wrong: {_fault(tree, Config, '$', error)}.") from error
     if config.delivery not in ("catch", "direct"):
-        parse_smarthost(config.delivery)
+        route.parse_smarthost(config.delivery, "delivery")
+    config.make_egress()
     return config
-
-
-def parse_smarthost(text: str) -> Smarthost:
-    """Parse `smarthost://[user:password@]host:port`.
-
-    Raises:
-        ConfigError: it is not of that form.
-    """
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    has_more = parts.path not in ("", "/") or parts.query or parts.fragment
-    if parts.scheme != "smarthost" or not parts.hostname or not port or has_more:
-        raise ConfigError(
-            "delivery must be `catch`, `direct` or `smarthost://[user:password@]host:port`; write @ : / ? # % in a"
-            " password as %40 %3A %2F %3F %23 %25."
-        )
-    if bool(parts.username) != bool(parts.password):
-        raise ConfigError("delivery: a smart host's user and password go together.")
-    return Smarthost(parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 def _read_file(env: Mapping[str, str]) -> dict[str, Any]:
@@ -157,21 +139,66 @@ def _set(tree: dict[str, Any], name: str, key: str, value: str) -> None:
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
             raise ConfigError(f"{name}: {part} is not a table.")
-    node[path[-1]] = value
+    node[path[-1]] = _listed(path, value)
 
 
-def _check_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], place: str) -> None:
+def _listed(path: Sequence[str], value: str) -> object:
+    """Return a list that was written as in TOML, where the setting is one; the text as it is otherwise."""
+    kind: Any = Config
+    for name in path:
+        kind = next((part_kind for part, _, part_kind in _parts({name: value}, kind) if part == name), None)
+    if get_origin(kind) is not tuple:
+        return value
+    try:
+        return tomllib.loads(f"list = {value}")["list"]
+    except tomllib.TOMLDecodeError:
+        return value  # The conversion will say that it is no list.
+
+
+def _parts(value: object, kind: Any) -> list[tuple[str, object, Any]]:
+    """Return what a table or list holds, with the names we have for it: name, value, declared type; [] of others."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if isinstance(value, Mapping) and _is_record(kind):
+        kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        return [(key, part, kinds[key]) for key, part in value.items() if key in kinds]
+    if isinstance(value, Mapping) and get_origin(kind) is dict:
+        return [(key, part, get_args(kind)[1]) for key, part in value.items()]
+    if isinstance(value, list) and get_origin(kind) is tuple:
+        return [(f"[{at}]", part, get_args(kind)[0]) for at, part in enumerate(value, 1)]
+    return []
+
+
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _join(place: str, name: str) -> str:
+    return f"{place}{name}" if name.startswith("[") or not place else f"{place}.{name}"
+
+
+def _fault(value: object, kind: Any, place: str, error: msgspec.ValidationError) -> str:
+    """Say what is wrong and where, with the names in tables and lists that msgspec leaves out."""
+    for name, part, part_kind in _parts(value, kind):
+        try:
+            msgspec.convert(part, part_kind, strict=False)
+        except msgspec.ValidationError as inner:
+            return _fault(part, part_kind, _join(place, name), inner)
+    return f"{str(error).partition(' - at ')[0]} - at `{place}`"
+
+
+def _check_keys(tree: object, kind: Any, place: str) -> None:
     """Find unknown keys before msgspec does, to say what was probably meant."""
-    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    for key, value in tree.items():
-        if key not in fields:
-            where = f"[{place}] " if place else ""
-            raise ConfigError(
-                f"There is no setting {where}{key!r} (environment: {_env_name(place, key)}).{_hint(key, fields, place)}"
-            )
-        section = fields[key]
-        if isinstance(value, Mapping) and isinstance(section, type) and issubclass(section, msgspec.Struct):
-            _check_keys(value, section, key)
+    if isinstance(tree, Mapping) and _is_record(kind):
+        fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        for key in tree:
+            if key not in fields:
+                where = f"[{place}] " if place else ""
+                name = "" if "[" in place else f" (environment: {_env_name(place, key)})"
+                raise ConfigError(f"There is no setting {where}{key!r}{name}.{_hint(key, fields, place)}")
+    for name, part, part_kind in _parts(tree, kind):
+        if isinstance(part, Mapping | list):
+            _check_keys(part, part_kind, _join(place, name))
 
 
 def _hint(key: str, fields: Mapping[str, Any], place: str) -> str:
@@ -192,4 +219,4 @@ def _hint(key: str, fields: Mapping[str, Any], place: str) -> str:
 
 
 def _env_name(place: str, key: str) -> str:
-    return PREFIX + (f"{place}__{key}" if place else key).upper()
+    return PREFIX + _join(place, key).replace(".", "__").upper()

@@ -61,6 +61,15 @@ async def test_domains_and_their_records(program: Program) -> None:
     assert sorted(record["value"].partition("k=")[2].partition(";")[0] for record in keys) == ["ed25519", "rsa"]
 
 
+async def test_a_domain_has_a_rate(program: Program) -> None:
+    await program.command_json("domain", "add", "slow.example")
+    assert (await program.command_json("domain", "rate", "slow.example"))["rate_per_minute"] is None
+    assert (await program.command_json("domain", "rate", "Slow.Example", "60"))["rate_per_minute"] == 60
+    rows = {row["name"]: row["rate_per_minute"] for row in await program.command_json("domain", "list")}
+    assert (rows["slow.example"], rows["shop.example"]) == (60, None)
+    assert (await program.command_json("domain", "rate", "slow.example", "none"))["rate_per_minute"] is None
+
+
 async def test_senders(program: Program) -> None:
     added = await program.command_json("sender", "add", "hello@shop.example", "--name", "Hello Shop")
     assert (added["address"], added["name"], added["may_send"]) == ("hello@shop.example", "Hello Shop", True)
@@ -118,6 +127,10 @@ async def test_an_idempotency_key_sends_once(program: Program) -> None:
         (("status", "3b6c8a0e-4d1f-4a53-9b0f-2f6f0f0c7a11"), EXIT_DATA),
         (("domain", "dns", "unknown.example"), EXIT_DATA),
         (("domain", "add", "not a domain"), EXIT_DATA),
+        (("domain", "rate", "shop.example", "0"), EXIT_DATA),
+        (("domain", "rate", "shop.example", "fast"), EXIT_DATA),
+        (("domain", "rate", "shop.example", "9" * 5000), EXIT_DATA),
+        (("domain", "rate", "unknown.example", "5"), EXIT_DATA),
         (("sender", "add", "me@elsewhere.example"), EXIT_DATA),
         (("sender", "add", "nobody"), EXIT_DATA),
         (("send", "user@partner.example", "--from", "x@shop.example", "--subject", "s", "--text", "t"), EXIT_DATA),

@@ -9,7 +9,7 @@ import pytest
 from outrider.base.errors import ConflictError
 from outrider.store import domains
 from outrider.store.domains import DkimKey, Domain
-from outrider.store.pool import Store
+from outrider.store.pool import Store, StoreValueError
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
 
@@ -130,3 +130,29 @@ async def test_a_selector_is_one_key(store: Store, mailroom: Mailroom, claims: l
         async with store.transaction() as tx:
             await domains.insert_key(tx, key_of(claims[0], mailroom.new_id()))
     assert caught.value.detail["constraint"] == "dkim_selector_taken"
+
+
+async def test_a_rate_is_one_projects_and_may_go_again(store: Store, claims: list[Domain]) -> None:
+    first, second = claims
+    async with store.transaction() as tx:
+        for rate in (1, 60, 1_000_000, None):
+            await domains.set_rate(tx, first.project_id, "shop.example", rate)
+            assert await domains.by_name(tx, first.project_id, "shop.example") == msgspec.structs.replace(
+                first, rate_per_minute=rate
+            )
+            assert await domains.of_project(tx, second.project_id) == [second]
+        await domains.set_rate(tx, first.project_id, "none.example", 5)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1_000_001])
+async def test_a_rate_out_of_bounds_is_refused(store: Store, claims: list[Domain], rate: int) -> None:
+    with pytest.raises(StoreValueError):
+        async with store.transaction() as tx:
+            await domains.set_rate(tx, claims[0].project_id, "shop.example", rate)
+
+
+async def test_a_domain_may_be_made_with_its_rate(store: Store, mailroom: Mailroom, claims: list[Domain]) -> None:
+    slow = msgspec.structs.replace(claims[0], domain_id=mailroom.new_id(), name="slow.example", rate_per_minute=5)
+    async with store.transaction() as tx:
+        await domains.insert(tx, slow)
+        assert await domains.by_name(tx, slow.project_id, "slow.example") == slow

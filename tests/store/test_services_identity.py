@@ -316,3 +316,38 @@ async def test_a_domain_may_sign_with_one_algorithm_alone(identity: Identity, sh
             await identity.add_domain(shop, "none.example", is_verified=True, algorithms=wrong)
         assert caught.value.field == "algorithms"
     assert [domain.name for domain in await identity.list_domains(shop)] == ["rsa.example"]
+
+
+async def test_a_rate_holds_everywhere_within_a_second(
+    store: Store, clock: FakeClock, identity: Identity, shop: UUID, other: UUID
+) -> None:
+    elsewhere = identity_of(store, clock)
+    for project_id in (shop, other):
+        await identity.add_domain(project_id, "shop.example", is_verified=False)
+    assert await elsewhere.rate_of(shop, "shop.example") is None
+    assert (await identity.set_rate(shop, "Shop.Example", 60)).rate_per_minute == 60
+    clock.advance(module.FRESH_S)
+    assert await elsewhere.rate_of(shop, "shop.example") == 60
+    assert await elsewhere.rate_of(other, "shop.example") is None
+    assert await elsewhere.rate_of(shop, "none.example") is None
+    assert (await identity.set_rate(shop, "shop.example", None)).rate_per_minute is None
+    clock.advance(module.FRESH_S)
+    assert await elsewhere.rate_of(shop, "shop.example") is None
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1_000_001, 10**30])
+async def test_a_rate_out_of_bounds_names_its_field(identity: Identity, shop: UUID, rate: int) -> None:
+    domain = await identity.add_domain(shop, "shop.example", is_verified=False)
+    with pytest.raises(CallerError) as caught:
+        await identity.set_rate(shop, "shop.example", rate)
+    assert caught.value.field == "rate_per_minute"
+    assert await identity.domain(shop, "shop.example") == domain
+
+
+async def test_a_rate_is_set_on_ones_own_domain_only(identity: Identity, shop: UUID, other: UUID) -> None:
+    await identity.add_domain(shop, "shop.example", is_verified=True)
+    with pytest.raises(NotFoundError):
+        await identity.set_rate(other, "shop.example", 60)
+    with pytest.raises(CallerError):
+        await identity.set_rate(shop, "no domain", 60)
+    assert (await identity.domain(shop, "shop.example")).rate_per_minute is None

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from outrider.base.errors import ConfigError
-from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, Smarthost, load, parse_smarthost
+from outrider.base.vocab import Stream
+from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, load
+from outrider.policy.route import Smarthost, Source, parse_smarthost
 
 SECRET = "hunter2"
 
@@ -174,7 +176,7 @@ def test_the_defaults_are_within_their_own_bounds(name: str, section: type[msgsp
     ],
 )
 def test_a_smart_host_is_parsed(folder: Path, text: str, smarthost: Smarthost) -> None:
-    assert parse_smarthost(text) == smarthost
+    assert parse_smarthost(text, "delivery") == smarthost
     config = read(folder, DELIVERY=text)
     assert config.smarthost == smarthost
     assert not config.is_catch
@@ -205,3 +207,98 @@ def test_no_password_is_in_any_repr(folder: Path) -> None:
     for shown in (repr(config), str(config), f"{config.smarthost!r}", repr((config, config.smarthost))):
         assert SECRET not in shown
     assert "mx.example" in repr(config.smarthost)
+
+
+# Sources and pools.
+
+EGRESS = """
+[net]
+ehlo_name = "node.example"
+[egress.sources.mta1]
+address = "127.0.0.2"
+ehlo_name = "mta1.example.com"
+warmup = "careful"
+[egress.sources.relay]
+smarthost = "smarthost://user:hunter2@relay.example:587"
+[egress.pools.default.mta1]
+[egress.pools.marketing.mta1]
+weight = 3
+[egress.pools.marketing.relay]
+use = "failover"
+[[egress.assign]]
+stream = "marketing"
+pool = "marketing"
+"""
+
+
+def test_the_egress_of_a_file_is_made(folder: Path) -> None:
+    made = read(folder, EGRESS).make_egress()
+    relay = Source("relay", "", "node.example", Smarthost("relay.example", 587, "user", SECRET))
+    assert made.sources == (Source("mta1", "127.0.0.2", "mta1.example.com", None, "careful"), relay)
+    assert made.pools_served == ("default", "marketing")
+    assert made.pool_for(Stream.MARKETING, (), "shop.example") == "marketing"
+    assert [member.weight for member in made.order("marketing", "", 0.5)] == [3, 1]
+
+
+def test_the_egress_of_the_environment_is_made(folder: Path) -> None:
+    env = {
+        "EGRESS__SOURCES__MTA1__ADDRESS": "127.0.0.2",
+        "EGRESS__SOURCES__MTA2__ADDRESS": "127.0.0.3",
+        "EGRESS__POOLS__DEFAULT__MTA1__WEIGHT": "3",
+        "EGRESS__POOLS__DEFAULT__MTA2__USE": "failover",
+        "EGRESS__POOLS__DEFAULT__MTA2__PROVIDERS": '["gmail", "yahoo"]',
+        "EGRESS__ASSIGN": '[{stream = "transactional", pool = "default"}]',
+    }
+    made = read(folder, **env).make_egress()
+    assert made.addresses == ("127.0.0.2", "127.0.0.3")
+    assert [(one.weight, one.use) for one in made.order("default", "gmail", 0.5)] == [(3, "always"), (1, "failover")]
+    assert len(made.order("default", "outlook", 0.5)) == 1
+    assert len(made.assignments) == 1
+
+
+def test_the_environment_changes_a_source_of_the_file(folder: Path) -> None:
+    assert read(folder, EGRESS, EGRESS__SOURCES__MTA1__ADDRESS="127.0.0.9").make_egress().addresses == ("127.0.0.9",)
+
+
+def test_without_sources_the_one_of_net_and_delivery_is_made(folder: Path) -> None:
+    made = read(folder, DELIVERY="smarthost://mx.example:25", NET__SOURCE="127.0.0.2", NET__EHLO_NAME="a.example")
+    (source,) = made.make_egress().sources
+    assert source == Source("default", "127.0.0.2", "a.example", Smarthost("mx.example", 25))
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "words"),
+    [
+        ("[egress.sources.a]\nadress = '::1'\n", {}, ["[egress.sources.a] 'adress'", "A__ADRESS", "'address'"]),
+        ("", {"EGRESS__SOURCES__A__ADRESS": "::1"}, ["OUTRIDER_EGRESS__SOURCES__A__ADRESS", "'address'"]),
+        ("[egress.pools.p.a]\nwight = 2\n", {}, ["[egress.pools.p.a] 'wight'", "'weight'"]),
+        ("[[egress.assign]]\npool = 'p'\n[[egress.assign]]\npol = 'p'\n", {}, ["[egress.assign[2]] 'pol'", "'pool'"]),
+        ("[egress.pools.p.a]\nweight = 0\n", {}, ["`$.egress.pools.p.a.weight`", "1"]),
+        ("[egress.pools.p.a]\nuse = 'never'\n", {}, ["`$.egress.pools.p.a.use`", "never"]),
+        ('[egress.sources.a]\nehlo_name = "a\\n"\n', {}, ["`$.egress.sources.a.ehlo_name`"]),
+        ("[[egress.assign]]\nstream = 'news'\npool = 'p'\n", {}, ["`$.egress.assign[1].stream`", "news"]),
+        ("[[egress.assign]]\nstream = 'marketing'\n", {}, ["`$.egress.assign[1]`", "pool"]),
+        ("", {"EGRESS__ASSIGN": "marketing"}, ["`$.egress.assign`", "array"]),
+        ("", {"EGRESS__POOLS__P__A__PROVIDERS": "gmail"}, ["`$.egress.pools.p.a.providers`", "array"]),
+        ("[egress]\nsources = 3\n", {}, ["`$.egress.sources`"]),
+        ("[egress.sources.a]\naddress = 'x'\n", {}, ["egress.sources.a.address"]),
+        ("[egress.sources.a]\naddress = '::1'\n[net]\nsource = '127.0.0.1'\n", {}, ["net.source", "egress.sources"]),
+        ("[net]\nsource = 'x'\n", {}, ["net.source"]),
+        ("[[egress.assign]]\npool = 'p'\n", {}, ["egress.assign[1].pool", "'p'"]),
+    ],
+)
+def test_a_wrong_egress_stops_the_start_and_is_named(
+    folder: Path, text: str, env: Mapping[str, str], words: list[str]
+) -> None:
+    said = complaint(folder, text, **env)
+    for word in words:
+        assert word in said, said
+
+
+def test_no_password_of_a_source_is_in_any_repr_or_complaint(folder: Path) -> None:
+    config = read(folder, EGRESS)
+    for shown in (repr(config), repr(config.egress), repr(config.make_egress())):
+        assert SECRET not in shown
+    for wrong in ("relay.example", "relay.example:0", "relay.example:25/x"):
+        text = EGRESS.replace("relay.example:587", wrong)
+        assert SECRET not in complaint(folder, text)

@@ -42,6 +42,7 @@ REQUEST_BODY_BYTES_MAX: Final = 12 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` es
 RETRY_DELAY_S_MAX: Final = 4 * 3600.0  # DESIGN.md 5.
 MESSAGE_LIFE_S_MAX: Final = 72 * 3600.0  # DESIGN.md 5; RFC 5321 §4.5.4.1 says 4-5 days, customers want to know sooner.
 REPLY_TEXT_CHARS_KEPT_MAX: Final = 1000  # Ours: what we store of a peer's reply.
+DOMAIN_PER_MINUTE_COUNT_MAX: Final = 1_000_000  # Ours: a domain's own rate; over what one node sends in a minute.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
 
 # -- HTTP, our side.

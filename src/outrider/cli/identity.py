@@ -1,7 +1,8 @@
 """`outrider domain ...`, `outrider sender ...`: whose mail a project may send.
 
 All are safe to repeat: what is there already is shown, not refused. `domain add --verified` takes the operator's word
-until DNS checks come. Other tools rely on `domain dns NAME --json` printing a list of `{type, host, value}`.
+until DNS checks come. `domain rate` without a number shows the rate. Other tools rely on `domain dns NAME --json`
+printing a list of `{type, host, value}`.
 """
 
 from typing import Annotated
@@ -10,12 +11,13 @@ import msgspec
 import typer
 
 from outrider.app import Services
+from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
 from outrider.services.accounts import DEFAULT_PROJECT
 from outrider.services.identity import ALGORITHMS, DnsRecord, Domain, Sender
 
-domains = typer.Typer(help="Sending domains: add, list, DNS records.", no_args_is_help=True)
+domains = typer.Typer(help="Sending domains: add, list, DNS records, rate.", no_args_is_help=True)
 senders = typer.Typer(help="From addresses: add, list.", no_args_is_help=True)
 DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]
 
@@ -55,7 +57,9 @@ def list_domains(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) ->
         found = await services.accounts.project(project)
         return [_domain_facts(domain) for domain in await services.identity.list_domains(found.project_id)]
 
-    output.show_rows(["DOMAIN", "STATUS", "ADDED"], session.run(work), empty="No domains.", as_json=as_json)
+    output.show_rows(
+        ["DOMAIN", "STATUS", "ADDED", "PER MINUTE"], session.run(work), empty="No domains.", as_json=as_json
+    )
 
 
 @domains.command("dns")
@@ -73,6 +77,26 @@ def show_dns(name: DomainName, as_json: AsJson = False, project: Project = DEFAU
     for record in records:
         output.show_facts(msgspec.structs.asdict(record))
         typer.echo()
+
+
+@domains.command("rate")
+def set_rate(
+    name: DomainName,
+    per_minute: Annotated[
+        str | None, typer.Argument(metavar="[N|none]", help="Mails a minute; none: no limit.")
+    ] = None,
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Show or set how many mails a minute may leave from a domain. Effective within a second, for waiting mail too."""
+
+    async def work(services: Services) -> Domain:
+        found = await services.accounts.project(project)
+        if per_minute is None:
+            return await services.identity.domain(found.project_id, name)
+        return await services.identity.set_rate(found.project_id, name, _parse_rate(per_minute))
+
+    output.show_facts(_domain_facts(session.run(work)), as_json=as_json)
 
 
 @senders.command("add")
@@ -105,7 +129,20 @@ def list_senders(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) ->
 
 def _domain_facts(domain: Domain) -> dict[str, object]:
     status = "verified" if domain.verified_at else "unverified"
-    return {"name": domain.name, "status": status, "created_at": domain.created_at}
+    return {
+        "name": domain.name,
+        "status": status,
+        "created_at": domain.created_at,
+        "rate_per_minute": domain.rate_per_minute,
+    }
+
+
+def _parse_rate(text: str) -> int | None:
+    if text == "none":
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise CallerError(f"A rate is a number of mails a minute, or none; not {text!r}.", field="rate_per_minute")
+    return int(text[:10])  # Ten digits are too many already; more would only be slow.
 
 
 def _sender_facts(sender: Sender) -> dict[str, object]:

@@ -1,13 +1,17 @@
-"""The knobs of policy: the [retry] and [warmup] tables. `config.py` assembles all floors' sections into one file."""
+"""The knobs of policy: [retry], [warmup], [egress], [shaping]. `config.py` assembles all floors' sections into one file."""
 
+import enum
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from outrider.base import limits
+from outrider.base.vocab import Stream
 from outrider.policy.warmup import Plan
 
 Delay = Annotated[float, Meta(gt=0, le=limits.RETRY_DELAY_S_MAX)]
+# A host name or an address literal: it goes into a command line as it is. \Z: "$" would let a last line feed through.
+EhloName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._\[\]:-]{0,255}\Z")]
 
 
 class RetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,3 +41,75 @@ class WarmupSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     plans: dict[str, Plan] = {}
     """More plans of your own, `[warmup.plans.NAME]`. They win over the file, the file over the built-in ones."""
+
+
+class Use(enum.StrEnum):
+    """When a member of a pool is asked to carry mail."""
+
+    ALWAYS = "always"
+    OVERFLOW = "overflow"  # When a warm-up ceiling holds the others back.
+    FAILOVER = "failover"  # When all others rest, are paused or cannot be reached.
+
+
+class SourceEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An [egress.sources.NAME] table."""
+
+    address: str = ""
+    """The IPv4 or IPv6 address to send from. It must be one of this machine's, and no other node's."""
+
+    ehlo_name: EhloName = ""
+    """What it calls itself; "" takes the name of [net]. Receivers want it to resolve to the address and back."""
+
+    smarthost: str = ""
+    """smarthost://[user:password@]host:port: hand the mail to this server instead of the domain's own mail hosts."""
+
+    warmup: str = ""
+    """The warm-up plan it is under; "" for none. A plan holds back what a new address may not send yet."""
+
+    def __repr__(self) -> str:
+        smarthost = "***" if self.smarthost else ""
+        return f"SourceEntry({self.address!r}, {self.ehlo_name!r}, smarthost={smarthost!r}, warmup={self.warmup!r})"
+
+
+class MemberEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An [egress.pools.POOL.SOURCE] table."""
+
+    weight: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    """Its share of the pool's mail, beside the weights of the others."""
+
+    use: Use = Use.ALWAYS
+    """`always`, `overflow` (only when a warm-up ceiling blocks the others) or `failover` (only when all others rest,
+    are paused or cannot be reached)."""
+
+    providers: tuple[str, ...] = ()
+    """Only mail to these, by their names in the shaping rules; "default" is whatever no member of the pool names.
+    Empty: all."""
+
+
+class AssignEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An [[egress.assign]] table. A key that is not there matches everything."""
+
+    pool: str
+    """The pool that carries this mail. One that is declared; it may be empty here if another node serves it."""
+
+    stream: Stream | None = None
+    """Only mail of this stream."""
+
+    project: str = ""
+    """Only mail of the project with this name or id."""
+
+    domain: str = ""
+    """Only mail from this sending domain, not its subdomains."""
+
+
+class EgressSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [egress] table."""
+
+    sources: dict[str, SourceEntry] = {}
+    """What this node sends from, by name. Empty: one source, "default", made of [net] and `delivery`."""
+
+    pools: dict[str, dict[str, MemberEntry]] = {}
+    """Which sources share which mail, by the pool's name. Empty: all sources are in one pool, "default"."""
+
+    assign: tuple[AssignEntry, ...] = ()
+    """Which mail goes through which pool; the first that matches decides, what none matches goes through "default"."""

@@ -3,8 +3,8 @@
 A domain gets two keys when it is added, RSA-2048 and Ed25519 (RFC 8301, RFC 8463), sealed before they are stored. It
 may be used once it is verified; checking its DNS records is a later step, until then somebody says so by hand.
 
-The hot questions (may this sender send? which keys sign?) are answered from memory for at most `FRESH_S`; a removed
-sender or a new key is noticed everywhere within a second.
+The hot questions (may this sender send? which keys sign? how fast may a domain send?) are answered from memory for at
+most `FRESH_S`; a removed sender, a new key or another rate is noticed everywhere within a second.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from outrider.base import ids
+from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.engine.accept import AllowedSender
@@ -58,6 +58,7 @@ class Identity:
         self._keys: Final = Recent[tuple[UUID, str], Sequence[SigningKey]](
             self._read_keys, clock=clock, fresh_s=FRESH_S
         )
+        self._rates: Final = Recent[tuple[UUID, str], int | None](self._read_rate, clock=clock, fresh_s=FRESH_S)
         self._opened: Final[dict[UUID, SigningKey]] = {}
 
     async def add_domain(
@@ -108,6 +109,27 @@ class Identity:
         """Return the project's domains by name."""
         async with self._store.transaction() as tx:
             return await domains.of_project(tx, project_id)
+
+    async def set_rate(self, project_id: UUID, name: str, per_minute: int | None) -> Domain:
+        """Let so many mails a minute leave from the project's domain, in all; None takes the limit away. Safe twice.
+
+        Raises:
+            CallerError: `name` is no domain name, or the rate is not 1 to `DOMAIN_PER_MINUTE_COUNT_MAX`.
+            NotFoundError: the project has no such domain.
+        """
+        if per_minute is not None and not 1 <= per_minute <= limits.DOMAIN_PER_MINUTE_COUNT_MAX:
+            raise CallerError(
+                f"A domain sends 1 to {limits.DOMAIN_PER_MINUTE_COUNT_MAX} mails a minute, or has no limit.",
+                field="rate_per_minute",
+            )
+        domain = await self.domain(project_id, name)
+        async with self._store.transaction() as tx:
+            await domains.set_rate(tx, project_id, domain.name, per_minute)
+        return await self.domain(project_id, name)
+
+    async def rate_of(self, project_id: UUID, domain: str) -> int | None:
+        """Return how many mails a minute may leave from the project's domain (lower-case A-label); None: no limit."""
+        return await self._rates.get((project_id, domain))
 
     async def dns_records(self, project_id: UUID, name: str) -> list[DnsRecord]:
         """Return what to publish for the project's domain: one TXT record per DKIM key, and a first DMARC policy."""
@@ -185,6 +207,10 @@ class Identity:
     async def _read_sender(self, key: tuple[UUID, str]) -> Sender | None:
         async with self._store.transaction() as tx:
             return await senders.by_key(tx, *key)
+
+    async def _read_rate(self, key: tuple[UUID, str]) -> int | None:
+        found = await self._find_domain(*key)
+        return None if found is None else found.rate_per_minute
 
     async def _read_keys(self, key: tuple[UUID, str]) -> Sequence[SigningKey]:
         project_id, name = key

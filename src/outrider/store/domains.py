@@ -22,6 +22,7 @@ class Domain(msgspec.Struct, frozen=True):
     name: str  # Lower-case A-label.
     created_at: datetime
     verified_at: datetime | None = None
+    rate_per_minute: int | None = None  # How many mails may leave from it; None: no limit of its own.
 
 
 class DkimKey(msgspec.Struct, frozen=True):
@@ -39,13 +40,16 @@ class DkimKey(msgspec.Struct, frozen=True):
 
 NAME_TAKEN: Final = "domain_name_taken"  # The constraint.
 _INSERT: Final = """
-    INSERT INTO domain (domain_id, project_id, name, created_at, verified_at) VALUES ($1, $2, $3, $4, $5)"""
+    INSERT INTO domain (domain_id, project_id, name, created_at, verified_at, rate_per_minute)
+    VALUES ($1, $2, $3, $4, $5, $6)"""
 _VERIFY: Final = """
     UPDATE domain SET verified_at = COALESCE(verified_at, $3) WHERE project_id = $1 AND domain_id = $2"""
-_BY_NAME: Final = """
-    SELECT domain_id, project_id, name, created_at, verified_at FROM domain WHERE project_id = $1 AND name = $2"""
-_OF_PROJECT: Final = """
-    SELECT domain_id, project_id, name, created_at, verified_at FROM domain WHERE project_id = $1 ORDER BY name"""
+_SET_RATE: Final = """
+    UPDATE domain SET rate_per_minute = $3 WHERE project_id = $1 AND name = $2"""
+_COLUMNS: Final = """
+    SELECT domain_id, project_id, name, created_at, verified_at, rate_per_minute FROM domain WHERE project_id = $1"""
+_BY_NAME: Final = f"""{_COLUMNS} AND name = $2"""
+_OF_PROJECT: Final = f"""{_COLUMNS} ORDER BY name"""
 _INSERT_KEY: Final = """
     INSERT INTO dkim_key (dkim_key_id, project_id, domain_id, selector, algorithm,
                           private_key_sealed, public_record, created_at)
@@ -67,7 +71,15 @@ async def insert(tx: Tx, domain: Domain) -> None:
     Raises:
         ConflictError: the project has it already (`NAME_TAKEN`), or it is verified and another project's.
     """
-    await tx.execute(_INSERT, domain.domain_id, domain.project_id, domain.name, domain.created_at, domain.verified_at)
+    await tx.execute(
+        _INSERT,
+        domain.domain_id,
+        domain.project_id,
+        domain.name,
+        domain.created_at,
+        domain.verified_at,
+        domain.rate_per_minute,
+    )
 
 
 async def verify(tx: Tx, project_id: UUID, domain_id: UUID, *, now: datetime) -> None:
@@ -77,6 +89,11 @@ async def verify(tx: Tx, project_id: UUID, domain_id: UUID, *, now: datetime) ->
         ConflictError: another project has proven it.
     """
     await tx.execute(_VERIFY, project_id, domain_id, now)
+
+
+async def set_rate(tx: Tx, project_id: UUID, name: str, rate_per_minute: int | None) -> None:
+    """Let so many mails a minute leave from the project's domain of that name; None takes the limit away."""
+    await tx.execute(_SET_RATE, project_id, name, rate_per_minute)
 
 
 async def by_name(tx: Tx, project_id: UUID, name: str) -> Domain | None:

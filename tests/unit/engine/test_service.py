@@ -12,6 +12,7 @@ import pytest
 
 from outrider.engine.feed import Event, Feed
 from outrider.engine.lanes import LaneKeeper
+from outrider.engine.nodes import NodeBook
 from outrider.engine.service import Part, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.upkeep import Upkeep
@@ -169,6 +170,15 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "deliverer": lambda room: room.deliverer(OneWay(Answer(WirePhase.ROUTE, None, Cause.DNS_TEMPORARY))),
     "feed": lambda room: Feed(room.store, "test", _take, clock=room.clock, logger=room.journal.logger),
     "upkeep": lambda room: Upkeep(room.store, clock=room.clock, logger=room.journal.logger),
+    "node_book": lambda room: NodeBook(
+        room.store,
+        uuid4(),
+        name="node",
+        pools=["default"],
+        addresses=["127.0.0.2"],
+        clock=room.clock,
+        logger=room.journal.logger,
+    ),
     "acceptor": lambda room: room.acceptor(),
     "warmup_book": lambda room: WarmupBook(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "warmup_judge": lambda room: WarmupJudge(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
