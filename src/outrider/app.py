@@ -27,21 +27,35 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError
-from outrider.config import Config, Smarthost
+from outrider.config import Config
 from outrider.engine import lanes
 from outrider.engine.accept import Acceptor
 from outrider.engine.deliver import Deliverer, Router
+from outrider.engine.gate_report import GateReport
+from outrider.engine.gates import Exits, Gates
+from outrider.engine.holds import HoldBook
+from outrider.engine.judge import Judge
+from outrider.engine.lanes import LaneKeeper
+from outrider.engine.nodes import NodeBook
 from outrider.engine.prepare import Preparer
-from outrider.engine.service import run_all
+from outrider.engine.service import Part, run_all
+from outrider.engine.settle import Settler
+from outrider.engine.slots import NodeSlots
 from outrider.engine.upkeep import Upkeep, ensure_partitions
+from outrider.engine.warmup import WarmupBook
+from outrider.net import local
+from outrider.net.ledger import Ledger
 from outrider.net.pool import ConnectionPool
 from outrider.net.settings import NetSettings
 from outrider.net.site import Host, Site
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Classifier, parse_rules
+from outrider.policy.route import Egress, Smarthost, Source
+from outrider.policy.shaping import Shaping
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
+from outrider.services.egress import PoolChooser
 from outrider.services.identity import Identity
 from outrider.services.reports import Reports
 from outrider.store.pool import Store
@@ -80,6 +94,7 @@ class Context(msgspec.Struct, frozen=True):
     """What every role of a process stands on."""
 
     config: Config
+    egress: Egress
     dsn: str
     log: Logger
     clock: Clock
@@ -112,7 +127,13 @@ def make_services(context: Context, store: Store) -> Services:
     vault = Vault(load_or_create_key(context.config.data_path / _MASTER_KEY))
     identity = Identity(store, vault, clock=clock, random_bits=random_bits)
     accept = Acceptor(
-        store, identity, context.config.engine, clock=clock, random_bits=random_bits, metrics=context.metrics
+        store,
+        identity,
+        PoolChooser(store, context.egress, clock=clock),
+        context.config.engine,
+        clock=clock,
+        random_bits=random_bits,
+        metrics=context.metrics,
     )
     accounts = Accounts(store, clock=clock, random_bits=random_bits)
     return Services(context, store, accounts, identity, Reports(store), accept)
@@ -120,7 +141,13 @@ def make_services(context: Context, store: Store) -> Services:
 
 def make_context(config: Config, dsn: str, log: Logger) -> Context:
     """Wire the real clock and real chance."""
-    return Context(config, dsn, log, SystemClock(), random.SystemRandom(), Metrics())
+    return Context(config, ways_out(config), dsn, log, SystemClock(), random.SystemRandom(), Metrics())
+
+
+def ways_out(config: Config) -> Egress:
+    """The sources and pools of this node. In catch mode all of them lead to the mailbox, from whatever address."""
+    egress = config.make_egress()
+    return egress.caught() if config.is_catch else egress
 
 
 async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) -> None:
@@ -128,38 +155,106 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
 
     Args:
         slot: which of this node's deliver processes. A file remembers who holds it; the caller guarantees that nobody
-            else runs in it, so whatever its last holder still leases is free at once.
+            else runs in it, so whatever its last holder still leases is free at once, as are its connections.
     """
     config, clock, log = context.config, context.clock, context.log
     if config.is_catch:
         await _await_receiver(config, clock, stop_asked)
     owner = uuid4()
     owner_file = config.data_path / "run" / f"deliver-{slot}.owner"
+    shaping = make_shaping(config)
     async with context.store() as store:
         await _take_slot(store, owner_file, owner, clock, log)
-        net = net_settings(config)
-        chance = random.Random(context.chance.getrandbits(64))
-        connections = ConnectionPool(net, clock=clock)
-        identity = make_services(context, store).identity
-        preparer = Preparer(store, identity, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
-        deliverer = Deliverer(
+        node_id = node_identity(config.data_path)
+        with Ledger(config.data_path / "run" / "gates", slot) as ledger:
+            ledger.forget(slot)
+            parts: list[Part] = []
+            if slot == 0:
+                book = _node_book(context, store, node_id)
+                await book.claim()
+                parts += [book, GateReport(store, ledger, shaping, node_id=node_id, clock=clock, logger=log)]
+            warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
+            await warmups.load()
+            parts += [warmups, _make_deliverer(context, store, ledger, shaping, warmups, owner=owner, slot=slot)]
+            await run_all(parts, stop_asked)
+
+
+def _make_deliverer(
+    context: Context, store: Store, ledger: Ledger, shaping: Shaping, warmups: WarmupBook, *, owner: UUID, slot: int
+) -> Deliverer:
+    """Wire the engine of one deliver process."""
+    config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
+    net = net_settings(config)
+    chance = random.Random(context.chance.getrandbits(64))
+    identity = make_services(context, store).identity
+    preparer = Preparer(store, identity, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
+    slots = NodeSlots(ledger, slot=slot, clock=clock)
+    connections = ConnectionPool(net, clock=clock, slots=slots)
+    router, exits = make_router(config, net, clock, chance)
+    holds = HoldBook(store, clock=clock, logger=log)
+    return Deliverer(
+        store,
+        config.engine,
+        keeper=LaneKeeper(
             store,
             config.engine,
             owner=owner,
-            pools=["default"],
+            pools=context.egress.pools_served,
             slot=slot,
             slot_count=deliver_count(config),
-            router=make_router(config, net, clock, chance),
-            connections=connections,
-            preparer=preparer,
-            classifier=Classifier(parse_rules(rules_text())),
-            retries=config.retry,
+            clock=clock,
+            logger=log,
+            preload=preparer.load,
+        ),
+        router=router,
+        connections=connections,
+        gates=Gates(
+            context.egress,
+            shaping,
+            ledger,
+            connections,
+            slots,
+            exits=exits,
+            ceilings=warmups,
+            rates=identity,
             clock=clock,
             random=chance,
             logger=log,
-            metrics=context.metrics,
-        )
-        await run_all([deliverer], stop_asked)
+        ),
+        holds=holds,
+        preparer=preparer,
+        judge=Judge(Classifier(parse_rules(rules_text())), config.retry, clock=clock, random=chance, metrics=metrics),
+        settler=Settler(store, config.engine, writer=str(owner), clock=clock, logger=log, metrics=metrics),
+        clock=clock,
+        logger=log,
+        metrics=metrics,
+    )
+
+
+def _node_book(context: Context, store: Store, node_id: UUID) -> NodeBook:
+    """Tell the others of this node. Raises ConfigError: an address of the settings is not this machine's."""
+    for address in context.egress.addresses:
+        local.check(address)
+    return NodeBook(
+        store,
+        node_id,
+        name=_machine_name(),
+        pools=context.egress.pools_served,
+        addresses=context.egress.addresses,
+        clock=context.clock,
+        logger=context.log,
+    )
+
+
+def node_identity(data_path: Path) -> UUID:
+    """Return who this node is, the same after a restart: kept in the data directory, made by whoever comes first."""
+    file = data_path / "run" / "node.id"
+    try:
+        return UUID(file.read_text("ascii").strip())
+    except (FileNotFoundError, ValueError):
+        node_id = uuid4()
+        file.write_text(str(node_id), "ascii")
+        return node_id
 
 
 async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
@@ -256,15 +351,17 @@ def net_settings(config: Config) -> NetSettings:
     return net
 
 
-def make_router(config: Config, net: NetSettings, clock: Clock, chance: random.Random) -> Router:
-    """The way out that `delivery` picks."""
+def make_router(config: Config, net: NetSettings, clock: Clock, chance: random.Random) -> tuple[Router, Exits]:
+    """The way out that `delivery` picks, and those of sources that have one of their own."""
     if config.is_catch:
         host = Host("localhost", ("127.0.0.1",))
-        return _OneWay(Site("catch", (host,), config.faces.catch_port, TlsMode.NEVER))
+        caught = Site("catch", (host,), config.faces.catch_port, TlsMode.NEVER, provider="catch")
+        return _OneWay(caught), _SameExit()
     from outrider.net.dns import Resolver  # Catch mode does not need dnspython (10 MB).
 
     resolver = Resolver(net, clock=clock, random=chance, our_names=(net.ehlo_name,))
-    return resolver if config.smarthost is None else _Smart(config.smarthost, resolver, net)
+    exits = _Exits(resolver, net)
+    return resolver if config.smarthost is None else _Smart(config.smarthost, exits), exits
 
 
 class _OneWay:
@@ -277,22 +374,42 @@ class _OneWay:
         return self._site
 
 
+class _SameExit:
+    """Every source hands its mail to the recipient's site."""
+
+    async def of(self, source: Source, site: Site) -> Site | Answer:  # noqa: ARG002 - the contract of Exits.
+        return site
+
+
+class _Exits:
+    """Sources with a smart host hand their mail to it."""
+
+    def __init__(self, resolver: "Resolver", net: NetSettings) -> None:
+        self._resolver: Final = resolver
+        self._net: Final = net
+
+    async def of(self, source: Source, site: Site) -> Site | Answer:
+        return site if source.smarthost is None else await self.to(source.smarthost)
+
+    async def to(self, smarthost: Smarthost) -> Site | Answer:
+        """Return the smart host's site, or why it cannot be found."""
+        credentials = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
+        # A password travels encrypted unless an operator says otherwise.
+        is_open = credentials is None or self._net.allow_plaintext_auth or _is_this_machine(smarthost.host)
+        tls = TlsMode.OPPORTUNISTIC if is_open else TlsMode.REQUIRED
+        site = await self._resolver.fixed_site(smarthost.host, port=smarthost.port, tls=tls, credentials=credentials)
+        return site if isinstance(site, Answer) else msgspec.structs.replace(site, provider="smarthost")
+
+
 class _Smart:
     """All mail to one named server."""
 
-    def __init__(self, smarthost: Smarthost, resolver: "Resolver", net: NetSettings) -> None:
-        self._host: Final = smarthost.host
-        self._port: Final = smarthost.port
-        self._credentials: Final = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
-        # A password travels encrypted unless an operator says otherwise.
-        is_open = self._credentials is None or net.allow_plaintext_auth
-        self._tls: Final = TlsMode.OPPORTUNISTIC if is_open else TlsMode.REQUIRED
-        self._resolver: Final = resolver
+    def __init__(self, smarthost: Smarthost, exits: _Exits) -> None:
+        self._smarthost: Final = smarthost
+        self._exits: Final = exits
 
     async def route(self, domain: str) -> Site | Answer:  # noqa: ARG002 - the contract of Router.
-        return await self._resolver.fixed_site(
-            self._host, port=self._port, tls=self._tls, credentials=self._credentials
-        )
+        return await self._exits.to(self._smarthost)
 
 
 async def _await_receiver(config: Config, clock: Clock, stop_asked: asyncio.Event) -> None:

@@ -113,6 +113,18 @@ class Egress(msgspec.Struct, frozen=True):
         """The providers that members are restricted to; the shaping rules should know them."""
         return frozenset().union(*(pool.named for pool in self.pools.values()))
 
+    def caught(self) -> "Egress":
+        """Return the same pools with sources that need no address and no smart host: for catch mode."""
+        bare = {one.name: msgspec.structs.replace(one, address="", smarthost=None) for one in self.sources}
+        pools = {
+            pool.name: msgspec.structs.replace(
+                pool,
+                members=tuple(msgspec.structs.replace(one, source=bare[one.source.name]) for one in pool.members),
+            )
+            for pool in self.pools.values()
+        }
+        return Egress(tuple(bare.values()), pools, self.assignments)
+
     def pool_for(self, stream: Stream, project_names: Collection[str], sender_domain: str) -> str:
         """Return the pool that carries such mail.
 

@@ -1,4 +1,4 @@
-"""The knobs of policy: [retry], [warmup], [egress], [shaping]. `config.py` assembles all floors' sections into one file."""
+"""The knobs of policy: [retry], [warmup], [egress] and [shaping]. `config.py` assembles all sections into one file."""
 
 import enum
 from typing import Annotated
