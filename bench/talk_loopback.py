@@ -14,11 +14,12 @@ from typing import Final
 import uvloop
 
 from bench.lines import Line
-from outrider.net.pool import ConnectionPool
+from outrider.net.pool import Bounds, ConnectionPool
 from outrider.net.settings import NetSettings
-from outrider.net.site import Host, Site
+from outrider.net.site import Host, Site, Way
 from outrider.testing import usage
 from outrider.testing.sink_client import RunningSink
+from outrider.testing.slots import FreeSlots
 from outrider.wire.smtp_client import Envelope, TlsMode
 
 COUNT: Final = 40_000
@@ -53,7 +54,8 @@ def _run_alone(has_tls: bool, count: int, limit: Line) -> Line:
 async def _run(has_tls: bool, count: int, limit: Line) -> Line:
     async with RunningSink.start(has_tls=has_tls) as sink:
         settings = NetSettings(ehlo_name="bench.example", allow_private_mx=True)
-        pool = ConnectionPool(settings, clock=_Clock())
+        pool = ConnectionPool(settings, clock=_Clock(), slots=FreeSlots())
+        way, bounds = Way("bench"), Bounds("sink", 100)
         tls = TlsMode.OPPORTUNISTIC if has_tls else TlsMode.NEVER
         site = Site("sink", (Host("sink.example", ("127.0.0.1",)),), sink.port, tls)
         numbers = iter(range(count))
@@ -61,7 +63,10 @@ async def _run(has_tls: bool, count: int, limit: Line) -> Line:
         async def talk() -> None:
             for number in numbers:
                 recipient = f"u{number}@route.example"
-                attempt = await pool.deliver(site, Envelope("a@shop.example", (recipient,), _CONTENT))
+                envelope = Envelope("a@shop.example", (recipient,), _CONTENT)
+                reservation = pool.reserve(site, way, bounds)
+                assert reservation is not None
+                attempt = await pool.deliver(reservation, lambda _, made=envelope: made, envelope.recipients)
                 answer = attempt.answers[recipient]
                 assert answer.reply is not None, answer
                 assert answer.reply.severity == 2, answer

@@ -6,7 +6,7 @@ mail tries the site afresh.
 
 from outrider.base.vocab import Phase
 from outrider.net.site import Host, Site
-from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of
+from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
@@ -20,7 +20,7 @@ def site_of(port: int, *addresses: str) -> Site:
 
 async def test_nobody_listens() -> None:
     async with Peer() as peer, pool_of() as pool:
-        attempt = await pool.deliver(site_of(peer.port, "127.0.0.7", "127.0.0.8"), MAIL)
+        attempt = await send(pool, site_of(peer.port, "127.0.0.7", "127.0.0.8"), MAIL)
         assert attempt.answers == {TO: Answer(Phase.CONNECT, None, Cause.REFUSED)}
         assert (attempt.host, attempt.ip) == ("mx8.x.example", "127.0.0.8")
         assert (pool.stats.open_count, pool.stats.dialled_count) == (0, 0)
@@ -34,9 +34,9 @@ async def test_each_turns_us_away() -> None:
         pool_of() as pool,
     ):
         site = site_of(first.port, first.address, second.address)
-        attempt = await pool.deliver(site, MAIL)
+        attempt = await send(pool, site, MAIL)
         assert attempt.answers == {TO: Answer(Phase.GREETING, Reply(554, "5.7.1", "go away"))}
         assert first.connection_count == second.connection_count == 1
         second.script = Script()
-        assert is_delivered(await pool.deliver(site, MAIL))
+        assert is_delivered(await send(pool, site, MAIL))
         await check_next_mail(pool, first)

@@ -9,7 +9,7 @@ import asyncio
 import pytest
 
 from outrider.base.vocab import Phase
-from outrider.testing.delivery import MAIL, TO, check_next_mail, pool_of
+from outrider.testing.delivery import MAIL, TO, check_next_mail, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 
@@ -32,7 +32,7 @@ STEPWISE = ("SIZE 52428800",)
 async def test_what_is_said_out_of_turn_is_not_believed(stage: Stage, words: bytes, phase: Phase) -> None:
     script = Script(features=STEPWISE, moves={stage: Move(Act.SAY, words)})
     async with Peer(script) as peer, pool_of() as pool:
-        answer = (await pool.deliver(peer.site(), MAIL)).answers[TO]
+        answer = (await send(pool, peer.site(), MAIL)).answers[TO]
         assert answer == Answer(phase, None, Cause.PROTOCOL)
         assert not peer.received
         await check_next_mail(pool, peer)
@@ -41,7 +41,7 @@ async def test_what_is_said_out_of_turn_is_not_believed(stage: Stage, words: byt
 async def test_a_second_reply_to_the_dot_ends_the_session_but_not_the_delivery() -> None:
     twice = Move(Act.SAY, b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n")
     async with Peer(Script(moves={Stage.DOT: twice})) as peer, pool_of() as pool:
-        answer = (await pool.deliver(peer.site(), MAIL)).answers[TO]
+        answer = (await send(pool, peer.site(), MAIL)).answers[TO]
         assert answer.phase is Phase.DOT
         assert answer.reply is not None
         assert pool.stats.idle_count == 0  # The next message would get the second reply.
@@ -50,7 +50,7 @@ async def test_a_second_reply_to_the_dot_ends_the_session_but_not_the_delivery()
 
 async def test_a_word_at_rest_ends_the_connection() -> None:
     async with Peer() as peer, pool_of() as pool:
-        await pool.deliver(peer.site(), MAIL)
+        await send(pool, peer.site(), MAIL)
         await peer.interject(b"250 2.0.0 by the way\r\n")
         while pool.stats.open_count:
             await asyncio.sleep(0)

@@ -6,7 +6,7 @@ The deadline is for a whole reply, so dripping buys nothing; and one slow reply 
 import pytest
 
 from outrider.base.vocab import Phase
-from outrider.testing.delivery import MAIL, TO, check_next_mail, pool_of
+from outrider.testing.delivery import MAIL, TO, check_next_mail, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 
@@ -22,7 +22,7 @@ from outrider.wire.answer import Answer, Cause
 async def test_dripping_buys_no_time(stage: Stage, phase: Phase, wait: str) -> None:
     # A drop every 20 ms, some 20 of them; the deadline is 100 ms.
     async with Peer(Script(moves={stage: Move(Act.DRIP)})) as peer, pool_of(**{wait: 0.1}) as pool:
-        attempt = await pool.deliver(peer.site(), MAIL)
+        attempt = await send(pool, peer.site(), MAIL)
         assert attempt.answers == {TO: Answer(phase, None, Cause.TIMEOUT)}
         assert pool.stats.open_count == 0
         await check_next_mail(pool, peer)

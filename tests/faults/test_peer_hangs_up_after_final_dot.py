@@ -7,7 +7,7 @@ not be tried again on the quiet, for the engine has to mark the next attempt as 
 import pytest
 
 from outrider.base.vocab import Phase
-from outrider.testing.delivery import MAIL, TO, check_next_mail, pool_of
+from outrider.testing.delivery import MAIL, TO, check_next_mail, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 
@@ -17,9 +17,9 @@ from outrider.wire.answer import Answer, Cause
 async def test_silence_after_the_dot_is_ambiguous_and_not_repeated(act: Act, is_reused: bool) -> None:
     async with Peer() as peer, pool_of() as pool:
         if is_reused:
-            await pool.deliver(peer.site(), MAIL)
+            await send(pool, peer.site(), MAIL)
         peer.script = Script(moves={Stage.DOT: Move(act)})
-        attempt = await pool.deliver(peer.site(), MAIL)
+        attempt = await send(pool, peer.site(), MAIL)
         assert attempt.answers == {TO: Answer(Phase.DOT, None, Cause.RESET)}
         assert attempt.answers[TO].is_ambiguous
         assert peer.commands.count("DATA") == 1 + is_reused
@@ -30,7 +30,7 @@ async def test_silence_after_the_dot_is_ambiguous_and_not_repeated(act: Act, is_
 async def test_a_reply_to_the_dot_is_not_ambiguous() -> None:
     async with Peer() as peer, pool_of() as pool:
         peer.script = Script(moves={Stage.DOT: Move(Act.SAY, b"451 4.3.0 try later\r\n")})
-        attempt = await pool.deliver(peer.site(), MAIL)
+        attempt = await send(pool, peer.site(), MAIL)
         assert attempt.answers[TO].phase is Phase.DOT
         assert not attempt.answers[TO].is_ambiguous
         await check_next_mail(pool, peer)

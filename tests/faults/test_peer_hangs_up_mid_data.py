@@ -7,7 +7,7 @@ said before closing counts if it reaches us; a reset may overtake it.
 import pytest
 
 from outrider.base.vocab import Phase
-from outrider.testing.delivery import LARGE_MAIL, TO, check_next_mail, pool_of
+from outrider.testing.delivery import LARGE_MAIL, TO, check_next_mail, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 
@@ -15,7 +15,7 @@ from outrider.wire.answer import Answer, Cause
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET])
 async def test_a_connection_lost_in_the_body_is_not_ambiguous(act: Act) -> None:
     async with Peer(Script(moves={Stage.BODY: Move(act)})) as peer, pool_of() as pool:
-        attempt = await pool.deliver(peer.site(), LARGE_MAIL)
+        attempt = await send(pool, peer.site(), LARGE_MAIL)
         assert attempt.answers == {TO: Answer(Phase.DATA, None, Cause.RESET)}
         assert not attempt.answers[TO].is_ambiguous
         assert pool.stats.open_count == 0
@@ -25,7 +25,7 @@ async def test_a_connection_lost_in_the_body_is_not_ambiguous(act: Act) -> None:
 async def test_a_refusal_in_the_body_is_taken_if_it_arrives() -> None:
     refusal = Move(Act.SAY, b"552 5.3.4 too big\r\n")
     async with Peer(Script(moves={Stage.BODY: refusal})) as peer, pool_of() as pool:
-        answer = (await pool.deliver(peer.site(), LARGE_MAIL)).answers[TO]
+        answer = (await send(pool, peer.site(), LARGE_MAIL)).answers[TO]
         assert answer.phase is Phase.DATA
         assert answer.cause is Cause.RESET or (answer.reply is not None and answer.reply.code == 552)
         await check_next_mail(pool, peer)

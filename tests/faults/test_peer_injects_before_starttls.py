@@ -8,7 +8,7 @@ import pytest
 
 from outrider.base.vocab import Phase
 from outrider.net.site import Host, Site
-from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of
+from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of, send
 from outrider.testing.peer import Peer, Script, TlsKind
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.smtp_client import TlsMode
@@ -17,7 +17,7 @@ from outrider.wire.smtp_client import TlsMode
 @pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.REQUIRED])
 async def test_injected_plain_text_ends_the_session(mode: TlsMode) -> None:
     async with Peer(Script(tls=TlsKind.INJECTED)) as peer, pool_of(ca_pem=peer.certificate.pem) as pool:
-        attempt = await pool.deliver(peer.site(tls=mode), MAIL)
+        attempt = await send(pool, peer.site(tls=mode), MAIL)
         assert attempt.answers == {TO: Answer(Phase.STARTTLS, None, Cause.PROTOCOL)}
         assert not peer.received
         assert not any(line.startswith("MAIL") for line in peer.commands)
@@ -31,6 +31,6 @@ async def test_the_next_host_is_tried() -> None:
         pool_of() as pool,
     ):
         hosts = (Host("mx1.x.example", (victim.address,)), Host("mx2.x.example", (peer.address,)))
-        attempt = await pool.deliver(Site("x", hosts, peer.port), MAIL)
+        attempt = await send(pool, Site("x", hosts, peer.port), MAIL)
         assert is_delivered(attempt)
         assert attempt.tls == "TLSv1.3"

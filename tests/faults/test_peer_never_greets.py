@@ -6,7 +6,7 @@ nothing stays open.
 
 from outrider.base.vocab import Phase
 from outrider.net.site import Host, Site
-from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of
+from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 
@@ -15,7 +15,7 @@ SILENT = Script(moves={Stage.GREETING: Move(Act.HOLD)})
 
 async def test_silence_is_a_timeout_of_the_greeting() -> None:
     async with Peer(SILENT) as peer, pool_of(greeting_wait_s=0.05) as pool:
-        attempt = await pool.deliver(peer.site(), MAIL)
+        attempt = await send(pool, peer.site(), MAIL)
         assert attempt.answers == {TO: Answer(Phase.GREETING, None, Cause.TIMEOUT)}
         assert 0.04 < attempt.duration_s < 2
         assert pool.stats.open_count == 0
@@ -29,6 +29,6 @@ async def test_the_next_host_is_tried() -> None:
         pool_of(greeting_wait_s=0.05) as pool,
     ):
         site = Site("x", (Host("mx1.x.example", (silent.address,)), Host("mx2.x.example", (peer.address,))), peer.port)
-        attempt = await pool.deliver(site, MAIL)
+        attempt = await send(pool, site, MAIL)
         assert is_delivered(attempt)
         assert attempt.ip == peer.address

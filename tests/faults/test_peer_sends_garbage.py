@@ -6,7 +6,7 @@ An answer with cause PROTOCOL, in the phase it came; nothing more is said to it,
 import pytest
 
 from outrider.base.vocab import Phase
-from outrider.testing.delivery import MAIL, TO, check_next_mail, pool_of
+from outrider.testing.delivery import MAIL, TO, check_next_mail, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 
@@ -24,7 +24,7 @@ NOISE = [
 @pytest.mark.parametrize("noise", NOISE)
 async def test_garbage_is_told_from_a_reply(stage: Stage, noise: bytes) -> None:
     async with Peer(Script(moves={stage: Move(Act.SAY, noise)})) as peer, pool_of() as pool:
-        attempt = await pool.deliver(peer.site(), MAIL)
+        attempt = await send(pool, peer.site(), MAIL)
         assert attempt.answers == {TO: Answer(Phase(stage.value), None, Cause.PROTOCOL)}
         assert pool.stats.open_count == 0
         await check_next_mail(pool, peer)

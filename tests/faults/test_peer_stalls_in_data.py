@@ -7,7 +7,7 @@ cannot have taken the message.
 import pytest
 
 from outrider.base.vocab import Phase
-from outrider.testing.delivery import LARGE_MAIL, MAIL, TO, check_next_mail, pool_of
+from outrider.testing.delivery import LARGE_MAIL, MAIL, TO, check_next_mail, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.smtp_client import Envelope
@@ -26,7 +26,7 @@ async def test_silence_is_a_timeout_and_ambiguous_only_after_the_dot(
     stage: Stage, wait: str, envelope: Envelope, phase: Phase
 ) -> None:
     async with Peer(Script(moves={stage: Move(Act.HOLD)})) as peer, pool_of(**{wait: 0.05}) as pool:
-        attempt = await pool.deliver(peer.site(), envelope)
+        attempt = await send(pool, peer.site(), envelope)
         assert attempt.answers == {TO: Answer(phase, None, Cause.TIMEOUT)}
         assert attempt.answers[TO].is_ambiguous == (phase is Phase.DOT)
         assert pool.stats.open_count == 0
@@ -36,7 +36,7 @@ async def test_silence_is_a_timeout_and_ambiguous_only_after_the_dot(
 @pytest.mark.slow
 async def test_a_slow_reader_is_not_a_silent_one() -> None:
     async with Peer(Script(moves={Stage.BODY: Move(Act.SIP)})) as peer, pool_of(data_block_wait_s=0.5) as pool:
-        attempt = await pool.deliver(peer.site(), LARGE_MAIL)
+        attempt = await send(pool, peer.site(), LARGE_MAIL)
         assert attempt.duration_s > 0.5
         assert attempt.answers[TO].phase is Phase.DOT
         assert peer.received[0].content == LARGE_MAIL.content

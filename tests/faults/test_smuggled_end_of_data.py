@@ -6,7 +6,7 @@ command of the attacker's; the strict one likewise (SMTP smuggling, 2023).
 
 import pytest
 
-from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of
+from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of, send
 from outrider.testing.peer import LENIENT_END, STRICT_END, Peer, Script
 from outrider.wire.smtp_client import Envelope
 
@@ -33,7 +33,7 @@ async def test_one_message_stays_one_message(end: bytes, reading: bytes, has_pip
     features = ("PIPELINING",) if has_pipelining else ()
     envelope = Envelope(MAIL.sender, (TO,), b"Subject: x\r\n\r\nhello" + end + ATTACK)
     async with Peer(Script(features=features, end_of_data=reading)) as peer, pool_of() as pool:
-        assert is_delivered(await pool.deliver(peer.site(), envelope))
+        assert is_delivered(await send(pool, peer.site(), envelope))
         assert len(peer.received) == 1
         assert b"Subject: pay" in peer.received[0].content
         assert not any("boss@shop.example" in line for line in peer.commands)

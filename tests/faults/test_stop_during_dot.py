@@ -9,7 +9,7 @@ import asyncio
 import pytest
 
 from outrider.base.vocab import Phase
-from outrider.testing.delivery import MAIL, TO, is_delivered, pool_of
+from outrider.testing.delivery import MAIL, TO, is_delivered, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 
@@ -17,7 +17,7 @@ from outrider.wire.answer import Answer, Cause
 async def test_a_message_past_the_dot_is_finished() -> None:
     async with Peer(Script(moves={Stage.DOT: Move(Act.HOLD)})) as peer, pool_of() as pool:
         async with asyncio.TaskGroup() as group:
-            sent = group.create_task(pool.deliver(peer.site(), MAIL))
+            sent = group.create_task(send(pool, peer.site(), MAIL))
             await peer.reached(Stage.DOT)
             closing = group.create_task(pool.close())
             await asyncio.sleep(0)
@@ -32,7 +32,7 @@ async def test_a_message_past_the_dot_is_finished() -> None:
 async def test_a_message_before_the_dot_is_broken_off(stage: Stage) -> None:
     async with Peer(Script(moves={stage: Move(Act.HOLD)})) as peer, pool_of() as pool:
         async with asyncio.TaskGroup() as group:
-            sent = group.create_task(pool.deliver(peer.site(), MAIL))
+            sent = group.create_task(send(pool, peer.site(), MAIL))
             await peer.reached(stage)
             await pool.close()
         answer = sent.result().answers[TO]
@@ -44,7 +44,7 @@ async def test_a_message_before_the_dot_is_broken_off(stage: Stage) -> None:
 async def test_a_stop_does_not_wait_for_ever() -> None:
     async with Peer(Script(moves={Stage.DOT: Move(Act.HOLD)})) as peer, pool_of() as pool:
         async with asyncio.TaskGroup() as group:
-            sent = group.create_task(pool.deliver(peer.site(), MAIL))
+            sent = group.create_task(send(pool, peer.site(), MAIL))
             await peer.reached(Stage.DOT)
             await pool.close(wait_s=0.05)
         assert sent.result().answers == {TO: Answer(Phase.DOT, None, Cause.RESET)}
@@ -55,7 +55,7 @@ async def test_a_stop_does_not_wait_for_ever() -> None:
 async def test_a_cancelled_stop_leaves_nothing_open() -> None:
     async with Peer(Script(moves={Stage.DOT: Move(Act.HOLD)})) as peer, pool_of() as pool:
         async with asyncio.TaskGroup() as group:
-            sent = group.create_task(pool.deliver(peer.site(), MAIL))
+            sent = group.create_task(send(pool, peer.site(), MAIL))
             await peer.reached(Stage.DOT)
             closing = group.create_task(pool.close())
             await asyncio.sleep(0)

@@ -1,42 +1,63 @@
-"""Connections per site: reused, bounded, and failed over from host to host.
+"""Connections per source and site: reserved, reused, bounded; and every message carried over one.
 
-    idle (most recently used first) → else dial, below `connections_per_site_max` → else wait, first come first served
+    reserve: idle (most recently used first) -> else a slot: taken from `Slots`, or that of an idle connection of the
+             same gate to another site, which says QUIT -> else None: wait for `on_free`
+    deliver: (dial, host after host) -> make the envelope for this server -> talk -> idle, or QUIT
 
-A conversation that fails before its MAIL (connect, greeting, EHLO, STARTTLS) moves on to the site's next address; the
-last failure is the answer if none is left. An address that failed is tried last for `host_bad_s`. Opportunistic TLS
-that breaks in the handshake is given up for that address for `tls_broken_s`. A reused connection that is dead, or says
-421, before the reply to MAIL costs one fresh connection and nobody hears of it: servers drop idle ones as they like.
+A **gate** is one (source, key): what a limit is kept for, by all processes of the node; `Slots` knows the limit. A
+**slot** is the right to one connection of a gate, a **place** the right to one of this process's `connections_max`.
+Both are taken together and belong to a reservation until it ends, from then on to its connection until that one's
+socket is closed (`holds_slot`); they are given back exactly once, in `_give`. Who takes over from an idle connection
+dials when that one's socket is closed, so that no receiver ever sees one connection too many.
 
-Invariants: a site never has more slots than its maximum; whoever waits implies that all are taken. A slot belongs to a
-caller while it dials or talks (`_talk` to `_let_go`), to the connection while that rests or closes (`holds_slot`), and
-so is given back exactly once: `_pass_on(group, None)`. Everything runs in the callers' tasks and in loop timers;
-nothing here starts a task.
+Nothing here waits for a connection, and nothing starts a task: everything runs in the callers' tasks, in `on_free` and
+in loop timers. A reused connection that is dead, or says 421, before the reply to MAIL costs one fresh connection and
+nobody hears of it: servers drop idle ones as they like. Hosts, fail-over and TLS are `net.dialler`.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 import msgspec
 
 from outrider.base import limits
 from outrider.base.clock import Clock
-from outrider.base.vocab import Phase
-from outrider.net.settings import NetSettings, waits_of
-from outrider.net.site import Host, Site
-from outrider.net.smtp_talk import Connection, Endpoint
+from outrider.net.dialler import Dialler
+from outrider.net.settings import NetSettings
+from outrider.net.site import Site, Way
+from outrider.net.smtp_talk import Connection
 from outrider.net.tls import TlsContexts
-from outrider.wire.answer import Answer, Cause
-from outrider.wire.smtp_client import Credentials, Envelope, Session, TlsMode
+from outrider.wire.answer import Answer
+from outrider.wire.smtp_client import Credentials, Envelope, Features, TlsMode
 
-_NO_HOST: Final = Answer(Phase.ROUTE, None, Cause.NO_HOST)
-_STOPPED: Final = Answer(Phase.CONNECT, None, Cause.RESET)
-_MEMORY_COUNT_MAX: Final = 10_000  # Addresses remembered as bad before the list is cleared of the forgiven.
 _SWEEPS_PER_IDLE_COUNT: Final = 4  # An idle connection lives at most a quarter longer than `idle_s`.
 _CLOSED_WAIT_S: Final = 1.0  # For aborted sockets to be closed by the loop: a turn or two.
 
-SiteKey = tuple[str, int, TlsMode, Credentials | None]
+_GroupKey = tuple[Way, str, str, int, TlsMode, Credentials | None]
+_GateKey = tuple[str, str]  # The name of the source, and what its connections are counted by.
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What holds for connections from a source to a site."""
+
+    key: str  # Of the gate that its connections count against.
+    messages_per_connection: int
+    tls: TlsMode | None = None  # None: as the site says.
+
+
+class Slots(Protocol):
+    """Who may have a connection, over all processes of a node. `testing.slots.check_slots` is what it must keep."""
+
+    def take(self, source: str, key: str) -> bool:
+        """Take a slot of the gate; False if there is none to be had now."""
+
+    def give(self, source: str, key: str) -> None:
+        """Give back a slot that was taken. Never raises."""
+
+    def should_yield(self, source: str, key: str) -> bool:
+        """Tell whether we hold more of the gate's slots than our share while another wants one."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -47,44 +68,86 @@ class Attempt(msgspec.Struct, frozen=True):
     host: str = ""  # The last one tried; "" if none was.
     ip: str = ""
     tls: str = ""  # "TLSv1.3"; "" is plain text.
+    source: str = ""  # The name of the source it came from.
+    dialogue: str = ""  # What was said, as `wire.dialogue` writes it.
+    certificate: str = ""  # Whom the peer's certificate names, checked or not; "" without TLS.
 
 
 class PoolStats(msgspec.Struct, frozen=True):
     """Counters since the start, and the present."""
 
-    open_count: int  # Connections that are set up, idle ones included.
+    open_count: int  # Connections whose socket is open, idle ones included.
     idle_count: int
     dialled_count: int  # Connections that became ready.
     reused_count: int  # Messages begun on a connection that had carried another.
-    site_count: int  # Sites with a connection, or one being dialled.
+    site_count: int  # Sites with a connection or a reservation, each source's counted apart.
+    slot_count: int  # Slots held, by connections and reservations.
+
+
+class _Gate:
+    """The slots of one (source, key)."""
+
+    __slots__ = ("idle", "key", "slot_count")
+
+    def __init__(self, key: _GateKey) -> None:
+        self.key: Final = key
+        self.idle: Final[OrderedDict[Connection, _Group]] = OrderedDict()  # To any site; the least recently used first.
+        self.slot_count = 0
 
 
 class _Group:
-    """The connections of one site."""
+    """The connections of one gate to one site."""
 
-    __slots__ = ("idle", "key", "slot_count", "waiters")
+    __slots__ = ("gate", "idle", "key", "slot_count", "tls")
 
-    def __init__(self, key: SiteKey) -> None:
+    def __init__(self, key: _GroupKey, gate: _Gate) -> None:
         self.key: Final = key
-        self.idle: list[Connection] = []  # The most recently used last.
-        self.slot_count = 0  # Sockets in use or being dialled.
-        self.waiters: deque[asyncio.Future[Connection | None]] = deque()  # None: a slot, dial yourself.
+        self.gate: Final = gate
+        self.tls: Final = key[4]
+        self.idle: Final[list[Connection]] = []  # The most recently used last.
+        self.slot_count = 0
+
+
+class Reservation:
+    """A connection, or the right to open one: its caller's until `deliver` or `drop`, one of which must follow."""
+
+    __slots__ = ("bounds", "connection", "gone", "group", "is_spent", "site", "way")
+
+    def __init__(self, site: Site, way: Way, bounds: Bounds, group: _Group, connection: Connection | None) -> None:
+        self.site: Final = site
+        self.way: Final = way
+        self.bounds: Final = bounds
+        self.group: Final = group  # The pool's, as is what follows.
+        self.connection: Final = connection  # None: dial.
+        self.gone: asyncio.Future[None] | None = None  # The end of the connection that makes room.
+        self.is_spent = False
 
 
 class ConnectionPool:
-    """All outgoing SMTP connections from one source address. Belongs to one event loop."""
+    """All outgoing SMTP connections of this process. Belongs to one event loop.
 
-    def __init__(self, settings: NetSettings, *, clock: Clock, contexts: TlsContexts | None = None) -> None:
-        assert settings.ehlo_name  # "" in the file; app.py puts this machine's name there.
+    `on_free(source, key)` is called when a connection of that gate became idle or a slot of it was given back, and for
+    one gate after another that was refused because all of `connections_max` was busy. A hint: somebody else may be
+    quicker. It may call `reserve`.
+    """
+
+    def __init__(
+        self, settings: NetSettings, *, clock: Clock, slots: Slots, contexts: TlsContexts | None = None
+    ) -> None:
+        self.on_free: Callable[[str, str], None] = _ignore
         self._settings: Final = settings
         self._clock: Final = clock
-        self._contexts: Final = TlsContexts(settings) if contexts is None else contexts
-        self._waits: Final = waits_of(settings)
-        self._groups: dict[SiteKey, _Group] = {}
-        self._live: set[Connection] = set()
-        self._dialling: set[asyncio.Timeout] = set()
-        self._bad_until: dict[str, float] = {}  # By address; monotonic seconds.
-        self._plain_until: dict[str, float] = {}
+        self._slots: Final = slots
+        self._dialler: Final = Dialler(settings, clock=clock, contexts=contexts)
+        self._gates: Final[dict[_GateKey, _Gate]] = {}  # Those with slots; so are groups.
+        self._groups: Final[dict[_GroupKey, _Group]] = {}
+        self._live: Final[set[Connection]] = set()
+        self._idle: Final[OrderedDict[Connection, _Group]] = OrderedDict()  # The least recently used first.
+        self._refused: Final[OrderedDict[_GateKey, None]] = (
+            OrderedDict()
+        )  # For want of a place; first come first.
+        self._awaited: Final[dict[Connection, asyncio.Future[None]]] = {}  # Connections that others take over from.
+        self._place_count = 0  # Taken; at most `connections_max`.
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closing = False
         self._emptied: asyncio.Future[None] | None = None
@@ -94,31 +157,90 @@ class ConnectionPool:
     @property
     def stats(self) -> PoolStats:
         """Return the counters as they are now."""
-        idle_count = sum(len(group.idle) for group in self._groups.values())
-        return PoolStats(len(self._live), idle_count, self._dialled_count, self._reused_count, len(self._groups))
+        return PoolStats(
+            open_count=len(self._live),
+            idle_count=len(self._idle),
+            dialled_count=self._dialled_count,
+            reused_count=self._reused_count,
+            site_count=len(self._groups),
+            slot_count=sum(gate.slot_count for gate in self._gates.values()),
+        )
 
-    async def deliver(self, site: Site, envelope: Envelope) -> Attempt:
-        """Carry `envelope` to `site`; wait for a connection if all are busy.
+    def reserve(self, site: Site, way: Way, bounds: Bounds) -> Reservation | None:
+        """Return a connection, or the right to open one; None if there is none to be had now, or we are closing.
+
+        Cost: 2 us; no I/O but that of `Slots.take` (2026-11).
+        """
+        if self._is_closing:
+            return None
+        mode = site.tls if bounds.tls is None else bounds.tls
+        key = (way, bounds.key, site.name, site.port, mode, site.credentials)
+        group = self._groups.get(key)
+        worn = None
+        while group is not None and group.idle and worn is None:
+            connection = group.idle[-1]
+            if connection.is_over:  # It died at rest: its slot comes back when its socket is closed.
+                self._wake(group, connection)
+            elif connection.message_count < bounds.messages_per_connection:
+                self._wake(group, connection)
+                connection.holds_slot = False
+                return Reservation(site, way, bounds, group, connection)
+            else:
+                worn = connection  # The bound is lower than it was when this one came to rest.
+        gate_key = (way.source, bounds.key)
+        taken = self._take_slot(gate_key, worn)
+        if taken is None:
+            return None
+        self._refused.pop(gate_key, None)
+        reservation = Reservation(site, way, bounds, self._enter(key, gate_key), None)
+        if taken.going is None:
+            self._place_count += 1
+        else:
+            reservation.gone = self._dismiss(taken.going, with_slot=taken.is_slot_of_going)
+        return reservation
+
+    async def deliver(
+        self, reservation: Reservation, make: Callable[[Features], Envelope], recipients: tuple[str, ...]
+    ) -> Attempt:
+        """Carry the envelope that `make` returns for this server to it; the reservation ends.
+
+        Args:
+            make: called when the connection is ready, so that what is signed is what this server takes. Called again
+                if a reused connection turns out to be dead. What it raises is raised; the connection is unharmed.
+            recipients: those of the envelope: who is answered if there is no connection.
 
         Raises:
             LocalProtocolError: an address holds a control character; the connection is unharmed.
 
         Safe: never raises for anything peer or network did; cancellable, which aborts the conversation.
         """
+        self._spend(reservation)
         started_s = self._clock.monotonic_s()
-        group, connection = await self._acquire(site)
-        if connection is not None:
+        connection = reservation.connection
+        if connection is not None and not connection.is_over:
             self._reused_count += 1
-            answers = await self._talk(group, connection, envelope)
+            answers = await self._talk(reservation, connection, make)
             if self._is_closing or not _is_stale(connection):
-                self._let_go(group, connection)
-                return self._attempt(answers, connection.endpoint, started_s, connection.tls_version)
-        made, endpoint = await self._dial(group, site)  # With the slot of the dead one, if there was one.
+                attempt = self._attempt(reservation, answers, connection, started_s)
+                self._let_go(reservation, connection)
+                return attempt
+        made = await self._dial(reservation)  # With the slot of the dead one, if there was one.
         if isinstance(made, Answer):
-            return self._attempt(_same(envelope, made), endpoint, started_s)
-        answers = await self._talk(group, made, envelope)
-        self._let_go(group, made)
-        return self._attempt(answers, endpoint, started_s, made.tls_version)
+            return self._attempt(reservation, dict.fromkeys(recipients, made), None, started_s)
+        if made.failure is not None:
+            return self._attempt(reservation, dict.fromkeys(recipients, made.failure), made, started_s)
+        answers = await self._talk(reservation, made, make)
+        attempt = self._attempt(reservation, answers, made, started_s)
+        self._let_go(reservation, made)
+        return attempt
+
+    def drop(self, reservation: Reservation) -> None:
+        """End a reservation that was not used after all."""
+        self._spend(reservation)
+        if reservation.connection is not None:
+            self._let_go(reservation, reservation.connection)
+        else:
+            self._give(reservation.group)
 
     async def close(self, *, wait_s: float = limits.DATA_END_WAIT_S) -> None:
         """Take no more mail; return when every connection is closed, after `wait_s` at the latest.
@@ -129,17 +251,12 @@ class ConnectionPool:
         self._is_closing = True
         if self._sweep is not None:
             self._sweep.cancel()
-        for guard in self._dialling:
-            guard.reschedule(0)
-        self._dialling.clear()
-        for group in list(self._groups.values()):
-            for waiter in group.waiters:
-                if not waiter.done():
-                    group.slot_count += 1  # It gives it back as it leaves.
-                    waiter.set_result(None)
-            group.waiters.clear()
+        self._dialler.stop()
         for connection in list(self._live):
             connection.stop()
+        for awaited in self._awaited.values():
+            if not awaited.done():
+                awaited.set_result(None)
         try:
             await self._until_empty(wait_s)
         finally:
@@ -154,81 +271,122 @@ class ConnectionPool:
             self._emptied = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._emptied], timeout=wait_s)
 
-    # Slots: who may have a socket to this site.
+    @staticmethod
+    def _spend(reservation: Reservation) -> None:
+        assert not reservation.is_spent, "a reservation is used once"
+        reservation.is_spent = True
 
-    def _group_of(self, site: Site) -> _Group:
-        key = (site.name, site.port, site.tls, site.credentials)
+    # Slots and places: who may have a socket.
+
+    def _take_slot(self, gate_key: _GateKey, worn: Connection | None) -> "_Taken | None":
+        """Take a slot and a place, free ones or those of an idle connection that is to go; None if there are none."""
+        if worn is not None:
+            return _Taken(worn, is_slot_of_going=True)
+        going = None
+        if self._place_count >= self._settings.connections_max:
+            going = _oldest(self._idle)
+            if going is None:
+                self._refused[gate_key] = None
+                return None
+        if self._slots.take(*gate_key):
+            return _Taken(going, is_slot_of_going=False)
+        gate = self._gates.get(gate_key)
+        going = _oldest(gate.idle) if gate is not None else None
+        return None if going is None else _Taken(going, is_slot_of_going=True)
+
+    def _enter(self, key: _GroupKey, gate_key: _GateKey) -> _Group:
+        """Count a slot in; return its group."""
+        gate = self._gates.get(gate_key)
+        if gate is None:
+            gate = self._gates[gate_key] = _Gate(gate_key)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(key)
+            group = self._groups[key] = _Group(key, gate)
+        gate.slot_count += 1
+        group.slot_count += 1
         return group
 
-    async def _acquire(self, site: Site) -> tuple[_Group, Connection | None]:
-        """Return a connection that is ready and its slot, or None and a slot to dial with."""
-        while True:
-            group = self._group_of(site)  # Anew each time: without slots it is forgotten.
-            if group.idle:
-                connection: Connection | None = group.idle.pop()
-            elif self._is_closing or group.slot_count < self._settings.connections_per_site_max:
-                group.slot_count += 1
-                return group, None
-            else:
-                connection = await self._wait(group)
-            if connection is None or not connection.is_over:
-                return group, connection
-            # It died at rest, or on its way to us: its slot comes back, if it has not yet, when its socket is closed.
+    def _leave(self, group: _Group) -> None:
+        """Count a slot out."""
+        gate = group.gate
+        gate.slot_count -= 1
+        group.slot_count -= 1
+        if group.slot_count == 0:
+            del self._groups[group.key]
+        if gate.slot_count == 0:
+            del self._gates[gate.key]
 
-    async def _wait(self, group: _Group) -> Connection | None:
-        """Return a connection that another caller is done with, or None and with it a slot."""
-        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-        group.waiters.append(waiter)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if not waiter.done() or waiter.cancelled():
-                if waiter in group.waiters:  # `_pass_on` may have passed it over already.
-                    group.waiters.remove(waiter)
-            elif (given := waiter.result()) is None or not given.is_over:  # Given and cancelled in the same turn.
-                self._pass_on(group, given)
-            raise
+    def _dismiss(self, connection: Connection, *, with_slot: bool) -> asyncio.Future[None]:
+        """Let another have the place, or place and slot, of an idle connection; return what ends with its socket."""
+        group = self._idle[connection]
+        self._wake(group, connection)
+        connection.has_place = False
+        if with_slot:
+            connection.holds_slot = False
+            self._leave(group)
+        gone = self._awaited[connection] = asyncio.get_running_loop().create_future()
+        connection.quit()
+        return gone
 
-    def _let_go(self, group: _Group, connection: Connection) -> None:
-        """End a caller's use of a connection: the slot is the connection's again."""
+    def _give(self, group: _Group, *, has_place: bool = True) -> None:
+        """Give a slot back, and its place if it still has one."""
+        self._leave(group)
+        self._slots.give(*group.gate.key)
+        if has_place:
+            self._place_count -= 1
+            self._offer_place()
+        self.on_free(*group.gate.key)
+
+    def _offer_place(self) -> None:
+        """Tell a gate that was refused for want of a place; one, for there is one place."""
+        if self._refused:
+            gate_key, _ = self._refused.popitem(last=False)
+            self.on_free(*gate_key)
+
+    # Connections: in use, idle, gone.
+
+    def _let_go(self, reservation: Reservation, connection: Connection) -> None:
+        """End a reservation's use of a connection: the slot is the connection's again."""
+        group = reservation.group
         connection.holds_slot = True
         if connection.is_gone:
-            self._pass_on(group, None)
+            self._give(group, has_place=connection.has_place)
         elif connection.is_over:
             return  # The slot comes back through `_on_gone`.
-        elif self._is_closing or connection.message_count >= self._settings.messages_per_connection_max:
+        elif (
+            self._is_closing
+            or connection.message_count >= reservation.bounds.messages_per_connection
+            or self._slots.should_yield(*group.gate.key)
+        ):
             connection.quit()
         else:
-            self._pass_on(group, connection)
+            self._rest(group, connection)
 
-    def _pass_on(self, group: _Group, connection: Connection | None) -> None:
-        """Give a connection, or with None a slot, to the next in the queue, or keep it."""
-        while group.waiters:
-            waiter = group.waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(connection)
-                return
-        if connection is not None:
-            connection.rested_at = asyncio.get_running_loop().time()
-            group.idle.append(connection)
-            self._plan_sweep()
-            return
-        group.slot_count -= 1
-        if group.slot_count == 0 and self._groups.get(group.key) is group:
-            del self._groups[group.key]
+    def _rest(self, group: _Group, connection: Connection) -> None:
+        connection.rested_at = asyncio.get_running_loop().time()
+        group.idle.append(connection)
+        group.gate.idle[connection] = self._idle[connection] = group
+        self._plan_sweep()
+        self.on_free(*group.gate.key)
+        if self._refused and connection in self._idle:
+            self._offer_place()
+
+    def _wake(self, group: _Group, connection: Connection) -> None:
+        group.idle.remove(connection)
+        del group.gate.idle[connection], self._idle[connection]
 
     def _on_gone(self, group: _Group, connection: Connection) -> None:
         self._live.discard(connection)
-        if connection in group.idle:
-            group.idle.remove(connection)
-        if connection.holds_slot:
-            self._pass_on(group, None)
+        if connection in self._idle:
+            self._wake(group, connection)
+        awaited = self._awaited.pop(connection, None)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
         if not self._live and self._emptied is not None:
             self._emptied.set_result(None)
             self._emptied = None
+        if connection.holds_slot:
+            self._give(group, has_place=connection.has_place)
 
     def _plan_sweep(self) -> None:
         if self._sweep is None and not self._is_closing:
@@ -239,120 +397,76 @@ class ConnectionPool:
         """Say QUIT on what nobody has used for `idle_s`."""
         self._sweep = None
         oldest_at = asyncio.get_running_loop().time() - self._settings.idle_s
-        is_any_left = False
-        for group in list(self._groups.values()):
-            while group.idle and group.idle[0].rested_at <= oldest_at:
-                connection = group.idle.pop(0)
-                if not connection.is_over:
-                    connection.quit()
-            is_any_left = is_any_left or bool(group.idle)
-        if is_any_left:
-            self._plan_sweep()
+        while self._idle:
+            connection, group = next(iter(self._idle.items()))
+            if connection.rested_at > oldest_at:
+                self._plan_sweep()
+                return
+            self._wake(group, connection)
+            if not connection.is_over:
+                connection.quit()
 
     # Conversations.
 
-    async def _talk(self, group: _Group, connection: Connection, envelope: Envelope) -> Mapping[str, Answer]:
-        """Carry `envelope`; the slot is the caller's until it calls `_let_go`."""
-        connection.holds_slot = False
+    async def _talk(
+        self, reservation: Reservation, connection: Connection, make: Callable[[Features], Envelope]
+    ) -> Mapping[str, Answer]:
+        """Carry the envelope; the slot is the reservation's until it calls `_let_go`."""
         try:
-            return await connection.deliver(envelope)
+            return await connection.deliver(make(connection.session.features))
         except BaseException:
-            self._let_go(group, connection)
+            self._let_go(reservation, connection)
             raise
 
-    async def _dial(self, group: _Group, site: Site) -> tuple[Connection | Answer, Endpoint | None]:
-        """Turn a slot into a connection, host after host; or give it back and say why the last one failed."""
-        failure, endpoint = _NO_HOST, None
+    async def _dial(self, reservation: Reservation) -> Connection | Answer:
+        """Turn the slot into a connection; one that failed keeps the slot until its socket is closed."""
+        group = reservation.group
         try:
-            for host, ip in self._candidates(site):
-                made, endpoint = await self._dial_host(site, host, ip)
-                if isinstance(made, Connection):
-                    self._adopt(group, made)
-                    return made, endpoint
-                failure = made
-                if self._is_closing or _is_ours(failure):
-                    break
+            if reservation.gone is not None:
+                await reservation.gone
+            made = await self._dialler.open(reservation.site, reservation.way, group.tls)
         except BaseException:
-            self._pass_on(group, None)
+            self._give(group)
             raise
-        self._pass_on(group, None)
-        return failure, endpoint
-
-    def _adopt(self, group: _Group, connection: Connection) -> None:
-        self._dialled_count += 1
-        self._live.add(connection)
-        connection.watch(lambda gone: self._on_gone(group, gone))
-
-    async def _dial_host(self, site: Site, host: Host, ip: str) -> tuple[Connection | Answer, Endpoint]:
-        mode = site.tls
-        if mode is TlsMode.OPPORTUNISTIC and self._is_remembered(self._plain_until, ip, site.port):
-            mode = TlsMode.NEVER
-        endpoint = Endpoint(
-            ip=ip,
-            port=site.port,
-            host=host.name,
-            context=self._contexts.of(mode),
-            connect_wait_s=self._settings.connect_wait_s,
-            source=self._settings.source,
-        )
-        made = await self._open(site, endpoint, mode)
-        if (
-            isinstance(made, Answer)
-            and made.cause is Cause.TLS
-            and mode is TlsMode.OPPORTUNISTIC
-            and not site.credentials
-        ):
-            self._remember(self._plain_until, endpoint, self._settings.tls_broken_s)
-            made = await self._open(site, endpoint, TlsMode.NEVER)
-        if isinstance(made, Answer) and not _is_ours(made) and not self._is_closing:
-            self._remember(self._bad_until, endpoint, self._settings.host_bad_s)
-        return made, endpoint
-
-    async def _open(self, site: Site, endpoint: Endpoint, mode: TlsMode) -> Connection | Answer:
-        if self._is_closing:
-            return _STOPPED
-        session = Session(
-            self._settings.ehlo_name,
-            tls=mode,
-            credentials=site.credentials,
-            is_plaintext_auth_allowed=self._settings.allow_plaintext_auth,
-            waits=self._waits,
-        )
-        try:
-            async with asyncio.timeout(None) as guard:  # Ours alone: `close` lets it run out.
-                self._dialling.add(guard)
-                try:
-                    return await Connection.open(session, endpoint)
-                finally:
-                    self._dialling.discard(guard)
-        except TimeoutError:
-            return _STOPPED
-
-    # What is remembered of hosts.
-
-    def _candidates(self, site: Site) -> Iterator[tuple[Host, str]]:
-        every = [(host, ip) for host in site.hosts for ip in host.addresses]
-        if len(every) > 1 and self._bad_until:
-            every.sort(key=lambda one: self._is_remembered(self._bad_until, one[1], site.port))
-        return iter(every[: limits.HOST_TRIES_COUNT_MAX])
-
-    def _is_remembered(self, memory: dict[str, float], ip: str, port: int) -> bool:
-        return memory.get(f"{ip} {port}", 0.0) > self._clock.monotonic_s()
-
-    def _remember(self, memory: dict[str, float], endpoint: Endpoint, period_s: float) -> None:
-        now_s = self._clock.monotonic_s()
-        if len(memory) >= _MEMORY_COUNT_MAX:
-            for key in [key for key, until_s in memory.items() if until_s <= now_s]:
-                del memory[key]
-        memory[f"{endpoint.ip} {endpoint.port}"] = now_s + period_s
+        if isinstance(made, Answer):
+            self._give(group)
+            return made
+        made.holds_slot = made.failure is not None
+        self._dialled_count += made.failure is None
+        self._live.add(made)
+        made.watch(lambda gone: self._on_gone(group, gone))
+        return made
 
     def _attempt(
-        self, answers: Mapping[str, Answer], endpoint: Endpoint | None, started_s: float, tls: str = ""
+        self, reservation: Reservation, answers: Mapping[str, Answer], connection: Connection | None, started_s: float
     ) -> Attempt:
         duration_s = self._clock.monotonic_s() - started_s
-        if endpoint is None:
-            return Attempt(answers, duration_s)
-        return Attempt(answers, duration_s, endpoint.host, endpoint.ip, tls)
+        source = reservation.way.source
+        if connection is None:
+            return Attempt(answers, duration_s, source=source)
+        endpoint = connection.endpoint
+        return Attempt(
+            answers=answers,
+            duration_s=duration_s,
+            host=endpoint.host,
+            ip=endpoint.ip,
+            tls=connection.tls_version,
+            source=source,
+            dialogue=connection.dialogue,
+            certificate=connection.certificate,
+        )
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """A slot and a place."""
+
+    going: Connection | None  # The idle connection that has to go for it.
+    is_slot_of_going: bool  # Its slot goes over too, not its place alone.
+
+
+def _oldest(idle: Mapping[Connection, _Group]) -> Connection | None:
+    """Return the connection that was not used for longest; one that is dead already makes room by itself."""
+    return next((connection for connection in idle if not connection.is_over), None)
 
 
 def _is_stale(connection: Connection) -> bool:
@@ -360,12 +474,5 @@ def _is_stale(connection: Connection) -> bool:
     return connection.is_over and not connection.session.is_mail_answered
 
 
-def _is_ours(failure: Answer) -> bool:
-    """Tell that another host would not help: we are out of sockets, or our password is wrong."""
-    if failure.cause is Cause.INTERNAL:
-        return True
-    return failure.phase is Phase.AUTH and failure.reply is not None and failure.reply.severity == 5
-
-
-def _same(envelope: Envelope, answer: Answer) -> Mapping[str, Answer]:
-    return dict.fromkeys(envelope.recipients, answer)
+def _ignore(_source: str, _key: str) -> None:
+    """Nobody waits."""

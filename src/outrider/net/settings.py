@@ -21,16 +21,13 @@ class NetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The [net] table."""
 
     ehlo_name: EhloName = ""
-    """What we call ourselves; "" takes this machine's name. Receivers want it to resolve to our address and back."""
+    """What a source without a name of its own is called; "" takes this machine's name. Receivers want it to resolve."""
 
     source: str = ""
-    """The address to send from, IPv4 or IPv6; "" lets the system choose."""
+    """The address to send from, IPv4 or IPv6, where a source has none of its own; "" lets the system choose."""
 
-    connections_per_site_max: Annotated[int, Meta(ge=1, le=500)] = 20
-    """Connections to one site at once from this process. Small receivers take more for an attack."""
-
-    messages_per_connection_max: Annotated[int, Meta(ge=1, le=100_000)] = 100
-    """Messages before a connection is closed and a new one made. More saves handshakes; some receivers refuse."""
+    connections_max: Annotated[int, Meta(ge=1, le=50_000)] = 1000
+    """Connections of this process at once, idle ones included; the oldest idle one makes room. Each is a descriptor."""
 
     idle_s: Seconds = 30.0
     """How long a connection may wait for its next message. Longer saves handshakes and holds the receiver's slots."""

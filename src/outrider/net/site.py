@@ -1,4 +1,4 @@
-"""Where mail for a domain goes: a `Site`, the hosts behind one set of MX records, or a smart host.
+"""Where mail for a domain goes: a `Site`, the hosts behind one set of MX records, or a smart host; and whence: a `Way`.
 
 Made by `net.dns` or from the settings, used by `net.pool`. Domains that share their mail hosts share a site and so its
 connections.
@@ -24,3 +24,11 @@ class Site(msgspec.Struct, frozen=True):
     port: int = 25
     tls: TlsMode = TlsMode.OPPORTUNISTIC
     credentials: Credentials | None = None  # Only for smart hosts.
+
+
+class Way(msgspec.Struct, frozen=True):
+    """Where mail comes from."""
+
+    source: str  # The source's name.
+    address: str = ""  # Its address, IPv4 or IPv6; "": that of the settings, or the system chooses.
+    ehlo_name: str = ""  # What it calls itself; "": as the settings say.

@@ -2,7 +2,8 @@
 
 Opportunistic TLS keeps listeners out, no more: whoever can change the traffic can also remove the offer of STARTTLS, so
 the certificate is not checked and old ciphers are welcome; plain text is what we would use instead (RFC 7435).
-Required TLS checks the certificate and the host's name, unless the settings say otherwise.
+Required TLS checks the certificate and the host's name, unless the settings say otherwise. Required and unverified is
+the opportunistic kind, only that there is no mail without it.
 """
 
 import ssl
@@ -20,14 +21,14 @@ class TlsContexts:
     """
 
     def __init__(self, settings: NetSettings, *, ca_pem: str = "") -> None:
-        self._opportunistic: Final = _unverified()
-        self._required: Final = ssl.create_default_context() if settings.tls_verify else _unverified()
+        self._unverified: Final = _unverified()
+        self._verified: Final = ssl.create_default_context() if settings.tls_verify else self._unverified
         if ca_pem and settings.tls_verify:
-            self._required.load_verify_locations(cadata=ca_pem)
+            self._verified.load_verify_locations(cadata=ca_pem)
 
     def of(self, mode: TlsMode) -> ssl.SSLContext:
         """Return the context for a connection whose TLS is `mode`."""
-        return self._required if mode is TlsMode.REQUIRED else self._opportunistic
+        return self._verified if mode is TlsMode.REQUIRED else self._unverified
 
 
 def _unverified() -> ssl.SSLContext:

@@ -1,7 +1,7 @@
 """What tests of delivery share: a mail, a pool whose waits a test may shorten, and what must hold after every fault.
 
 async with Peer(script) as peer, pool_of(data_end_wait_s=0.1) as pool:
-    attempt = await pool.deliver(peer.site(), MAIL)
+    attempt = await send(pool, peer.site(), MAIL)
     await check_next_mail(pool, peer)
 """
 
@@ -15,10 +15,12 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.vocab import Phase
-from outrider.net.pool import Attempt, ConnectionPool
+from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
 from outrider.net.settings import NetSettings
+from outrider.net.site import Site, Way
 from outrider.net.tls import TlsContexts
 from outrider.testing.peer import Peer, Script
+from outrider.testing.slots import FreeSlots
 from outrider.wire.smtp_client import Envelope
 
 TO: Final = "someone@partner.example"
@@ -26,6 +28,8 @@ MAIL: Final = Envelope("us@shop.example", (TO,), b"Subject: x\r\n\r\nhello\r\n")
 # More than the buffers of both systems hold, so that a peer can be seen not to read.
 LARGE_MAIL: Final = Envelope("us@shop.example", (TO,), b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 400_000)
 _NEXT: Final = Envelope("next@shop.example", (TO,), b"Subject: y\r\n\r\nhello again\r\n")
+WAY: Final = Way("test")
+BOUNDS: Final = Bounds("peer", 100)
 _WAIT_S: Final = 5.0
 
 
@@ -55,17 +59,34 @@ def settings_for(**changes: float | str | bool) -> NetSettings:
 
 @contextlib.asynccontextmanager
 async def pool_of(
-    *, clock: Clock | None = None, ca_pem: str = "", **changes: float | str | bool
+    *, clock: Clock | None = None, ca_pem: str = "", slots: FreeSlots | None = None, **changes: float | str | bool
 ) -> AsyncIterator[ConnectionPool]:
     """Give a pool with `changes` to its settings; close it and see that nothing of it is left."""
     settings = settings_for(**changes)
-    pool = ConnectionPool(settings, clock=clock or LoopClock(), contexts=TlsContexts(settings, ca_pem=ca_pem))
+    slots = slots or FreeSlots()
+    contexts = TlsContexts(settings, ca_pem=ca_pem)
+    pool = ConnectionPool(settings, clock=clock or LoopClock(), slots=slots, contexts=contexts)
     try:
         yield pool
     finally:
         await pool.close(wait_s=_WAIT_S)
     assert pool.stats.open_count == 0
-    assert pool.stats.site_count == 0, "a slot was lost"
+    assert (pool.stats.site_count, pool.stats.slot_count, slots.taken.total()) == (0, 0, 0), "a slot was lost"
+
+
+def reserve(pool: ConnectionPool, site: Site, *, way: Way = WAY, bounds: Bounds = BOUNDS) -> Reservation:
+    """Return a reservation; that there is one is part of the test."""
+    reservation = pool.reserve(site, way, bounds)
+    assert reservation is not None, "no connection was to be had"
+    return reservation
+
+
+async def send(
+    pool: ConnectionPool, site: Site, envelope: Envelope, *, way: Way = WAY, bounds: Bounds = BOUNDS
+) -> Attempt:
+    """Carry `envelope` over a connection that is to be had at once."""
+    reservation = reserve(pool, site, way=way, bounds=bounds)
+    return await pool.deliver(reservation, lambda _: envelope, envelope.recipients)
 
 
 async def check_next_mail(pool: ConnectionPool, peer: Peer) -> None:
@@ -73,7 +94,7 @@ async def check_next_mail(pool: ConnectionPool, peer: Peer) -> None:
     peer.release()
     peer.script = Script()
     for _ in range(2):  # The first one may meet what is left of the fault; the second, what the first one left.
-        attempt = await pool.deliver(peer.site(), _NEXT)
+        attempt = await send(pool, peer.site(), _NEXT)
         assert is_delivered(attempt), attempt
     assert [mail.sender for mail in peer.received].count(_NEXT.sender) == 2
     assert pool.stats.open_count == pool.stats.idle_count

@@ -51,6 +51,7 @@ from outrider.store.events import Event
 from outrider.store.pool import Store
 from outrider.store.recipients import Recipient
 from outrider.testing.delivery import settings_for
+from outrider.testing.slots import FreeSlots
 from outrider.wire.answer import Answer
 
 DOMAIN: Final = "shop.example"
@@ -214,7 +215,7 @@ class EngineRoom:
     ) -> Deliverer:
         """Return stations 2 to 6, as a deliver process has them. `net` changes [net]."""
         clock = clock or self.clock
-        self.connections.append(ConnectionPool(settings_for(**net), clock=clock))
+        self.connections.append(ConnectionPool(settings_for(**net), clock=clock, slots=FreeSlots()))
         return Deliverer(
             store or self.store,
             self.settings,

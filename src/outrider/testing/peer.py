@@ -1,7 +1,7 @@
 """A scripted SMTP server on loopback: it behaves, except where its `Script` says otherwise, and records what it got.
 
     async with Peer(Script(moves={Stage.DOT: Move(Act.DROP)})) as peer:
-        attempt = await pool.deliver(peer.site(), envelope)
+        attempt = await send(pool, peer.site(), envelope)
         peer.script = Script()  # From its next move on it behaves.
 
 A move replaces the usual reply at its stage. `reached` waits until a conversation gets to a stage; `release` frees

@@ -38,7 +38,13 @@ class TlsMode(enum.StrEnum):
 
     NEVER = "never"
     OPPORTUNISTIC = "opportunistic"  # If the server offers it; certificates are not checked. RFC 7435.
-    REQUIRED = "required"  # Or no mail at all.
+    REQUIRED = "required"  # Or no mail at all; the certificate is checked, unless the settings say otherwise.
+    REQUIRED_UNVERIFIED = "required_unverified"  # Or no mail at all; whoever is there.
+
+    @property
+    def is_required(self) -> bool:
+        """Nothing is sent in the clear."""
+        return self in (TlsMode.REQUIRED, TlsMode.REQUIRED_UNVERIFIED)
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -150,12 +156,13 @@ class Session:
     """Our side of the dialogue; see the module. One per connection, used by one conversation at a time.
 
     `failure` says why it never became READY, or what ended it at rest; `answers` belongs to the last envelope begun.
+    `heard` is what the peer said since `begin`, before that while setting up: for `wire.dialogue`.
     """
 
     __slots__ = (
-        "_accepted", "_credentials", "_ehlo_name", "_envelope", "_index", "_is_plaintext_auth_allowed", "_needs_reset",
-        "_reader", "_secrets", "_tls", "_unsent", "_wait_s", "answers", "failure", "features", "is_encrypted",
-        "is_mail_answered", "state", "turn", "waits",
+        "_accepted", "_credentials", "_envelope", "_index", "_is_plaintext_auth_allowed", "_needs_reset",
+        "_reader", "_secrets", "_tls", "_unsent", "_wait_s", "answers", "ehlo_name", "failure", "features", "heard",
+        "is_encrypted", "is_mail_answered", "parameters", "state", "turn", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -172,6 +179,8 @@ class Session:
         self.features = Features()
         self.failure: Answer | None = None
         self.answers: dict[str, Answer] = {}
+        self.heard: list[tuple[State, Reply | Cause | None]] = []  # And in which state; None: no reply was due.
+        self.parameters = ""  # What MAIL said besides the sender, of the last envelope begun.
         self.is_encrypted = False
         self.is_mail_answered = False  # Since `begin`. False: the peer has said nothing about this envelope.
         self.waits: Final = Waits() if waits is None else waits
@@ -183,7 +192,7 @@ class Session:
             State.DOT: self.waits.data_end_s,
             State.QUIT: self.waits.quit_s,
         }
-        self._ehlo_name: Final = ehlo_name
+        self.ehlo_name: Final = ehlo_name
         self._tls: Final = tls
         self._credentials: Final = credentials
         self._is_plaintext_auth_allowed: Final = is_plaintext_auth_allowed
@@ -216,13 +225,17 @@ class Session:
         """
         if self.state is not State.READY:
             raise LocalProtocolError("a message was begun out of turn", state=self.state)
-        commands = _commands(envelope, self.features)
+        parameters = _parameters(envelope, self.features)
+        commands = _commands(envelope, parameters)
         self._envelope = envelope
+        self.parameters = parameters
         self.answers = {}
+        self.heard = []
         self.is_mail_answered = False
         refusal = self._cannot_take(envelope, commands)
         if refusal is not None:
             self.answers = dict.fromkeys(envelope.recipients, refusal)
+            self.heard.append((State.MAIL, refusal.cause))
             return b""
         self._index = 0
         self._accepted = []
@@ -252,6 +265,7 @@ class Session:
             if out and reply.code != _CLOSING and self.state is not State.BODY:
                 raise RemoteProtocolError("the server answered before it was asked", state=self.state)
             self.turn += 1
+            self.heard.append((self.state, reply))
             out = self._on_closing(reply) if reply.code == _CLOSING else self._ON_REPLY[self.state](self, reply)
         if reader.is_broken and not self.is_over:
             reader.feed(b"")  # Raises.
@@ -263,6 +277,7 @@ class Session:
         """TLS is up: forget everything said in the clear and return what to send. RFC 3207 §4.2."""
         if self.state is not State.TLS:
             raise LocalProtocolError("TLS was started out of turn", state=self.state)
+        self.heard.append((State.TLS, None))
         self.is_encrypted = True
         self.features = Features()
         self._reader = ReplyReader()
@@ -289,7 +304,7 @@ class Session:
 
     def _greet(self) -> bytes:
         self.state = State.EHLO
-        return f"EHLO {self._ehlo_name}\r\n".encode()
+        return f"EHLO {self.ehlo_name}\r\n".encode()
 
     def _on_greeting(self, reply: Reply) -> bytes:
         return self._greet() if _is_yes(reply) else self._give_up(reply)
@@ -297,7 +312,7 @@ class Session:
     def _on_ehlo(self, reply: Reply) -> bytes:
         if reply.severity == 5:  # A server of the eighties, or a mail filter that plays one. RFC 5321 §3.2.
             self.state = State.HELO
-            return f"HELO {self._ehlo_name}\r\n".encode()
+            return f"HELO {self.ehlo_name}\r\n".encode()
         if not _is_yes(reply):
             return self._give_up(reply)
         self.features = parse_features(reply)
@@ -312,7 +327,7 @@ class Session:
         if self.features.has_starttls:
             self.state = State.STARTTLS
             return b"STARTTLS\r\n"
-        if self._tls is TlsMode.REQUIRED:
+        if self._tls.is_required:
             return self._fail(Answer(Phase.STARTTLS, None, Cause.TLS))
         return self._authenticate()
 
@@ -322,7 +337,7 @@ class Session:
                 raise RemoteProtocolError("plain text came after the consent to TLS")
             self.state = State.TLS
             return b""
-        return self._give_up(reply) if self._tls is TlsMode.REQUIRED else self._authenticate()
+        return self._give_up(reply) if self._tls.is_required else self._authenticate()
 
     def _on_tls(self, reply: Reply) -> bytes:
         # A command smuggled in by somebody on the way; the classic STARTTLS injection.
@@ -447,6 +462,8 @@ class Session:
 
     def _fail(self, answer: Answer) -> bytes:
         self.failure = answer
+        if answer.cause is not None:  # Ours: a reply was heard already.
+            self.heard.append((State(answer.phase.value), answer.cause))
         self.state = State.OVER
         return b"QUIT\r\n"
 
@@ -455,6 +472,8 @@ class Session:
             self.answers[recipient] = answer
 
     def _end(self, reply: Reply | None, cause: Cause | None) -> None:
+        if cause is not None and self.state in _PHASE:
+            self.heard.append((self.state, cause))
         if self.state in _SETTING_UP:
             self.failure = Answer(_PHASE[self.state], reply, cause)
         elif self.state is State.READY:
@@ -491,16 +510,26 @@ def _is_yes(reply: Reply) -> bool:
     return severity == 2
 
 
-def _commands(envelope: Envelope, features: Features) -> bytes:
+def _parameters(envelope: Envelope, features: Features) -> str:
+    """Return what MAIL says besides the sender."""
+    words = []
+    if features.has_size:
+        words.append(f"SIZE={len(envelope.content)}")
+    if envelope.is_8bit and features.has_8bitmime:
+        words.append("BODY=8BITMIME")
+    if features.has_smtputf8 and (
+        envelope.needs_smtputf8 or not (envelope.sender.isascii() and all(map(str.isascii, envelope.recipients)))
+    ):
+        words.append("SMTPUTF8")
+    return " ".join(words)
+
+
+def _commands(envelope: Envelope, parameters: str) -> bytes:
     """Return MAIL, each RCPT and DATA, one a line."""
     assert envelope.recipients
-    size = f" SIZE={len(envelope.content)}" if features.has_size else ""
-    body = " BODY=8BITMIME" if envelope.is_8bit and features.has_8bitmime else ""
-    mail = f"MAIL FROM:<{envelope.sender}>{size}{body}"
     recipients = ">\r\nRCPT TO:<".join(envelope.recipients)
-    if features.has_smtputf8 and (envelope.needs_smtputf8 or not (mail.isascii() and recipients.isascii())):
-        mail += " SMTPUTF8"
-    text = f"{mail}\r\nRCPT TO:<{recipients}>\r\nDATA\r\n"
+    space = " " if parameters else ""
+    text = f"MAIL FROM:<{envelope.sender}>{space}{parameters}\r\nRCPT TO:<{recipients}>\r\nDATA\r\n"
     # The last wall against a line break in an address: it would be a command of the attacker's.
     command_count = len(envelope.recipients) + 2
     if text.count("\r") != command_count or text.count("\n") != command_count or "\0" in text:

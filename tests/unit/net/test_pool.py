@@ -12,7 +12,7 @@ from outrider.base.errors import LocalProtocolError
 from outrider.base.vocab import Phase
 from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Host, Site
-from outrider.testing.delivery import MAIL, TO, is_delivered, pool_of
+from outrider.testing.delivery import MAIL, TO, is_delivered, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage, TlsKind
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
@@ -50,7 +50,7 @@ def site_of(port: int, *addresses: str, tls: TlsMode = TlsMode.OPPORTUNISTIC) ->
 
 async def deliver_many(pool: ConnectionPool, site: Site, count: int) -> Sequence[Attempt]:
     async with asyncio.TaskGroup() as group:
-        sent = [group.create_task(pool.deliver(site, MAIL)) for _ in range(count)]
+        sent = [group.create_task(send(pool, site, MAIL)) for _ in range(count)]
     return [one.result() for one in sent]
 
 
@@ -60,7 +60,7 @@ async def deliver_many(pool: ConnectionPool, site: Site, count: int) -> Sequence
 async def test_a_connection_is_reused(peer: Peer) -> None:
     async with pool_of() as pool:
         for _ in range(3):
-            attempt = await pool.deliver(peer.site(), MAIL)
+            attempt = await send(pool, peer.site(), MAIL)
             assert is_delivered(attempt)
             assert (attempt.host, attempt.ip, attempt.tls) == ("mx.peer.example", "127.0.0.1", "")
         stats = pool.stats
@@ -73,9 +73,9 @@ async def test_the_most_recently_used_connection_is_reused(peer: Peer) -> None:
     async with pool_of(messages_per_connection_max=4) as pool:
         await deliver_many(pool, peer.site(), 3)
         for _ in range(3):
-            await pool.deliver(peer.site(), MAIL)  # Wears out one connection, not a third of each.
+            await send(pool, peer.site(), MAIL)  # Wears out one connection, not a third of each.
         assert pool.stats.reused_count == 3
-        await pool.deliver(peer.site(), MAIL)
+        await send(pool, peer.site(), MAIL)
         assert peer.connection_count == 3
     assert peer.commands.count("QUIT") == 3
 
@@ -85,7 +85,7 @@ async def test_the_bound_holds_and_the_rest_wait_their_turn(peer: Peer) -> None:
     envelopes = [msgspec.structs.replace(MAIL, sender=f"{number}@shop.example") for number in range(6)]
     async with pool_of(connections_per_site_max=2) as pool, asyncio.TaskGroup() as group:
         for envelope in envelopes:
-            group.create_task(pool.deliver(peer.site(), envelope))
+            group.create_task(send(pool, peer.site(), envelope))
         await peer.reached(Stage.DOT, count=2)
         assert peer.connection_count == pool.stats.open_count == 2
         peer.release()
@@ -100,35 +100,35 @@ async def test_the_bound_holds_and_the_rest_wait_their_turn(peer: Peer) -> None:
 
 async def test_each_tls_mode_has_connections_of_its_own(peer: Peer) -> None:
     async with pool_of() as pool:
-        await pool.deliver(peer.site(tls=TlsMode.NEVER), MAIL)
-        await pool.deliver(peer.site(tls=TlsMode.OPPORTUNISTIC), MAIL)
+        await send(pool, peer.site(tls=TlsMode.NEVER), MAIL)
+        await send(pool, peer.site(tls=TlsMode.OPPORTUNISTIC), MAIL)
         assert pool.stats.dialled_count == 2
 
 
 async def test_a_connection_retires_after_its_messages(peer: Peer) -> None:
     async with pool_of(messages_per_connection_max=2) as pool:
         for _ in range(4):
-            assert is_delivered(await pool.deliver(peer.site(), MAIL))
+            assert is_delivered(await send(pool, peer.site(), MAIL))
         assert pool.stats.dialled_count == 2
     assert peer.commands.count("QUIT") == 2
 
 
 async def test_an_idle_connection_takes_leave(peer: Peer) -> None:
     async with pool_of(idle_s=0.05) as pool:
-        await pool.deliver(peer.site(), MAIL)
+        await send(pool, peer.site(), MAIL)
         assert pool.stats.idle_count == 1
         await peer.reached(Stage.QUIT)
         await peer.until_idle()
         assert pool.stats.idle_count == 0
-        assert is_delivered(await pool.deliver(peer.site(), MAIL))
+        assert is_delivered(await send(pool, peer.site(), MAIL))
 
 
 async def test_a_bad_address_of_ours_harms_no_connection(peer: Peer) -> None:
     async with pool_of() as pool:
         for _ in range(2):
             with pytest.raises(LocalProtocolError):
-                await pool.deliver(peer.site(), Envelope("a\r\nRSET@x", (TO,), b""))
-            assert is_delivered(await pool.deliver(peer.site(), MAIL))
+                await send(pool, peer.site(), Envelope("a\r\nRSET@x", (TO,), b""))
+            assert is_delivered(await send(pool, peer.site(), MAIL))
         assert peer.connection_count == 1
 
 
@@ -137,7 +137,7 @@ async def test_a_bad_address_of_ours_harms_no_connection(peer: Peer) -> None:
 
 async def test_the_next_host_is_tried_when_one_cannot_be_reached(peer: Peer) -> None:
     async with pool_of() as pool:
-        attempt = await pool.deliver(site_of(peer.port, NOBODY, peer.address), MAIL)
+        attempt = await send(pool, site_of(peer.port, NOBODY, peer.address), MAIL)
         assert is_delivered(attempt)
         assert (attempt.host, attempt.ip) == ("mx2.peer.example", peer.address)
 
@@ -156,7 +156,7 @@ async def test_the_next_host_is_tried_when_one_cannot_be_reached(peer: Peer) -> 
 async def test_the_next_host_is_tried_when_one_fails_before_mail(peer: Peer, stage: Stage, move: Move) -> None:
     broken = Script(tls=TlsKind.GOOD, moves={stage: move})
     async with Peer(broken, address="127.0.0.2", port=peer.port) as bad, pool_of() as pool:
-        attempt = await pool.deliver(site_of(peer.port, bad.address, peer.address), MAIL)
+        attempt = await send(pool, site_of(peer.port, bad.address, peer.address), MAIL)
         assert is_delivered(attempt)
         assert attempt.ip == peer.address
         assert bad.connection_count == 1
@@ -166,7 +166,7 @@ async def test_the_next_host_is_tried_when_one_fails_before_mail(peer: Peer, sta
 async def test_what_fails_from_mail_on_stays_with_its_host(peer: Peer, stage: Stage) -> None:
     broken = Script(moves={stage: Move(Act.SAY, b"451 4.3.0 later\r\n")})
     async with Peer(broken, address="127.0.0.2", port=peer.port) as bad, pool_of() as pool:
-        attempt = await pool.deliver(site_of(peer.port, bad.address, peer.address), MAIL)
+        attempt = await send(pool, site_of(peer.port, bad.address, peer.address), MAIL)
         assert attempt.answers == {TO: Answer(Phase(stage.value), Reply(451, "4.3.0", "later"))}
         assert attempt.ip == bad.address
         assert peer.connection_count == 0
@@ -181,22 +181,22 @@ async def test_a_host_that_failed_is_tried_last_until_it_is_forgiven(peer: Peer)
     ):
         for at_s, refused_count in [(0, 1), (59, 1), (61, 2)]:
             clock.at_s = at_s
-            assert is_delivered(await pool.deliver(site, MAIL))
+            assert is_delivered(await send(pool, site, MAIL))
             assert bad.connection_count == refused_count
 
 
 async def test_no_more_than_five_addresses_are_tried(peer: Peer) -> None:
     site = site_of(peer.port, *(f"127.0.0.{number}" for number in range(20, 25)), peer.address)
     async with pool_of() as pool:
-        attempt = await pool.deliver(site, MAIL)
+        attempt = await send(pool, site, MAIL)
         assert attempt.answers == {TO: Answer(Phase.CONNECT, None, Cause.REFUSED)}
-        assert is_delivered(await pool.deliver(site, MAIL))  # Those five are now tried last.
+        assert is_delivered(await send(pool, site, MAIL))  # Those five are now tried last.
 
 
 @pytest.mark.parametrize("hosts", [(), (Host("mx.peer.example", ()),)])
 async def test_a_site_without_addresses_has_its_own_cause(hosts: tuple[Host, ...]) -> None:
     async with pool_of() as pool:
-        attempt = await pool.deliver(Site("x", hosts), MAIL)
+        attempt = await send(pool, Site("x", hosts), MAIL)
         assert attempt.answers == {TO: Answer(Phase.ROUTE, None, Cause.NO_HOST)}
         assert attempt.ip == ""
 
@@ -208,7 +208,7 @@ async def test_a_wrong_password_is_not_tried_on_every_host(peer: Peer) -> None:
         site = msgspec.structs.replace(
             site_of(peer.port, peer.address, other.address), credentials=Credentials("user", "wrong")
         )
-        attempt = await pool.deliver(site, MAIL)
+        attempt = await send(pool, site, MAIL)
         assert attempt.answers == {TO: Answer(Phase.AUTH, Reply(535, "5.7.8", "no"))}
         assert other.connection_count == 0
 
@@ -220,7 +220,7 @@ async def test_tls_is_noted_in_the_attempt(peer: Peer) -> None:
     peer.script = Script(tls=TlsKind.GOOD)
     async with pool_of() as pool:
         for _ in range(2):
-            assert (await pool.deliver(peer.site(), MAIL)).tls == "TLSv1.3"
+            assert (await send(pool, peer.site(), MAIL)).tls == "TLSv1.3"
 
 
 @pytest.mark.parametrize("kind", [TlsKind.BROKEN, TlsKind.HANGUP])
@@ -230,7 +230,7 @@ async def test_broken_tls_is_remembered_where_it_was_a_favour(peer: Peer, kind: 
     async with pool_of(clock=clock, tls_broken_s=3600, messages_per_connection_max=1) as pool:
         for at_s, tried_count in [(0, 1), (3599, 1), (3601, 2)]:
             clock.at_s = at_s
-            attempt = await pool.deliver(peer.site(), MAIL)
+            attempt = await send(pool, peer.site(), MAIL)
             assert is_delivered(attempt)
             assert attempt.tls == ""
             assert peer.commands.count("STARTTLS") == tried_count
@@ -240,7 +240,7 @@ async def test_broken_tls_is_remembered_where_it_was_a_favour(peer: Peer, kind: 
 async def test_nothing_is_sent_where_tls_is_required_and_fails(peer: Peer, kind: TlsKind) -> None:
     peer.script = Script(tls=kind)  # GOOD: of a stranger's signature.
     async with pool_of() as pool:
-        attempt = await pool.deliver(peer.site(tls=TlsMode.REQUIRED), MAIL)
+        attempt = await send(pool, peer.site(tls=TlsMode.REQUIRED), MAIL)
         assert attempt.answers == {TO: Answer(Phase.STARTTLS, None, Cause.TLS)}
     assert not any(line.startswith("MAIL") for line in peer.commands)
 
@@ -252,7 +252,7 @@ async def test_nothing_is_sent_where_tls_is_required_and_fails(peer: Peer, kind:
 @pytest.mark.parametrize("site_max", [1, 5])
 async def test_a_stale_connection_costs_nobody_anything(peer: Peer, move: Move, site_max: int) -> None:
     async with pool_of(connections_per_site_max=site_max) as pool:
-        await pool.deliver(peer.site(), MAIL)
+        await send(pool, peer.site(), MAIL)
         peer.script = Script(moves={Stage.MAIL: msgspec.structs.replace(move, times_max=1)})
         attempts = await deliver_many(pool, peer.site(), 3)
         assert all(is_delivered(attempt) for attempt in attempts)
@@ -263,13 +263,13 @@ async def test_a_stale_connection_costs_nobody_anything(peer: Peer, move: Move, 
 async def test_a_fresh_connection_that_dies_is_reported(peer: Peer) -> None:
     peer.script = Script(moves={Stage.MAIL: Move(Act.DROP)})
     async with pool_of() as pool:
-        attempt = await pool.deliver(peer.site(), MAIL)
+        attempt = await send(pool, peer.site(), MAIL)
         assert attempt.answers == {TO: Answer(Phase.MAIL, None, Cause.RESET)}
         assert peer.connection_count == 1
         peer.script = Script()
-        await pool.deliver(peer.site(), MAIL)
+        await send(pool, peer.site(), MAIL)
         peer.script = Script(moves={Stage.MAIL: Move(Act.DROP)})
-        attempt = await pool.deliver(peer.site(), MAIL)  # The reused one and then the fresh one.
+        attempt = await send(pool, peer.site(), MAIL)  # The reused one and then the fresh one.
         assert attempt.answers == {TO: Answer(Phase.MAIL, None, Cause.RESET)}
         assert peer.connection_count == 3
 
@@ -277,21 +277,21 @@ async def test_a_fresh_connection_that_dies_is_reported(peer: Peer) -> None:
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA, Stage.DOT])
 async def test_a_reused_connection_that_dies_after_mail_is_reported(peer: Peer, stage: Stage) -> None:
     async with pool_of() as pool:
-        await pool.deliver(peer.site(), MAIL)
+        await send(pool, peer.site(), MAIL)
         peer.script = Script(moves={stage: Move(Act.DROP)})
-        attempt = await pool.deliver(peer.site(), MAIL)
+        attempt = await send(pool, peer.site(), MAIL)
         assert attempt.answers == {TO: Answer(Phase(stage.value), None, Cause.RESET)}
         assert peer.connection_count == 1
 
 
 async def test_a_peer_that_closes_an_idle_connection_is_noticed(peer: Peer) -> None:
     async with pool_of() as pool:
-        await pool.deliver(peer.site(), MAIL)
+        await send(pool, peer.site(), MAIL)
         peer.hang_up()
         await peer.until_idle()
         while pool.stats.open_count:
             await asyncio.sleep(0)
-        assert is_delivered(await pool.deliver(peer.site(), MAIL))
+        assert is_delivered(await send(pool, peer.site(), MAIL))
 
 
 # Cancelling.
@@ -301,9 +301,9 @@ async def test_a_peer_that_closes_an_idle_connection_is_noticed(peer: Peer) -> N
 async def test_a_cancelled_conversation_gives_its_slot_to_the_next(peer: Peer, stage: Stage) -> None:
     peer.script = Script(moves={stage: Move(Act.HOLD, times_max=1)})
     async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
-        first = group.create_task(pool.deliver(peer.site(), MAIL))
+        first = group.create_task(send(pool, peer.site(), MAIL))
         await peer.reached(stage)
-        second = group.create_task(pool.deliver(peer.site(), MAIL))
+        second = group.create_task(send(pool, peer.site(), MAIL))
         await asyncio.sleep(0)
         first.cancel()
         assert is_delivered(await second)
@@ -313,10 +313,10 @@ async def test_a_cancelled_conversation_gives_its_slot_to_the_next(peer: Peer, s
 async def test_a_cancelled_waiter_loses_no_connection(peer: Peer) -> None:
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
     async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
-        first = group.create_task(pool.deliver(peer.site(), MAIL))
+        first = group.create_task(send(pool, peer.site(), MAIL))
         await peer.reached(Stage.DOT)
-        impatient = group.create_task(pool.deliver(peer.site(), MAIL))
-        patient = group.create_task(pool.deliver(peer.site(), MAIL))
+        impatient = group.create_task(send(pool, peer.site(), MAIL))
+        patient = group.create_task(send(pool, peer.site(), MAIL))
         await asyncio.sleep(0)
         impatient.cancel()
         peer.release()
@@ -334,13 +334,13 @@ async def test_no_slot_is_lost_in_any_weather(peer: Peer, seed: int) -> None:
     async with pool_of(connections_per_site_max=3, messages_per_connection_max=4) as pool:
         async with asyncio.TaskGroup() as group:
             for _ in range(60):
-                sent = group.create_task(pool.deliver(peer.site(), MAIL))
+                sent = group.create_task(send(pool, peer.site(), MAIL))
                 for _ in range(chance.randrange(8)):
                     await asyncio.sleep(0)
                 if chance.random() < 0.3:
                     sent.cancel()
                 assert pool.stats.open_count <= 3
-        assert is_delivered(await pool.deliver(peer.site(), MAIL))
+        assert is_delivered(await send(pool, peer.site(), MAIL))
 
 
 # Closing.
@@ -349,7 +349,7 @@ async def test_no_slot_is_lost_in_any_weather(peer: Peer, seed: int) -> None:
 async def test_after_close_nothing_is_sent(peer: Peer) -> None:
     async with pool_of() as pool:
         await pool.close()
-        attempt = await pool.deliver(peer.site(), MAIL)
+        attempt = await send(pool, peer.site(), MAIL)
         assert attempt.answers == {TO: Answer(Phase.CONNECT, None, Cause.RESET)}
         await pool.close()
     assert peer.connection_count == 0
@@ -362,7 +362,7 @@ async def test_after_close_nothing_is_sent(peer: Peer) -> None:
 async def test_close_breaks_off_what_is_being_set_up(peer: Peer, stage: Stage, phase: Phase) -> None:
     peer.script = Script(tls=TlsKind.GOOD, moves={stage: Move(Act.HOLD)})
     async with pool_of() as pool, asyncio.TaskGroup() as group:
-        sent = group.create_task(pool.deliver(peer.site(), MAIL))
+        sent = group.create_task(send(pool, peer.site(), MAIL))
         await peer.reached(stage)
         await pool.close()
         attempt = await sent
@@ -372,7 +372,7 @@ async def test_close_breaks_off_what_is_being_set_up(peer: Peer, stage: Stage, p
 async def test_closing_twice_at_once_is_closing(peer: Peer) -> None:
     peer.script = Script(moves={Stage.EHLO: Move(Act.HOLD)})
     async with pool_of() as pool, asyncio.TaskGroup() as group:
-        sent = group.create_task(pool.deliver(peer.site(), MAIL))
+        sent = group.create_task(send(pool, peer.site(), MAIL))
         await peer.reached(Stage.EHLO)
         for _ in range(3):
             group.create_task(pool.close())
@@ -383,9 +383,9 @@ async def test_closing_twice_at_once_is_closing(peer: Peer) -> None:
 async def test_close_answers_those_who_wait(peer: Peer) -> None:
     peer.script = Script(moves={Stage.MAIL: Move(Act.HOLD)})
     async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
-        busy = group.create_task(pool.deliver(peer.site(), MAIL))
+        busy = group.create_task(send(pool, peer.site(), MAIL))
         await peer.reached(Stage.MAIL)
-        waiting = group.create_task(pool.deliver(peer.site(), MAIL))
+        waiting = group.create_task(send(pool, peer.site(), MAIL))
         await asyncio.sleep(0)
         await pool.close()
         assert (await busy).answers == {TO: Answer(Phase.MAIL, None, Cause.RESET)}
@@ -396,7 +396,7 @@ async def test_duration_is_told_by_the_clock(peer: Peer) -> None:
     clock = HandClock()
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
     async with pool_of(clock=clock) as pool, asyncio.TaskGroup() as group:
-        sent = group.create_task(pool.deliver(peer.site(), MAIL))
+        sent = group.create_task(send(pool, peer.site(), MAIL))
         await peer.reached(Stage.DOT)
         clock.at_s = 7.5
         peer.release()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outrider.testing.delivery import MAIL, LoopClock, check_next_mail, is_delivered, pool_of, settings_for
+from outrider.testing.delivery import MAIL, LoopClock, check_next_mail, is_delivered, pool_of, settings_for, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 
 
@@ -15,9 +15,9 @@ def test_waits_are_short_and_can_be_shortened() -> None:
 
 async def test_a_healthy_pool_passes_and_a_refusal_is_no_delivery() -> None:
     async with Peer(Script(moves={Stage.DOT: Move(Act.SAY, b"550 no\r\n")})) as peer, pool_of() as pool:
-        assert not is_delivered(await pool.deliver(peer.site(), MAIL))
+        assert not is_delivered(await send(pool, peer.site(), MAIL))
         await check_next_mail(pool, peer)
-        assert is_delivered(await pool.deliver(peer.site(), MAIL))
+        assert is_delivered(await send(pool, peer.site(), MAIL))
 
 
 async def test_a_pool_that_cannot_deliver_fails_the_check() -> None:

@@ -1,0 +1,181 @@
+"""What was said in an attempt, kept as a short text: how long each step took and what the peer answered to it.
+
+    3 198.51.100.4 TLS_AES_256_GCM_SHA384 - SIZE=3120     message of the connection, our address, cipher, EHLO, MAIL's
+    mail 12 250 2.1.0 Ok                                  step, milliseconds, first line of the reply
+    rcpt 12 250 2.1.5 Ok
+    data 13 ! timeout                                     or why there was none
+
+The first message of a connection has the steps that set it up before its own, and before those the hosts that failed
+(`tried`). With PIPELINING the time of a step is from the write of its group. Addresses and the message are not kept:
+`transcript` gets them from its caller; nor are secrets, for only what the peer said is kept.
+
+Invariants: `encode` gives at most `TEXT_CHARS_MAX` characters, printable but for the line ends; `decode` reads any
+text without failing, and gives back what `encode` was given if that was within the bounds.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from outrider.wire.answer import Cause
+from outrider.wire.reply import Reply
+
+CONNECT: Final = "connect"  # The TCP connection.
+TRIED: Final = "tried"  # A host that failed before this one; `cause` says who and why.
+SETUP_WORDS: Final = frozenset({TRIED, CONNECT, "greeting", "ehlo", "helo", "starttls", "tls", "auth"})
+WORDS: Final = SETUP_WORDS | {"rset", "mail", "rcpt", "data", "body", "dot"}
+
+TEXT_CHARS_MAX: Final = 1000  # Of a dialogue. Ours: a row of an event holds one.
+STEPS_COUNT_MAX: Final = 24  # Ours: five hosts tried, setting up with TLS and AUTH, and a mail to a few.
+_LINE_CHARS_MAX: Final = 160  # Of a reply. Ours: what fits on a screen.
+_LINE_CHARS_MIN: Final = 12  # "250 2.1.0 Ok" is left of a reply however many there are.
+_HEAD_CHARS_MAX: Final = 64  # Of an address, a cipher, a host name and parameters, each.
+_STEP_CHARS: Final = 20  # Around a reply: the word, the milliseconds, the line end.
+_MS_MAX: Final = 9_999_999
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """One thing we asked and what came of it."""
+
+    word: str  # One of `WORDS`: a state of `smtp_client`, CONNECT or TRIED.
+    ms: int  # From the write to the reply.
+    reply: str = ""  # "250 2.1.0 Ok"; "" if there is none.
+    cause: str = ""  # Why there is no reply; "" also for what has none, such as the TLS handshake.
+
+
+class Dialogue(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt, as far as one message and one connection go."""
+
+    steps: tuple[Step, ...] = ()  # In the order they came.
+    message_number: int = 1  # Which message of its connection this was, from 1; 0: it got no further than setting up.
+    source: str = ""  # Our address.
+    cipher: str = ""  # "TLS_AES_256_GCM_SHA384"; "" in the clear.
+    ehlo_name: str = ""  # "" on a connection that was reused.
+    parameters: str = ""  # Of MAIL: "SIZE=3120 BODY=8BITMIME".
+
+
+def step(word: str, elapsed_s: float, heard: Reply | Cause | None) -> Step:
+    """Return the step for what a session heard in the state `word`."""
+    ms = int(elapsed_s * 1000 + 0.5)
+    if heard is None:
+        return Step(word, ms)
+    if isinstance(heard, Cause):
+        return Step(word, ms, "", heard.value)
+    text = heard.text
+    if "\n" in text:
+        text = text[: text.index("\n")]
+    if heard.enhanced:
+        return Step(word, ms, f"{heard.code} {heard.enhanced} {text}")
+    return Step(word, ms, f"{heard.code} {text}")
+
+
+def encode(dialogue: Dialogue) -> str:
+    """Return `dialogue` as a short text. Too many steps lose those in the middle, too long replies their ends."""
+    steps: Sequence[Step] = dialogue.steps
+    if len(steps) > STEPS_COUNT_MAX:
+        steps = (*steps[: STEPS_COUNT_MAX // 2], *steps[-STEPS_COUNT_MAX // 2 :])
+    words = " ".join(map(_word, (dialogue.source, dialogue.cipher, dialogue.ehlo_name)))
+    lines = [f"{dialogue.message_number} {words} {_clean(dialogue.parameters, _HEAD_CHARS_MAX)}"]
+    room = (TEXT_CHARS_MAX - len(lines[0])) // (len(steps) or 1) - _STEP_CHARS
+    chars_max = max(_LINE_CHARS_MIN, min(_LINE_CHARS_MAX, room))
+    for one in steps:
+        if one.reply:
+            said = one.reply
+        elif one.cause:
+            said = f"! {one.cause}"
+        else:
+            said = ""
+        if len(said) > chars_max or not said.isprintable():
+            said = _clean(said, chars_max)
+        lines.append(f"{one.word} {one.ms if 0 <= one.ms <= _MS_MAX else _MS_MAX} {said}")
+    return "\n".join(lines)
+
+
+def decode(text: str) -> Dialogue:
+    """Read what `encode` made; lines it cannot read are passed over, "" is an empty dialogue."""
+    head, *lines = text.split("\n")
+    number, source, cipher, ehlo_name, parameters = [*head.split(" ", 4), "", "", "", "", ""][:5]
+    return Dialogue(
+        steps=tuple(one for line in lines if (one := _step_of(line)) is not None),
+        message_number=_number(number),
+        source="" if source == "-" else source,
+        cipher="" if cipher == "-" else cipher,
+        ehlo_name="" if ehlo_name == "-" else ehlo_name,
+        parameters=parameters,
+    )
+
+
+def transcript(dialogue: Dialogue, *, sender: str, recipients: Sequence[str], host: str = "") -> list[str]:
+    """Return the dialogue for people, a line each: "*" what happened, ">" what we said, "<" what the peer said.
+
+    Args:
+        recipients: of this attempt, in its order; those missing are not named.
+        host: whom we talked to, "mx1.partner.example [192.0.2.7]"; "" leaves the line out.
+    """
+    lines = []
+    if host:
+        ours = f" from {dialogue.source}" if dialogue.source else ""
+        cipher = f", {dialogue.cipher}" if dialogue.cipher else ""
+        lines.append(f"* {host}{ours}{cipher}")
+    if dialogue.message_number > 1:
+        lines.append(f"* message {dialogue.message_number} on this connection")
+    names = iter(recipients)
+    for one in dialogue.steps:
+        asked = _asked(one.word, dialogue, sender, next(names, "") if one.word == "rcpt" else "")
+        if one.word == TRIED:
+            lines.append(f"* tried {one.cause}   {one.ms} ms")
+            continue
+        lines.append(f"{asked}   {one.ms} ms")
+        if one.reply:
+            lines.append(f"< {one.reply}")
+        elif one.cause:
+            lines.append(f"* no reply: {one.cause}")
+    return [_clean(line, len(line)) for line in lines]
+
+
+def _asked(word: str, dialogue: Dialogue, sender: str, recipient: str) -> str:
+    """Return what we said, or did, at that step."""
+    match word:
+        case "greeting":
+            return "* greeting"
+        case "connect" | "tls":
+            return f"* {'connected' if word == CONNECT else 'TLS handshake'}"
+        case "ehlo" | "helo":
+            return f"> {word.upper()} {dialogue.ehlo_name}".rstrip()
+        case "auth":
+            return "> AUTH ***"
+        case "mail":
+            return f"> MAIL FROM:<{sender}> {dialogue.parameters}".rstrip()
+        case "rcpt":
+            return f"> RCPT TO:<{recipient or '...'}>"
+        case "body":
+            return "> (the message)"
+        case "dot":
+            return "> (the message) ."
+        case _:
+            return f"> {word.upper()}"
+
+
+def _step_of(line: str) -> Step | None:
+    word, _, rest = line.partition(" ")
+    ms, _, said = rest.partition(" ")
+    if word not in WORDS or not (ms.isascii() and ms.isdigit()):
+        return None
+    if said.startswith("! "):
+        return Step(word, _number(ms), "", said[2:])
+    return Step(word, _number(ms), said)
+
+
+def _number(digits: str) -> int:
+    return min(_MS_MAX, int(digits)) if digits.isascii() and digits.isdigit() and len(digits) < 20 else 0
+
+
+def _word(text: str) -> str:
+    """One word of the first line: no blanks, never empty."""
+    return _clean(text, _HEAD_CHARS_MAX).replace(" ", "") or "-"
+
+
+def _clean(text: str, chars_max: int) -> str:
+    text = text[:chars_max]
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
