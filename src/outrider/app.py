@@ -27,7 +27,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError
-from outrider.config import Config
+from outrider.config import Config, read_shaping_file
 from outrider.engine import lanes
 from outrider.engine.accept import Acceptor
 from outrider.engine.deliver import Deliverer, Router
@@ -42,14 +42,15 @@ from outrider.engine.service import Part, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
 from outrider.engine.upkeep import Upkeep, ensure_partitions
-from outrider.engine.warmup import WarmupBook
-from outrider.net import local
+from outrider.engine.warmup import WarmupBook, WarmupJudge
 from outrider.net.ledger import Ledger
+from outrider.net.ours import check_ours
 from outrider.net.pool import ConnectionPool
 from outrider.net.settings import NetSettings
 from outrider.net.site import Host, Site
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
+from outrider.policy import shaping
 from outrider.policy.classify import Classifier, parse_rules
 from outrider.policy.route import Egress, Smarthost, Source
 from outrider.policy.shaping import Shaping
@@ -162,7 +163,7 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
         await _await_receiver(config, clock, stop_asked)
     owner = uuid4()
     owner_file = config.data_path / "run" / f"deliver-{slot}.owner"
-    shaping = make_shaping(config)
+    limits = make_shaping(config)
     async with context.store() as store:
         await _take_slot(store, owner_file, owner, clock, log)
         node_id = node_identity(config.data_path)
@@ -172,15 +173,15 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
             if slot == 0:
                 book = _node_book(context, store, node_id)
                 await book.claim()
-                parts += [book, GateReport(store, ledger, shaping, node_id=node_id, clock=clock, logger=log)]
+                parts += [book, GateReport(store, ledger, limits, node_id=node_id, clock=clock, logger=log)]
             warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
             await warmups.load()
-            parts += [warmups, _make_deliverer(context, store, ledger, shaping, warmups, owner=owner, slot=slot)]
+            parts += [warmups, _make_deliverer(context, store, ledger, limits, warmups, owner=owner, slot=slot)]
             await run_all(parts, stop_asked)
 
 
 def _make_deliverer(
-    context: Context, store: Store, ledger: Ledger, shaping: Shaping, warmups: WarmupBook, *, owner: UUID, slot: int
+    context: Context, store: Store, ledger: Ledger, limits: Shaping, warmups: WarmupBook, *, owner: UUID, slot: int
 ) -> Deliverer:
     """Wire the engine of one deliver process."""
     config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
@@ -210,7 +211,7 @@ def _make_deliverer(
         connections=connections,
         gates=Gates(
             context.egress,
-            shaping,
+            limits,
             ledger,
             connections,
             slots,
@@ -233,8 +234,7 @@ def _make_deliverer(
 
 def _node_book(context: Context, store: Store, node_id: UUID) -> NodeBook:
     """Tell the others of this node. Raises ConfigError: an address of the settings is not this machine's."""
-    for address in context.egress.addresses:
-        local.check(address)
+    check_ours({f"egress.sources.{one.name}.address": one.address for one in context.egress.sources if one.address})
     return NodeBook(
         store,
         node_id,
@@ -301,9 +301,11 @@ async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:
 
 
 async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the upkeep."""
+    """Run the upkeep and the judge of warm-ups."""
+    clock, log = context.clock, context.log
     async with context.store() as store:
-        await run_all([Upkeep(store, clock=context.clock, logger=context.log)], stop_asked)
+        judge = WarmupJudge(store, warmup_plans(context.config), context.egress.warmups, clock=clock, logger=log)
+        await run_all([Upkeep(store, clock=clock, logger=log), judge], stop_asked)
 
 
 def deliver_count(config: Config) -> int:
@@ -321,6 +323,16 @@ def make_mailbox(context: Context) -> "Mailbox":
 def rules_text() -> str:
     """The classifier's rules as they come with the package."""
     return (importlib.resources.files("outrider.policy") / "rules.toml").read_text("utf-8")
+
+
+def make_shaping(config: Config) -> Shaping:
+    """Providers, limits and reply rules: those of the package, of the operator's file, changed by the settings.
+
+    Raises:
+        ConfigError: something in them is wrong; it says where.
+    """
+    text = (importlib.resources.files("outrider.policy") / "shaping.toml").read_text("utf-8")
+    return shaping.parse(text, config.shaping, read_shaping_file(config))
 
 
 def warmup_plans(config: Config) -> Mapping[str, Plan]:

@@ -244,6 +244,9 @@ class Deliverer:
 
     async def _start_one(self, work: LaneWork, claim: Claim, site: Site | Answer, composed: Composed | None) -> bool:
         """Start one attempt; False: it does not start, because we stop, the lane is lost, or it must wait."""
+        if self._holds.find_session(claim.message_id) is not None:  # It is being moved to `held`, row by row.
+            self._in_flight.discard(claim.recipient_id)
+            return True
         await work.places.acquire()
         if claim.expires_at <= self._clock.now():
             site = Answer(Phase.ROUTE, None, Cause.EXPIRED)

@@ -66,7 +66,7 @@ class GateReport:
         return [state for _, state in found[:_COUNT_MAX]]
 
     def _state(self, source: str, counted_by: str, gate: Gate, now_s: float) -> GateState:
-        provider = counted_by if self._shaping.knows(counted_by) else ""
+        provider = counted_by.partition(" ")[0]  # "smarthost relay.example:587". A site is no provider: the default.
         view = throttle.describe(gate, self._shaping.limits(provider, ""), now_s)
         return GateState(source, counted_by, msgspec.json.encode(view).decode())
 

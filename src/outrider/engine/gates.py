@@ -167,8 +167,8 @@ class Gates:
 
     def place(self, site: Site) -> Place:
         """Say by whose limits mail to `site` is counted."""
-        if site.provider:
-            return Place(site.provider, site.name)
+        if site.provider:  # Not found by MX patterns: a smart host, or the mailbox of catch mode.
+            return Place(site.provider, f"{site.provider} {site.name}")
         return self._shaping.place([host.name for host in site.hosts], site.name)
 
     def is_wanted(self, place: Place) -> bool:

@@ -148,7 +148,8 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Egress]:
     """Count what went through each source to each provider."""
     counts: Counter[tuple[date, str, str, Fate, bool]] = Counter()
     for one in outcomes:
-        if one.provider and one.answer.phase not in _NOBODY_ASKED:
+        # Greylisting greets every new address; it says nothing about how this one is doing.
+        if one.provider and one.answer.phase not in _NOBODY_ASKED and one.verdict.reason != Reason.GREYLIST:
             is_throttled = one.verdict.reason == Reason.RATE_PROVIDER
             counts[one.ended_at.date(), one.attempt.source, one.provider, one.verdict.fate, is_throttled] += 1
     return [

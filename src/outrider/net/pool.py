@@ -143,9 +143,7 @@ class ConnectionPool:
         self._groups: Final[dict[_GroupKey, _Group]] = {}
         self._live: Final[set[Connection]] = set()
         self._idle: Final[OrderedDict[Connection, _Group]] = OrderedDict()  # The least recently used first.
-        self._refused: Final[OrderedDict[_GateKey, None]] = (
-            OrderedDict()
-        )  # For want of a place; first come first.
+        self._refused: Final[OrderedDict[_GateKey, None]] = OrderedDict()  # For want of a place; first come first.
         self._awaited: Final[dict[Connection, asyncio.Future[None]]] = {}  # Connections that others take over from.
         self._place_count = 0  # Taken; at most `connections_max`.
         self._sweep: asyncio.TimerHandle | None = None

@@ -24,6 +24,7 @@ class Site(msgspec.Struct, frozen=True):
     port: int = 25
     tls: TlsMode = TlsMode.OPPORTUNISTIC
     credentials: Credentials | None = None  # Only for smart hosts.
+    provider: str = ""  # By whose limits it is counted, where its MX names do not say: a smart host, catch mode.
 
 
 class Way(msgspec.Struct, frozen=True):

@@ -109,6 +109,11 @@ class Egress(msgspec.Struct, frozen=True):
         return tuple(sorted(source.address for source in self.sources if source.address))
 
     @property
+    def warmups(self) -> Mapping[str, str]:
+        """The plan of each source that is being warmed up."""
+        return {source.name: source.warmup for source in self.sources if source.warmup}
+
+    @property
     def named_providers(self) -> frozenset[str]:
         """The providers that members are restricted to; the shaping rules should know them."""
         return frozenset().union(*(pool.named for pool in self.pools.values()))

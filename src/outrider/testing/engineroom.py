@@ -15,6 +15,9 @@ import contextlib
 import functools
 import io
 import random
+import shutil
+import tempfile
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,24 +31,35 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client.parser import text_string_to_metric_families
 
-from outrider.app import rules_text
+from outrider.app import make_shaping, rules_text
 from outrider.base.clock import Clock
+from outrider.base.vocab import Stream
+from outrider.config import Config
 from outrider.engine.accept import Acceptor, AllowedSender
 from outrider.engine.deliver import Deliverer, Router
+from outrider.engine.gates import Gates
+from outrider.engine.holds import HoldBook
+from outrider.engine.judge import Judge
+from outrider.engine.lanes import LaneKeeper
 from outrider.engine.prepare import Preparer, SigningKeys
 from outrider.engine.service import Part, run_all
 from outrider.engine.settings import EngineSettings
+from outrider.engine.settle import Settler
+from outrider.engine.slots import NodeSlots
 from outrider.engine.submission import Accepted, Submission
 from outrider.mail import address, dkim
 from outrider.mail.address import Address
 from outrider.mail.dkim import SigningKey
+from outrider.net.ledger import Ledger
 from outrider.net.pool import ConnectionPool
 from outrider.net.site import Site
 from outrider.obs.log import Logger, make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
 from outrider.policy.classify import Classifier, parse_rules
-from outrider.policy.settings import RetrySettings
+from outrider.policy.route import Source, make_egress
+from outrider.policy.settings import EgressSettings, Override, RetrySettings, ShapingSettings
+from outrider.policy.throttle import Ceiling
 from outrider.store import events, messages, recipients
 from outrider.store.events import Event
 from outrider.store.pool import Store
@@ -124,6 +138,44 @@ class Senders:
         return self._known.get((project_id, sender.key))
 
 
+class OnePool:
+    """A `PoolBook` with one answer."""
+
+    def __init__(self, pool: str = "default") -> None:
+        self.pool = pool
+
+    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str) -> str:  # noqa: ARG002
+        """Return the pool, whosever mail it is."""
+        return self.pool
+
+
+class Unwarmed:
+    """A `Ceilings` without any, and a `DomainRates` whose `per_minute` a test may set by domain."""
+
+    def __init__(self) -> None:
+        self.ceilings: Final[dict[tuple[str, str], Ceiling]] = {}
+        self.per_minute: Final[dict[str, int]] = {}
+
+    def ceiling(self, source: str, provider: str) -> Ceiling | None:
+        """Return the ceiling that the test set."""
+        return self.ceilings.get((source, provider))
+
+    async def rate_of(self, project_id: UUID, domain: str) -> int | None:  # noqa: ARG002 - the contract.
+        """Return the rate that the test set."""
+        return self.per_minute.get(domain)
+
+
+class SameExit:
+    """An `Exits`: every source talks to the recipient's own site, but for those in `others`, by source name."""
+
+    def __init__(self, **others: Site | Answer) -> None:
+        self.others: Final = others
+
+    async def of(self, source: Source, site: Site) -> Site | Answer:
+        """Return where `source` hands its mail."""
+        return self.others.get(source.name, site)
+
+
 class Keys:
     """A `SigningKeys` whose `by_domain` a test may change."""
 
@@ -166,6 +218,19 @@ class Journal:
         return sum(line["event"] == event for line in self.lines)
 
 
+class LedgeredDeliverer(Deliverer):
+    """A deliverer whose ledger is open while it runs."""
+
+    def __init__(self, ledger: Ledger, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._ledger: Final = ledger
+
+    async def run(self) -> None:
+        """Run it."""
+        with self._ledger:
+            await super().run()
+
+
 class EngineRoom:
     """The stations of the engine on one open store, whose partitions are there. Two projects, a sender each."""
 
@@ -180,6 +245,14 @@ class EngineRoom:
         self.journal: Final = Journal()
         self.keys: Final = Keys()
         self.connections: Final[list[ConnectionPool]] = []  # Of each deliverer, in the order they were made.
+        self.pools: Final = OnePool()
+        self.bounds: Final = Unwarmed()
+        self.exits = SameExit()
+        self.egress = make_egress(EgressSettings(), Source("default"))
+        self.shaping = make_shaping(Config(shaping=ShapingSettings(providers={"default": Override(connections=40)})))
+        folder = Path(tempfile.mkdtemp(prefix="outrider-room-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.gates_path: Final = folder / "gates"
         self.accept: Final = self.acceptor()
 
     def acceptor(self, store: Store | None = None) -> Acceptor:
@@ -187,6 +260,7 @@ class EngineRoom:
         return Acceptor(
             store or self.store,
             Senders({PROJECT: {SENDER: "Shop"}, OTHER_PROJECT: {SENDER: "Shop"}}),
+            self.pools,
             self.settings,
             clock=self.clock,
             random_bits=random.SystemRandom().getrandbits,
@@ -211,25 +285,59 @@ class EngineRoom:
         preparer: Preparer | None = None,
         first_s: float = 60.0,
         owner: UUID | None = None,
+        slot: int = 0,
         **net: float | str | bool,
     ) -> Deliverer:
-        """Return stations 2 to 6, as a deliver process has them. `net` changes [net]."""
-        clock = clock or self.clock
-        self.connections.append(ConnectionPool(settings_for(**net), clock=clock, slots=FreeSlots()))
-        return Deliverer(
-            store or self.store,
-            self.settings,
-            owner=owner or uuid4(),
-            pools=["default"],
-            router=router,
-            connections=self.connections[-1],
-            preparer=preparer or self.preparer(store=store),
-            classifier=Classifier(parse_rules(rules_text())),
-            retries=RetrySettings(first_s=first_s),
+        """Return stations 2 to 6, as deliver process `slot` of the node has them. `net` changes [net]."""
+        clock, store, owner = clock or self.clock, store or self.store, owner or uuid4()
+        preparer = preparer or self.preparer(store=store)
+        chance, logger, metrics = random.Random(7), self.journal.logger, self.metrics
+        ledger = Ledger(self.gates_path, slot)
+        slots = NodeSlots(ledger, slot=slot, clock=clock)
+        connections = ConnectionPool(settings_for(**net), clock=clock, slots=slots)
+        self.connections.append(connections)
+        gates = Gates(
+            self.egress,
+            self.shaping,
+            ledger,
+            connections,
+            slots,
+            exits=self.exits,
+            ceilings=self.bounds,
+            rates=self.bounds,
             clock=clock,
-            random=random.Random(7),
-            logger=self.journal.logger,
-            metrics=self.metrics,
+            random=chance,
+            logger=logger,
+        )
+        return LedgeredDeliverer(
+            ledger,
+            store,
+            self.settings,
+            keeper=LaneKeeper(
+                store,
+                self.settings,
+                owner=owner,
+                pools=self.egress.pools_served,
+                clock=clock,
+                logger=logger,
+                preload=preparer.load,
+            ),
+            router=router,
+            connections=connections,
+            gates=gates,
+            holds=HoldBook(store, clock=clock, logger=logger),
+            preparer=preparer,
+            judge=Judge(
+                Classifier(parse_rules(rules_text())),
+                RetrySettings(first_s=first_s),
+                clock=clock,
+                random=chance,
+                metrics=metrics,
+            ),
+            settler=Settler(store, self.settings, writer=str(owner), clock=clock, logger=logger, metrics=metrics),
+            clock=clock,
+            logger=logger,
+            metrics=metrics,
         )
 
     async def send(self, *to: str, **changes: Any) -> UUID:
