@@ -65,7 +65,6 @@ from outrider.store.events import Event
 from outrider.store.pool import Store
 from outrider.store.recipients import Recipient
 from outrider.testing.delivery import settings_for
-from outrider.testing.slots import FreeSlots
 from outrider.wire.answer import Answer
 
 DOMAIN: Final = "shop.example"
