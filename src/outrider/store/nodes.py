@@ -35,9 +35,9 @@ class Holder(msgspec.Struct, frozen=True):
     node: str  # Its name.
 
 
-_LOCK_KEY: Final = 0x6E6F6465  # "node"; any number that no other advisory lock of ours has.
+# One at a time; the number is ours alone, next to those of migrate.py and events.py.
 _LOCK: Final = """
-    SELECT pg_advisory_xact_lock($1::bigint)"""
+    SELECT pg_advisory_xact_lock(x'0d1de7'::int)"""
 _HELD: Final = """
     SELECT name, address FROM node CROSS JOIN unnest(addresses) AS address
      WHERE node_id <> $1 AND seen_at > $2 AND address = ANY($3::text[]) ORDER BY address, name LIMIT 1"""
