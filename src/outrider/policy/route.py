@@ -108,11 +108,6 @@ class Egress(msgspec.Struct, frozen=True):
         """The addresses that this node claims for itself."""
         return tuple(sorted(source.address for source in self.sources if source.address))
 
-    @property
-    def named_providers(self) -> frozenset[str]:
-        """The providers that members are restricted to; the shaping rules should know them."""
-        return frozenset().union(*(pool.named for pool in self.pools.values()))
-
     def pool_for(self, stream: Stream, project_names: Collection[str], sender_domain: str) -> str:
         """Return the pool that carries such mail.
 
@@ -173,6 +168,27 @@ def make_egress(settings: EgressSettings, default: Source) -> Egress:
             " another node serves it), or end with an assign that has nothing but a pool."
         )
     return Egress(tuple(sources.values()), pools, assignments)
+
+
+def check_names(egress: Egress, *, providers: Collection[str], plans: Collection[str]) -> None:
+    """Make sure that the providers and warm-up plans that the settings name are known to the rules about them.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for source in egress.sources:
+        if source.warmup and source.warmup not in plans:
+            raise ConfigError(
+                f"egress.sources.{source.name}.warmup: there is no plan {source.warmup!r}; there is"
+                f" {', '.join(sorted(plans))}."
+            )
+    for pool in egress.pools.values():
+        for member in pool.members:
+            if unknown := member.providers - {DEFAULT, *providers}:
+                raise ConfigError(
+                    f"egress.pools.{pool.name}.{member.source.name}.providers: there is no provider {min(unknown)!r};"
+                    f" there is {', '.join(sorted({DEFAULT, *providers}))}."
+                )
 
 
 def parse_smarthost(text: str, key: str) -> Smarthost:

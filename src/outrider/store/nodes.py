@@ -58,9 +58,7 @@ async def claim(tx: Tx, node: Node, *, alive_since: datetime) -> Holder | None:
 
     Safe: twice and concurrently; of two that want the same address at the same moment one gets it.
     """
-    await tx.execute(
-        _LOCK, _LOCK_KEY
-    )  # Before the look, in a statement of its own: the look then sees what others did.
+    await tx.execute(_LOCK)  # A statement of its own: the next one sees what those before us wrote.
     held = await tx.fetch_row(_HELD, node.node_id, alive_since, node.addresses)
     if held is not None:
         return Holder(held["address"], held["name"])
