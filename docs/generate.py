@@ -28,8 +28,9 @@ _NOTE: Final = "<!-- Written by `make docs` from the code; mend the words there.
 _SECTION: Final = re.compile(r"--\s*(.+?)\.?")
 _SETTINGS_INTRO: Final = """\
 A value comes from the environment, else from the file, else it is the default. In the environment `[table] key` is
-`OUTRIDER_TABLE__KEY`, a key outside any table is `OUTRIDER_KEY`, and a few have a shorter name. An unknown key or a
-value out of bounds stops the start and is named."""
+`OUTRIDER_TABLE__KEY`, a key outside any table is `OUTRIDER_KEY`, and a few have a shorter name. NAME is a name that you
+choose. A list is written in the environment as in the file: `["a", "b"]`. An unknown key or a value out of bounds stops
+the start and is named."""
 _ERRORS_INTRO: Final = """\
 What a caller sees when a call fails. `code`, HTTP status, uSpeedo's RetCode and SMTP reply of an error never change
 (`tests/docs/test_frozen_words.py`). The uSpeedo dialect answers HTTP 200 and the RetCode: see [the API](api.md). The
@@ -59,10 +60,26 @@ def settings_page() -> str:
 
 
 def settings_records() -> Mapping[type, str]:
-    """Return the record of each table of the file, with the table's name."""
+    """Return the record of each table of the file, with the table's name; NAME is one that the operator chooses."""
     config = importlib.import_module("outrider.config")
-    fields = sorted(_fields(config.Config), key=lambda field: field.name)
-    return {field.type.cls: field.name for field in fields if isinstance(field.type, msgspec.inspect.StructType)}
+    found: dict[type, str] = {}
+    for field in sorted(_fields(config.Config), key=lambda field: field.name):
+        for record, table in _records(field.type, field.name):
+            found.setdefault(record, table)
+    return found
+
+
+def _records(kind: msgspec.inspect.Type, place: str) -> Iterator[tuple[type, str]]:
+    """Give the record of a table, and those of the tables in it."""
+    match kind:
+        case msgspec.inspect.StructType(cls=cls):
+            yield cls, place
+            for field in kind.fields:
+                yield from _records(field.type, f"{place}.{field.encode_name}")
+        case msgspec.inspect.DictType(value_type=inner):
+            yield from _records(inner, f"{place}.NAME")
+        case msgspec.inspect.ListType(item_type=inner) | msgspec.inspect.VarTupleType(item_type=inner):
+            yield from _records(inner, f"[{place}]")
 
 
 def homeless_settings() -> Sequence[str]:
@@ -82,7 +99,7 @@ def _fields_table(record: type, table: str = "") -> str:
     rows = [
         (
             f"`{field.encode_name}`",
-            _env_name(table, field.name),
+            "-" if isinstance(field.type, msgspec.inspect.DictType) else _env_name(table, field.name),
             _default(field),
             _bounds(field.type),
             words[field.name],
@@ -94,6 +111,8 @@ def _fields_table(record: type, table: str = "") -> str:
 
 
 def _env_name(table: str, key: str) -> str:
+    if table.startswith("["):
+        return "-"  # A list comes from the environment as a whole.
     config = importlib.import_module("outrider.config")
     path = f"{table}.{key}" if table else key
     short = {path: name for name, path in config.SHORT_NAMES.items()}
@@ -146,6 +165,8 @@ def _bounds(kind: msgspec.inspect.Type) -> str:
             return " or ".join(_bounds(t) for t in types if not isinstance(t, msgspec.inspect.NoneType))
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
             return "a list"
+        case msgspec.inspect.DictType():
+            return "tables"
         case _:
             return "text"
 

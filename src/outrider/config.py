@@ -96,6 +96,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         default = Source(route.DEFAULT, self.net.source, self.net.ehlo_name, self.smarthost)
         return route.make_egress(self.egress, default)
 
+    def own_addresses(self) -> Mapping[str, str]:
+        """Return the addresses that this machine must have, by the setting that names each. Raises ConfigError."""
+        is_implicit = not self.egress.sources
+        return {
+            "net.source" if is_implicit else f"egress.sources.{source.name}.address": source.address
+            for source in self.make_egress().sources
+            if source.address
+        }
+
 
 def load(env: Mapping[str, str]) -> Config:
     """Read file and environment.

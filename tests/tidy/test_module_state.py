@@ -42,7 +42,7 @@ def statements(tree: ast.Module) -> Iterator[ast.stmt]:
     """Give the statements that run at import, and every `global`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef):
-            is_struct = isinstance(node, ast.ClassDef) and "msgspec.Struct" in map(dotted, node.bases)
+            is_struct = isinstance(node, ast.ClassDef) and {"msgspec.Struct", "Struct"} & set(map(dotted, node.bases))
             yield from (statement for statement in node.body if not (is_struct and is_empty_default(statement)))
         elif isinstance(node, ast.Global):
             yield node

@@ -266,6 +266,12 @@ def test_without_sources_the_one_of_net_and_delivery_is_made(folder: Path) -> No
     assert source == Source("default", "127.0.0.2", "a.example", Smarthost("mx.example", 25))
 
 
+def test_the_addresses_this_machine_must_have_come_with_their_settings(folder: Path) -> None:
+    assert read(folder, EGRESS).own_addresses() == {"egress.sources.mta1.address": "127.0.0.2"}
+    assert read(folder, NET__SOURCE="127.0.0.2").own_addresses() == {"net.source": "127.0.0.2"}
+    assert read(folder).own_addresses() == {}
+
+
 @pytest.mark.parametrize(
     ("text", "env", "words"),
     [

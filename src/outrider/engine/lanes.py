@@ -43,7 +43,7 @@ class LaneKeeper:
         logger: Logger,
         preload: Callable[[Tx, Set[UUID]], Awaitable[None]],
     ) -> None:
-        """`preload` reads the messages of what was claimed in the same transaction, once for all lanes that ask together.
+        """`preload` reads the messages of what was claimed, in the same transaction, for all lanes that ask together.
 
         `slot` of `slot_count` is this process among those of its node: each takes its share of the lanes first.
         """

@@ -113,11 +113,6 @@ class Egress(msgspec.Struct, frozen=True):
         """The plan of each source that is being warmed up."""
         return {source.name: source.warmup for source in self.sources if source.warmup}
 
-    @property
-    def named_providers(self) -> frozenset[str]:
-        """The providers that members are restricted to; the shaping rules should know them."""
-        return frozenset().union(*(pool.named for pool in self.pools.values()))
-
     def caught(self) -> "Egress":
         """Return the same pools with sources that need no address and no smart host: for catch mode."""
         bare = {one.name: msgspec.structs.replace(one, address="", smarthost=None) for one in self.sources}
@@ -190,6 +185,27 @@ def make_egress(settings: EgressSettings, default: Source) -> Egress:
             " another node serves it), or end with an assign that has nothing but a pool."
         )
     return Egress(tuple(sources.values()), pools, assignments)
+
+
+def check_names(egress: Egress, *, providers: Collection[str], plans: Collection[str]) -> None:
+    """Make sure that the providers and warm-up plans that the settings name are known to the rules about them.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for source in egress.sources:
+        if source.warmup and source.warmup not in plans:
+            raise ConfigError(
+                f"egress.sources.{source.name}.warmup: there is no plan {source.warmup!r}; there is"
+                f" {', '.join(sorted(plans))}."
+            )
+    for pool in egress.pools.values():
+        for member in pool.members:
+            if unknown := member.providers - {DEFAULT, *providers}:
+                raise ConfigError(
+                    f"egress.pools.{pool.name}.{member.source.name}.providers: there is no provider {min(unknown)!r};"
+                    f" there is {', '.join(sorted({DEFAULT, *providers}))}."
+                )
 
 
 def parse_smarthost(text: str, key: str) -> Smarthost:

@@ -1,4 +1,8 @@
-"""The knobs of policy: [retry], [warmup], [egress] and [shaping]. `config.py` assembles all sections into one file."""
+"""The knobs of policy: [retry], [warmup], [egress] and [shaping]. `config.py` assembles all sections into one file.
+
+A `*Settings` record is a table of the file, an `*Entry` a table in it whose name the operator chooses. What one field
+says is checked here by its type; what several must agree on, by the module that uses them (`policy.route`).
+"""
 
 import enum
 from typing import Annotated

@@ -23,7 +23,8 @@ _PUT: Final = """
     INSERT INTO gate (node_id, source, provider, state, updated_at)
     SELECT $1, source, provider, state, $5
       FROM unnest($2::text[], $3::text[], $4::jsonb[]) AS given(source, provider, state)
-        ON CONFLICT (node_id, source, provider) DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at"""
+        ON CONFLICT (node_id, source, provider)
+        DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at"""
 _FORGET: Final = """
     DELETE FROM gate WHERE (node_id = $1 AND updated_at < $2) OR node_id NOT IN (SELECT node_id FROM node)"""
 

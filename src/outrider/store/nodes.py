@@ -35,9 +35,9 @@ class Holder(msgspec.Struct, frozen=True):
     node: str  # Its name.
 
 
-_LOCK_KEY: Final = 0x6E6F6465  # "node"; any number that no other advisory lock of ours has.
+# One at a time; the number is ours alone, next to those of migrate.py and events.py.
 _LOCK: Final = """
-    SELECT pg_advisory_xact_lock($1::bigint)"""
+    SELECT pg_advisory_xact_lock(x'0d1de7'::int)"""
 _HELD: Final = """
     SELECT name, address FROM node CROSS JOIN unnest(addresses) AS address
      WHERE node_id <> $1 AND seen_at > $2 AND address = ANY($3::text[]) ORDER BY address, name LIMIT 1"""
@@ -58,9 +58,7 @@ async def claim(tx: Tx, node: Node, *, alive_since: datetime) -> Holder | None:
 
     Safe: twice and concurrently; of two that want the same address at the same moment one gets it.
     """
-    await tx.execute(
-        _LOCK, _LOCK_KEY
-    )  # Before the look, in a statement of its own: the look then sees what others did.
+    await tx.execute(_LOCK)  # A statement of its own: the next one sees what those before us wrote.
     held = await tx.fetch_row(_HELD, node.node_id, alive_since, node.addresses)
     if held is not None:
         return Holder(held["address"], held["name"])

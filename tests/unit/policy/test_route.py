@@ -169,7 +169,6 @@ def test_a_member_for_some_providers_gets_their_mail_only() -> None:
     assert sorted(names(made.order("default", "gmail", 0.5))) == ["a", "b"]
     assert names(made.order("default", "yahoo", 0.5)) == ["a"]
     assert names(made.order("default", "", 0.5)) == ["a"]
-    assert made.named_providers == {"gmail"}
 
 
 def test_default_is_whatever_no_other_member_names() -> None:
@@ -219,7 +218,7 @@ chances = st.floats(0, 1, exclude_max=True)
 def test_an_order_has_each_that_may_once_in_the_order_of_use(
     rows: list[tuple[int, Use, frozenset[str]]], provider: str, chance: float
 ) -> None:
-    table = {
+    table: dict[str, Any] = {
         "sources": {f"s{at}": {"address": f"127.0.1.{at}"} for at in range(len(rows))},
         "pools": {
             "default": {
@@ -312,3 +311,13 @@ def test_a_password_in_the_wrong_place_is_not_repeated(text: str) -> None:
 def test_an_ehlo_name_that_breaks_the_command_is_refused(name: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         egress(sources={"a": {"address": "127.0.0.2", "ehlo_name": name}})
+
+
+def test_providers_and_plans_that_nobody_knows_are_named() -> None:
+    sources = {"a": {"address": "127.0.0.2", "warmup": "slow"}, "b": {"address": "127.0.0.3"}}
+    made = egress(sources=sources, pools={"default": {"a": {}, "b": {"providers": ["gmail", "default"]}}})
+    route.check_names(made, providers=["gmail"], plans=["slow"])
+    with pytest.raises(ConfigError, match=r"egress\.sources\.a\.warmup: there is no plan 'slow'; there is fast"):
+        route.check_names(made, providers=["gmail"], plans=["fast"])
+    with pytest.raises(ConfigError, match=r"egress\.pools\.default\.b\.providers: .*'gmail'; there is default, yahoo"):
+        route.check_names(made, providers=["yahoo"], plans=["slow"])
