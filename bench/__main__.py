@@ -20,7 +20,18 @@ from bench import lines, rsa_limit
 from bench.lines import Line
 
 MICRO: Final = ("dkim",)
-MACRO: Final = ("talk_loopback", "latency", "accept_only", "delivery_only", "end_to_end")
+MACRO: Final = (
+    "talk_loopback",
+    "clients",
+    "claim_cost",
+    "latency",
+    "backlog_latency",
+    "accept_only",
+    "delivery_only",
+    "end_to_end",
+    "new_connection",
+    "routes",
+)
 NAMES: Final = ("rsa_limit", *MICRO, *MACRO)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from bench.lines import Line
+from bench.lines import Line, share_ms
 from bench.rig import Case, make_line, metered, rig
 
 COUNT: Final = 100
@@ -33,9 +33,4 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
             elapsed_s = perf_counter() - started_s
         line = make_line("latency idle", n=count, elapsed_s=elapsed_s, meter=meter, load=None, limit=limit)
         await one.program.stop()
-    taken_s.sort()
-    yield _with_percentiles(line, taken_s[count // 2] * 1000, taken_s[int(count * 0.99)] * 1000)
-
-
-def _with_percentiles(line: Line, p50_ms: float, p99_ms: float) -> Line:
-    return msgspec.structs.replace(line, p50_ms=round(p50_ms, 2), p99_ms=round(p99_ms, 2), rsa_ratio=None)
+    yield msgspec.structs.replace(line, p50_ms=share_ms(taken_s, 0.5), p99_ms=share_ms(taken_s, 0.99), rsa_ratio=None)

@@ -44,6 +44,17 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return sum(self.cpu_us.values())
 
 
+def share_ms(taken_s: Sequence[float], share_ratio: float) -> float:
+    """Return the milliseconds that this share of the durations stays within; at least one duration."""
+    ordered = sorted(taken_s)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share_ratio))] * 1000, 2)
+
+
+def with_facts(line: Line, **facts: float | str) -> Line:
+    """Return the line with these facts besides its own."""
+    return msgspec.structs.replace(line, facts={**line.facts, **facts})
+
+
 def commit() -> str:
     """Return the commit measured, with a + if files differ from it; "" outside a clone."""
     try:

@@ -1,5 +1,9 @@
 """What the big benchmarks share: the real program, a sink, a load generator, and who used how much CPU and memory.
 
+Mail goes out through the sink as a smart host; of a `Case` with `is_direct` by MX, which a name server of ours invents
+for every domain there is (`testing.zone`): each domain is a site of its own, and all sites are one sink, which listens
+at several addresses.
+
 Everything runs on the machine's own cores, each in its own process, with `fsync` on, in a temporary data directory that
 is removed. Every wait has a deadline; what was started is killed by pid when the block ends, however it ends.
 """
@@ -8,7 +12,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +20,18 @@ import msgspec
 
 from bench.lines import Line
 from outrider.testing import usage
-from outrider.testing.load import LoadReport, LoadSettings
+from outrider.testing.load import ROUTES_COUNT, LoadReport, LoadSettings
 from outrider.testing.load_client import running_load
 from outrider.testing.program import Program
+from outrider.testing.sink import HOST
 from outrider.testing.sink_client import RunningSink
 from outrider.testing.usage import Usage
+from outrider.testing.zone import OWN, Rule, running_zone
 
 WARM_COUNT: Final = 2_000  # Mails before the clock runs: connections, caches and plans are then as in steady state.
 MEASURED_FIRST: Final = 10_000_000  # Recipient numbers of the measured part; the warm ones are below.
+SINK_HOSTS: Final = tuple(f"127.0.0.{number}" for number in range(1, 9))  # Of direct cases. One has 28,000 ports to us.
+EVERYWHERE: Final = (Rule("*", OWN, SINK_HOSTS),)
 _SAMPLE_S: Final = 1.0
 _SLOWEST_RATE: Final = 250.0  # Mails a second below which a run is given up.
 _START_S: Final = 30.0
@@ -38,6 +46,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     has_tls: bool = False
     is_rsa_only: bool = False  # One signature instead of two.
     connections: int = 8
+    routes: int = ROUTES_COUNT  # Recipient domains.
+    is_direct: bool = False
     env: Mapping[str, str] = {}
     label: str = ""  # Of what `env` changes.
 
@@ -49,6 +59,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             self.body,
             "starttls" if self.has_tls else "",
             "rsa only" if self.is_rsa_only else "",
+            f"{self.routes:,} routes" if self.is_direct else "",
             self.label,
         )
         return " ".join(filter(None, parts))
@@ -67,9 +78,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 class Rig:
     """A program and the sink it delivers to."""
 
-    def __init__(self, program: Program, sink: RunningSink) -> None:
+    def __init__(self, program: Program, sink: RunningSink, record: Path) -> None:
         self.program: Final = program
         self.sink: Final = sink
+        self.record: Final = record  # What the sink writes down, if it was asked to.
 
     async def load(self, case: Case, *, count: int, first: int) -> LoadReport:
         """Run the generator to its end.
@@ -87,6 +99,7 @@ class Rig:
             connections=case.connections,
             body=case.body,
             first=first,
+            routes=case.routes,
             lifetime_s=case.deadline_s,
         )
         async with running_load(settings) as load:
@@ -95,9 +108,9 @@ class Rig:
             raise RuntimeError(f"not all was accepted: {report}\n{self.program.log_tail()}")
         return report
 
-    async def warm_up(self, case: Case) -> None:
-        """Deliver some mails, and make the sink forget them."""
-        count = max(WARM_COUNT // case.per_call, 1) * case.per_call
+    async def warm_up(self, case: Case, count: int = WARM_COUNT) -> None:
+        """Deliver about that many mails, and make the sink forget them."""
+        count = max(count // case.per_call, 1) * case.per_call
         await self.load(case, count=count, first=0)
         await self.arrive(count, case.deadline_s)
         await self.sink.reset()
@@ -115,7 +128,7 @@ class Rig:
 
 
 class Meter:
-    """CPU spent and the highest memory between `start` and `stop`; samples memory meanwhile."""
+    """CPU spent, the highest memory and the most descriptors between `start` and `stop`; samples meanwhile."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig: Final = rig
@@ -124,6 +137,8 @@ class Meter:
         self.cpu_s: dict[str, float] = {}
         self.rss_bytes_max = 0
         self.pss_bytes_max = 0
+        self.deliver_rss_bytes_max = 0  # Of one deliver process, as the next.
+        self.deliver_descriptors_max = 0
         self._stopping: Final = asyncio.Event()
 
     async def run(self) -> None:
@@ -150,9 +165,17 @@ class Meter:
         return self._rig.program.usage() | {"sink": usage.measure_one(self._rig.sink.pid)}
 
     def _sample(self, roles: Mapping[int, str]) -> None:
-        found = usage.measure(roles).values()
-        self.rss_bytes_max = max(self.rss_bytes_max, sum(one.rss_bytes for one in found))
-        self.pss_bytes_max = max(self.pss_bytes_max, sum(one.pss_bytes for one in found))
+        found = {pid: usage.measure_one(pid) for pid in roles}
+        self.rss_bytes_max = max(self.rss_bytes_max, sum(one.rss_bytes for one in found.values()))
+        self.pss_bytes_max = max(self.pss_bytes_max, sum(one.pss_bytes for one in found.values()))
+        for pid in (pid for pid, role in roles.items() if role == "deliver"):
+            self.deliver_rss_bytes_max = max(self.deliver_rss_bytes_max, found[pid].rss_bytes)
+            self.deliver_descriptors_max = max(self.deliver_descriptors_max, usage.descriptor_count(pid))
+
+
+def warm_count(*, is_quick: bool) -> int:
+    """Return how many mails to warm up with."""
+    return WARM_COUNT // 10 if is_quick else WARM_COUNT
 
 
 @contextlib.asynccontextmanager
@@ -166,12 +189,30 @@ async def temporary_dir() -> AsyncIterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def rig(case: Case) -> AsyncIterator[Rig]:
-    """Yield a rig whose program is not started yet."""
-    async with temporary_dir() as path, RunningSink.start(has_tls=case.has_tls) as sink:
-        env = {"OUTRIDER_LOG__LEVEL": "warning", **case.env}
-        async with Program(path / "node", delivery=f"smarthost://127.0.0.1:{sink.port}", env=env) as program:
-            yield Rig(program, sink)
+async def rig(case: Case, *, rules: Sequence[Rule] = EVERYWHERE, has_record: bool = False) -> AsyncIterator[Rig]:
+    """Yield a rig whose program is not started yet.
+
+    Args:
+        rules: what the name server says, if the case is direct.
+        has_record: the sink writes down what came when, to `Rig.record`.
+    """
+    hosts = SINK_HOSTS if case.is_direct else (HOST,)
+    async with contextlib.AsyncExitStack() as stack:
+        path = await stack.enter_async_context(temporary_dir())
+        record = path / "taken.tsv"
+        starting = RunningSink.start(hosts=hosts, has_tls=case.has_tls, record=record if has_record else None)
+        sink = await stack.enter_async_context(starting)
+        delivery, env = f"smarthost://{HOST}:{sink.port}", {"OUTRIDER_LOG__LEVEL": "warning", **case.env}
+        if case.is_direct:
+            address = await stack.enter_async_context(running_zone(*rules))
+            delivery = "direct"
+            env |= {
+                "OUTRIDER_DNS_SERVER": address,
+                "OUTRIDER_SMTP_PORT": str(sink.port),
+                "OUTRIDER_ALLOW_PRIVATE_MX": "1",
+            }
+        program = await stack.enter_async_context(Program(path / "node", delivery=delivery, env=env))
+        yield Rig(program, sink, record)
 
 
 @contextlib.asynccontextmanager

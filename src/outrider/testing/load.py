@@ -3,9 +3,9 @@ r"""A cheap load generator for the email API: what it costs must not be what it 
     python -m outrider.testing.load --url http://127.0.0.1:8025 --key ID:SECRET --sender a@shop.example \
         --count 100000 --per-call 100 --connections 8 --body 3k
 
-Every request is rendered beforehand; only the numbered recipients (`u00000042@route2.example`, ten domains in turn)
-and the order number in the content are new, all of fixed width, so lengths never change. Keep-alive connections, one
-request at a time on each. Prints one JSON line, a `LoadReport`, when all calls are answered, on SIGTERM, or after
+Every request is rendered beforehand; only the numbered recipients (`u00000042@route2.example`, `--routes` domains in
+turn) and the order number in the content are new, all of fixed width, so lengths never change. Keep-alive connections,
+one request at a time on each. Prints one JSON line, a `LoadReport`, when all calls are answered, on SIGTERM, or after
 `--lifetime` seconds. `--same-content` leaves the order number out: then content is stored once for all calls.
 
 A call whose connection broke is *lost*: nobody knows whether it was accepted; its numbers are never used again, and
@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
-ROUTES_COUNT: Final = 10  # Recipient domains, route0.example to route9.example.
+ROUTES_COUNT: Final = 10  # Recipient domains: route0.example to route9.example; of 1,000, route000 to route999.
 PATH: Final = "/api/v1/email/SendEmail"
 LIFETIME_S: Final = 600.0  # Ours: the generator ends by itself.
 BODIES: Final = ("tiny", "3k", "100k")
@@ -52,6 +52,7 @@ class LoadSettings(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 8
     body: str = "3k"
     first: int = 0  # The number of the first recipient.
+    routes: int = ROUTES_COUNT
     has_same_content: bool = False
     rate: float = 0.0  # Recipients a second at most; 0: as fast as they are taken.
     accepted: Path | None = None
@@ -119,9 +120,7 @@ class Load:
         first = self._next
         self._next = first + self.settings.per_call
         head, middle, tail = self._parts
-        addresses = '","'.join(
-            [f"u{number:08d}@route{number % ROUTES_COUNT}.example" for number in range(first, self._next)]
-        )
+        addresses = '","'.join([recipient(number, self.settings.routes) for number in range(first, self._next)])
         return first, b"".join((head, addresses.encode(), middle, b"%08d" % first, tail))
 
     def wait_s(self) -> float:
@@ -288,6 +287,11 @@ class Caller(asyncio.Protocol):
         self._transport.write(content)
 
 
+def recipient(number: int, routes: int = ROUTES_COUNT) -> str:
+    """Return the address of that number; all addresses of one run have the same length."""
+    return f"u{number:08d}@route{number % routes:0{len(str(routes - 1))}d}.example"
+
+
 def render(settings: LoadSettings) -> tuple[bytes, bytes, bytes]:
     """Return a request in three parts: up to the recipients, up to the order number, the rest."""
     content = make_content(settings.body)
@@ -302,7 +306,7 @@ def render(settings: LoadSettings) -> tuple[bytes, bytes, bytes]:
     }
     head, tail = msgspec.json.encode(fields).split(b'"@"')
     middle, tail = tail.split(_NUMBER_MARK.encode(), 1)
-    recipients_bytes = settings.per_call * len('"u00000000@route0.example",') - 1
+    recipients_bytes = settings.per_call * len(f'"{recipient(0, settings.routes)}",') - 1
     length = len(head) + recipients_bytes + len(middle) + len(_NUMBER_MARK) + len(tail)
     address = urlsplit(settings.url)
     lines = (
@@ -364,6 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--body", choices=BODIES, default="3k")
     parser.add_argument("--first", type=int, default=0, help="number of the first recipient")
+    parser.add_argument("--routes", type=int, default=ROUTES_COUNT, help="recipient domains")
     parser.add_argument("--same-content", action="store_true", help="the same content in every call")
     parser.add_argument("--rate", type=float, default=0.0, help="recipients a second at most; 0: no bound")
     parser.add_argument("--accepted", type=Path, help="append one line for each accepted call to this file")
@@ -381,6 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         connections=chosen.connections,
         body=chosen.body,
         first=chosen.first,
+        routes=chosen.routes,
         has_same_content=chosen.same_content,
         rate=chosen.rate,
         accepted=chosen.accepted,

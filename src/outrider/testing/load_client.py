@@ -54,6 +54,7 @@ async def running_load(settings: LoadSettings) -> AsyncIterator[RunningLoad]:
     arguments = ["--url", settings.url, "--key", settings.key, "--sender", settings.sender]
     arguments += ["--count", str(settings.count), "--per-call", str(settings.per_call)]
     arguments += ["--connections", str(settings.connections), "--body", settings.body, "--first", str(settings.first)]
+    arguments += ["--routes", str(settings.routes)]
     arguments += ["--rate", str(settings.rate), "--patience", str(settings.patience_s)]
     arguments += ["--lifetime", str(settings.lifetime_s)]
     arguments += ["--same-content"] * settings.has_same_content

@@ -23,6 +23,7 @@ from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -283,6 +284,18 @@ class Program:
     def usage(self) -> dict[str, Usage]:
         """Return what each role has used so far, children that ended included."""
         return usage.measure(self.processes())
+
+    def dsn(self) -> str:
+        """Return the address of the embedded database, for what the command line cannot do: a million rows at once.
+
+        Raises:
+            ProgramError: it does not run.
+        """
+        for path in self.data_dir.glob("**/postmaster.pid"):
+            with contextlib.suppress(OSError, IndexError):
+                lines = path.read_text().splitlines()  # PostgreSQL: pid, directory, start, port, socket directory.
+                return f"postgresql://outrider@/outrider?host={quote(lines[4])}&port={lines[3]}"
+        raise ProgramError("the embedded database does not run")
 
     def log_tail(self) -> str:
         """Return the end of what the processes printed."""

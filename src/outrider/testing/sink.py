@@ -2,9 +2,10 @@
 
     python -m outrider.testing.sink --port 2525 --tls --record taken.tsv --behaviour "dot@0.01 * swallow"
 
-On start it prints one JSON line, `{"port": ..., "control_port": ...}`; port 0 takes a free one. It runs until SIGTERM,
-until its control channel says stop, or for `--lifetime` seconds. `sink_talk` holds the conversations, `tally` the
-counts, `behaviour` the rules for misbehaving.
+On start it prints one JSON line, `{"port": ..., "control_port": ...}`; port 0 takes a free one. `--host 127.0.0.2`,
+once or more, listens at those addresses instead, all with one port. It runs until SIGTERM, until its control channel
+says stop, or for `--lifetime` seconds. `sink_talk` holds the conversations, `tally` the counts, `behaviour` the rules
+for misbehaving.
 
 The control channel is a loopback TCP port, one JSON object a line each way: `{"ask": "counts"}`, `{"ask": "wait",
 "messages": N | "unique": N, "timeout_s": S}`, `recipients`, `repeated`, `reset`, `behave` (`rules`: new lines,
@@ -13,6 +14,9 @@ replacing the old), `stop`. `sink_client` speaks it. It listens on loopback only
 
 import argparse
 import asyncio
+import contextlib
+import ipaddress
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,11 +34,14 @@ from outrider.testing.tally import Counts, Tally
 HOST: Final = "127.0.0.1"
 LIFETIME_S: Final = 3600.0  # Ours: a sink nobody stops ends by itself.
 _WAIT_S_MAX: Final = 600.0  # Ours: the longest `wait` of the control channel.
+_DESCRIPTORS_MAX: Final = 100_000
+_BACKLOG_COUNT: Final = 1024  # Ours: connections that nobody has accepted yet.
 
 
 class SinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How one sink is run."""
 
+    hosts: tuple[str, ...] = (HOST,)  # Loopback addresses, at least one.
     port: int = 0  # 0: a free one.
     control_port: int = 0
     has_tls: bool = False
@@ -79,21 +86,33 @@ class Sink:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
-        server = await loop.create_server(lambda: Conversation(self.counter), HOST, self.settings.port, backlog=1024)
+        servers = await self._listen(loop)
         control = await asyncio.start_server(self._on_control, HOST, self.settings.control_port)
-        ports = Ports(server.sockets[0].getsockname()[1], control.sockets[0].getsockname()[1])
+        ports = Ports(servers[0].sockets[0].getsockname()[1], control.sockets[0].getsockname()[1])
         sys.stdout.buffer.write(msgspec.json.encode(ports) + b"\n")
         sys.stdout.flush()
         try:
             async with self.counter.upgrades:
                 loop.call_later(self.settings.lifetime_s, self.stopping.set)
                 await self.stopping.wait()
-                server.close()
+                for server in servers:
+                    server.close()
                 control.close()
                 for talk in tuple(self.counter.talks):
                     talk.abort()
         finally:
             self.tally.close()
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> list[asyncio.Server]:
+        """Listen at every address, at the port that is free at the first. Raises OSError if it is not at another."""
+        servers: list[asyncio.Server] = []
+        port = self.settings.port
+        for host in self.settings.hosts:
+            servers.append(
+                await loop.create_server(lambda: Conversation(self.counter), host, port, backlog=_BACKLOG_COUNT)
+            )
+            port = servers[0].sockets[0].getsockname()[1]
+        return servers
 
     async def _on_control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -142,6 +161,7 @@ class Sink:
 
 def run(settings: SinkSettings) -> int:
     """Serve until stopped. Returns the exit code."""
+    _raise_descriptors_max()
 
     async def serve() -> None:
         await Sink(settings).run()
@@ -150,9 +170,19 @@ def run(settings: SinkSettings) -> int:
     return 0
 
 
+def _raise_descriptors_max() -> None:
+    """Ask for as many descriptors as a benchmark of 50,000 domains may want: the sink must not be the bound."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (max(hard, _DESCRIPTORS_MAX), hard):
+        with contextlib.suppress(OSError, ValueError):  # Only root may raise the hard limit.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            return
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="outrider sink", description="Take all mail, count it, keep none.")
+    parser.add_argument("--host", action="append", default=[], help=f"loopback address to listen at; {HOST} if none")
     parser.add_argument("--port", type=int, default=0, help="SMTP port; 0 takes a free one")
     parser.add_argument("--control-port", type=int, default=0, help="port of the control channel; 0 takes a free one")
     parser.add_argument("--tls", action="store_true", help="offer STARTTLS with a certificate made now")
@@ -165,10 +195,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         rules = tuple(parse_rule(line) for line in chosen.behaviour)
+        if not all(ipaddress.ip_address(host).is_loopback for host in chosen.host):
+            parser.error("a sink listens on loopback only")
     except ValueError as error:
         parser.error(str(error))
     return run(
         SinkSettings(
+            hosts=tuple(chosen.host) or (HOST,),
             port=chosen.port,
             control_port=chosen.control_port,
             has_tls=chosen.tls,

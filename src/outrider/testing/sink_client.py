@@ -43,6 +43,7 @@ class RunningSink:
     async def start(
         cls,
         *,
+        hosts: Sequence[str] = (HOST,),
         port: int = 0,
         has_tls: bool = False,
         record: Path | None = None,
@@ -56,6 +57,8 @@ class RunningSink:
             SinkError: it ended before it was ready.
         """
         arguments = ["--port", str(port), "--seed", str(seed), "--lifetime", str(lifetime_s)]
+        for host in hosts:
+            arguments += ["--host", host]
         arguments += ["--tls"] * has_tls
         arguments += ["--record", str(record)] if record else []
         for rule in rules:

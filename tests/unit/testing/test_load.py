@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outrider.testing.load import LoadReport, LoadSettings, make_content, render, run
+from outrider.testing.load import LoadReport, LoadSettings, make_content, recipient, render, run
 
 Answering = Callable[[dict[str, object]], bytes]
 GOOD = b'{"RetCode":0,"Message":"success","SessionNo":"s","FailedTargetEmails":[]}'
@@ -55,6 +55,21 @@ async def test_every_recipient_is_distinct_and_over_ten_domains() -> None:
     assert len({call["Content"] for call in asked}) == 4 == report.calls
     assert not report.error
     assert report.rate > 0 < report.p50_ms <= report.p99_ms
+
+
+async def test_recipients_can_be_spread_over_more_domains_without_changing_a_length() -> None:
+    assert {recipient(number, 1_000) for number in (0, 1_042)} == {
+        "u00000000@route000.example",
+        "u00001042@route042.example",
+    }
+    asked: list[list[str]] = []
+
+    def answering(call: dict[str, object]) -> bytes:
+        asked.append(call["TargetEmailAddress"])  # type: ignore[arg-type]
+        return GOOD
+
+    assert (await load(answering, routes=25, first=80)).accepted == 40
+    assert len({address.partition("@")[2] for call in asked for address in call}) == 25
 
 
 async def test_refusals_and_failed_targets_are_counted_and_not_accepted(tmp_path: Path) -> None:

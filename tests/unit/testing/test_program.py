@@ -29,3 +29,16 @@ async def test_waiting_for_what_never_is_ends(tmp_path: Path) -> None:
 
 def test_a_stranger_has_no_role_of_ours() -> None:
     assert role_of(1) == "other"
+
+
+def test_the_database_is_found_by_the_file_it_keeps(tmp_path: Path) -> None:
+    program = Program(tmp_path / "node")
+    with pytest.raises(ProgramError):
+        program.dsn()
+    (tmp_path / "node" / "postgres").mkdir(parents=True)
+    pid_file = tmp_path / "node" / "postgres" / "postmaster.pid"
+    pid_file.write_text("1\n")  # Half written.
+    with pytest.raises(ProgramError):
+        program.dsn()
+    pid_file.write_text("1\n/x/postgres\n1700000000\n5432\n/run/a b\n\n  1 2\nready\n")
+    assert program.dsn() == "postgresql://outrider@/outrider?host=/run/a%20b&port=5432"

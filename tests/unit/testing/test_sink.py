@@ -47,3 +47,16 @@ async def test_its_behaviour_can_be_changed_while_it_runs() -> None:
         with pytest.raises(SinkError):
             await sink.behave("nonsense")
         assert (await sink.counts()).messages == 1
+
+
+async def test_it_listens_at_several_loopback_addresses_and_nowhere_else() -> None:
+    async with RunningSink.start(hosts=["127.0.0.2", "127.0.0.3"]) as sink:
+        for number, host in enumerate(("127.0.0.2", "127.0.0.3")):
+            with smtplib.SMTP(host, sink.port, timeout=10) as client:
+                client.sendmail("a@us.example", [f"{number}@them.example"], MESSAGE)
+        assert (await sink.wait(messages=2, timeout_s=10)).unique_recipients == 2
+        with pytest.raises(ConnectionRefusedError):
+            send(sink.port, "b@them.example")
+    with pytest.raises(SinkError):
+        async with RunningSink.start(hosts=["192.0.2.1"]):
+            pass
