@@ -68,7 +68,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @classmethod
     def project(cls, project_id: UUID) -> "Target":
-        """All lanes of a project, which the caller knows to exist."""
+        """All lanes of a project."""
         return cls(HoldScope.PROJECT, str(project_id), project_id)
 
     @classmethod
@@ -193,7 +193,7 @@ class Control:
             return await holds.all(tx)
 
     async def _require(self, tx: Tx, target: Target) -> None:
-        """Raise NotFoundError unless the target exists. A project's caller has looked it up by name."""
+        """Raise NotFoundError unless the target exists."""
         field = target.scope.value
         match target.scope:
             case HoldScope.LANE:
@@ -206,7 +206,8 @@ class Control:
                 if not target.subject or not await waiting.is_provider_known(tx, target.subject):
                     raise NotFoundError(f"No mail has gone to a provider {target.subject!r} yet.", field=field)
             case HoldScope.PROJECT:
-                assert target.project_id != _NIL
+                if not await waiting.is_project_known(tx, target.project_id):
+                    raise NotFoundError("There is no such project.", field=field)
             case HoldScope.SESSION:
                 if await messages.by_id(tx, target.project_id, target.message_id) is None:
                     raise NotFoundError("There is no such session.", field=field)

@@ -109,8 +109,8 @@ class GateSeen(msgspec.Struct, frozen=True):
 
 
 _LANE: Final = """
-    SELECT l.lane_id, l.project_id, COALESCE(p.name, '') AS project, l.pool, l.route, l.stream, l.sender_domain, l.shard,
-    l.provider, l.next_due_at > $1 AS is_asleep, l.owner,
+    SELECT l.lane_id, l.project_id, COALESCE(p.name, '') AS project, l.pool, l.route, l.stream, l.sender_domain,
+    l.shard, l.provider, l.next_due_at > $1 AS is_asleep, l.owner,
     COALESCE(l.owner IS NOT NULL AND l.lease_until > $1, false) AS is_leased,
     NULLIF(l.lease_until, 'infinity') AS lease_until, COALESCE(l.paused_until > $1, false) AS is_paused,
     NULLIF(l.paused_until, 'infinity') AS paused_until, l.pause_kind, COALESCE(l.pause_reason, '') AS pause_reason,
@@ -140,9 +140,10 @@ _LATER: Final = """
 _BEFORE: Final = """
     SELECT count(*) AS count
       FROM (SELECT FROM queue WHERE lane_id = $1 AND (due_at, recipient_id) < ($2, $3) LIMIT $4) AS before"""
-_DEEPEST: Final = f"""{_LANE}, depth.count, depth.oldest_due_at,
+_DEEPEST: Final = """
+    SELECT l.lane_id, depth.count, depth.oldest_due_at,
            count(*) OVER () AS lane_count, (sum(depth.count) OVER ())::bigint AS total_count
-      FROM lane l LEFT JOIN project p USING (project_id)
+      FROM lane l
      CROSS JOIN LATERAL (
                SELECT count(*) AS count, min(due_at) AS oldest_due_at
                  FROM (SELECT due_at FROM queue q WHERE q.lane_id = l.lane_id ORDER BY q.due_at LIMIT $3) AS head)
@@ -154,31 +155,28 @@ _DEEPEST: Final = f"""{_LANE}, depth.count, depth.oldest_due_at,
 _SEEN: Final = """
     SELECT r.recipient_id, r.message_id, r.address, r.status, r.reason, r.reply, r.attempt, r.updated_at,
     m.sender, m.subject, m.accepted_at, m.expires_at, q.lane_id, q.due_at"""
-_BY_ID: Final = f"""{_SEEN}
+_BY_IDS: Final = f"""{_SEEN}
       FROM recipient r JOIN message m USING (project_id, message_id) LEFT JOIN queue q USING (recipient_id)
-     WHERE r.project_id = $1 AND r.recipient_id = $2"""
+     WHERE r.project_id = $1 AND r.recipient_id = ANY($2::uuid[]) ORDER BY r.recipient_id DESC"""
 # OFFSET 0 keeps the planner from turning it into a join of whole tables: it ends after so many rows.
-_BY_ADDRESS: Final = f"""{_SEEN}
-      FROM (WITH latest AS (
-                SELECT one.recipient_id, one.address
-                  FROM (SELECT message_id FROM message WHERE project_id = $1 ORDER BY accepted_at DESC) AS newest
-                 CROSS JOIN LATERAL (
-                           SELECT recipient_id, address FROM recipient r
-                            WHERE r.message_id = newest.message_id AND r.project_id = $1 OFFSET 0) AS one
-                 LIMIT $4),
-            waiting AS (
-                SELECT one.recipient_id, one.address
-                  FROM (SELECT q.recipient_id FROM lane JOIN queue q USING (lane_id)
-                         WHERE lane.project_id = $1 AND lane.route = $3 LIMIT $4) AS queued
-                 CROSS JOIN LATERAL (
-                           SELECT recipient_id, address FROM recipient r
-                            WHERE r.recipient_id = queued.recipient_id AND r.project_id = $1 OFFSET 0) AS one)
-            SELECT recipient_id FROM latest WHERE lower(address) = $2
-             UNION SELECT recipient_id FROM waiting WHERE lower(address) = $2
-             ORDER BY recipient_id DESC LIMIT $5) AS found
-      JOIN recipient r USING (recipient_id)
-      JOIN message m USING (project_id, message_id) LEFT JOIN queue q USING (recipient_id)
-     ORDER BY r.recipient_id DESC"""
+_FIND: Final = """
+    WITH latest AS (
+        SELECT one.recipient_id, one.address
+          FROM (SELECT message_id FROM message WHERE project_id = $1 ORDER BY accepted_at DESC) AS newest
+         CROSS JOIN LATERAL (
+                   SELECT recipient_id, address FROM recipient r
+                    WHERE r.message_id = newest.message_id AND r.project_id = $1 OFFSET 0) AS one
+         LIMIT $4),
+    waiting AS (
+        SELECT one.recipient_id, one.address
+          FROM (SELECT q.recipient_id FROM lane JOIN queue q USING (lane_id)
+                 WHERE lane.project_id = $1 AND lane.route = $3 LIMIT $4) AS queued
+         CROSS JOIN LATERAL (
+                   SELECT recipient_id, address FROM recipient r
+                    WHERE r.recipient_id = queued.recipient_id AND r.project_id = $1 OFFSET 0) AS one)
+    SELECT recipient_id FROM latest WHERE lower(address) = $2
+     UNION SELECT recipient_id FROM waiting WHERE lower(address) = $2
+     ORDER BY recipient_id DESC LIMIT $5"""
 _SESSION: Final = """
     SELECT r.status, r.reason, q.lane_id, COALESCE(q.due_at <= $3, false) AS is_due, count(*) AS count,
            min(q.due_at) AS due_at, max(r.attempt) AS attempt, min(r.reply) AS reply,
@@ -238,13 +236,18 @@ async def deepest(
     A lane's mail is counted up to `COUNT_MAX`; lanes without mail are left out unless they are in a hold.
     """
     rows = await tx.fetch(_DEEPEST, now, count_max, COUNT_MAX, project_id, provider, route, is_paused_only)
-    found = [Depth(_lane(row), row["count"], row["count"] >= COUNT_MAX, row["oldest_due_at"]) for row in rows]
+    seen = await lanes(tx, [row["lane_id"] for row in rows], now=now)
+    found = [
+        Depth(seen[row["lane_id"]], row["count"], row["count"] >= COUNT_MAX, row["oldest_due_at"])
+        for row in rows
+        if row["lane_id"] in seen
+    ]
     return (found, rows[0]["lane_count"], rows[0]["total_count"]) if rows else ([], 0, 0)
 
 
 async def recipient(tx: Tx, project_id: UUID, recipient_id: UUID) -> Seen | None:
     """Return the project's recipient, None if it has none of that id."""
-    row = await tx.fetch_row(_BY_ID, project_id, recipient_id)
+    row = await tx.fetch_row(_BY_IDS, project_id, [recipient_id])
     return None if row is None else _seen(row)
 
 
@@ -257,8 +260,9 @@ async def recipients(tx: Tx, project_id: UUID, address: str, route: str, *, coun
     Args:
         address: in lower case.
     """
-    rows = await tx.fetch(_BY_ADDRESS, project_id, address, route, _SEARCH_COUNT_MAX, count_max)
-    return [_seen(row) for row in rows]
+    rows = await tx.fetch(_FIND, project_id, address, route, _SEARCH_COUNT_MAX, count_max)
+    found = await tx.fetch(_BY_IDS, project_id, [row["recipient_id"] for row in rows]) if rows else ()
+    return [_seen(row) for row in found]
 
 
 async def groups_of_session(tx: Tx, project_id: UUID, message_id: UUID, *, now: datetime) -> list[Group]:

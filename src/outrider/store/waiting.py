@@ -1,8 +1,8 @@
 """What waits, changed by an operator: flushed, held, released, cancelled. Bounded steps for transactions of their own.
 
 The deliver side is never waited for and never made to wait long: rows that a settle has locked are skipped (SKIP
-LOCKED) and seen by the next pass. Whoever takes a row out of the queue while its lane is leased may meet an attempt under way:
-that attempt's result is dropped at settle, so the server may have the mail. Such rows say `may_repeat`.
+LOCKED) and seen by the next pass. Whoever takes a row out of the queue while its lane is leased may meet an attempt
+under way: that attempt's result is dropped at settle, so the server may have the mail. Such rows say `may_repeat`.
 
 Locks: queue rows first, then lanes in id order, as accept does. A change of due instants locks its lanes before the
 commit, so that a release either sees it or is overwritten by it.
@@ -63,6 +63,8 @@ _LEASED: Final[Mapping[HoldScope, str]] = {
 }
 _KNOWN: Final = """
     SELECT FROM lane WHERE provider = $1 UNION ALL SELECT FROM gate WHERE provider = $1 LIMIT 1"""
+_PROJECT: Final = """
+    SELECT FROM project WHERE project_id = $1"""
 # LATERAL: an index scan of each lane, so the cost follows what is changed, never the backlog.
 _FLUSH: Final = """
     WITH late AS (
@@ -177,6 +179,11 @@ async def leased_count(tx: Tx, scope: HoldScope, subject: str, *, now: datetime)
 async def is_provider_known(tx: Tx, provider: str) -> bool:
     """Whether any mail has gone, or is to go, to this provider."""
     return await tx.fetch_row(_KNOWN, provider) is not None
+
+
+async def is_project_known(tx: Tx, project_id: UUID) -> bool:
+    """Whether there is such a project."""
+    return await tx.fetch_row(_PROJECT, project_id) is not None
 
 
 async def flush(tx: Tx, page: Sequence[int], *, now: datetime, count_max: int) -> int:
