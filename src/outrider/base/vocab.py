@@ -63,6 +63,15 @@ class WaitKind(enum.StrEnum):
     TURN = "turn"  # Others of the same provider are before it.
 
 
+class HoldScope(enum.StrEnum):
+    """What an operator pauses, resumes, flushes or drops."""
+
+    LANE = "lane"
+    PROVIDER = "provider"  # All lanes to it: the key by which its limits are counted.
+    PROJECT = "project"
+    SESSION = "session"  # One accepted call: its recipients leave the queue and are `held`.
+
+
 class Fate(enum.StrEnum):
     """What one attempt means for its recipient."""
 

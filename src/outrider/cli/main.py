@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from outrider.cli import accounts, identity, mail, mailbox, serve, warmup
+from outrider.cli import accounts, identity, mail, mailbox, queue, serve, warmup, why
 from outrider.cli.session import EXIT_SOFTWARE
 
 app = typer.Typer(
@@ -21,6 +21,9 @@ app.add_typer(identity.senders, name="sender")
 app.command()(mail.send)
 app.command()(mail.status)
 app.command()(mail.events)
+app.add_typer(queue.queue, name="queue")
+app.command()(why.why)
+app.command()(why.show)
 app.command()(mailbox.mailbox)
 app.add_typer(warmup.warmups, name="warmup")
 app.command()(serve.sink)

@@ -1,0 +1,328 @@
+"""Why mail waits, what the queue holds, what became of one recipient: answers for operators, read-only.
+
+    why     a recipient (address or id), a session, a lane's number, a domain: lines, each a cause and its count
+    queue   the deepest lanes with owner, state and the rate of their provider
+    show    one recipient's record with every attempt
+
+The sentences are made in `engine.sentences`; here is what they are made of. Counts are bounded (`store.queue_views`),
+so an answer takes milliseconds with a million rows waiting. Recipients and sessions are those of one project; lanes
+and domains are everybody's, as the engine sees them.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from outrider.base.clock import Clock
+from outrider.base.errors import CallerError, NotFoundError
+from outrider.base.vocab import RecipientStatus
+from outrider.engine import sentences, transcript
+from outrider.engine.sentences import Line, Scene
+from outrider.mail import address
+from outrider.store import events, holds, queue_views
+from outrider.store.events import Event
+from outrider.store.holds import Hold
+from outrider.store.pool import Store, Tx
+from outrider.store.queue_views import Depth, GateSeen, Group, LaneSeen, Seen
+
+__all__ = ["Explainer", "Explanation", "Line", "QueueRow", "QueueView", "Shown"]
+
+_NEWEST_COUNT: Final = 20  # Ours: recipients of one address that are explained; who wants another names it by id.
+_LANE_COUNT_MAX: Final = 1000  # Ours: lanes of one domain that are looked into.
+_EVENT_COUNT_MAX: Final = 10_000  # As services.reports: 100 recipients, each with every retry of 72 hours, is 4,000.
+_CLOCKS_APART: Final = timedelta(days=1)  # As services.reports.
+_FRESH: Final = timedelta(seconds=10)  # A node tells its limits every second; older than that they are nobody's.
+_LANE_ID_MAX: Final = 2**63 - 1  # PostgreSQL's bigint.
+_NOBODY: Final = "There is no recipient, session, lane or domain like that."
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What is to be said about one thing. At least one line."""
+
+    subject: str
+    lines: Sequence[Line]
+
+
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A lane as operators see it."""
+
+    lane_id: int
+    project: str
+    stream: str
+    route: str
+    sender_domain: str
+    pool: str
+    shard: int
+    provider: str
+    depth: int
+    is_depth_capped: bool
+    oldest_due_at: datetime | None
+    owner: str  # The node's name, "-" if nobody holds it.
+    state: str  # As `Line.state`, or "empty".
+    why: str
+    rate: str  # What its provider gets now: connections, mails a second, limits; "" if no node has said.
+    paused_until: datetime | None
+
+
+class QueueView(msgspec.Struct, frozen=True, kw_only=True):
+    """The deepest lanes, and all there are."""
+
+    lanes: Sequence[QueueRow]
+    lane_count: int
+    recipient_count: int
+    holds: Sequence[Hold]
+
+
+class Spoken(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a recipient, with what was said."""
+
+    at: datetime
+    kind: str
+    attempt: int
+    reason: str
+    reply: str
+    facts: Mapping[str, str | int | float | bool]
+    headline: str
+    dialogue: Sequence[str]
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A recipient's record and all its events, oldest first."""
+
+    recipient: Seen
+    why: Sequence[Line]
+    events: Sequence[Spoken]
+
+
+class Explainer:
+    """The answers."""
+
+    def __init__(self, store: Store, *, clock: Clock) -> None:
+        self._store: Final = store
+        self._clock: Final = clock
+
+    async def why(self, subject: str, *, project_id: UUID) -> Sequence[Explanation]:
+        """Say what becomes of `subject` and why. One explanation; for an address one of each of its newest recipients.
+
+        Raises:
+            NotFoundError: nothing is called so, in that project.
+        """
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            if (identifier := _uuid(subject)) is not None:
+                return [await _of_identifier(tx, project_id, identifier, now)]
+            if subject.isdecimal() and int(subject) <= _LANE_ID_MAX:
+                return [await _of_lanes(tx, f"lane {int(subject)}", [int(subject)], now)]
+            if "@" in subject:
+                found = await _newest(tx, project_id, subject)
+                return [await _of_recipient(tx, one, now) for one in found]
+            try:
+                route = address.parse_domain(subject)
+            except CallerError as error:
+                raise NotFoundError(_NOBODY, field="subject") from error
+            lane_ids = await queue_views.lanes_of_route(tx, route, count_max=_LANE_COUNT_MAX)
+            return [await _of_lanes(tx, f"domain {route}", lane_ids, now)]
+
+    async def queue(
+        self,
+        *,
+        project_id: UUID | None = None,
+        provider: str = "",
+        route: str = "",
+        is_paused_only: bool = False,
+        count_max: int = 50,
+    ) -> QueueView:
+        """Return the deepest lanes. None and "" do not restrict; the totals are of what the filters let through."""
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            found, lane_count, recipient_count = await queue_views.deepest(
+                tx,
+                now=now,
+                project_id=project_id,
+                provider=provider,
+                route=route,
+                is_paused_only=is_paused_only,
+                count_max=count_max,
+            )
+            scene = await _scene(tx, [], now)
+            providers = sorted({depth.lane.provider for depth in found})
+            gates = await queue_views.gates(tx, providers, since=now - _FRESH)
+        return QueueView(
+            lanes=[_queue_row(depth, scene, gates) for depth in found],
+            lane_count=lane_count,
+            recipient_count=recipient_count,
+            holds=scene.holds,
+        )
+
+    async def show(self, subject: str, *, project_id: UUID) -> Shown:
+        """Return one recipient with all its attempts; of an address, the newest.
+
+        Raises:
+            NotFoundError: the project has no such recipient.
+        """
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            if (identifier := _uuid(subject)) is not None:
+                found = await queue_views.recipient(tx, project_id, identifier)
+            else:
+                found = (await _newest(tx, project_id, subject))[0]
+            if found is None:
+                raise NotFoundError("There is no such recipient.", field="recipient")
+            since = found.accepted_at - _CLOCKS_APART
+            log = await events.of_message(tx, project_id, found.message_id, since=since, count_max=_EVENT_COUNT_MAX)
+            lines = (await _of_recipient(tx, found, now)).lines
+        spoken = [_spoken(event, found) for event in log if event.recipient_id in (None, found.recipient_id)]
+        return Shown(recipient=found, why=lines, events=spoken)
+
+
+async def _of_identifier(tx: Tx, project_id: UUID, identifier: UUID, now: datetime) -> Explanation:
+    """Explain the recipient or the session of that id."""
+    found = await queue_views.recipient(tx, project_id, identifier)
+    if found is not None:
+        return await _of_recipient(tx, found, now)
+    groups = await queue_views.groups_of_session(tx, project_id, identifier, now=now)
+    if not groups:
+        raise NotFoundError(_NOBODY, field="subject")
+    scene = await _scene(tx, [group.lane_id for group in groups if group.lane_id is not None], now)
+    return Explanation(f"session {identifier}", sentences.tell(groups, scene))
+
+
+async def _of_recipient(tx: Tx, found: Seen, now: datetime) -> Explanation:
+    is_due = found.due_at is not None and found.due_at <= now
+    scene = await _scene(tx, [found.lane_id] if found.lane_id is not None else [], now)
+    if is_due and found.lane_id is not None and found.due_at is not None:
+        before_count = await queue_views.due_before(tx, found.lane_id, found.due_at, found.recipient_id)
+        scene = msgspec.structs.replace(scene, before_count=before_count)
+    group = Group(
+        status=found.status,
+        message_id=found.message_id,
+        reason=found.reason,
+        reply=found.reply,
+        attempt=found.attempt,
+        lane_id=found.lane_id,
+        is_due=is_due,
+        due_at=found.due_at,
+        first_at=found.updated_at,
+        last_at=found.updated_at,
+    )
+    heading = f"recipient {found.recipient_id}, {found.address}, session {found.message_id}"
+    return Explanation(heading, sentences.tell([group], scene))
+
+
+async def _of_lanes(tx: Tx, heading: str, lane_ids: Sequence[int], now: datetime) -> Explanation:
+    """Explain what waits in these lanes; if nothing does, what would keep it waiting."""
+    scene = await _scene(tx, lane_ids, now)
+    if not scene.lanes:
+        raise NotFoundError(_NOBODY, field="subject")
+    groups = await queue_views.groups_of_lanes(tx, list(scene.lanes), now=now)
+    lines = sentences.tell(groups, scene)
+    busy = {group.lane_id for group in groups}
+    stopped = [lane for lane in scene.lanes.values() if lane.lane_id not in busy and _is_stopped(lane, scene)]
+    empty = [
+        Group(status=RecipientStatus.QUEUED, lane_id=lane.lane_id, is_due=True, due_at=now, count=0) for lane in stopped
+    ]
+    lines += sentences.tell(empty, scene)
+    return Explanation(heading, lines or [Line(count=0, is_capped=False, state="empty", text="nothing waits")])
+
+
+async def _newest(tx: Tx, project_id: UUID, subject: str) -> Sequence[Seen]:
+    """Return the project's newest recipients of an address, at least one. Raises NotFoundError."""
+    missing = NotFoundError("There is no such recipient.", field="recipient")
+    try:
+        parsed = address.parse(subject)
+    except CallerError as error:
+        raise missing from error
+    wanted = f"{parsed.local.lower()}@{parsed.domain}"
+    found = await queue_views.recipients(tx, project_id, wanted, parsed.domain, count_max=_NEWEST_COUNT)
+    if not found:
+        raise missing
+    return found
+
+
+async def _scene(tx: Tx, lane_ids: Sequence[int], now: datetime) -> Scene:
+    return Scene(
+        now=now,
+        lanes=await queue_views.lanes(tx, lane_ids, now=now) if lane_ids else {},
+        holds=await holds.all(tx),
+        nodes=await queue_views.nodes(tx),
+    )
+
+
+def _is_stopped(lane: LaneSeen, scene: Scene) -> bool:
+    return lane.is_paused or sentences.hold_of(lane, scene.holds) is not None
+
+
+def _queue_row(depth: Depth, scene: Scene, gates: Sequence[GateSeen]) -> QueueRow:
+    lane, oldest_at = depth.lane, depth.oldest_due_at
+    if depth.count == 0 and not _is_stopped(lane, scene):
+        state, why = "empty", "nothing waits"
+    else:
+        group = Group(
+            status=RecipientStatus.QUEUED,
+            lane_id=lane.lane_id,
+            is_due=oldest_at is None or oldest_at <= scene.now,
+            due_at=oldest_at or scene.now,
+            attempt=int(oldest_at is not None and oldest_at > scene.now),
+        )
+        around = msgspec.structs.replace(scene, lanes={lane.lane_id: lane})
+        (line,) = sentences.tell([group], around)
+        state, why = line.state, line.text.removeprefix("attempt 1; ")
+    return QueueRow(
+        lane_id=lane.lane_id,
+        project=lane.project,
+        stream=lane.stream.value,
+        route=lane.route,
+        sender_domain=lane.sender_domain,
+        pool=lane.pool,
+        shard=lane.shard,
+        provider=lane.provider,
+        depth=depth.count,
+        is_depth_capped=depth.is_capped,
+        oldest_due_at=oldest_at,
+        owner=sentences.owner_name(lane, scene),
+        state=state,
+        why=why,
+        rate=rate_text([gate.state for gate in gates if lane.provider and gate.provider == lane.provider]),
+        paused_until=lane.paused_until,
+    )
+
+
+def rate_text(states: Sequence[Mapping[str, Any]]) -> str:
+    """Write what several gates of one provider do now, summed over them: whatever of it they tell."""
+
+    def total(name: str) -> float:
+        return sum(float(state.get(name) or 0) for state in states)
+
+    if not states:
+        return ""
+    most = f" of {total('connections_max'):.0f}" if total("connections_max") else ""
+    parts = [f"{total('connections'):.0f}{most} conn"]
+    if total("sent_per_s"):
+        parts.append(f"{total('sent_per_s'):.3g}/s")
+    if total("rate_per_s"):
+        parts.append(f"at most {total('rate_per_s'):.3g}/s")
+    parts += sorted({str(rate) for state in states for rate in state.get("rates") or ()})
+    return ", ".join(parts)
+
+
+def _spoken(event: Event, found: Seen) -> Spoken:
+    return Spoken(
+        at=event.at,
+        kind=event.kind.value,
+        attempt=event.attempt,
+        reason=event.reason,
+        reply=event.reply,
+        facts=event.facts,
+        headline=transcript.headline(event),
+        dialogue=transcript.dialogue_lines(event, sender=found.sender, recipient=found.address),
+    )
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
