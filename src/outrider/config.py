@@ -10,7 +10,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -20,7 +20,7 @@ from outrider.engine.settings import EngineSettings
 from outrider.faces.settings import FacesSettings
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
-from outrider.policy.settings import RetrySettings
+from outrider.policy.settings import RetrySettings, ShapingSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -66,6 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     faces: FacesSettings = FacesSettings()
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()
+    shaping: ShapingSettings = ShapingSettings()
     net: NetSettings = NetSettings()
     store: StoreSettings = StoreSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
@@ -112,6 +113,21 @@ def load(env: Mapping[str, str]) -> Config:
     if config.delivery not in ("catch", "direct"):
         parse_smarthost(config.delivery)
     return config
+
+
+def read_shaping_file(config: Config) -> str:
+    """Read the operator's own providers and reply rules, "" if there are none. What they mean is `policy.shaping.parse`.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if not config.shaping.file:
+        return ""
+    path = config.data_path / Path(config.shaping.file).expanduser()
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"[shaping] file names {path}, which cannot be read: {error}.") from error
 
 
 def parse_smarthost(text: str) -> Smarthost:
@@ -168,9 +184,27 @@ def _check_keys(tree: Mapping[str, Any], kind: type[msgspec.Struct], place: str)
             raise ConfigError(
                 f"There is no setting {where}{key!r} (environment: {_env_name(place, key)}).{_hint(key, fields, place)}"
             )
-        section = fields[key]
-        if isinstance(value, Mapping) and isinstance(section, type) and issubclass(section, msgspec.Struct):
-            _check_keys(value, section, key)
+        _check_table(value, fields[key], f"{place}.{key}" if place else key)
+
+
+def _check_table(value: Any, kind: Any, place: str) -> None:
+    """Look into a table, or into a table of tables, whose names are the operator's own."""
+    if not isinstance(value, Mapping):
+        return
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        _check_keys(value, kind, place)
+    elif get_origin(kind) is dict:
+        for name, part in value.items():
+            _check_table(part, get_args(kind)[1], f"{place}.{name}")
+            _check_named(part, get_args(kind)[1], f"{place}.{name}")
+
+
+def _check_named(value: Any, kind: Any, place: str) -> None:
+    """Say which table of a table of tables is wrong: msgspec would say [...]."""
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"A setting is wrong in [{place}]: {error}.") from error
 
 
 def _hint(key: str, fields: Mapping[str, Any], place: str) -> str:
@@ -191,4 +225,4 @@ def _hint(key: str, fields: Mapping[str, Any], place: str) -> str:
 
 
 def _env_name(place: str, key: str) -> str:
-    return PREFIX + (f"{place}__{key}" if place else key).upper()
+    return PREFIX + (f"{place.replace('.', '__')}__{key}" if place else key).upper()
