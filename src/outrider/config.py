@@ -23,7 +23,7 @@ from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
 from outrider.policy import route
 from outrider.policy.route import Egress, Smarthost, Source
-from outrider.policy.settings import EgressSettings, RetrySettings, WarmupSettings
+from outrider.policy.settings import EgressSettings, RetrySettings, ShapingSettings, WarmupSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -58,6 +58,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()
     warmup: WarmupSettings = WarmupSettings()
+    shaping: ShapingSettings = ShapingSettings()
     net: NetSettings = NetSettings()
     store: StoreSettings = StoreSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
@@ -126,6 +127,21 @@ def load(env: Mapping[str, str]) -> Config:
         route.parse_smarthost(config.delivery, "delivery")
     config.make_egress()
     return config
+
+
+def read_shaping_file(config: Config) -> str:
+    """Read the operator's own providers and reply rules, "" if there are none. What they mean: `policy.shaping.parse`.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if not config.shaping.file:
+        return ""
+    path = config.data_path / Path(config.shaping.file).expanduser()
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"[shaping] file names {path}, which cannot be read: {error}.") from error
 
 
 def _read_file(env: Mapping[str, str]) -> dict[str, Any]:

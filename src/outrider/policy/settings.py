@@ -117,3 +117,48 @@ class EgressSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     assign: tuple[AssignEntry, ...] = ()
     """Which mail goes through which pool; the first that matches decides, what none matches goes through "default"."""
+
+
+class Encryption(enum.StrEnum):
+    """What a provider must offer before it gets our mail."""
+
+    OPPORTUNISTIC = "opportunistic"  # TLS if offered, whatever the certificate; else in the clear.
+    REQUIRED = "required"  # No mail without TLS and a certificate that holds.
+    REQUIRED_UNVERIFIED = "required_unverified"  # No mail without TLS, whatever the certificate.
+
+
+class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of one provider. What is not set stays as it is. All of them hold per source address."""
+
+    connections: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    """Open connections at once to the provider as a whole."""
+
+    connections_per_site: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    """Open connections at once to one set of MX hosts of the provider, such as one company at Microsoft 365. 0: no bound
+    of its own."""
+
+    messages_per_connection: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """Mails after which a connection is closed. Too many annoys the provider, too few costs a handshake a mail."""
+
+    rates: Annotated[str, Meta(max_length=200)] | None = None
+    """Mails in a time, up to four with commas: `10/s, 600/min, 20000/h, 100000/d`. Empty: no limit."""
+
+    connection_rate: Annotated[str, Meta(max_length=40)] | None = None
+    """New connections in a time, such as `100/min`. Empty: no limit."""
+
+    tls: Encryption | None = None
+    """What the provider must offer. `required` defers all mail to a server whose certificate does not hold."""
+
+
+class ShapingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [shaping] table: what to change in the limits that come with Outrider."""
+
+    file: str = ""
+    """A TOML file of your own providers and reply rules, relative to the data directory. They come before ours; one of the
+    same name replaces ours."""
+
+    providers: dict[str, Override] = {}
+    """Limits of one provider, whatever the pool; `default` is every domain without a provider of its own."""
+
+    pools: dict[str, dict[str, Override]] = {}
+    """Limits of one provider in one pool; they win over those of the provider."""
