@@ -3,16 +3,17 @@
 Until the first "slower" a gate has no rate of this kind. Then it goes by rounds of observation:
 
     throttled   a = throttled / answered of the round, once it has `ANSWERS_COUNT` answers or lasts long enough:
-                rate *= 1 - max(a, 0.1) / 2; if a > 0.5, down to what was accepted, at most to 1/8 (and not under half of
-                what went through in the last ten seconds or so: a provider that counts in windows refuses everything
-                at the end of each). Never under `RATE_MIN`. The first time it starts from the measured attempt rate.
+                rate *= 1 - max(a, 0.1) / 2; if a > 0.5, down to what was accepted, at most to 1/8, but not far under
+                what went through in the last ten seconds (who counts in windows refuses everything at the end of
+                each). Never under `RATE_MIN`. The first time it starts from the measured attempt rate.
     calm        after `CALM_S` without a "slower", if the rate was used: below `learned` half the distance to it, then
-                `step`, a twentieth of the rate at the last decrease. Never more than double. Around `learned`, where
-                the limit is believed to be, calm must last `PROBE_S`: asking costs refusals.
+                `step`, a twentieth of the rate at the last decrease; always less than double. Around `learned`, where
+                the limit is believed to be, calm must last `PROBE_S` and the step is smaller: asking costs refusals.
     idle        a rate that was not used has not been tested; it stays (RFC 7661 has the same for TCP).
 
 One congestion event counts once: replies to attempts begun before the last decrease say nothing about the new speed.
-`learned` is what the provider took when it refused, smoothed. A new source starts from its pool's (`start`). Both are
+`learned` is what the provider took when it refused, smoothed; a round in which it took nothing says that it is shut, not
+where its limit is. A new source starts from its pool's (`start`). Both are
 forgotten, and the rate is free again, after a day of calm or when the rate has grown to 20 times `learned`.
 
 Only delivered and throttled replies are evidence; an unknown user or a time-out says nothing about speed.
@@ -34,13 +35,17 @@ ANSWERS_COUNT: Final = 10  # Ours: fewer say little about a share.
 ROUND_S: Final = 1.0  # Ours: between two decreases at least.
 ROUND_S_MAX: Final = 5.0  # Ours: with fewer answers than that; but see `_is_ripe` for slow rates.
 CALM_S: Final = 5.0  # Ours: longer than most replies take.
-PROBE_S: Final = 15.0
-PROBE_FROM_RATIO: Final = 0.97  # Of `learned`.
+PROBE_S: Final = 8.0  # Ours: see the figures in tests/sim/test_throttle_settles.py.
+PROBE_FROM_RATIO: Final = 0.97  # Ours: of `learned`, as the next.
 PROBE_TO_RATIO: Final = 1.1
 USED_RATIO: Final = 0.7  # Ours: of the rate; less is idle.
+TAKEN_RATIO: Final = 0.9  # Ours: a floor of a decrease; but a provider that takes nothing is followed down.
+TRUST_RATIO: Final = 0.6  # Ours: of `FADE_S`; what went through in less time is mostly the provider's burst.
+RISE_RATIO_MAX: Final = 0.75  # providers.md 1.1: never double volume at a step.
+PROBE_STEP_RATIO: Final = 0.6  # Ours: of a step; what is over the limit is refused.
 FADE_S: Final = 10.0  # Ours: providers count by the second, some by the minute.
-FORGET_S: Final = 86400.0
-FORGET_RATIO: Final = 20.0
+FORGET_S: Final = 86400.0  # Ours: limits of providers are of the day.
+FORGET_RATIO: Final = 20.0  # Ours: nothing of the old limit is left.
 BURST_S: Final = 0.05  # Ours: mails due so soon leave together; spares wake-ups at high rates.
 
 
@@ -157,9 +162,9 @@ def _decrease(gate: Gate, now_s: float) -> None:
     rate = offered * (1 - max(share, SHARE_MIN) / 2)
     if share > 0.5:
         rate = min(rate, max(accepted, offered * DROP_RATIO_MAX))
-        rate = max(rate, min(taken / 2, offered * (1 - SHARE_MIN / 2)))
-        accepted = taken
-    gate.learned = (gate.learned + accepted) / 2
+        rate = max(rate, min(taken * TAKEN_RATIO, offered * (1 - SHARE_MIN / 2)))
+    if gate.throttled < gate.answered or gate.taken_span_s < TRUST_RATIO * FADE_S:
+        gate.learned = (gate.learned + max(accepted, min(taken, offered))) / 2
     gate.rate = max(RATE_MIN, rate)
     _decreased(gate, now_s)
 
@@ -178,8 +183,8 @@ def _raise(gate: Gate, now_s: float) -> None:
     if now_s - gate.throttled_at_s >= FORGET_S or gate.rate >= FORGET_RATIO * gate.learned:
         gate.rate = gate.learned = gate.step = 0.0
     elif gate.seen >= USED_RATIO * gate.rate * elapsed_s:
-        rise = max(gate.step, (gate.learned - gate.rate) / 2)
-        gate.rate += min(rise, gate.rate)
+        rise = max(gate.step * (PROBE_STEP_RATIO if is_near else 1), (gate.learned - gate.rate) / 2)
+        gate.rate += min(rise, gate.rate * RISE_RATIO_MAX)
     _begin_round(gate, now_s)
 
 
