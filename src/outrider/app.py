@@ -52,7 +52,7 @@ from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy import shaping
 from outrider.policy.classify import Classifier, parse_rules
-from outrider.policy.route import Egress, Smarthost, Source
+from outrider.policy.route import Egress, Smarthost, Source, check_names
 from outrider.policy.shaping import Shaping
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
@@ -166,14 +166,14 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
     limits = make_shaping(config)
     async with context.store() as store:
         await _take_slot(store, owner_file, owner, clock, log)
-        node_id = node_identity(config.data_path)
-        with Ledger(config.data_path / "run" / "gates", slot) as ledger:
-            ledger.forget(slot)
+        with Ledger(config.data_path / "run" / "gates", slot, clock=clock) as ledger:
             parts: list[Part] = []
             if slot == 0:
-                book = _node_book(context, store, node_id)
-                await book.claim()
-                parts += [book, GateReport(store, ledger, limits, node_id=node_id, clock=clock, logger=log)]
+                node_id = node_identity(config.data_path)
+                parts += [
+                    await claim_node(context, store),
+                    GateReport(store, ledger, limits, node_id=node_id, clock=clock, logger=log),
+                ]
             warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
             await warmups.load()
             parts += [warmups, _make_deliverer(context, store, ledger, limits, warmups, owner=owner, slot=slot)]
@@ -232,18 +232,29 @@ def _make_deliverer(
     )
 
 
-def _node_book(context: Context, store: Store, node_id: UUID) -> NodeBook:
-    """Tell the others of this node. Raises ConfigError: an address of the settings is not this machine's."""
-    check_ours({f"egress.sources.{one.name}.address": one.address for one in context.egress.sources if one.address})
-    return NodeBook(
+async def claim_node(context: Context, store: Store) -> NodeBook:
+    """Make sure that this node may send as its settings say, and tell the others that it does.
+
+    Raises:
+        ConfigError: a name in the settings that nobody knows, an address that is not this machine's or another node's.
+        StoreError: the database is away.
+    """
+    config, egress = context.config, context.egress
+    providers = [provider.name for provider in make_shaping(config).providers]
+    check_names(egress, providers=providers, plans=warmup_plans(config))
+    if not config.is_catch:  # There the mail goes to this machine, from whatever address.
+        check_ours(config.own_addresses())
+    book = NodeBook(
         store,
-        node_id,
+        node_identity(config.data_path),
         name=_machine_name(),
-        pools=context.egress.pools_served,
-        addresses=context.egress.addresses,
+        pools=egress.pools_served,
+        addresses=egress.addresses,
         clock=context.clock,
         logger=context.log,
     )
+    await book.claim()
+    return book
 
 
 def node_identity(data_path: Path) -> UUID:

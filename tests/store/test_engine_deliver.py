@@ -22,7 +22,7 @@ from outrider.store.settings import StoreSettings
 from outrider.testing.engineroom import EngineRoom, Line, OneWay, RealClock, running
 from outrider.testing.peer import HOST, Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
-from outrider.wire.smtp_client import Envelope
+from outrider.wire.smtp_client import Envelope, Features
 
 pytestmark = [
     pytest.mark.slow,
@@ -198,11 +198,11 @@ class Clumsy(Preparer):
         self.error = error
         self.times_left = 1000
 
-    async def envelope(self, composed: Composed, claim: Claim) -> Envelope:
+    async def maker(self, composed: Composed, claim: Claim) -> Callable[[Features], Envelope]:
         if composed.message.subject == "clumsy" and self.times_left:
             self.times_left -= 1
             raise self.error
-        return await super().envelope(composed, claim)
+        return await super().maker(composed, claim)
 
 
 async def test_the_third_error_of_ours_parks_the_message(room: EngineRoom, peer: Peer) -> None:
@@ -284,7 +284,7 @@ async def test_a_domain_that_hangs_delays_no_other(store: Store, clock: RealCloc
     room = EngineRoom(store, clock, lane_in_flight_max=10, in_flight_max=15)
     async with Peer(Script(moves={Stage.MAIL: Move(Act.HOLD)})) as silent:
         router = OneWay(peer.site(), silent=silent.site())
-        deliverer = room.deliverer(router, connections_per_site_max=20)
+        deliverer = room.deliverer(router, connections_max=20)
         async with running(room.accept), running(deliverer):
             hanging = await room.send(*(f"u{n}@silent.example" for n in range(100)))
             await silent.reached(Stage.MAIL, count=10)

@@ -21,6 +21,7 @@ from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import DOMAIN, EngineRoom, running, signing_keys
+from outrider.wire.smtp_client import Features
 
 pytestmark = pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session")
 
@@ -41,7 +42,9 @@ async def claims_of(room: EngineRoom, session: UUID) -> list[Claim]:
 
 async def envelopes(room: EngineRoom, preparer: Preparer, session: UUID) -> list[bytes]:
     composed = await preparer.compose({session})
-    return [(await preparer.envelope(composed[session], claim)).content for claim in await claims_of(room, session)]
+    return [
+        (await preparer.maker(composed[session], claim))(Features()).content for claim in await claims_of(room, session)
+    ]
 
 
 def signatures(content: bytes, keys: Sequence[SigningKey]) -> list[tuple[str, str, bool]]:
@@ -130,7 +133,7 @@ async def test_an_address_that_needs_smtputf8_says_so(room: EngineRoom) -> None:
     session = await room.send("ann@bücher.example", "jörg@bücher.example")
     preparer = room.preparer()
     composed = await preparer.compose({session})
-    made = [await preparer.envelope(composed[session], claim) for claim in await claims_of(room, session)]
+    made = [(await preparer.maker(composed[session], claim))(Features()) for claim in await claims_of(room, session)]
     assert sorted((one.recipients, one.needs_smtputf8) for one in made) == [
         (("ann@xn--bcher-kva.example",), False),
         (("jörg@xn--bcher-kva.example",), True),

@@ -42,7 +42,12 @@ async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
 
 def settler_in(room: EngineRoom, store: Store | None = None) -> Settler:
     return Settler(
-        store or room.store, room.settings, clock=room.clock, logger=room.journal.logger, metrics=room.metrics
+        store or room.store,
+        room.settings,
+        writer="w",
+        clock=room.clock,
+        logger=room.journal.logger,
+        metrics=room.metrics,
     )
 
 

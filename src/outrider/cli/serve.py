@@ -59,7 +59,7 @@ async def _serve(roles: tuple[str, ...]) -> None:
     locks = await supervisor.lock_roles(config.data_path / "run", roles, clock=clock)
     _check_ports(config, roles)
     async with app.open_database(config, lambda sentence: log.info("database_awaited", sentence=sentence)) as database:
-        pair = await _prepare(config, database, log)
+        pair = await _prepare(config, database, roles, log)
         slots = supervisor.slots_of(config, roles)
         parent = Supervisor(config, database, slots, locks, clock=clock, log=log)
         async with asyncio.TaskGroup() as group:
@@ -69,13 +69,13 @@ async def _serve(roles: tuple[str, ...]) -> None:
                 sys.stdout.flush()
 
 
-async def _prepare(config: Config, database: Database, log: Logger) -> KeyPair | None:
-    """Get the database ready, and in catch mode the quick start; return its key pair."""
+async def _prepare(config: Config, database: Database, roles: tuple[str, ...], log: Logger) -> KeyPair | None:
+    """Get the database ready, claim our addresses, and in catch mode make the quick start; return its key pair."""
     context = app.make_context(config, database.dsn, log)
-    if not config.is_catch:
-        return None
     async with context.store() as store:
-        return await quickstart.ensure(app.make_services(context, store))
+        if "deliver" in roles:  # Here, before any process of ours could send from an address of another node's.
+            await app.claim_node(context, store)
+        return await quickstart.ensure(app.make_services(context, store)) if config.is_catch else None
 
 
 def _check_ports(config: Config, roles: tuple[str, ...]) -> None:

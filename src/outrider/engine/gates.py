@@ -161,15 +161,23 @@ class Gates:
         self._random: Final = random
         self._logger: Final = logger
         self._queues: Final[dict[str, _Queue]] = {}
+        self._places: Final[dict[str, Place]] = {}  # By the site's name, which is made of its hosts.
         self._reaches: Final[dict[str, _Reach]] = {}
         self._seen: Final[dict[tuple[str, str, str], _Seen]] = {}
         connections.on_free = self._on_free
 
     def place(self, site: Site) -> Place:
         """Say by whose limits mail to `site` is counted."""
-        if site.provider:  # Not found by MX patterns: a smart host, or the mailbox of catch mode.
-            return Place(site.provider, f"{site.provider} {site.name}")
-        return self._shaping.place([host.name for host in site.hosts], site.name)
+        place = self._places.get(site.name)
+        if place is None:
+            if site.provider:  # Not found by MX patterns: a smart host, or the mailbox of catch mode.
+                place = Place(site.provider, f"{site.provider} {site.name}")
+            else:
+                place = self._shaping.place([host.name for host in site.hosts], site.name)
+            if len(self._places) >= _SEEN_COUNT_MAX:
+                self._places.clear()
+            self._places[site.name] = place
+        return place
 
     def is_wanted(self, place: Place) -> bool:
         """Whether other lanes wait in this process for what a lane at `place` uses."""

@@ -217,6 +217,21 @@ class Journal:
         return sum(line["event"] == event for line in self.lines)
 
 
+class SharedLedger(Ledger):
+    """A ledger that several deliverers of one process have open, each as long as it runs."""
+
+    _user_count = 0
+
+    def __enter__(self) -> Self:
+        self._user_count += 1
+        return super().__enter__() if self._user_count == 1 else self
+
+    def __exit__(self, *given: Any) -> None:
+        self._user_count -= 1
+        if not self._user_count:
+            super().__exit__(*given)
+
+
 class LedgeredDeliverer(Deliverer):
     """A deliverer whose ledger is open while it runs."""
 
@@ -251,7 +266,7 @@ class EngineRoom:
         self.shaping = make_shaping(Config(shaping=ShapingSettings(providers={"default": Override(connections=40)})))
         folder = Path(tempfile.mkdtemp(prefix="outrider-room-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self.gates_path: Final = folder / "gates"
+        self.ledger: Final = SharedLedger(folder / "gates", 0, clock=clock)
         self.accept: Final = self.acceptor()
 
     def acceptor(self, store: Store | None = None) -> Acceptor:
@@ -284,15 +299,14 @@ class EngineRoom:
         preparer: Preparer | None = None,
         first_s: float = 60.0,
         owner: UUID | None = None,
-        slot: int = 0,
         **net: float | str | bool,
     ) -> Deliverer:
-        """Return stations 2 to 6, as deliver process `slot` of the node has them. `net` changes [net]."""
+        """Return stations 2 to 6, as the next deliver process of the node has them. `net` changes [net]."""
         clock, store, owner = clock or self.clock, store or self.store, owner or uuid4()
         preparer = preparer or self.preparer(store=store)
         chance, logger, metrics = random.Random(7), self.journal.logger, self.metrics
-        ledger = Ledger(self.gates_path, slot)
-        slots = NodeSlots(ledger, slot=slot, clock=clock)
+        ledger = self.ledger
+        slots = NodeSlots(ledger, slot=len(self.connections), clock=clock)
         connections = ConnectionPool(settings_for(**net), clock=clock, slots=slots)
         self.connections.append(connections)
         gates = Gates(

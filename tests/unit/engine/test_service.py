@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from outrider.engine.feed import Event, Feed
+from outrider.engine.holds import HoldBook
 from outrider.engine.lanes import LaneKeeper
 from outrider.engine.nodes import NodeBook
 from outrider.engine.service import Part, run_all
@@ -161,12 +162,12 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         pools=["default"],
         clock=room.clock,
         logger=room.journal.logger,
-        busy=list,
         preload=read_nothing,
     ),
     "settler": lambda room: Settler(
-        room.store, room.settings, clock=room.clock, logger=room.journal.logger, metrics=room.metrics
+        room.store, room.settings, writer="w", clock=room.clock, logger=room.journal.logger, metrics=room.metrics
     ),
+    "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
     "deliverer": lambda room: room.deliverer(OneWay(Answer(WirePhase.ROUTE, None, Cause.DNS_TEMPORARY))),
     "feed": lambda room: Feed(room.store, "test", _take, clock=room.clock, logger=room.journal.logger),
     "upkeep": lambda room: Upkeep(room.store, clock=room.clock, logger=room.journal.logger),
