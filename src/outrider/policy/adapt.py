@@ -40,7 +40,7 @@ PROBE_FROM_RATIO: Final = 0.97  # Ours: of `learned`, as the next.
 PROBE_TO_RATIO: Final = 1.1
 USED_RATIO: Final = 0.7  # Ours: of the rate; less is idle.
 TAKEN_RATIO: Final = 0.9  # Ours: a floor of a decrease; but a provider that takes nothing is followed down.
-TRUST_RATIO: Final = 0.6  # Ours: of `FADE_S`; what went through in less time is mostly the provider's burst.
+TRUST_RATIO: Final = 0.85  # Ours: of `FADE_S`; what went through in less time is mostly the provider's burst.
 RISE_RATIO_MAX: Final = 0.75  # providers.md 1.1: never double volume at a step.
 PROBE_STEP_RATIO: Final = 0.6  # Ours: of a step; what is over the limit is refused.
 FADE_S: Final = 10.0  # Ours: providers count by the second, some by the minute.
@@ -133,7 +133,7 @@ def _taken_rate(gate: Gate) -> float:
 
 
 def _count_taken(gate: Gate, now_s: float, *, is_delivered: bool) -> None:
-    kept = exp((gate.taken_at_s - now_s) / FADE_S)
+    kept = exp((gate.taken_at_s - now_s) / FADE_S) if gate.taken_at_s else 1.0
     gate.taken = gate.taken * kept + is_delivered
     gate.taken_span_s = gate.taken_span_s * kept + FADE_S * (1 - kept)
     gate.taken_at_s = now_s

@@ -11,9 +11,12 @@ instants are Unix seconds, 0 means never. Learned rates are mails a second, 0 me
 
 import struct
 from array import array
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 LAYOUT: Final = 1  # The number of this layout, in the header of the file.
 SLOTS_COUNT_MAX: Final = 64  # Ours: deliver processes of a node; one per core is enough.
@@ -32,14 +35,18 @@ _SLOTS_BYTES: Final = SLOTS_COUNT_MAX * 2
 _WANTS_BYTES: Final = SLOTS_COUNT_MAX * 8
 HIT: Final = struct.Struct(f"<QII{HIT_INSTANTS_COUNT}d")  # Rule's hash, hits not stored yet, instants used, instants.
 _HITS_BYTES: Final = HIT.size * HIT_RULES_COUNT
+_TEXTS: Final = struct.Struct(
+    f"{RULE_BYTES_MAX}s {SAID_BYTES_MAX}s {RULE_BYTES_MAX}s {SAID_BYTES_MAX}s {RULE_BYTES_MAX}s"
+)
+_NO_TEXTS: Final = bytes(_TEXTS.size)  # Nearly every gate has none; that must cost nothing.
 _LAYOUT: Final = struct.Struct(
     f"<{_TATS_COUNT}d 18d 8I {_SLOTS_BYTES}s {_WANTS_BYTES}s {_HITS_BYTES}s"
-    f" {RULE_BYTES_MAX}s {SAID_BYTES_MAX}s {RULE_BYTES_MAX}s {SAID_BYTES_MAX}s {RULE_BYTES_MAX}s"
+    f" {_TEXTS.size}s"
 )
 SIZE_BYTES: Final = _LAYOUT.size
 
 
-class Gate(msgspec.Struct):
+class Gate(msgspec.Struct, gc=False):
     """What one source may do at one provider. Only `policy.throttle` and `policy.adapt` change it."""
 
     tats: list[float] = msgspec.field(default_factory=lambda: [0.0] * _TATS_COUNT)
@@ -116,22 +123,21 @@ def pack(gate: Gate) -> bytes:
         gate.connections.tobytes(),
         gate.wants.tobytes(),
         gate.hits,
-        gate.pause_rule.encode(),
-        gate.pause_said.encode(),
-        gate.rest_rule.encode(),
-        gate.rest_said.encode(),
-        gate.cap_rule.encode(),
+        _pack_texts(gate),
     )
 
 
-def unpack(record: bytes) -> Gate:
-    """Return the gate of `SIZE_BYTES` that `pack` made; all zeros are a new gate."""
-    fields = _LAYOUT.unpack(record)
-    numbers, (slots, wants, hits, *texts) = fields[_TATS_COUNT:-8], fields[-8:]
-    return Gate(
-        list(fields[:_TATS_COUNT]), *numbers, array("H", slots), array("d", wants), hits, *map(_text, texts)
-    )
+def unpack(buffer: "ReadableBuffer", at: int = 0) -> Gate:
+    """Return the gate whose `SIZE_BYTES`, made by `pack`, begin at `at`; all zeros are a new gate."""
+    fields = _LAYOUT.unpack_from(buffer, at)
+    slots, wants, hits, texts = fields[-4:]
+    gate = Gate([*fields[:_TATS_COUNT]], *fields[_TATS_COUNT:-4], array("H", slots), array("d", wants), hits)
+    if texts != _NO_TEXTS:
+        read = (field.rstrip(b"\0").decode("utf-8", "ignore") for field in _TEXTS.unpack(texts))
+        gate.pause_rule, gate.pause_said, gate.rest_rule, gate.rest_said, gate.cap_rule = read
+    return gate
 
 
-def _text(field: bytes) -> str:
-    return field.rstrip(b"\0").decode("utf-8", "ignore") if field[0] else ""
+def _pack_texts(gate: Gate) -> bytes:
+    texts = (gate.pause_rule, gate.pause_said, gate.rest_rule, gate.rest_said, gate.cap_rule)
+    return _TEXTS.pack(*(text.encode() for text in texts)) if any(texts) else _NO_TEXTS
