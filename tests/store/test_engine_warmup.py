@@ -12,7 +12,8 @@ import pytest
 from outrider.base.errors import CallerError, ConfigError
 from outrider.engine.service import Part
 from outrider.engine.warmup import WarmupBook, WarmupJudge, WarmupView, set_stage, views
-from outrider.policy.warmup import Ceiling, Figures, Plan, make_plans
+from outrider.policy.throttle import Ceiling
+from outrider.policy.warmup import Figures, Plan, make_plans
 from outrider.store import egress, warmups
 from outrider.store.egress import Egress
 from outrider.store.pool import Store

@@ -15,8 +15,8 @@ from outrider.engine.slots import BELOW
 from outrider.net.ledger import Ledger
 from outrider.obs.log import Logger
 from outrider.policy import throttle
+from outrider.policy.gate import Gate
 from outrider.policy.shaping import Shaping
-from outrider.policy.throttle import Gate
 from outrider.store import gates
 from outrider.store.gates import GateState
 from outrider.store.pool import Store

@@ -29,15 +29,15 @@ from outrider.base.vocab import Fate, Phase, Stream, WaitKind
 from outrider.engine.slots import BELOW, NodeSlots, gate_key, pool_name, slot_key
 from outrider.engine.turns import Line
 from outrider.net.ledger import Ledger
-from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation, Way
-from outrider.net.site import Site
+from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
+from outrider.net.site import Site, Way
 from outrider.obs.log import Logger
 from outrider.policy import classify, throttle
 from outrider.policy.classify import Verdict
 from outrider.policy.reason import Reason
 from outrider.policy.route import Egress, Source
-from outrider.policy.settings import Use
-from outrider.policy.shaping import Act, Encryption, Limits, Place, Rate, Reaction, Shaping
+from outrider.policy.settings import Encryption, Use
+from outrider.policy.shaping import Act, Limits, Place, Rate, Reaction, Shaping
 from outrider.policy.throttle import Blocked, Ceiling
 from outrider.store.lanes import Lane, Pause
 from outrider.wire.answer import Answer

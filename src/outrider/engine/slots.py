@@ -15,9 +15,11 @@ from outrider.base.clock import Clock
 from outrider.net.ledger import Ledger
 from outrider.net.site import Site
 from outrider.policy import throttle
+from outrider.policy.gate import Gate
 from outrider.policy.shaping import Limits, Place
-from outrider.policy.throttle import Gate
 
+_YIELD_S: Final = 0.05  # Ours: asked after every mail, and a wish lasts far longer.
+_YIELDS_COUNT_MAX: Final = 10_000
 BELOW: Final = "\t"  # Between a provider's key and a site's: in no host name.
 
 
@@ -32,6 +34,7 @@ class NodeSlots:
         self._slot: Final = slot
         self._clock: Final = clock
         self._limits: Final[dict[tuple[str, str], Limits]] = {}
+        self._yields: Final[dict[tuple[str, str], tuple[float, bool]]] = {}  # Until when it is not asked again.
 
     def expect(self, source: str, key: str, limits: Limits) -> None:
         """Count the connections of (source, key) by `limits` from now on."""
@@ -58,9 +61,17 @@ class NodeSlots:
 
     def should_yield(self, source: str, key: str) -> bool:
         """Whether another process of the node waits for a connection of which we hold more than our share."""
+        now_s = self._clock.monotonic_s()
+        until_s, is_asked = self._yields.get((source, key), (0.0, False))
+        if now_s < until_s and not is_asked:
+            return False
         gate = self._ledger.read(gate_key(source, key.partition(BELOW)[0]))
-        limits, now_s = self._limits[source, key], self._clock.now().timestamp()
-        return gate is not None and throttle.should_yield(gate, limits, self._slot, now_s)
+        limits = self._limits[source, key]
+        is_asked = gate is not None and throttle.should_yield(gate, limits, self._slot, self._clock.now().timestamp())
+        if len(self._yields) >= _YIELDS_COUNT_MAX:
+            self._yields.clear()
+        self._yields[source, key] = now_s + _YIELD_S, is_asked
+        return is_asked
 
     def _take(self, key: str, limits: Limits, now_s: float) -> bool:
         def change(gate: Gate) -> bool:

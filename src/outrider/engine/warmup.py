@@ -23,7 +23,8 @@ from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConfigError, StoreError
 from outrider.obs.log import Logger
 from outrider.policy import warmup as policy
-from outrider.policy.warmup import Ceiling, Figures, Plan, Step
+from outrider.policy.throttle import Ceiling
+from outrider.policy.warmup import Figures, Plan, Step
 from outrider.store import egress, warmups
 from outrider.store.egress import Pair, Stretch
 from outrider.store.pool import Store, Tx

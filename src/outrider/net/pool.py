@@ -240,6 +240,14 @@ class ConnectionPool:
         else:
             self._give(reservation.group)
 
+    def close_idle(self, source: str, key: str) -> None:
+        """Say QUIT on every idle connection of the gate: the next mail goes over a fresh one."""
+        gate = self._gates.get((source, key))
+        for connection, group in list(gate.idle.items()) if gate is not None else ():
+            self._wake(group, connection)
+            if not connection.is_over:
+                connection.quit()
+
     async def close(self, *, wait_s: float = limits.DATA_END_WAIT_S) -> None:
         """Take no more mail; return when every connection is closed, after `wait_s` at the latest.
 

@@ -150,9 +150,7 @@ def _start_from_measured(gate: Gate, now_s: float) -> None:
 def _is_ripe(gate: Gate, now_s: float) -> bool:
     """Tell whether the round has seen enough to judge a share. Four mails' time, where that is longer, is enough."""
     elapsed_s = now_s - gate.round_at_s
-    return elapsed_s >= ROUND_S and (
-        gate.answered >= ANSWERS_COUNT or elapsed_s >= max(ROUND_S_MAX, 4 / gate.rate)
-    )
+    return elapsed_s >= ROUND_S and (gate.answered >= ANSWERS_COUNT or elapsed_s >= max(ROUND_S_MAX, 4 / gate.rate))
 
 
 def _decrease(gate: Gate, now_s: float) -> None:

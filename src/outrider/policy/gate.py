@@ -39,10 +39,7 @@ _TEXTS: Final = struct.Struct(
     f"{RULE_BYTES_MAX}s {SAID_BYTES_MAX}s {RULE_BYTES_MAX}s {SAID_BYTES_MAX}s {RULE_BYTES_MAX}s"
 )
 _NO_TEXTS: Final = bytes(_TEXTS.size)  # Nearly every gate has none; that must cost nothing.
-_LAYOUT: Final = struct.Struct(
-    f"<{_TATS_COUNT}d 18d 8I {_SLOTS_BYTES}s {_WANTS_BYTES}s {_HITS_BYTES}s"
-    f" {_TEXTS.size}s"
-)
+_LAYOUT: Final = struct.Struct(f"<{_TATS_COUNT}d 18d 8I {_SLOTS_BYTES}s {_WANTS_BYTES}s {_HITS_BYTES}s {_TEXTS.size}s")
 SIZE_BYTES: Final = _LAYOUT.size
 
 

@@ -85,13 +85,6 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     is_made: bool
 
 
-class Ceiling(msgspec.Struct, frozen=True, gc=False):
-    """The most mails on a UTC day."""
-
-    day: int  # Proleptic ordinal.
-    count: int
-
-
 def parse_plans(text: str) -> Mapping[str, Plan]:
     """Read plans from TOML, a table each.
 
