@@ -92,14 +92,13 @@ async def test_no_lane_is_anybody_elses_too(room: EngineRoom) -> None:
 @pytest.mark.slow
 async def test_a_claim_leaves_out_what_is_being_tried(room: EngineRoom) -> None:
     await room.send(*(f"u{n}@a.example" for n in range(12)))
-    busy: list[UUID] = []
-    keeper = keeper_in(room, busy=busy)
+    keeper = keeper_in(room)
     async with running(keeper, *keeper.parts):
         ((lane, first),) = await keeper.lease(1, 1)
-        busy += [claim.recipient_id for claim in first]
+        keeper.busy.update(claim.recipient_id for claim in first)
         second = await keeper.claim(lane.lane_id)
         assert [claim.address for claim in second] == ["u10@a.example", "u11@a.example"]
-        busy += [claim.recipient_id for claim in second]
+        keeper.busy.update(claim.recipient_id for claim in second)
         assert await keeper.claim(lane.lane_id) == []
 
 

@@ -203,7 +203,8 @@ async def test_a_paused_lane_is_not_leased_until_its_time(
 async def pause_of(store: Store, lane_id: int) -> Row:
     async with store.transaction() as tx:
         row = await tx.fetch_row(
-            "SELECT provider, paused_until, paused_since, pause_kind, pause_reason, hold_id FROM lane WHERE lane_id = $1",
+            "SELECT provider, paused_until, paused_since, pause_kind, pause_reason, hold_id FROM lane"
+            " WHERE lane_id = $1",
             lane_id,
         )
     assert row is not None
