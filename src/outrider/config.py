@@ -116,7 +116,7 @@ def load(env: Mapping[str, str]) -> Config:
 
 
 def read_shaping_file(config: Config) -> str:
-    """Read the operator's own providers and reply rules, "" if there are none. What they mean is `policy.shaping.parse`.
+    """Read the operator's own providers and reply rules, "" if there are none; `policy.shaping.parse` takes the text.
 
     Raises:
         ConfigError: the file cannot be read.

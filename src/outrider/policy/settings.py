@@ -44,8 +44,8 @@ class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open connections at once to the provider as a whole."""
 
     connections_per_site: Annotated[int, Meta(ge=0, le=10_000)] | None = None
-    """Open connections at once to one set of MX hosts of the provider, such as one company at Microsoft 365. 0: no bound
-    of its own."""
+    """Open connections at once to one set of MX hosts of the provider, such as one company at Microsoft 365. 0: no
+    bound of its own."""
 
     messages_per_connection: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     """Mails after which a connection is closed. Too many annoys the provider, too few costs a handshake a mail."""
@@ -64,8 +64,8 @@ class ShapingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The [shaping] table: what to change in the limits that come with Outrider."""
 
     file: str = ""
-    """A TOML file of your own providers and reply rules, relative to the data directory. They come before ours; one of the
-    same name replaces ours."""
+    """A TOML file of your own providers and reply rules, relative to the data directory. They come before ours; one of
+    the same name replaces ours."""
 
     providers: dict[str, Override] = {}
     """Limits of one provider, whatever the pool; `default` is every domain without a provider of its own."""
