@@ -1,9 +1,13 @@
-"""The knobs of policy: [retry] and [shaping]. `config.py` assembles all floors' sections into one file."""
+"""The knobs of policy: [retry] and [shaping]. `config.py` assembles all floors' sections into one file.
+
+Bounds of single values are checked when the file is read. Whether a provider exists and a rate can be read is known
+only with the data: `shaping.parse` says it, at the start too.
+"""
 
 import enum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from outrider.base import limits
 
@@ -67,8 +71,8 @@ class ShapingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A TOML file of your own providers and reply rules, relative to the data directory. They come before ours; one of
     the same name replaces ours."""
 
-    providers: dict[str, Override] = {}
+    providers: dict[str, Override] = field(default_factory=dict)
     """Limits of one provider, whatever the pool; `default` is every domain without a provider of its own."""
 
-    pools: dict[str, dict[str, Override]] = {}
+    pools: dict[str, dict[str, Override]] = field(default_factory=dict)
     """Limits of one provider in one pool; they win over those of the provider."""
