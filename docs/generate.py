@@ -37,6 +37,9 @@ What a caller sees when a call fails. `code`, HTTP status, uSpeedo's RetCode and
 message beside the code is one bland sentence; the details are in the log.
 
 A failed delivery is not an error: it is a verdict, and stands in the recipient's events."""
+_PROVIDERS_INTRO: Final = """\
+What Outrider knows without being told. Limits hold for each source address. How to change them, and what the words
+mean: [shaping](../howto/shaping.md)."""
 _EVENTS_INTRO: Final = """\
 Lower-case strings, the same in the database, in JSON, in logs and in the console. Never renamed, never reused."""
 
@@ -56,6 +59,9 @@ def settings_page() -> str:
     ]
     for record, table in settings_records().items():
         parts += [f"## [{table}]", _fields_table(record, table)]
+        for inner, places in _inner_tables(record, table).items():
+            heads = " and ".join(f"[{place}]" for place in places)
+            parts += [f"## {heads}", _first_paragraph(inner), _fields_table(inner, places[0])]
     return _page(parts)
 
 
@@ -80,6 +86,19 @@ def _records(kind: msgspec.inspect.Type, place: str) -> Iterator[tuple[type, str
             yield from _records(inner, f"{place}.NAME")
         case msgspec.inspect.ListType(item_type=inner) | msgspec.inspect.VarTupleType(item_type=inner):
             yield from _records(inner, f"[{place}]")
+
+
+def _inner_tables(record: type, table: str) -> dict[type, list[str]]:
+    """Return the records of tables whose names are the operator's, with where each stands; NAME is such a name."""
+    found: dict[type, list[str]] = {}
+    for field in _fields(record):
+        kind, place = field.type, f"{table}.{field.name}"
+        while isinstance(kind, msgspec.inspect.DictType):
+            kind, place = kind.value_type, f"{place}.NAME"
+        if isinstance(kind, msgspec.inspect.StructType) and kind is not field.type:
+            # The outer names are pools', the last one is the provider's.
+            found.setdefault(kind.cls, []).append(place.replace("NAME.NAME", "POOL.NAME"))
+    return found
 
 
 def homeless_settings() -> Sequence[str]:
@@ -144,6 +163,8 @@ def _default(field: msgspec.inspect.Field) -> str:
         value = value.value
     if isinstance(value, Path | tuple):
         value = str(value) if isinstance(value, Path) else list(value)
+    if value is None:
+        return "as it is"
     if isinstance(value, float):
         return f"`{value:.15g}`"
     return f"`{json.dumps(value, default=str)}`"
@@ -163,6 +184,8 @@ def _bounds(kind: msgspec.inspect.Type) -> str:
             return " to ".join(filter(None, (low, high))) or "a number"
         case msgspec.inspect.UnionType(types=types):
             return " or ".join(_bounds(t) for t in types if not isinstance(t, msgspec.inspect.NoneType))
+        case msgspec.inspect.DictType():
+            return "tables, see below"
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
             return "a list"
         case msgspec.inspect.DictType():
@@ -311,6 +334,58 @@ def metrics_page() -> str:
     )
 
 
+# Providers.
+
+
+def providers_page() -> str:
+    """Return docs/reference/providers.md: what we know of providers, as shaping.toml has it."""
+    shaping = importlib.import_module("outrider.policy.shaping")
+    known = shaping.parse((SOURCES / "outrider/policy/shaping.toml").read_text("utf-8"))
+    providers = [
+        (f"`{p.name}`", ", ".join(f"`{mx}`" for mx in p.mx) or "-", *_limits_cells(shaping, known, p.name), p.source)
+        for p in known.providers
+    ]
+    rules = [
+        (
+            f"`{rule.id}`",
+            ", ".join(rule.providers),
+            f"`{rule.pattern}`" + (f", if `{rule.reason}`" if rule.reason else ""),
+            "; ".join(_step_words(step) for step in rule.acts) or "nothing",
+            rule.source,
+        )
+        for rule in known.rules
+    ]
+    limits = ("connections", "a site", "mails each", "rates", "TLS")
+    return _page(
+        (
+            "# Providers and reply rules",
+            _NOTE.replace("the code", "`src/outrider/policy/shaping.toml`"),
+            _PROVIDERS_INTRO,
+            "## Providers",
+            _table(("provider", "MX hosts", *limits, "source"), providers),
+            "## Reply rules",
+            _table(("rule", "providers", "if the reply has", "we", "source"), rules),
+        )
+    )
+
+
+def _limits_cells(shaping: Any, known: Any, name: str) -> Sequence[str]:
+    limits = known.limits(name, "")
+    rates = ", ".join(map(shaping.format_rate, limits.rates)) or "-"
+    site = str(limits.connections_per_site or "-")
+    return (str(limits.connections), site, str(limits.messages_per_connection), rates, limits.tls)
+
+
+def _step_words(step: Any) -> str:
+    caps = {"connections": step.connections, "mails each": step.messages_per_connection}
+    words = [step.act, step.rate, *(f"{count} {name}" for name, count in caps.items() if count)]
+    if step.for_s:
+        words.append(f"for {step.for_s / 60:g} min")
+    if step.hits > 1:
+        words.append(f"at {step.hits} in {step.within_s / 60:g} min")
+    return " ".join(filter(None, words))
+
+
 # Shared.
 
 
@@ -354,6 +429,7 @@ def _page(parts: Sequence[str]) -> str:
 
 
 PAGES: Final = {
+    "providers.md": providers_page,
     "errors.md": errors_page,
     "events.md": events_page,
     "limits.md": limits_page,

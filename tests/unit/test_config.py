@@ -10,8 +10,9 @@ import pytest
 
 from outrider.base.errors import ConfigError
 from outrider.base.vocab import Stream
-from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, load
+from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, load, read_shaping_file
 from outrider.policy.route import Smarthost, Source, parse_smarthost
+from outrider.policy.settings import Encryption, Override
 
 SECRET = "hunter2"
 
@@ -308,3 +309,51 @@ def test_no_password_of_a_source_is_in_any_repr_or_complaint(folder: Path) -> No
     for wrong in ("relay.example", "relay.example:0", "relay.example:25/x"):
         text = EGRESS.replace("relay.example:587", wrong)
         assert SECRET not in complaint(folder, text)
+
+
+# Shaping: tables whose names are the operator's.
+
+
+def test_limits_are_set_by_provider_and_pool(folder: Path) -> None:
+    text = "[shaping.pools.bulk.gmail]\nrates = '10/s'\n"
+    config = read(folder, text, SHAPING__PROVIDERS__GMAIL__CONNECTIONS="3", SHAPING__PROVIDERS__GMAIL__TLS="required")
+    assert config.shaping.providers == {"gmail": Override(connections=3, tls=Encryption.REQUIRED)}
+    assert config.shaping.pools == {"bulk": {"gmail": Override(rates="10/s")}}
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"SHAPING__FIEL": "x"}, ["[shaping] 'fiel'", "'file'"]),
+        (
+            {"SHAPING__PROVIDERS__GMAIL__CONECTIONS": "3"},
+            [
+                "[shaping.providers.gmail] 'conections'",
+                "OUTRIDER_SHAPING__PROVIDERS__GMAIL__CONECTIONS",
+                "'connections'",
+            ],
+        ),
+        ({"SHAPING__POOLS__BULK__GMAIL__RATE": "3"}, ["[shaping.pools.bulk.gmail] 'rate'", "'rates'"]),
+        ({"SHAPING__PROVIDERS__GMAIL__CONNECTIONS": "0"}, ["[shaping.providers.gmail]", "connections"]),
+        ({"SHAPING__POOLS__BULK__GMAIL__TLS": "maybe"}, ["[shaping.pools.bulk.gmail]", "maybe", "tls"]),
+        ({"SHAPING__POOLS__BULK__GMAIL": "maybe"}, ["[shaping.pools.bulk.gmail]"]),
+        ({"SHAPING__PROVIDERS": "maybe"}, ["shaping.providers"]),
+    ],
+)
+def test_a_wrong_limit_is_named_with_its_table(folder: Path, env: dict[str, str], words: list[str]) -> None:
+    text = complaint(folder, **env)
+    assert [word for word in words if word not in text] == []
+
+
+def test_an_own_file_of_providers_is_read_from_the_data_directory(folder: Path) -> None:
+    (folder / "own.toml").write_text("# Nothing yet.\n", "utf-8")
+    assert read_shaping_file(read(folder, "[shaping]\nfile = 'own.toml'\n")) == "# Nothing yet.\n"
+    assert read_shaping_file(read(folder, SHAPING__FILE=str(folder / "own.toml"))) == "# Nothing yet.\n"
+    assert read_shaping_file(read(folder)) == ""
+
+
+@pytest.mark.parametrize("name", ["none.toml", ".", "broken.toml"])
+def test_an_own_file_that_cannot_be_read_is_named(folder: Path, name: str) -> None:
+    (folder / "broken.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"\[shaping\] file names .*cannot be read"):
+        read_shaping_file(read(folder, SHAPING__FILE=name))

@@ -1,8 +1,8 @@
 """What the rule files of this folder have in common: how they are read and how their patterns are compiled.
 
-A rule file is TOML with a [[rule]] table for each rule (`rules.toml`, `shaping.toml`). A rule has an id of its own and a
-pattern that is searched in "CODE ENHANCED TEXT" (`classify.line_of`), case ignored. Nothing in it is ignored: an unknown
-key, an id used twice or a broken pattern is a `ConfigError` that says where.
+A rule file is TOML with a [[rule]] table for each rule (`rules.toml`, `shaping.toml`). A rule has an id of its own and
+a pattern that is searched in "CODE ENHANCED TEXT" (`classify.line_of`), case ignored. Nothing in a file is passed over:
+an unknown key, an id used twice or a broken pattern is a `ConfigError` that says where.
 """
 
 import re

@@ -2,12 +2,14 @@
 
 A `*Settings` record is a table of the file, an `*Entry` a table in it whose name the operator chooses. What one field
 says is checked here by its type; what several must agree on, by the module that uses them (`policy.route`).
+
+Whether a provider exists and a rate can be read is known only with the data: `shaping.parse` says it, at the start too.
 """
 
 import enum
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from outrider.base import limits
 from outrider.base.vocab import Stream
@@ -134,8 +136,8 @@ class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Open connections at once to the provider as a whole."""
 
     connections_per_site: Annotated[int, Meta(ge=0, le=10_000)] | None = None
-    """Open connections at once to one set of MX hosts of the provider, such as one company at Microsoft 365. 0: no bound
-    of its own."""
+    """Open connections at once to one set of MX hosts of the provider, such as one company at Microsoft 365. 0: no
+    bound of its own."""
 
     messages_per_connection: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     """Mails after which a connection is closed. Too many annoys the provider, too few costs a handshake a mail."""
@@ -154,11 +156,11 @@ class ShapingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The [shaping] table: what to change in the limits that come with Outrider."""
 
     file: str = ""
-    """A TOML file of your own providers and reply rules, relative to the data directory. They come before ours; one of the
-    same name replaces ours."""
+    """A TOML file of your own providers and reply rules, relative to the data directory. They come before ours; one of
+    the same name replaces ours."""
 
-    providers: dict[str, Override] = {}
+    providers: dict[str, Override] = field(default_factory=dict)
     """Limits of one provider, whatever the pool; `default` is every domain without a provider of its own."""
 
-    pools: dict[str, dict[str, Override]] = {}
+    pools: dict[str, dict[str, Override]] = field(default_factory=dict)
     """Limits of one provider in one pool; they win over those of the provider."""

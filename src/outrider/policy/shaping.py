@@ -181,7 +181,7 @@ class Shaping:
         return self._version
 
     def place(self, hosts: Iterable[str], site_name: str) -> Place:
-        """Return whose limits hold for a domain with these MX hosts, in any order, case and spelling of the root dot."""
+        """Return whose limits hold for a domain with these MX hosts. Their order, case and final dot do not matter."""
         names = [_normal(host) for host in hosts]
         if names:
             for matcher in self._matchers:

@@ -1,0 +1,55 @@
+"""Rule files are read strictly, and their patterns mean the same whatever the case."""
+
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outrider.base.errors import ConfigError
+from outrider.policy.rulefile import check_rules, compile_pattern, read_toml
+
+
+class Sample(msgspec.Struct, forbid_unknown_fields=True):
+    """A file of one number."""
+
+    count: int
+
+
+class Entry(msgspec.Struct):
+    """A rule."""
+
+    id: str
+    pattern: str = "^"
+
+
+def test_a_file_is_read() -> None:
+    assert read_toml("count = 3", Sample, "The file") == Sample(3)
+
+
+@pytest.mark.parametrize("text", ["count = ", "count = 'x'", "", "count = 3\nmore = 4"])
+def test_what_is_no_such_file_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"The file of ours cannot be read: "):
+        read_toml(text, Sample, "The file of ours")
+
+
+def test_an_id_used_twice_and_a_broken_pattern_are_named() -> None:
+    check_rules([Entry("a.b"), Entry("a.c")])
+    with pytest.raises(ConfigError, match=r"called a\.b"):
+        check_rules([Entry("a.b"), Entry("a.b")])
+    with pytest.raises(ConfigError, match=r"a\.b is broken"):
+        check_rules([Entry("a.b", "(")])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"), [("No Such User", "550 no such user"), (r"^\d+ \S+ X$", "550 - x"), (r"\bRBL\b", "an rbl")]
+)
+def test_a_pattern_is_compiled_for_a_lower_case_line(pattern: str, line: str) -> None:
+    assert compile_pattern(pattern).search(line)
+
+
+@given(text=st.text(alphabet="aB1 .-[", max_size=8), line=st.text(alphabet="abAB1 .-[", max_size=12))
+def test_it_finds_what_ignoring_case_finds(text: str, line: str) -> None:
+    pattern = re.escape(text)
+    assert bool(compile_pattern(pattern).search(line.lower())) == bool(re.search(pattern, line, re.IGNORECASE))
