@@ -334,9 +334,9 @@ def test_limits_are_set_by_provider_and_pool(folder: Path) -> None:
             ],
         ),
         ({"SHAPING__POOLS__BULK__GMAIL__RATE": "3"}, ["[shaping.pools.bulk.gmail] 'rate'", "'rates'"]),
-        ({"SHAPING__PROVIDERS__GMAIL__CONNECTIONS": "0"}, ["[shaping.providers.gmail]", "connections"]),
-        ({"SHAPING__POOLS__BULK__GMAIL__TLS": "maybe"}, ["[shaping.pools.bulk.gmail]", "maybe", "tls"]),
-        ({"SHAPING__POOLS__BULK__GMAIL": "maybe"}, ["[shaping.pools.bulk.gmail]"]),
+        ({"SHAPING__PROVIDERS__GMAIL__CONNECTIONS": "0"}, ["shaping.providers.gmail.connections"]),
+        ({"SHAPING__POOLS__BULK__GMAIL__TLS": "maybe"}, ["shaping.pools.bulk.gmail.tls", "maybe"]),
+        ({"SHAPING__POOLS__BULK__GMAIL": "maybe"}, ["shaping.pools.bulk.gmail"]),
         ({"SHAPING__PROVIDERS": "maybe"}, ["shaping.providers"]),
     ],
 )
