@@ -166,6 +166,7 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "feed": lambda room: Feed(room.store, "test", _take, clock=room.clock, logger=room.journal.logger),
     "upkeep": lambda room: Upkeep(room.store, clock=room.clock, logger=room.journal.logger),
     "acceptor": lambda room: room.acceptor(),
+    "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
 }
 
 
