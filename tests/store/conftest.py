@@ -10,6 +10,7 @@ from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
 from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated
+from outrider.testing.queueroom import QueueRoom
 
 
 @pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])
@@ -44,3 +45,9 @@ async def store(database_url: str, clock: FakeClock) -> AsyncIterator[Store]:
 def mailroom(store: Store, clock: FakeClock) -> Mailroom:
     """Rows for the store."""
     return Mailroom(store, clock)
+
+
+@pytest.fixture
+async def queueroom(store: Store, clock: FakeClock) -> QueueRoom:
+    """Rows of a queue in any state, for the store."""
+    return await QueueRoom(store, clock).open()

@@ -7,6 +7,7 @@ repeat, leave an event, and take effect within a second wherever mail is deliver
 
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -49,16 +50,15 @@ def show(
     async def work(services: Services) -> QueueView:
         project_id = (await services.accounts.project(project)).project_id if project else None
         explainer = Explainer(services.store, clock=services.context.clock)
-        view = await explainer.queue(
+        return await explainer.queue(
             project_id=project_id, provider=provider, route=route, is_paused_only=paused, count_max=count
         )
-        if not as_json:
-            _show_view(view, services)
-        return view
 
     view = session.run(work)
     if as_json:
         output.show_json(view)
+    else:
+        _show_view(view)
 
 
 @queue.command()
@@ -184,8 +184,8 @@ def _ask(scope: HoldScope, subject: str) -> None:
     typer.confirm(f"Cancel all mail that waits in {scope.value} {subject}?", abort=True, err=True)
 
 
-def _show_view(view: QueueView, services: Services) -> None:
-    rows = [_cells(row, services) for row in view.lanes]
+def _show_view(view: QueueView) -> None:
+    rows = [_cells(row) for row in view.lanes]
     columns = ["LANE", "PROJECT", "STREAM", "ROUTE", "PROVIDER", "POOL", "DEPTH", "OLDEST", "OWNER", "STATE", "RATE"]
     output.show_table(columns, rows, empty="Nothing waits.")
     if view.lanes:
@@ -197,8 +197,9 @@ def _show_view(view: QueueView, services: Services) -> None:
         output.show_text(f"held by the operator since {at}: {hold.scope.value} {hold.subject}{note}")
 
 
-def _cells(row: QueueRow, services: Services) -> list[object]:
-    age = "" if row.oldest_due_at is None else duration_text(services.context.clock.now() - row.oldest_due_at)
+def _cells(row: QueueRow) -> list[object]:
+    age_s = row.oldest_age_s
+    age = "" if age_s is None else duration_text(timedelta(seconds=age_s)) if age_s >= 0 else "later"
     route = row.route if row.shard == 0 else f"{row.route} #{row.shard}"
     depth = f"{row.depth}+" if row.is_depth_capped else str(row.depth)
     state = f"{row.state}: {row.why}"

@@ -60,6 +60,7 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
     is_depth_capped: bool
     oldest_due_at: datetime | None
+    oldest_age_s: float | None  # For how long the oldest has been due; negative: it is due later.
     owner: str  # The node's name, "-" if nobody holds it.
     state: str  # As `Line.state`, or "empty".
     why: str
@@ -282,6 +283,7 @@ def _queue_row(depth: Depth, scene: Scene, gates: Sequence[GateSeen]) -> QueueRo
         depth=depth.count,
         is_depth_capped=depth.is_capped,
         oldest_due_at=oldest_at,
+        oldest_age_s=None if oldest_at is None else (scene.now - oldest_at).total_seconds(),
         owner=sentences.owner_name(lane, scene),
         state=state,
         why=why,

@@ -82,9 +82,9 @@ def cause_of(group: Group, scene: Scene) -> Cause:
         case RecipientStatus.HELD:
             return _held(group, scene)
         case RecipientStatus.DELIVERED:
-            head = _quoted(group.reply)
+            head = _quoted(group.reply) or "a server took it"
         case RecipientStatus.BOUNCED:
-            head = _joined(group.reason, _quoted(group.reply))
+            head = _joined(group.reason, _quoted(group.reply)) or "refused for good"
         case RecipientStatus.EXPIRED:
             head = _joined("its time was over", f"last {group.reason}" if group.reason else "", _quoted(group.reply))
         case RecipientStatus.SUPPRESSED:

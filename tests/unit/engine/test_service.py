@@ -167,7 +167,6 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "settler": lambda room: Settler(
         room.store, room.settings, writer="w", clock=room.clock, logger=room.journal.logger, metrics=room.metrics
     ),
-    "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
     "deliverer": lambda room: room.deliverer(OneWay(Answer(WirePhase.ROUTE, None, Cause.DNS_TEMPORARY))),
     "feed": lambda room: Feed(room.store, "test", _take, clock=room.clock, logger=room.journal.logger),
     "upkeep": lambda room: Upkeep(room.store, clock=room.clock, logger=room.journal.logger),
@@ -183,6 +182,7 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "acceptor": lambda room: room.acceptor(),
     "warmup_book": lambda room: WarmupBook(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "warmup_judge": lambda room: WarmupJudge(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
+    "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
 }
 
 
