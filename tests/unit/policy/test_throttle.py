@@ -12,7 +12,7 @@ from outrider.policy.shaping import Act, Limits, Rate, Reaction
 from outrider.policy.throttle import Blocked, Ceiling
 
 NOW_S = 1_800_000_000.0  # 2027-01-15 08:00 UTC.
-DAY = 740_001  # The same, as proleptic ordinal.
+DAY = 739_996  # The same, as proleptic ordinal.
 FREE = Limits(connections=5)
 
 
