@@ -42,11 +42,11 @@ USED_RATIO: Final = 0.7  # Ours: of the rate; less is idle.
 TAKEN_RATIO: Final = 0.9  # Ours: a floor of a decrease; but a provider that takes nothing is followed down.
 TRUST_RATIO: Final = 0.85  # Ours: of `FADE_S`; what went through in less time is mostly the provider's burst.
 RISE_RATIO_MAX: Final = 0.75  # providers.md 1.1: never double volume at a step.
-PROBE_STEP_RATIO: Final = 0.6  # Ours: of a step; what is over the limit is refused.
+PROBE_STEP_RATIO: Final = 0.4  # Ours: of a step; what is over the limit is refused.
 FADE_S: Final = 10.0  # Ours: providers count by the second, some by the minute.
 FORGET_S: Final = 86400.0  # Ours: limits of providers are of the day.
 FORGET_RATIO: Final = 20.0  # Ours: nothing of the old limit is left.
-BURST_S: Final = 0.05  # Ours: mails due so soon leave together; spares wake-ups at high rates.
+BURST_S: Final = 0.02  # Ours: mails due so soon leave together; more is refused by who counts each second anew.
 
 
 def pace_of(rate: float) -> Pace:
@@ -95,6 +95,8 @@ def answer(gate: Gate, now_s: float, *, started_at_s: float, is_throttled: bool,
 def halve(gate: Gate, now_s: float) -> None:
     """Go on at half the rate, and find back by steps alone: what a pause is followed by."""
     offered = gate.rate or max(_seen_rate(gate, now_s), gate.seen_rate)
+    if offered == 0:
+        return  # Nothing was sent here: the record of a pool.
     gate.learned = gate.rate = max(RATE_MIN, offered / 2)
     gate.step = STEP_RATIO * gate.rate
     gate.throttled_at_s = now_s
@@ -102,8 +104,13 @@ def halve(gate: Gate, now_s: float) -> None:
     _begin_round(gate, now_s)
 
 
+def recall(pool: Gate, now_s: float) -> float:
+    """Return what the pool's record remembers; 0: nothing, or nothing fresh."""
+    return pool.learned if now_s - pool.throttled_at_s < FORGET_S else 0.0
+
+
 def start(gate: Gate, learned: float, now_s: float) -> None:
-    """Start a gate that has learned nothing yet from what others of its pool have; 0: they have not either."""
+    """Start a gate that has learned nothing yet from what its pool remembers; 0: that is nothing."""
     if gate.rate == 0 and gate.learned == 0 and learned > 0:
         gate.rate = gate.learned = max(RATE_MIN, learned)
         gate.step = STEP_RATIO * gate.rate
@@ -114,8 +121,7 @@ def start(gate: Gate, learned: float, now_s: float) -> None:
 def keep(pool: Gate, learned: float, now_s: float) -> None:
     """Keep in the pool's record what one of its sources has learned; the latest counts half. 0: nothing to keep."""
     if learned > 0:
-        is_fresh = pool.learned > 0 and now_s - pool.throttled_at_s < FORGET_S
-        pool.learned = (pool.learned + learned) / 2 if is_fresh else learned
+        pool.learned = ((recall(pool, now_s) or learned) + learned) / 2
         pool.throttled_at_s = now_s
 
 

@@ -108,7 +108,7 @@ def admit(gate: Gate, limits: Limits, now_s: float, *, ceiling: Ceiling | None =
 
 def stopped(gate: Gate, now_s: float) -> Blocked | None:
     """Tell whether the gate is paused or rests; the longer of the two. The pool's record is asked this alone."""
-    if gate.pause_until_s == 0 and gate.rest_until_s == 0:
+    if gate.pause_until_s == gate.rest_until_s == gate.cap_until_s == 0:
         return None
     _mend_clock(gate, now_s)
     until_s, rule, said, verb, kind = max(

@@ -85,7 +85,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 class Second(msgspec.Struct):
     """What happened in one second."""
 
-    attempted: int = 0
+    attempted: int = 0  # By us; the next two are at the provider.
     accepted: int = 0
     refused: int = 0
     rate: float = 0.0  # The gate's learned rate at its end; 0: none.
@@ -149,6 +149,9 @@ class _Play:
 
     def arrived(self, now_s: float, started_at_s: float) -> None:
         is_taken = now_s >= self.trial.lifted_at_s or self.limiter.takes(START_S + now_s)
+        second = self.seconds[int(now_s)]
+        second.accepted += is_taken
+        second.refused += not is_taken
         reply_s = self.trial.latency_s * self.chance.uniform(0.5, 1.5)
         self.later(now_s + reply_s, "accepted" if is_taken else "refused", started_at_s)
 
@@ -163,9 +166,7 @@ class _Play:
         )
         if is_taken:
             self.delivered += 1
-            self.seconds[int(now_s)].accepted += 1
         else:
-            self.seconds[int(now_s)].refused += 1
             self.later(now_s + RETRY_S, "returned")
 
     def story(self) -> Story:
