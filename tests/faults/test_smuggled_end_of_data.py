@@ -20,13 +20,17 @@ ENDS = [
     b"\r\n.\r\n",
     b"\r\r\n.\r\r\n",
     b"\n\n.\r\n",
+    b"\r\n\0.\r\n",
+    b"\r\0\n.\r\0\n",
+    b"\r\n.\0\r\n",
 ]
+NUL_BLIND_END = rb"(^|[\r\n]+\0*)\.\0*(?:\r\0*\n|\n|\r)"
 ATTACK = (
     b"MAIL FROM:<boss@shop.example>\r\nRCPT TO:<victim@partner.example>\r\nDATA\r\nSubject: pay\r\n\r\nnow\r\n.\r\n"
 )
 
 
-@pytest.mark.parametrize("reading", [STRICT_END, LENIENT_END], ids=["strict", "lenient"])
+@pytest.mark.parametrize("reading", [STRICT_END, LENIENT_END, NUL_BLIND_END], ids=["strict", "lenient", "nul-blind"])
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("has_pipelining", [True, False])
 async def test_one_message_stays_one_message(end: bytes, reading: bytes, has_pipelining: bool) -> None:
@@ -38,3 +42,15 @@ async def test_one_message_stays_one_message(end: bytes, reading: bytes, has_pip
         assert b"Subject: pay" in peer.received[0].content
         assert not any("boss@shop.example" in line for line in peer.commands)
         await check_next_mail(pool, peer)
+
+
+@pytest.mark.parametrize("shift_bytes", range(-4, 4))
+async def test_the_borders_of_what_the_network_carries_at_once_change_nothing(shift_bytes: int) -> None:
+    filler = b"0123456789abcdef\r\n" * 20_000  # Longer than any buffer on the way: the reader sees it in pieces.
+    at = 65536 + shift_bytes
+    content = b"Subject: x\r\n\r\n" + filler[:at] + b"\n.\r\n" + ATTACK + filler
+    async with Peer(Script(end_of_data=LENIENT_END)) as peer, pool_of() as pool:
+        assert is_delivered(await send(pool, peer.site(), Envelope(MAIL.sender, (TO,), content)))
+        assert len(peer.received) == 1
+        assert peer.received[0].content.endswith(filler)
+        assert not any("boss@shop.example" in line for line in peer.commands)

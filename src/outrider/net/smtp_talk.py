@@ -9,7 +9,8 @@ a reply only moves `_deadline_at`, the timer looks at it when it fires. It fires
 wait, so no new deadline can lie before it. A deadline is for a whole reply: dripping bytes buys nothing. While the
 body is going out it is for progress: a peer that takes nothing for that long is gone.
 
-The transport's buffer limit is 0, so it says exactly when all of the body has left us; only then is silence ambiguous.
+Silence is ambiguous only once all of the body has left us: when nothing waits in the buffers, TLS's and the socket's.
+Their limit is 0, so they call whenever that may have come true.
 Works on asyncio's loop and on uvloop.
 """
 
@@ -57,7 +58,6 @@ class Connection(asyncio.Protocol):
         "_cipher",
         "_deadline_at",
         "_elapsed_s",
-        "_is_blocked",
         "_loop",
         "_on_gone",
         "_raw",
@@ -100,8 +100,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_at = math.inf
-        self._is_blocked = False  # Bytes wait for the peer to take them.
-        self._backlog_bytes = 0
+        self._backlog_bytes = 0  # Bytes that waited for the peer to take them at the last look.
         self.is_gone = False  # The socket is closed.
         self._on_gone: Callable[[Connection], None] | None = None
         waits = session.waits
@@ -229,8 +228,7 @@ class Connection(asyncio.Protocol):
             self._note_heard()
         if reply:
             self._write(reply)
-            if session.state is State.BODY and not self._is_blocked:
-                session.body_sent()
+            self._look_at_body()
         state = session.state
         if state is State.READY or state is State.OVER or state is State.TLS:
             self._rest(state)
@@ -238,15 +236,12 @@ class Connection(asyncio.Protocol):
             self._deadline_at = self._loop.time() + session.wait_s
 
     def pause_writing(self) -> None:
-        """Note that the peer is slower than we are."""
-        self._is_blocked = True
+        """See whether all of the body has left us: with a limit of 0, TLS says "pause" and "resume" by turns."""
+        self._look_at_body()
 
     def resume_writing(self) -> None:
-        """Note that everything has left us."""
-        self._is_blocked = False
-        if self.session.state is State.BODY:
-            self.session.body_sent()
-            self._deadline_at = self._loop.time() + self.session.wait_s
+        """See whether all of the body has left us."""
+        self._look_at_body()
 
     def eof_received(self) -> None:
         """Hang up too: SMTP knows no half-closed sessions."""
@@ -380,8 +375,12 @@ class Connection(asyncio.Protocol):
         return self._backlog_bytes < before
 
     def _count_backlog(self) -> int:
-        transports = {self._transport, self._raw} - {None}
-        return sum(cast("asyncio.Transport", transport).get_write_buffer_size() for transport in transports)
+        raw, transport = self._raw, self._transport
+        if raw is None or transport is None:
+            return 0
+        # Danger: TLS hands all on at once, so its own buffer is empty while the socket's is full.
+        waiting_bytes = raw.get_write_buffer_size()
+        return waiting_bytes if transport is raw else waiting_bytes + transport.get_write_buffer_size()
 
     # Writing and closing.
 
@@ -389,8 +388,15 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._asked_at = self._loop.time()
         self._transport.write(octets)
-        if self._is_blocked:
-            self._backlog_bytes = self._count_backlog()
+        self._backlog_bytes = self._count_backlog()
+
+    def _look_at_body(self) -> None:
+        """Tell the session if all of the body has left us; not if writing it failed."""
+        if self.session.state is State.BODY and self._count_backlog() == 0:
+            assert self._raw is not None
+            if not self._raw.is_closing():
+                self.session.body_sent()
+                self._deadline_at = self._loop.time() + self.session.wait_s
 
     def _lose(self, cause: Cause) -> None:
         if self.session.state is State.OVER:
@@ -407,7 +413,7 @@ class Connection(asyncio.Protocol):
             self._timer = None
         if self._transport is None:
             return
-        if self._is_blocked:  # Nobody takes what is left; `close` would wait for ever to flush it.
+        if self._count_backlog():  # Nobody takes what is left; `close` would wait for ever to flush it.
             self._transport.abort()
         else:
             self._transport.close()

@@ -13,7 +13,8 @@ reply. Either way replies come in order, so one machine reads both. From BODY to
 is out (`body_sent`): before that the peer cannot have seen the dot, and silence is not ambiguous.
 
 Invariants: a recipient is answered once; 421 ends the session wherever it comes; a reply to something not yet sent ends
-it too (RemoteProtocolError), for a wrong answer is worse than none; nothing a peer said before TLS is kept.
+it too (RemoteProtocolError), for a wrong answer is worse than none; where replies and commands prove to be out of step,
+no recipient keeps a reply, for it may be another's; nothing a peer said before TLS is kept.
 Source: RFC 5321, RFC 2920 (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 3207 (STARTTLS),
 RFC 4954 (AUTH), RFC 2034.
 """
@@ -298,6 +299,8 @@ class Session:
     def connection_lost(self, cause: Cause) -> None:
         """Everyone without an answer gets `cause`; in DOT that is ambiguous. Safe to call again."""
         if self.state is not State.OVER:
+            if cause is Cause.PROTOCOL or (cause is Cause.TIMEOUT and self.features.has_pipelining):
+                self._doubt(cause)
             self._end(None, cause)
 
     # Setting up. Each method takes one reply in the state of its name.
@@ -470,6 +473,17 @@ class Session:
     def _settle(self, answer: Answer) -> None:
         for recipient in self._accepted:
             self.answers[recipient] = answer
+
+    def _doubt(self, cause: Cause) -> None:
+        """A reply was missing or one too many: those to RCPT and DATA may be somebody else's. Take them back."""
+        if self.state not in (State.RCPT, State.DATA, State.READY):
+            return  # Before RCPT none is taken for one recipient's; the 354 to DATA proves the count right.
+        answers = self.answers
+        if any(answer.phase is Phase.DOT for answer in answers.values()):
+            return
+        doubtful = [name for name, answer in answers.items() if answer.phase in (Phase.RCPT, Phase.DATA)]
+        # A new mapping: the driver may have handed out the old one.
+        self.answers = {**answers, **dict.fromkeys(doubtful, Answer(Phase.RCPT, None, cause))}
 
     def _end(self, reply: Reply | None, cause: Cause | None) -> None:
         if cause is not None and self.state in _PHASE:

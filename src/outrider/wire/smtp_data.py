@@ -1,8 +1,9 @@
 """A message made safe to send after DATA: CRLF line ends, dots stuffed, one end of data.
 
 Smuggling works when two servers disagree about where a message ends: one takes `LF . LF` or `CR . CR` inside a body for
-the end, the next reads what follows as commands. What leaves here has no bare CR and no bare LF, every line that
-begins with a dot has that dot doubled, and so no reading, strict or lenient, finds an end of data before ours
+the end, the next reads what follows as commands. What leaves here has no bare CR, no bare LF and no NUL (which some
+drop, so that `CRLF NUL . CRLF` becomes an end), every line that begins with a dot has that dot doubled, and so no
+reading, strict or lenient, finds an end of data before ours
 (tests/fuzz/test_wire_smtp_data.py, tests/faults/test_smuggled_end_of_data.py).
 
 Mail composed here is clean already and costs one look. Measured 2026-11: 3.5 us for 3 KB, 140 us for 100 KB.
@@ -17,10 +18,13 @@ END_OF_DATA: Final = b".\r\n"  # At the beginning of a line.
 def stuff(body: bytes) -> bytes:
     """Return `body` as it goes over the wire, final dot included; `body` may be any bytes.
 
-    Every CR, LF or CRLF becomes CRLF and an unfinished last line is finished.
+    Every CR, LF or CRLF becomes CRLF, an unfinished last line is finished, and NUL, which no mail may hold, is dropped;
+    `mail.build` and `mail.encode` leave none of these to mend.
 
-    Source: RFC 5321 §4.5.2.
+    Source: RFC 5321 §4.5.2; RFC 5322 §4.1 (NUL).
     """
+    if b"\0" in body:
+        body = body.replace(b"\0", b"")
     lines = body.splitlines()  # bytes: at CR, LF and CRLF, nowhere else.
     # Each line end is two bytes long: all are CRLF and the last line has one. Cheaper than counting pairs.
     if len(b"".join(lines)) + 2 * len(lines) != len(body):
