@@ -11,15 +11,18 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
-from outrider.net.pool import ConnectionPool
+from outrider.net.pool import Bounds, ConnectionPool
 from outrider.net.settings import NetSettings
-from outrider.net.site import Host, Site
+from outrider.net.site import Host, Site, Way
 from outrider.testing.postgres import LoopClock
+from outrider.testing.slots import FreeSlots
 from outrider.wire.smtp_client import Envelope, TlsMode
 
 CONNECTIONS: Final = 20
 MAILS_PER_CONNECTION: Final = 100
 _CLOSE_S: Final = 1.0
+_WAY: Final = Way("bench")
+_BOUNDS: Final = Bounds("sink", MAILS_PER_CONNECTION)
 
 
 class Talker:
@@ -31,7 +34,9 @@ class Talker:
 
     async def send(self, envelope: Envelope) -> None:
         """Hand one mail over; anything but a 250 is an error. At most `CONNECTIONS` callers at once."""
-        attempt = await self._pool.deliver(self._site, envelope)
+        reservation = self._pool.reserve(self._site, _WAY, _BOUNDS)
+        assert reservation is not None
+        attempt = await self._pool.deliver(reservation, lambda _: envelope, envelope.recipients)
         for answer in attempt.answers.values():
             if answer.reply is None or answer.reply.severity != 2:
                 raise RuntimeError(f"not taken: {answer}")
@@ -54,10 +59,8 @@ async def talking(port: int, *, has_tls: bool = False, ip: str = "127.0.0.1") ->
     settings = NetSettings(
         ehlo_name="bench.example",
         allow_private_mx=True,
-        connections_per_site_max=CONNECTIONS,
-        messages_per_connection_max=MAILS_PER_CONNECTION,
     )
-    pool = ConnectionPool(settings, clock=LoopClock())
+    pool = ConnectionPool(settings, clock=LoopClock(), slots=FreeSlots())
     tls = TlsMode.OPPORTUNISTIC if has_tls else TlsMode.NEVER
     try:
         yield Talker(pool, Site("sink", (Host("sink.example", (ip,)),), port, tls))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from outrider.store.events import Event
+from outrider.wire import dialogue
 
 # What the head of an attempt says already, or the dialogue.
 _TOLD: Final = frozenset({"dialogue", "phase", "host", "ip", "source", "tls", "duration_ms", "rule", "certificate"})
@@ -38,6 +39,6 @@ def dialogue_lines(event: Event, *, sender: str, recipient: str) -> list[str]:
     return [f"* {phase}"] * bool(phase) + [f"< {event.reply}"]
 
 
-def _decoded(kept: str, *, sender: str, recipient: str) -> list[str]:  # noqa: ARG001 - who speaks is not in it.
-    """Read the compact dialogue; the one place that knows how it is kept."""
-    return kept.splitlines()
+def _decoded(kept: str, *, sender: str, recipient: str) -> list[str]:
+    """Read the compact dialogue; who it was between is not in it."""
+    return dialogue.transcript(dialogue.decode(kept), sender=sender, recipients=[recipient])

@@ -19,11 +19,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, NotFoundError
+from outrider.base.vocab import WaitKind
 from outrider.engine.accept import AllowedSender
 from outrider.mail import address, dkim, headers
 from outrider.mail.address import Address
 from outrider.mail.dkim import SigningKey
-from outrider.store import domains, projects, senders
+from outrider.store import domains, lanes, projects, senders
 from outrider.store.domains import DkimKey, Domain
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
@@ -125,6 +126,7 @@ class Identity:
         domain = await self.domain(project_id, name)
         async with self._store.transaction() as tx:
             await domains.set_rate(tx, project_id, domain.name, per_minute)
+            await lanes.end_pauses(tx, project_id, domain.name, WaitKind.DOMAIN_RATE, now=self._clock.now())
         return await self.domain(project_id, name)
 
     async def rate_of(self, project_id: UUID, domain: str) -> int | None:

@@ -154,13 +154,21 @@ _RELEASE: Final = """
            hold_id = head.hold_id,
            paused_since = CASE WHEN head.paused_until IS NULL THEN NULL
                                WHEN lane.pause_kind = head.pause_kind THEN lane.paused_since ELSE $2 END
-      FROM (SELECT given.*, COALESCE(
-                       (SELECT due_at FROM queue q WHERE q.lane_id = given.lane_id ORDER BY due_at LIMIT 1),
-                       'infinity') AS due_at
+      FROM (SELECT lane_id, provider, pause_kind, pause_reason, hold_id,
+                   CASE WHEN hold_id IS NULL THEN until ELSE 'infinity' END AS paused_until,
+                   COALESCE((SELECT due_at FROM queue q WHERE q.lane_id = given.lane_id ORDER BY due_at LIMIT 1),
+                            'infinity') AS due_at
               FROM unnest($1::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::uuid[])
-                AS given(lane_id, provider, paused_until, pause_kind, pause_reason, hold_id)) AS head
+                AS given(lane_id, provider, until, pause_kind, pause_reason, hold_id)) AS head
      WHERE lane.lane_id = head.lane_id
  RETURNING next_due_at"""
+_LOCK_OF_DOMAIN: Final = """
+    SELECT lane_id FROM lane
+     WHERE project_id = $1 AND sender_domain = $2 AND pause_kind = $3 AND owner IS NULL ORDER BY lane_id FOR UPDATE"""
+# Looked at by whoever has it next, who pauses it again if it must still wait. The queue's head is looked at then, too.
+_UNPAUSE: Final = """
+    UPDATE lane SET paused_until = NULL, pause_kind = NULL, pause_reason = NULL, paused_since = NULL, next_due_at = $2
+     WHERE lane_id = ANY($1::bigint[])"""
 _LOCK_OWNERS: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 ORDER BY lane_id FOR NO KEY UPDATE"""
 
@@ -256,6 +264,15 @@ async def release(tx: Tx, owner: UUID, given: Sequence[GivenBack], *, now: datet
     if due and min(due) <= now:
         await wake(tx)
     return min(due, default=None)
+
+
+async def end_pauses(tx: Tx, project_id: UUID, sender_domain: str, kind: WaitKind, *, now: datetime) -> int:
+    """Let the lanes of the project's domain that wait for this reason be looked at now. Returns how many."""
+    waiting = [row["lane_id"] for row in await tx.fetch(_LOCK_OF_DOMAIN, project_id, sender_domain, kind)]
+    if waiting:
+        await tx.execute(_UNPAUSE, waiting, now)
+        await wake(tx)
+    return len(waiting)
 
 
 async def abandon(tx: Tx, owner: UUID, *, now: datetime) -> int:
