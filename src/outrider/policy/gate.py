@@ -39,10 +39,7 @@ _TEXTS: Final = struct.Struct(
     f"{RULE_BYTES_MAX}s {SAID_BYTES_MAX}s {RULE_BYTES_MAX}s {SAID_BYTES_MAX}s {RULE_BYTES_MAX}s"
 )
 _NO_TEXTS: Final = bytes(_TEXTS.size)  # Nearly every gate has none; that must cost nothing.
-_LAYOUT: Final = struct.Struct(
-    f"<{_TATS_COUNT}d 18d 8I {_SLOTS_BYTES}s {_WANTS_BYTES}s {_HITS_BYTES}s"
-    f" {_TEXTS.size}s"
-)
+_LAYOUT: Final = struct.Struct(f"<{_TATS_COUNT}d 18d 8I {_SLOTS_BYTES}s {_WANTS_BYTES}s {_HITS_BYTES}s {_TEXTS.size}s")
 SIZE_BYTES: Final = _LAYOUT.size
 
 
@@ -131,7 +128,8 @@ def unpack(buffer: "ReadableBuffer", at: int = 0) -> Gate:
     """Return the gate whose `SIZE_BYTES`, made by `pack`, begin at `at`; all zeros are a new gate."""
     fields = _LAYOUT.unpack_from(buffer, at)
     slots, wants, hits, texts = fields[-4:]
-    gate = Gate([*fields[:_TATS_COUNT]], *fields[_TATS_COUNT:-4], array("H", slots), array("d", wants), hits)
+    parts = ([*fields[:_TATS_COUNT]], *fields[_TATS_COUNT:-4], array("H", slots), array("d", wants), hits)
+    gate = Gate(*parts)
     if texts != _NO_TEXTS:
         read = (field.rstrip(b"\0").decode("utf-8", "ignore") for field in _TEXTS.unpack(texts))
         gate.pause_rule, gate.pause_said, gate.rest_rule, gate.rest_said, gate.cap_rule = read

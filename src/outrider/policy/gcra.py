@@ -4,7 +4,7 @@ The state is the theoretical arrival time (TAT): the instant at which the next o
 more may pass while the TAT is not further ahead than the tolerance; each that passes moves it on by the interval.
 
 For a limit of L in W seconds the textbook's interval W/L with any tolerance lets more than L into some window. Here the
-interval is W/(L-b) and the tolerance b intervals, so that L+1 that pass in a row span at least L*W/(L-b) - b*W/(L-b) = W:
+interval is W/(L-b) and the tolerance b intervals, so L+1 that pass in a row span at least L*W/(L-b) - b*W/(L-b) = W:
 **no window of W seconds, wherever it begins, holds more than L**. The price is speed: L-b in W. b is a tenth of L, at
 most `BURST_COUNT_MAX`, none if L is 1; so at least 90 % of a limit is used.
 

@@ -12,9 +12,7 @@ NOW_S = 1_800_000_000.0
 
 def reply(gate: Gate, at_s: float, *, throttled: bool = False, started_s: float | None = None) -> None:
     started_s = at_s if started_s is None else started_s
-    adapt.answer(
-        gate, NOW_S + at_s, started_at_s=NOW_S + started_s, is_throttled=throttled, is_delivered=not throttled
-    )
+    adapt.answer(gate, NOW_S + at_s, started_at_s=NOW_S + started_s, is_throttled=throttled, is_delivered=not throttled)
 
 
 def attempts(gate: Gate, from_s: float, until_s: float, count: int, *, throttled_every: int = 0) -> None:

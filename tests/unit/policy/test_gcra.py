@@ -62,9 +62,7 @@ def test_a_clock_that_steps_back_blocks_for_no_longer_than_the_window(limit: tup
 
 
 @given(LIMITS, st.lists(st.floats(0, 0.2), min_size=20, max_size=100), st.floats(0, 5), st.integers(0, 50))
-def test_the_limit_holds_across_a_step_back(
-    limit: tuple[int, float], gaps: list[float], back: float, at: int
-) -> None:
+def test_the_limit_holds_across_a_step_back(limit: tuple[int, float], gaps: list[float], back: float, at: int) -> None:
     count, window_s = limit
     pace, tat_s, true_s, offset_s = gcra.pace_of(count, window_s), 0.0, NOW_S, 0.0
     passed: list[float] = []

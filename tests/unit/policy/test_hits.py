@@ -8,7 +8,9 @@ from outrider.policy.gate import HIT_RULES_COUNT, Gate
 NOW_S = 1_800_000_000.0
 
 
-def feed(packed: bytes, rule: str, instants: list[float], needed: int, within_s: float = 100) -> tuple[bytes, list[bool]]:
+def feed(
+    packed: bytes, rule: str, instants: list[float], needed: int, within_s: float = 100
+) -> tuple[bytes, list[bool]]:
     found = []
     for at_s in instants:
         packed, is_enough = hits.count(packed, rule, NOW_S + at_s, hits_needed=needed, within_s=within_s)

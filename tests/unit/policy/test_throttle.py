@@ -102,9 +102,7 @@ def test_other_acts_change_nothing_here(act: Act) -> None:
 
 def test_a_cap_lowers_limits_for_a_while() -> None:
     gate, limits = Gate(), Limits(connections=5, messages_per_connection=50)
-    cap = Reaction(
-        rule="ms.busy", act=Act.CAP, for_s=900, rate=Rate(1, 60.0), connections=1, messages_per_connection=2
-    )
+    cap = Reaction(rule="ms.busy", act=Act.CAP, for_s=900, rate=Rate(1, 60.0), connections=1, messages_per_connection=2)
     throttle.react(gate, cap, NOW_S)
     _, blocked = admit_all(gate, limits, NOW_S)
     assert blocked.rule == "ms.busy"
