@@ -15,6 +15,7 @@ not further either, the limit holds across the step. A step forward may let one 
 Source: ITU-T I.371 annex A (GCRA as virtual scheduling).
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -32,6 +33,7 @@ class Pace(msgspec.Struct, frozen=True, gc=False):
     tolerance_s: float
 
 
+@lru_cache(maxsize=1024)  # Asked for every mail, always for the same few rates.
 def pace_of(count: int, window_s: float) -> Pace:
     """Return the pace that keeps `count` in any `window_s` seconds; `count` is at least 1."""
     assert count >= 1
