@@ -1,7 +1,7 @@
 """Fault: a deliver process is killed (SIGKILL) while it holds the lock of a gate, or halfway through writing it.
 
-What must hold: the others go on at once, the gate is as it was before the change, and the dead process's connections are
-forgotten when its slot starts again.
+What must hold: the others go on at once, the gate is as it was before the change, and the dead process's connections
+are forgotten when its slot starts again.
 """
 
 import subprocess

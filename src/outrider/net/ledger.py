@@ -9,10 +9,10 @@ key may have it. Places and keys change under the global lock, a gate under its 
 
 Locks are fcntl byte-range locks: the kernel frees them with the process, whatever kills it. Who dies between the lock
 and the write leaves the old gate; within the write (one memcpy) a mixture of old and new fields, each of them whole.
-They hold between processes, not inside one: **one `Ledger` of a file in a process, used from one thread**, and a `change`
-must not come back to the ledger.
+They hold between processes, not inside one, and closing any descriptor of the file frees them: **one `Ledger` in a
+process, used from one thread, and nobody else opens its file there**. A `change` must not come back to the ledger.
 
-A slot's presence is a lock as well. On opening, connections of our slot and of all slots without a process are forgotten.
+A slot's presence is a lock as well. Opening forgets the connections of our slot and of all slots without a process.
 
 What happens to a foreign file, or one of another layout: a new one takes its place. A full table: nothing raises; the
 caller gets a gate that rests for `FULL_S`, so mail to that key waits, with a reason, and no limit is broken

@@ -12,9 +12,9 @@ Until the first "slower" a gate has no rate of this kind. Then it goes by rounds
     idle        a rate that was not used has not been tested; it stays (RFC 7661 has the same for TCP).
 
 One congestion event counts once: replies to attempts begun before the last decrease say nothing about the new speed.
-`learned` is what the provider took when it refused, smoothed; a round in which it took nothing says that it is shut, not
-where its limit is. A new source starts from its pool's (`start`). Both are
-forgotten, and the rate is free again, after a day of calm or when the rate has grown to 20 times `learned`.
+`learned` is what the provider took when it refused, smoothed; a round in which it took nothing says that it is shut,
+not where its limit is. A new source starts from its pool's (`keep`, `recall`, `start`). Rate and memory end after a day
+of calm, or when the rate has grown to 20 times `learned`.
 
 Only delivered and throttled replies are evidence; an unknown user or a time-out says nothing about speed.
 Sources: RFC 8257 (DCTCP: decrease by the share of marks), RFC 5681 §3.1 (additive increase), RFC 7661.

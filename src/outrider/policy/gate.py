@@ -128,7 +128,8 @@ def unpack(buffer: "ReadableBuffer", at: int = 0) -> Gate:
     """Return the gate whose `SIZE_BYTES`, made by `pack`, begin at `at`; all zeros are a new gate."""
     fields = _LAYOUT.unpack_from(buffer, at)
     slots, wants, hits, texts = fields[-4:]
-    gate = Gate([*fields[:_TATS_COUNT]], *fields[_TATS_COUNT:-4], array("H", slots), array("d", wants), hits)
+    parts = ([*fields[:_TATS_COUNT]], *fields[_TATS_COUNT:-4], array("H", slots), array("d", wants), hits)
+    gate = Gate(*parts)
     if texts != _NO_TEXTS:
         read = (field.rstrip(b"\0").decode("utf-8", "ignore") for field in _TEXTS.unpack(texts))
         gate.pause_rule, gate.pause_said, gate.rest_rule, gate.rest_said, gate.cap_rule = read

@@ -4,7 +4,7 @@ The state is the theoretical arrival time (TAT): the instant at which the next o
 more may pass while the TAT is not further ahead than the tolerance; each that passes moves it on by the interval.
 
 For a limit of L in W seconds the textbook's interval W/L with any tolerance lets more than L into some window. Here the
-interval is W/(L-b) and the tolerance b intervals, so that L+1 that pass in a row span at least L*W/(L-b) - b*W/(L-b) = W:
+interval is W/(L-b) and the tolerance b intervals, so L+1 that pass in a row span at least L*W/(L-b) - b*W/(L-b) = W:
 **no window of W seconds, wherever it begins, holds more than L**. The price is speed: L-b in W. b is a tenth of L, at
 most `BURST_COUNT_MAX`, none if L is 1; so at least 90 % of a limit is used.
 
@@ -15,6 +15,7 @@ not further either, the limit holds across the step. A step forward may let one 
 Source: ITU-T I.371 annex A (GCRA as virtual scheduling).
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -32,6 +33,7 @@ class Pace(msgspec.Struct, frozen=True, gc=False):
     tolerance_s: float
 
 
+@lru_cache(maxsize=1024)  # Asked for every mail, always for the same few rates.
 def pace_of(count: int, window_s: float) -> Pace:
     """Return the pace that keeps `count` in any `window_s` seconds; `count` is at least 1."""
     assert count >= 1

@@ -6,9 +6,10 @@
     answer, react    a reply: it teaches the rate; its rule's hits are counted, and pause, rest or cap begin
     forget_slot      the slot's process is gone, and its connections with it
 
-Fair shares: a slot that wants a connection and gets none says so (`want`). While others want one, a slot that holds more
-than its share closes one when asked (`should_yield`) and does not take what became free. A want that is not renewed ends
-after `WANT_S`, so that a dead process holds up nobody.
+Fair shares: a slot that wants a connection and gets none says so (`want`). While it does, one that holds at least two
+more closes one (`should_yield`), and what became free goes to who holds least, then to who wants for longest. If there
+are fewer connections than slots that want one, they go round. A want ends after `WANT_S` unless it is renewed, so that
+a dead process holds up nobody.
 
 A `Blocked` is for people: its sentence goes into the lane and from there to `outrider why`. Its instant is the earliest
 at which asking again is of use; it never says more than that.
@@ -158,7 +159,7 @@ def want(gate: Gate, slot: int, now_s: float) -> None:
 
 
 def should_yield(gate: Gate, limits: Limits, slot: int, now_s: float) -> bool:
-    """Tell whether the slot should close a connection, because another wants one and this one has more than its share."""
+    """Tell whether the slot should close a connection, because another wants one and this one holds more."""
     bound = connections_max(gate, limits, now_s)
     used, held = sum(gate.connections), gate.connections[slot]
     if used > bound:
