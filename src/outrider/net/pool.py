@@ -143,9 +143,7 @@ class ConnectionPool:
         self._groups: Final[dict[_GroupKey, _Group]] = {}
         self._live: Final[set[Connection]] = set()
         self._idle: Final[OrderedDict[Connection, _Group]] = OrderedDict()  # The least recently used first.
-        self._refused: Final[OrderedDict[_GateKey, None]] = (
-            OrderedDict()
-        )  # For want of a place; first come first.
+        self._refused: Final[OrderedDict[_GateKey, None]] = OrderedDict()  # For want of a place; first come first.
         self._awaited: Final[dict[Connection, asyncio.Future[None]]] = {}  # Connections that others take over from.
         self._place_count = 0  # Taken; at most `connections_max`.
         self._sweep: asyncio.TimerHandle | None = None
@@ -214,7 +212,8 @@ class ConnectionPool:
 
         Safe: never raises for anything peer or network did; cancellable, which aborts the conversation.
         """
-        self._spend(reservation)
+        assert not reservation.is_spent, "a reservation is used once"
+        reservation.is_spent = True
         started_s = self._clock.monotonic_s()
         connection = reservation.connection
         if connection is not None and not connection.is_over:
@@ -235,8 +234,13 @@ class ConnectionPool:
         return attempt
 
     def drop(self, reservation: Reservation) -> None:
-        """End a reservation that was not used after all."""
-        self._spend(reservation)
+        """End a reservation that was not used after all. Safe: after `deliver` began, and again; it does nothing then.
+
+        A task that is cancelled before it starts never gets to `deliver`: whoever starts it drops its reservation.
+        """
+        if reservation.is_spent:
+            return
+        reservation.is_spent = True
         if reservation.connection is not None:
             self._let_go(reservation, reservation.connection)
         else:
@@ -270,11 +274,6 @@ class ConnectionPool:
         if self._emptied is None:
             self._emptied = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._emptied], timeout=wait_s)
-
-    @staticmethod
-    def _spend(reservation: Reservation) -> None:
-        assert not reservation.is_spent, "a reservation is used once"
-        reservation.is_spent = True
 
     # Slots and places: who may have a socket.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outrider.testing.delivery import MAIL, LoopClock, check_next_mail, is_delivered, pool_of, settings_for, send
+from outrider.testing.delivery import MAIL, LoopClock, check_next_mail, is_delivered, pool_of, send, settings_for
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 
 
