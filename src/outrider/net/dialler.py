@@ -16,8 +16,8 @@ from outrider.net.settings import NetSettings, waits_of
 from outrider.net.site import Host, Site, Way
 from outrider.net.smtp_talk import Connection, Endpoint
 from outrider.net.tls import TlsContexts
+from outrider.wire import dialogue
 from outrider.wire.answer import Answer, Cause
-from outrider.wire.dialogue import TRIED, Step
 from outrider.wire.smtp_client import Session, TlsMode
 
 NO_HOST: Final = Answer(Phase.ROUTE, None, Cause.NO_HOST)
@@ -51,14 +51,14 @@ class Dialler:
         Safe: cancellable; nothing stays open.
         """
         address = way.address or self._settings.source
-        tried: list[Step] = []
+        tried: list[str] = []
         connection: Connection | None = None
         candidates = self._candidates(site, way, address)
         if not candidates:
             return NO_HOST_OF_FAMILY if any(host.addresses for host in site.hosts) else NO_HOST
         for host, ip in candidates:
             if connection is not None:
-                tried.append(self._step_of(connection))
+                tried.append(_line_of(connection))
             made = await self._dial(site, way, mode, (host, ip, address), tried)
             if isinstance(made, Answer) or made.failure is None:
                 return made
@@ -76,7 +76,7 @@ class Dialler:
         self._guards.clear()
 
     async def _dial(
-        self, site: Site, way: Way, mode: TlsMode, to: tuple[Host, str, str], tried: list[Step]
+        self, site: Site, way: Way, mode: TlsMode, to: tuple[Host, str, str], tried: list[str]
     ) -> Connection | Answer:
         """Try one address of one host, a second time in the clear if TLS was a favour and broke."""
         host, ip, address = to
@@ -100,7 +100,7 @@ class Dialler:
             and not site.credentials
         ):
             self._plain.add(f"{ip} {site.port}")
-            tried.append(self._step_of(made))
+            tried.append(_line_of(made))
             made = await self._open(site, way, TlsMode.NEVER, endpoint, tried)
             if isinstance(made, Answer):
                 return made
@@ -109,7 +109,7 @@ class Dialler:
         return made
 
     async def _open(
-        self, site: Site, way: Way, mode: TlsMode, endpoint: Endpoint, tried: Sequence[Step]
+        self, site: Site, way: Way, mode: TlsMode, endpoint: Endpoint, tried: Sequence[str]
     ) -> Connection | Answer:
         if self._is_stopped:
             return STOPPED
@@ -135,14 +135,6 @@ class Dialler:
         if len(every) > 1 and self._bad.count:
             every.sort(key=lambda one: self._bad.has(f"{way.source} {one[1]} {site.port}"))
         return every[: limits.HOST_TRIES_COUNT_MAX]
-
-    @staticmethod
-    def _step_of(failed: Connection) -> Step:
-        """Say in one step whom we tried in vain, and why; the last one's own dialogue says it at length."""
-        answer, endpoint = failed.failure, failed.endpoint
-        assert answer is not None
-        why = answer.cause.value if answer.cause is not None else f"{answer.reply.code}" if answer.reply else ""
-        return Step(TRIED, failed.setup_ms, "", f"{endpoint.host} {endpoint.ip} {answer.phase.value} {why}")
 
 
 class _Memory:
@@ -176,3 +168,11 @@ def _is_ours(failure: Answer) -> bool:
     if failure.cause is Cause.INTERNAL:
         return True
     return failure.phase is Phase.AUTH and failure.reply is not None and failure.reply.severity == 5
+
+
+def _line_of(failed: Connection) -> str:
+    """Say in one line whom we tried in vain, and why; the last one's own dialogue says it at length."""
+    answer, endpoint = failed.failure, failed.endpoint
+    assert answer is not None
+    why = answer.reply.code if answer.reply is not None else answer.cause
+    return dialogue.tried(failed.setup_s, f"{endpoint.host} {endpoint.ip}", f"{answer.phase} {why}")

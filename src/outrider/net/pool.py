@@ -212,7 +212,8 @@ class ConnectionPool:
 
         Safe: never raises for anything peer or network did; cancellable, which aborts the conversation.
         """
-        self._spend(reservation)
+        assert not reservation.is_spent, "a reservation is used once"
+        reservation.is_spent = True
         started_s = self._clock.monotonic_s()
         connection = reservation.connection
         if connection is not None and not connection.is_over:
@@ -233,8 +234,13 @@ class ConnectionPool:
         return attempt
 
     def drop(self, reservation: Reservation) -> None:
-        """End a reservation that was not used after all."""
-        self._spend(reservation)
+        """End a reservation that was not used after all. Safe: after `deliver` began, and again; it does nothing then.
+
+        A task that is cancelled before it starts never gets to `deliver`: whoever starts it drops its reservation.
+        """
+        if reservation.is_spent:
+            return
+        reservation.is_spent = True
         if reservation.connection is not None:
             self._let_go(reservation, reservation.connection)
         else:
@@ -276,11 +282,6 @@ class ConnectionPool:
         if self._emptied is None:
             self._emptied = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._emptied], timeout=wait_s)
-
-    @staticmethod
-    def _spend(reservation: Reservation) -> None:
-        assert not reservation.is_spent, "a reservation is used once"
-        reservation.is_spent = True
 
     # Slots and places: who may have a socket.
 

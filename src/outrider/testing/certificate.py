@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 class SelfSigned:
     """A certificate of its own signature, and its key. Made at once; good from 2020 for a century."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, *, has_common_name: bool = True) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+        called = x509.NameOID.COMMON_NAME if has_common_name else x509.NameOID.ORGANIZATION_NAME
+        name = x509.Name([x509.NameAttribute(called, host)])
         start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
         certificate = (
             x509.CertificateBuilder()

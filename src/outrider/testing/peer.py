@@ -188,6 +188,11 @@ class Peer:
         """Return when conversations have come to `stage` `count` times since the script was set."""
         await self._until(lambda: self._reached[stage] >= count)
 
+    @property
+    def open_count(self) -> int:
+        """How many conversations there are now."""
+        return len(self._talks)
+
     async def until_idle(self) -> None:
         """Return when no conversation is left."""
         await self._until(lambda: not self._talks)

@@ -1,40 +1,29 @@
-"""The pool over real sockets: reuse, bounds, fail-over, staleness, endings; and that no slot is ever lost."""
+"""The pool over real sockets: reuse, slots, places, staleness, endings; and that each slot is given back exactly once.
+
+Hosts, sources and TLS are in test_dialler.py. `pool_of` sees at the end of every test that no slot was lost, and
+`FreeSlots` that none is given back twice.
+"""
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
 from outrider.base.errors import LocalProtocolError
 from outrider.base.vocab import Phase
-from outrider.net.pool import Attempt, ConnectionPool
-from outrider.net.site import Host, Site
-from outrider.testing.delivery import MAIL, TO, is_delivered, pool_of, send
+from outrider.net.pool import Attempt, Bounds, ConnectionPool
+from outrider.net.site import Host, Site, Way
+from outrider.testing.clock import FakeClock
+from outrider.testing.delivery import BOUNDS, MAIL, TO, WAY, is_delivered, pool_of, reserve, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage, TlsKind
+from outrider.testing.slots import FreeSlots
 from outrider.wire.answer import Answer, Cause
-from outrider.wire.reply import Reply
-from outrider.wire.smtp_client import Credentials, Envelope, TlsMode
+from outrider.wire.smtp_client import Envelope, Features, TlsMode
 
-NOBODY = "127.0.0.9"  # Nothing listens there.
-
-
-class HandClock:
-    """Moves when told."""
-
-    def __init__(self) -> None:
-        self.at_s = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.at_s)
-
-    def monotonic_s(self) -> float:
-        return self.at_s
-
-    async def sleep(self, delay_s: float) -> None:
-        self.at_s += delay_s
+GATE = (WAY.source, BOUNDS.key)
 
 
 @pytest.fixture
@@ -43,15 +32,44 @@ async def peer() -> AsyncIterator[Peer]:
         yield peer
 
 
-def site_of(port: int, *addresses: str, tls: TlsMode = TlsMode.OPPORTUNISTIC) -> Site:
-    hosts = tuple(Host(f"mx{number}.peer.example", (address,)) for number, address in enumerate(addresses, 1))
-    return Site("mx.peer.example", hosts, port, tls)
+class Queue:
+    """Sends as an engine does: whoever gets no connection waits to be told of one."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.told: Counter[tuple[str, str]] = Counter()
+        self._pool = pool
+        self._news = asyncio.Event()
+        pool.on_free = self._on_free
+
+    async def send(self, site: Site, envelope: Envelope = MAIL, *, bounds: Bounds = BOUNDS) -> Attempt:
+        async with asyncio.timeout(10):
+            while (reservation := self._pool.reserve(site, WAY, bounds)) is None:
+                await self._news.wait()
+        return await self._pool.deliver(reservation, lambda _: envelope, envelope.recipients)
+
+    async def send_many(self, site: Site, count: int, *, bounds: Bounds = BOUNDS) -> Sequence[Attempt]:
+        async with asyncio.TaskGroup() as group:
+            sent = [group.create_task(self.send(site, bounds=bounds)) for _ in range(count)]
+        return [one.result() for one in sent]
+
+    def _on_free(self, source: str, key: str) -> None:
+        self.told[source, key] += 1
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
 
-async def deliver_many(pool: ConnectionPool, site: Site, count: int) -> Sequence[Attempt]:
-    async with asyncio.TaskGroup() as group:
-        sent = [group.create_task(send(pool, site, MAIL)) for _ in range(count)]
-    return [one.result() for one in sent]
+def site_called(name: str, peer: Peer) -> Site:
+    return Site(name, (Host(f"{name}.example", (peer.address,)),), peer.port)
+
+
+def bounded(count: int, key: str = BOUNDS.key) -> Bounds:
+    return Bounds(key, count)
+
+
+async def until_open(pool: ConnectionPool, count: int) -> None:
+    async with asyncio.timeout(5):
+        while pool.stats.open_count > count:
+            await asyncio.sleep(0)
 
 
 # Reuse and bounds.
@@ -70,32 +88,170 @@ async def test_a_connection_is_reused(peer: Peer) -> None:
 
 
 async def test_the_most_recently_used_connection_is_reused(peer: Peer) -> None:
-    async with pool_of(messages_per_connection_max=4) as pool:
-        await deliver_many(pool, peer.site(), 3)
+    async with pool_of() as pool:
+        await Queue(pool).send_many(peer.site(), 3, bounds=bounded(4))
         for _ in range(3):
-            await send(pool, peer.site(), MAIL)  # Wears out one connection, not a third of each.
+            await send(pool, peer.site(), MAIL, bounds=bounded(4))  # Wears out one connection, not a third of each.
         assert pool.stats.reused_count == 3
-        await send(pool, peer.site(), MAIL)
+        await send(pool, peer.site(), MAIL, bounds=bounded(4))
         assert peer.connection_count == 3
     assert peer.commands.count("QUIT") == 3
 
 
-async def test_the_bound_holds_and_the_rest_wait_their_turn(peer: Peer) -> None:
+async def test_what_is_busy_cannot_be_reserved_and_who_waits_is_told(peer: Peer) -> None:
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
-    envelopes = [msgspec.structs.replace(MAIL, sender=f"{number}@shop.example") for number in range(6)]
-    async with pool_of(connections_per_site_max=2) as pool, asyncio.TaskGroup() as group:
-        for envelope in envelopes:
-            group.create_task(send(pool, peer.site(), envelope))
+    slots = FreeSlots(2)
+    async with pool_of(slots=slots) as pool, asyncio.TaskGroup() as group:
+        queue = Queue(pool)
+        sent = [group.create_task(queue.send(peer.site())) for _ in range(6)]
         await peer.reached(Stage.DOT, count=2)
+        assert pool.reserve(peer.site(), WAY, BOUNDS) is None
         assert peer.connection_count == pool.stats.open_count == 2
+        assert queue.told[GATE] == 0
         peer.release()
-    senders = [mail.sender for mail in peer.received]
-    assert set(senders[:2]) == {"0@shop.example", "1@shop.example"}
-    assert len(senders) == 6
-    assert peer.connection_count == 2
-    first, second = senders[2::2], senders[3::2]
-    assert sorted(first) == first
-    assert sorted(second) == second
+        assert all([is_delivered(await one) for one in sent])
+        assert queue.told[GATE] == 6
+    assert peer.connection_count == slots.most[GATE] == 2
+
+
+async def test_a_reservation_that_is_dropped_frees_what_it_held(peer: Peer) -> None:
+    slots = FreeSlots(1)
+    async with pool_of(slots=slots) as pool:
+        queue = Queue(pool)
+        for is_idle in (False, True):
+            reservation = reserve(pool, peer.site())
+            assert pool.reserve(peer.site(), WAY, BOUNDS) is None
+            pool.drop(reservation)
+            pool.drop(reservation)
+            assert queue.told.pop(GATE) == 1
+            assert slots.taken[GATE] == pool.stats.idle_count == int(is_idle)
+            await send(pool, peer.site(), MAIL)
+            queue.told.clear()
+    assert peer.connection_count == 1
+
+
+async def test_an_envelope_is_made_when_the_server_is_known(peer: Peer) -> None:
+    seen: list[Features] = []
+
+    def make(features: Features) -> Envelope:
+        seen.append(features)
+        return MAIL
+
+    async with pool_of() as pool:
+        await pool.deliver(reserve(pool, peer.site()), make, (TO,))
+        assert seen[0].has_8bitmime
+        assert seen[0].size_bytes_max == 52428800
+        peer.script = Script(features=("PIPELINING",), moves={Stage.MAIL: Move(Act.DROP, times_max=1)})
+        await pool.deliver(reserve(pool, peer.site()), make, (TO,))  # For the dead one, and for its successor.
+        assert [features.has_8bitmime for features in seen] == [True, True, False]
+
+
+async def test_an_envelope_that_cannot_be_made_harms_no_connection(peer: Peer) -> None:
+    def fail(_: Features) -> Envelope:
+        raise ValueError("no key")
+
+    async with pool_of() as pool:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no key"):
+                await pool.deliver(reserve(pool, peer.site()), fail, (TO,))
+            assert is_delivered(await send(pool, peer.site(), MAIL))
+        assert peer.connection_count == 1
+
+
+# Slots and places.
+
+
+async def test_each_source_has_connections_of_its_own(peer: Peer) -> None:
+    slots = FreeSlots()
+    async with pool_of(slots=slots) as pool:
+        for source in ("a", "b", "a"):
+            await send(pool, peer.site(), MAIL, way=Way(source))
+        assert (pool.stats.dialled_count, pool.stats.reused_count) == (2, 1)
+        assert slots.taken == Counter({("a", BOUNDS.key): 1, ("b", BOUNDS.key): 1})
+
+
+async def test_an_idle_connection_to_another_site_of_the_gate_makes_room(peer: Peer) -> None:
+    slots = FreeSlots(2)
+    async with pool_of(slots=slots) as pool:
+        for name in ("one", "two", "three", "one"):
+            assert is_delivered(await send(pool, site_called(name, peer), MAIL))
+            assert peer.open_count <= 2
+        assert pool.stats.idle_count == 2
+        pool.drop(reserve(pool, site_called("four", peer), way=Way("other")))  # Of another gate.
+    assert peer.commands.count("QUIT") == 4
+    assert peer.connection_count == 4
+    assert slots.most[GATE] == 2
+
+
+async def test_a_busy_connection_to_another_site_makes_no_room(peer: Peer) -> None:
+    async with pool_of(slots=FreeSlots(1)) as pool:
+        await send(pool, site_called("one", peer), MAIL)
+        busy = reserve(pool, site_called("one", peer))
+        assert pool.reserve(site_called("two", peer), WAY, BOUNDS) is None
+        pool.drop(busy)
+        pool.drop(reserve(pool, site_called("two", peer)))
+
+
+async def test_a_connection_that_is_to_yield_takes_leave_and_its_slot_is_told_of(peer: Peer) -> None:
+    slots = FreeSlots(1)
+    async with pool_of(slots=slots) as pool:
+        queue = Queue(pool)
+        slots.yielding.add(GATE)
+        await send(pool, peer.site(), MAIL)
+        assert pool.stats.idle_count == 0
+        assert queue.told[GATE] == 0
+        await until_open(pool, 0)
+        assert queue.told[GATE] == 1
+        assert slots.taken[GATE] == 0
+
+
+async def test_a_bound_that_was_lowered_wears_out_what_rests(peer: Peer) -> None:
+    async with pool_of(slots=FreeSlots(1)) as pool:
+        for _ in range(2):
+            await send(pool, peer.site(), MAIL)
+        assert is_delivered(await send(pool, peer.site(), MAIL, bounds=bounded(2)))
+        assert pool.stats.dialled_count == 2
+
+
+@pytest.mark.slow
+async def test_a_thousand_sites_keep_no_more_sockets_than_allowed(peer: Peer) -> None:
+    slots = FreeSlots(2)
+    async with pool_of(slots=slots, connections_max=50) as pool:
+        queue = Queue(pool)
+
+        async def send_some(numbers: range) -> None:
+            for number in numbers:
+                site = site_called(f"site{number}", peer)
+                assert is_delivered(await queue.send(site, bounds=Bounds(site.name, 100)))
+                assert pool.stats.open_count <= 50
+                assert peer.open_count <= 50
+
+        async with asyncio.TaskGroup() as group:
+            for first in range(60):
+                group.create_task(send_some(range(first, 1000, 60)))
+        assert 40 <= pool.stats.idle_count <= 50
+        assert slots.taken.total() == pool.stats.open_count
+
+
+async def test_when_all_places_are_busy_who_was_refused_first_is_told(peer: Peer) -> None:
+    first, second = Bounds("first", 100), Bounds("second", 100)
+    async with pool_of(connections_max=1) as pool:
+        queue = Queue(pool)
+        busy = reserve(pool, peer.site())
+        assert pool.reserve(site_called("one", peer), WAY, first) is None
+        assert pool.reserve(site_called("two", peer), WAY, second) is None
+        pool.drop(busy)
+        assert queue.told == Counter({(WAY.source, "first"): 1, GATE: 1})
+        assert is_delivered(await send(pool, site_called("two", peer), MAIL, bounds=second))
+        await send(pool, site_called("one", peer), MAIL, bounds=first)  # The idle one makes room.
+        assert peer.open_count == 1
+
+
+async def test_a_connection_that_does_not_answer_quit_is_not_waited_for_long(peer: Peer) -> None:
+    async with pool_of(slots=FreeSlots(1)) as pool:
+        await send(pool, site_called("one", peer), MAIL)
+        peer.script = Script(moves={Stage.QUIT: Move(Act.DROP)})
+        assert is_delivered(await send(pool, site_called("two", peer), MAIL))
 
 
 async def test_each_tls_mode_has_connections_of_its_own(peer: Peer) -> None:
@@ -106,9 +262,9 @@ async def test_each_tls_mode_has_connections_of_its_own(peer: Peer) -> None:
 
 
 async def test_a_connection_retires_after_its_messages(peer: Peer) -> None:
-    async with pool_of(messages_per_connection_max=2) as pool:
+    async with pool_of() as pool:
         for _ in range(4):
-            assert is_delivered(await send(pool, peer.site(), MAIL))
+            assert is_delivered(await send(pool, peer.site(), MAIL, bounds=bounded(2)))
         assert pool.stats.dialled_count == 2
     assert peer.commands.count("QUIT") == 2
 
@@ -132,131 +288,18 @@ async def test_a_bad_address_of_ours_harms_no_connection(peer: Peer) -> None:
         assert peer.connection_count == 1
 
 
-# Fail-over.
-
-
-async def test_the_next_host_is_tried_when_one_cannot_be_reached(peer: Peer) -> None:
-    async with pool_of() as pool:
-        attempt = await send(pool, site_of(peer.port, NOBODY, peer.address), MAIL)
-        assert is_delivered(attempt)
-        assert (attempt.host, attempt.ip) == ("mx2.peer.example", peer.address)
-
-
-@pytest.mark.parametrize(
-    ("stage", "move"),
-    [
-        (Stage.GREETING, Move(Act.SAY, b"554 5.3.2 no service\r\n")),
-        (Stage.GREETING, Move(Act.SAY, b"421 4.3.2 too busy\r\n")),
-        (Stage.GREETING, Move(Act.DROP)),
-        (Stage.EHLO, Move(Act.SAY, b"451 4.3.0 later\r\n")),
-        (Stage.EHLO, Move(Act.GARBAGE)),
-        (Stage.STARTTLS, Move(Act.DROP)),
-    ],
-)
-async def test_the_next_host_is_tried_when_one_fails_before_mail(peer: Peer, stage: Stage, move: Move) -> None:
-    broken = Script(tls=TlsKind.GOOD, moves={stage: move})
-    async with Peer(broken, address="127.0.0.2", port=peer.port) as bad, pool_of() as pool:
-        attempt = await send(pool, site_of(peer.port, bad.address, peer.address), MAIL)
-        assert is_delivered(attempt)
-        assert attempt.ip == peer.address
-        assert bad.connection_count == 1
-
-
-@pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT])
-async def test_what_fails_from_mail_on_stays_with_its_host(peer: Peer, stage: Stage) -> None:
-    broken = Script(moves={stage: Move(Act.SAY, b"451 4.3.0 later\r\n")})
-    async with Peer(broken, address="127.0.0.2", port=peer.port) as bad, pool_of() as pool:
-        attempt = await send(pool, site_of(peer.port, bad.address, peer.address), MAIL)
-        assert attempt.answers == {TO: Answer(Phase(stage.value), Reply(451, "4.3.0", "later"))}
-        assert attempt.ip == bad.address
-        assert peer.connection_count == 0
-
-
-async def test_a_host_that_failed_is_tried_last_until_it_is_forgiven(peer: Peer) -> None:
-    clock, refusing = HandClock(), Script(moves={Stage.GREETING: Move(Act.SAY, b"554 no\r\n")})
-    site = site_of(peer.port, "127.0.0.2", peer.address)
-    async with (
-        Peer(refusing, address="127.0.0.2", port=peer.port) as bad,
-        pool_of(clock=clock, host_bad_s=60, messages_per_connection_max=1) as pool,
-    ):
-        for at_s, refused_count in [(0, 1), (59, 1), (61, 2)]:
-            clock.at_s = at_s
-            assert is_delivered(await send(pool, site, MAIL))
-            assert bad.connection_count == refused_count
-
-
-async def test_no_more_than_five_addresses_are_tried(peer: Peer) -> None:
-    site = site_of(peer.port, *(f"127.0.0.{number}" for number in range(20, 25)), peer.address)
-    async with pool_of() as pool:
-        attempt = await send(pool, site, MAIL)
-        assert attempt.answers == {TO: Answer(Phase.CONNECT, None, Cause.REFUSED)}
-        assert is_delivered(await send(pool, site, MAIL))  # Those five are now tried last.
-
-
-@pytest.mark.parametrize("hosts", [(), (Host("mx.peer.example", ()),)])
-async def test_a_site_without_addresses_has_its_own_cause(hosts: tuple[Host, ...]) -> None:
-    async with pool_of() as pool:
-        attempt = await send(pool, Site("x", hosts), MAIL)
-        assert attempt.answers == {TO: Answer(Phase.ROUTE, None, Cause.NO_HOST)}
-        assert attempt.ip == ""
-
-
-async def test_a_wrong_password_is_not_tried_on_every_host(peer: Peer) -> None:
-    script = Script(mechanisms=("PLAIN",), moves={Stage.AUTH: Move(Act.SAY, b"535 5.7.8 no\r\n")})
-    peer.script = script
-    async with Peer(script, address="127.0.0.2", port=peer.port) as other, pool_of(allow_plaintext_auth=True) as pool:
-        site = msgspec.structs.replace(
-            site_of(peer.port, peer.address, other.address), credentials=Credentials("user", "wrong")
-        )
-        attempt = await send(pool, site, MAIL)
-        assert attempt.answers == {TO: Answer(Phase.AUTH, Reply(535, "5.7.8", "no"))}
-        assert other.connection_count == 0
-
-
-# TLS.
-
-
-async def test_tls_is_noted_in_the_attempt(peer: Peer) -> None:
-    peer.script = Script(tls=TlsKind.GOOD)
-    async with pool_of() as pool:
-        for _ in range(2):
-            assert (await send(pool, peer.site(), MAIL)).tls == "TLSv1.3"
-
-
-@pytest.mark.parametrize("kind", [TlsKind.BROKEN, TlsKind.HANGUP])
-async def test_broken_tls_is_remembered_where_it_was_a_favour(peer: Peer, kind: TlsKind) -> None:
-    clock = HandClock()
-    peer.script = Script(tls=kind)
-    async with pool_of(clock=clock, tls_broken_s=3600, messages_per_connection_max=1) as pool:
-        for at_s, tried_count in [(0, 1), (3599, 1), (3601, 2)]:
-            clock.at_s = at_s
-            attempt = await send(pool, peer.site(), MAIL)
-            assert is_delivered(attempt)
-            assert attempt.tls == ""
-            assert peer.commands.count("STARTTLS") == tried_count
-
-
-@pytest.mark.parametrize("kind", [TlsKind.NONE, TlsKind.BROKEN, TlsKind.HANGUP, TlsKind.GOOD])
-async def test_nothing_is_sent_where_tls_is_required_and_fails(peer: Peer, kind: TlsKind) -> None:
-    peer.script = Script(tls=kind)  # GOOD: of a stranger's signature.
-    async with pool_of() as pool:
-        attempt = await send(pool, peer.site(tls=TlsMode.REQUIRED), MAIL)
-        assert attempt.answers == {TO: Answer(Phase.STARTTLS, None, Cause.TLS)}
-    assert not any(line.startswith("MAIL") for line in peer.commands)
-
-
 # Staleness.
 
 
 @pytest.mark.parametrize("move", [Move(Act.DROP), Move(Act.RESET), Move(Act.SAY, b"421 4.4.2 idle too long\r\n")])
 @pytest.mark.parametrize("site_max", [1, 5])
 async def test_a_stale_connection_costs_nobody_anything(peer: Peer, move: Move, site_max: int) -> None:
-    async with pool_of(connections_per_site_max=site_max) as pool:
+    async with pool_of(slots=FreeSlots(site_max)) as pool:
         await send(pool, peer.site(), MAIL)
         peer.script = Script(moves={Stage.MAIL: msgspec.structs.replace(move, times_max=1)})
-        attempts = await deliver_many(pool, peer.site(), 3)
+        attempts = await Queue(pool).send_many(peer.site(), 3)
         assert all(is_delivered(attempt) for attempt in attempts)
-        assert pool.stats.open_count <= site_max
+        await until_open(pool, site_max)
     assert len(peer.received) == 4
 
 
@@ -300,46 +343,56 @@ async def test_a_peer_that_closes_an_idle_connection_is_noticed(peer: Peer) -> N
 @pytest.mark.parametrize("stage", [Stage.GREETING, Stage.EHLO, Stage.MAIL, Stage.DOT])
 async def test_a_cancelled_conversation_gives_its_slot_to_the_next(peer: Peer, stage: Stage) -> None:
     peer.script = Script(moves={stage: Move(Act.HOLD, times_max=1)})
-    async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
-        first = group.create_task(send(pool, peer.site(), MAIL))
+    async with pool_of(slots=FreeSlots(1)) as pool, asyncio.TaskGroup() as group:
+        queue = Queue(pool)
+        first = group.create_task(queue.send(peer.site()))
         await peer.reached(stage)
-        second = group.create_task(send(pool, peer.site(), MAIL))
+        second = group.create_task(queue.send(peer.site()))
         await asyncio.sleep(0)
         first.cancel()
         assert is_delivered(await second)
         peer.release()
 
 
-async def test_a_cancelled_waiter_loses_no_connection(peer: Peer) -> None:
-    peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
-    async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
-        first = group.create_task(send(pool, peer.site(), MAIL))
-        await peer.reached(Stage.DOT)
-        impatient = group.create_task(send(pool, peer.site(), MAIL))
-        patient = group.create_task(send(pool, peer.site(), MAIL))
+async def test_cancelled_while_another_makes_room_gives_the_slot_back(peer: Peer) -> None:
+    slots = FreeSlots(1)
+    async with pool_of(slots=slots) as pool, asyncio.TaskGroup() as group:
+        await send(pool, site_called("one", peer), MAIL)
+        peer.script = Script(moves={Stage.QUIT: Move(Act.HOLD)})
+        second = group.create_task(send(pool, site_called("two", peer), MAIL))
+        await peer.reached(Stage.QUIT)
+        assert slots.taken[GATE] == 1
+        second.cancel()
         await asyncio.sleep(0)
-        impatient.cancel()
+        await asyncio.sleep(0)
+        assert slots.taken[GATE] == 0
         peer.release()
-        assert is_delivered(await first)
-        assert is_delivered(await patient)
-        assert peer.connection_count == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_no_slot_is_lost_in_any_weather(peer: Peer, seed: int) -> None:
     chance = random.Random(seed)
-    acts = [Move(Act.DROP, times_max=2), Move(Act.RESET, times_max=2), Move(Act.SAY, b"421 4.3.2 no\r\n", times_max=2)]
+    acts = [Move(Act.DROP, times_max=9), Move(Act.RESET, times_max=9), Move(Act.SAY, b"421 4.3.2 no\r\n", times_max=9)]
     peer.script = Script(moves={stage: chance.choice(acts) for stage in Stage if stage is not Stage.BODY})
-    async with pool_of(connections_per_site_max=3, messages_per_connection_max=4) as pool:
+    slots = FreeSlots(3)
+    async with pool_of(slots=slots, connections_max=4) as pool:
+        queue = Queue(pool)
+        sites = [site_called(name, peer) for name in ("one", "two", "three")]
+        gates = [bounded(4, "gate"), bounded(4, "gate"), bounded(3, "other")]  # Two sites of one provider.
         async with asyncio.TaskGroup() as group:
             for _ in range(60):
-                sent = group.create_task(send(pool, peer.site(), MAIL))
+                site, bounds = chance.choice(list(zip(sites, gates, strict=True)))
+                sent = group.create_task(queue.send(site, bounds=bounds))
+                if chance.random() < 0.3:
+                    slots.yielding.symmetric_difference_update({(WAY.source, "gate")})
                 for _ in range(chance.randrange(8)):
                     await asyncio.sleep(0)
                 if chance.random() < 0.3:
                     sent.cancel()
-                assert pool.stats.open_count <= 3
+                assert pool.stats.open_count <= 4
+        assert max(slots.most.values()) <= 3
+        peer.script = Script()
         assert is_delivered(await send(pool, peer.site(), MAIL))
 
 
@@ -348,9 +401,12 @@ async def test_no_slot_is_lost_in_any_weather(peer: Peer, seed: int) -> None:
 
 async def test_after_close_nothing_is_sent(peer: Peer) -> None:
     async with pool_of() as pool:
+        early = [reserve(pool, peer.site()) for _ in range(2)]
         await pool.close()
-        attempt = await send(pool, peer.site(), MAIL)
+        attempt = await pool.deliver(early[0], lambda _: MAIL, (TO,))
         assert attempt.answers == {TO: Answer(Phase.CONNECT, None, Cause.RESET)}
+        pool.drop(early[1])
+        assert pool.reserve(peer.site(), WAY, BOUNDS) is None
         await pool.close()
     assert peer.connection_count == 0
 
@@ -380,24 +436,28 @@ async def test_closing_twice_at_once_is_closing(peer: Peer) -> None:
         assert (await sent).answers == {TO: Answer(Phase.CONNECT, None, Cause.RESET)}
 
 
-async def test_close_answers_those_who_wait(peer: Peer) -> None:
-    peer.script = Script(moves={Stage.MAIL: Move(Act.HOLD)})
-    async with pool_of(connections_per_site_max=1) as pool, asyncio.TaskGroup() as group:
-        busy = group.create_task(send(pool, peer.site(), MAIL))
-        await peer.reached(Stage.MAIL)
-        waiting = group.create_task(send(pool, peer.site(), MAIL))
-        await asyncio.sleep(0)
-        await pool.close()
-        assert (await busy).answers == {TO: Answer(Phase.MAIL, None, Cause.RESET)}
+async def test_close_answers_who_holds_a_connection_or_waits_for_room(peer: Peer) -> None:
+    slots = FreeSlots(2)
+    async with pool_of(slots=slots) as pool, asyncio.TaskGroup() as group:
+        await Queue(pool).send_many(site_called("one", peer), 2)
+        held = reserve(pool, site_called("one", peer))
+        peer.script = Script(moves={Stage.QUIT: Move(Act.HOLD)})
+        waiting = group.create_task(send(pool, site_called("two", peer), MAIL))
+        await peer.reached(Stage.QUIT)
+        closing = group.create_task(pool.close())
         assert (await waiting).answers == {TO: Answer(Phase.CONNECT, None, Cause.RESET)}
+        attempt = await pool.deliver(held, lambda _: MAIL, (TO,))
+        assert attempt.answers == {TO: Answer(Phase.CONNECT, None, Cause.RESET)}
+        peer.release()
+        await closing
 
 
 async def test_duration_is_told_by_the_clock(peer: Peer) -> None:
-    clock = HandClock()
+    clock = FakeClock()
     peer.script = Script(moves={Stage.DOT: Move(Act.HOLD)})
     async with pool_of(clock=clock) as pool, asyncio.TaskGroup() as group:
         sent = group.create_task(send(pool, peer.site(), MAIL))
         await peer.reached(Stage.DOT)
-        clock.at_s = 7.5
+        clock.advance(7.5)
         peer.release()
         assert (await sent).duration_s == 7.5

@@ -16,6 +16,7 @@ from outrider.net.smtp_talk import Connection, Endpoint
 from outrider.net.tls import TlsContexts
 from outrider.testing.delivery import LARGE_MAIL, MAIL, TO, settings_for
 from outrider.testing.peer import ADDRESS, HOST, Act, Move, Peer, Script, Stage, TlsKind
+from outrider.wire import dialogue
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
 from outrider.wire.smtp_client import Credentials, Session, State, TlsMode
@@ -48,7 +49,9 @@ async def open_to(
     endpoint = Endpoint(
         ip=ADDRESS, port=peer.port, host=HOST, context=TlsContexts(settings, ca_pem=ca_pem).of(tls), connect_wait_s=5
     )
-    return await Connection.open(Session("us.example", tls=tls, credentials=secret, waits=waits_of(settings)), endpoint)
+    session = Session("us.example", tls=tls, credentials=secret, waits=waits_of(settings))
+    made = await Connection.open(session, endpoint)
+    return made if made.failure is None else made.failure
 
 
 async def connect(peer: Peer, **changes: float) -> Connection:
@@ -279,7 +282,76 @@ async def test_a_peer_that_ignores_quit_is_left_soon(peer: Peer) -> None:
     waits = waits_of(settings)
     impatient = type(waits)(quit_s=0.02, command_s=waits.command_s)
     made = await Connection.open(Session("us.example", tls=TlsMode.NEVER, waits=impatient), endpoint)
-    assert isinstance(made, Connection)
     made.quit()
     assert made.session.state is State.QUIT
     await gone(made)
+
+
+# The dialogue.
+
+
+def steps_of(connection: Connection) -> list[tuple[str, str]]:
+    return [(step.word, step.reply or step.cause) for step in dialogue.decode(connection.dialogue).steps]
+
+
+@on_both_loops
+async def test_the_first_mail_tells_how_the_connection_was_made_and_later_ones_their_own(peer: Peer) -> None:
+    peer.script = Script(tls=TlsKind.GOOD, mechanisms=("PLAIN",))
+    made = await open_to(peer, tls=TlsMode.OPPORTUNISTIC, secret=Credentials("user", "word"))
+    assert isinstance(made, Connection)
+    assert made.certificate == HOST
+    await made.deliver(MAIL)
+    hello = f"250 {HOST}"
+    own = [("mail", "250 2.1.0 sender ok"), ("rcpt", "250 2.1.5 recipient ok"), ("data", "354 go ahead")]
+    assert steps_of(made) == [
+        ("connect", ""),
+        ("greeting", f"220 {HOST} ESMTP"),
+        ("ehlo", hello),
+        ("starttls", "220 2.0.0 go ahead"),
+        ("tls", ""),
+        ("ehlo", hello),
+        ("auth", "235 2.7.0 welcome"),
+        *own,
+        ("dot", "250 2.0.0 queued as 000001"),
+    ]
+    first = dialogue.decode(made.dialogue)
+    assert (first.message_number, first.source, first.ehlo_name) == (1, "127.0.0.1", "us.example")
+    assert first.cipher.startswith("TLS_")
+    await made.deliver(MAIL)
+    assert steps_of(made) == [*own, ("dot", "250 2.0.0 queued as 000002")]
+    second = dialogue.decode(made.dialogue)
+    assert (second.message_number, second.source, second.ehlo_name) == (2, "127.0.0.1", "")
+    assert second.parameters == f"SIZE={len(MAIL.content)}"
+    made.abort()
+
+
+@on_both_loops
+async def test_a_silence_is_told_with_its_length(peer: Peer) -> None:
+    connection = await connect(peer, command_wait_s=0.1)
+    peer.script = Script(moves={Stage.RCPT: Move(Act.HOLD)})
+    await connection.deliver(MAIL)
+    *_, before, last = dialogue.decode(connection.dialogue).steps
+    assert (before.word, before.reply) == ("mail", "250 2.1.0 sender ok")
+    assert (last.word, last.reply, last.cause) == ("rcpt", "", "timeout")
+    assert last.ms >= 90
+
+
+@on_both_loops
+async def test_a_mail_that_was_not_offered_says_why(peer: Peer) -> None:
+    peer.script = Script(features=("PIPELINING", "SIZE 10"))
+    connection = await connect(peer)
+    await connection.deliver(MAIL)
+    assert steps_of(connection)[-1] == ("mail", "too_large")
+    connection.abort()
+
+
+@on_both_loops
+async def test_a_connection_that_failed_tells_how_far_it_came(peer: Peer) -> None:
+    peer.script = Script(moves={Stage.EHLO: Move(Act.SAY, b"451 4.3.0 later\r\n")})
+    settings = settings_for()
+    context = TlsContexts(settings).of(TlsMode.NEVER)
+    endpoint = Endpoint(ip=ADDRESS, port=peer.port, host=HOST, context=context, connect_wait_s=5)
+    made = await Connection.open(Session("us.example", tls=TlsMode.NEVER), endpoint)
+    assert made.failure == Answer(Phase.EHLO, Reply(451, "4.3.0", "later"))
+    assert steps_of(made) == [("connect", ""), ("greeting", f"220 {HOST} ESMTP"), ("ehlo", "451 4.3.0 later")]
+    assert dialogue.decode(made.dialogue).message_number == 0

@@ -17,6 +17,12 @@ def test_opportunistic_checks_nothing_and_required_checks_all() -> None:
     assert contexts.of(TlsMode.REQUIRED).check_hostname
 
 
+def test_required_can_go_unverified_for_one_connection() -> None:
+    contexts = TlsContexts(NetSettings(ehlo_name="us.example"))
+    assert contexts.of(TlsMode.REQUIRED_UNVERIFIED).verify_mode is ssl.CERT_NONE
+    assert TlsMode.REQUIRED_UNVERIFIED.is_required
+
+
 def test_verification_can_be_switched_off() -> None:
     contexts = TlsContexts(NetSettings(ehlo_name="us.example", tls_verify=False))
     assert contexts.of(TlsMode.REQUIRED).verify_mode is ssl.CERT_NONE

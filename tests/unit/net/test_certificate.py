@@ -1,0 +1,37 @@
+"""Whom a certificate names, odd ones included."""
+
+import ssl
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outrider.net import certificate
+from outrider.testing.certificate import SelfSigned
+
+DER = ssl.PEM_cert_to_DER_cert(SelfSigned("mx.partner.example").pem)
+
+
+def test_the_common_name_is_the_name() -> None:
+    assert certificate.name_of(DER) == "mx.partner.example"
+
+
+def test_without_one_the_first_dns_name_is() -> None:
+    named = ssl.PEM_cert_to_DER_cert(SelfSigned("mx.partner.example", has_common_name=False).pem)
+    assert certificate.name_of(named) == "mx.partner.example"
+
+
+def test_control_characters_are_gone() -> None:
+    assert certificate.name_of(DER.replace(b"mx.partner", b"mx\r\n\x1b[2Jnn")) == "mx   [2Jnn.example"
+
+
+@given(st.binary(max_size=400))
+def test_what_is_no_certificate_has_no_name(octets: bytes) -> None:
+    assert certificate.name_of(octets) == ""
+
+
+@given(st.lists(st.tuples(st.integers(0, len(DER) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_broken_certificate_never_fails(changes: list[tuple[int, int]]) -> None:
+    octets = bytearray(DER)
+    for at, octet in changes:
+        octets[at] = octet
+    assert certificate.name_of(bytes(octets)).isprintable()
