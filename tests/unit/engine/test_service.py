@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from outrider.engine.feed import Event, Feed
+from outrider.engine.holds import HoldBook
 from outrider.engine.lanes import LaneKeeper
 from outrider.engine.service import Part, run_all
 from outrider.engine.settle import Settler
