@@ -135,7 +135,8 @@ _LATER: Final = """
                        SELECT recipient_id, lane_id, due_at FROM queue q
                         WHERE q.lane_id = given.lane_id AND q.due_at > $2
                         ORDER BY q.due_at LIMIT $3) AS head LIMIT $3) AS late
-      JOIN recipient r USING (recipient_id) /* tidy: project-scope counts only, for operators */
+      JOIN lane l ON l.lane_id = late.lane_id
+      JOIN recipient r ON r.recipient_id = late.recipient_id AND r.project_id = l.project_id
      GROUP BY late.lane_id, r.reason"""
 _BEFORE: Final = """
     SELECT count(*) AS count

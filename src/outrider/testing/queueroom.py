@@ -165,8 +165,9 @@ class QueueRoom:
         return [row["status"] for row in rows]
 
     async def events(self, kind: str) -> list[dict[str, Any]]:
-        """Return the events of a kind, in order, their facts decoded."""
-        rows = await self.fetch("SELECT * FROM event /* tidy: project-scope a test's */ ORDER BY event_id")
+        """Return the events of a kind, of the project or the installation, in order, their facts decoded."""
+        whose = [self.project_id, UUID(int=0)]
+        rows = await self.fetch("SELECT * FROM event WHERE project_id = ANY($1::uuid[]) ORDER BY event_id", whose)
         return [row | {"facts": msgspec.json.decode(row["facts"])} for row in rows if row["kind"] == kind]
 
     async def fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
