@@ -146,6 +146,8 @@ def _bounds(kind: msgspec.inspect.Type) -> str:
             return " or ".join(_bounds(t) for t in types if not isinstance(t, msgspec.inspect.NoneType))
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
             return "a list"
+        case msgspec.inspect.DictType():
+            return "a table, in the file"
         case _:
             return "text"
 

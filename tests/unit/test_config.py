@@ -205,3 +205,10 @@ def test_no_password_is_in_any_repr(folder: Path) -> None:
     for shown in (repr(config), str(config), f"{config.smarthost!r}", repr((config, config.smarthost))):
         assert SECRET not in shown
     assert "mx.example" in repr(config.smarthost)
+
+
+def test_warm_up_plans_may_be_written_down(folder: Path) -> None:
+    text = "[warmup.plans.mine]\nstages = [10, 20]\n[warmup.plans.mine.thresholds]\nattempted_min = 5\n"
+    plan = read(folder, text).warmup.plans["mine"]
+    assert (plan.stages, plan.thresholds.attempted_min) == ((10, 20), 5)
+    assert "attempted_mni" in complaint(folder, text.replace("min", "mni"))
