@@ -357,3 +357,10 @@ def test_an_own_file_that_cannot_be_read_is_named(folder: Path, name: str) -> No
     (folder / "broken.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"\[shaping\] file names .*cannot be read"):
         read_shaping_file(read(folder, SHAPING__FILE=name))
+
+
+def test_warm_up_plans_may_be_written_down(folder: Path) -> None:
+    text = "[warmup.plans.mine]\nstages = [10, 20]\n[warmup.plans.mine.thresholds]\nattempted_min = 5\n"
+    plan = read(folder, text).warmup.plans["mine"]
+    assert (plan.stages, plan.thresholds.attempted_min) == ((10, 20), 5)
+    assert "attempted_mni" in complaint(folder, text.replace("min", "mni"))

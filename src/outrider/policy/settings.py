@@ -45,7 +45,7 @@ class WarmupSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     file: str = ""
     """A TOML file with plans of your own, a table each, as in policy/warmup.toml; empty for none."""
 
-    plans: dict[str, Plan] = {}
+    plans: dict[str, Plan] = field(default_factory=dict)
     """More plans of your own, `[warmup.plans.NAME]`. They win over the file, the file over the built-in ones."""
 
 

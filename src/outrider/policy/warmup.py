@@ -161,7 +161,7 @@ def judge(plan: Plan, step: Step, days: Iterable[Figures], *, today: date) -> Mo
     if step.stage > last:
         return _stay(step, "It is warm: no ceiling.")
     if step.since > today:
-        return _stay(step, f"Nothing moves before {step.since + _DAY}: the stage's first day is {step.since}.")
+        return _stay(step, f"Nothing moves today: the stage's first day is {step.since}.")
     inside = [figures for figures in days if step.since <= figures.day <= today]
     total = sum_of(inside, day=today)
     for figures, when in [(total, f"since {step.since}"), *((one, f"on {one.day}") for one in inside)]:

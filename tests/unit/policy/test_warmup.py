@@ -120,7 +120,7 @@ def test_a_day_has_one_move_back() -> None:
     assert move.step == Step(1, TODAY + DAY)
     again = judge(PLAN, move.step, [bad], today=TODAY)
     assert not again.is_made
-    assert again.note == "Nothing moves before 2026-01-12: the stage's first day is 2026-01-11."
+    assert again.note == "Nothing moves today: the stage's first day is 2026-01-11."
     next_day = judge(PLAN, move.step, [bad, day_of(1_900, TODAY + DAY)], today=TODAY + DAY)
     assert not next_day.is_made, "the bad day counts for no stage"
 
