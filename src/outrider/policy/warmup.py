@@ -36,9 +36,16 @@ Ratio = Annotated[float, Meta(gt=0, le=1)]
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What good figures are. Below each `_ratio_max` is good; from it on, on enough attempts, is a breach."""
 
-    deferred_ratio_max: Ratio = 0.05  # Of attempts. This and the next two: providers.md 1.4.
-    bounced_ratio_max: Ratio = 0.03  # Of attempts.
-    complained_ratio_max: Ratio = 0.001  # Of deliveries.
+    # The first three: providers.md 1.4.
+    deferred_ratio_max: Ratio = 0.05
+    """Deferrals, as a share of attempts."""
+
+    bounced_ratio_max: Ratio = 0.03
+    """Bounces, as a share of attempts."""
+
+    complained_ratio_max: Ratio = 0.001
+    """Complaints, as a share of deliveries."""
+
     used_ratio_min: Ratio = 0.9  # SparkPost: more than this of the ceiling on one day, or the stage has not been tried.
     attempted_min: Annotated[int, Meta(ge=1)] = 100  # Ours: on fewer, bad figures keep the stage but do not step back.
     complained_min: Annotated[int, Meta(ge=1)] = 2  # Ours: one complaint in 200 mails is above any ratio, and chance.
@@ -48,10 +55,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A schedule as written down. `make_plans` completes and checks it."""
 
     stages: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1, max_length=_STAGES_MAX)]
+    """Mails a day to one provider, stage by stage."""
+
     growth_ratio: Annotated[float, Meta(gt=1, le=STEP_RATIO_MAX)] = 1.3
+    """How much larger each further stage is, past those written down."""
+
     growth_count: Annotated[int, Meta(ge=0, le=_STAGES_MAX)] = 0
+    """How many such further stages there are."""
+
     step_ratio_max: Annotated[float, Meta(gt=1, le=STEP_RATIO_MAX)] = _STEP_RATIO_MAX_DEFAULT
-    providers: tuple[str, ...] = ()  # Empty: all.
+    """No stage is larger than this many times the one before; a plan that is steeper is refused."""
+
+    providers: tuple[str, ...] = ()
+    """The providers that the plan covers, by their names in the shaping rules. Empty: all."""
+
     thresholds: Thresholds = Thresholds()
     source: str = ""  # Where the schedule is from.
     seen_on: date | None = None  # When it was read there.

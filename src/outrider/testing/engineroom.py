@@ -304,11 +304,9 @@ class EngineRoom:
         """Return stations 2 to 6, as the next deliver process of the node has them. `net` changes [net]."""
         clock, store, owner = clock or self.clock, store or self.store, owner or uuid4()
         preparer = preparer or self.preparer(store=store)
-        chance, logger, metrics = random.Random(7), self.journal.logger, self.metrics
-        ledger = self.ledger
+        chance, logger, metrics, ledger = random.Random(7), self.journal.logger, self.metrics, self.ledger
         slots = NodeSlots(ledger, slot=len(self.connections), clock=clock)
-        connections = ConnectionPool(settings_for(**net), clock=clock, slots=slots)
-        self.connections.append(connections)
+        self.connections.append(connections := ConnectionPool(settings_for(**net), clock=clock, slots=slots))
         gates = Gates(
             self.egress,
             self.shaping,

@@ -1,4 +1,9 @@
-"""Limits kept: lanes by project and sending domain, explained pauses, holds, nodes, gates, egress figures, warm-up."""
+"""Limits kept: lanes by project and sending domain, explained pauses, holds, nodes, gates, egress figures, warm-up.
+
+What waits in the lanes of before moves to new ones in the same transaction, so nothing is lost and nothing is tried
+twice; no node may run while the tables change (`store.migrate` is run by whoever starts first, before the rest).
+`hold`, `node`, `gate` and `warmup` are small; `egress_day` has a row per day, source, provider and writer.
+"""
 
 from alembic import op
 
