@@ -9,14 +9,14 @@ The first message of a connection has the steps that set it up before its own, a
 (`tried`). With PIPELINING the time of a step is from the write of its group. Addresses and the message are not kept:
 `transcript` gets them from its caller; nor are secrets, for only what the peer said is kept.
 
-`encode` makes the text from a `Dialogue`; a connection, which cannot afford one for each mail, from `head`, a `line` a
-step, and `join` (3 us a mail, 2026-11).
+`encode` makes the text from a `Dialogue`; a connection, which cannot afford one for each mail, from `head`, `lines` and
+`join`.
 
 Invariants: a text has at most `TEXT_CHARS_MAX` characters, printable but for the line ends; `decode` reads any text
 without failing, and gives back what `encode` was given if that was within the bounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -72,21 +72,29 @@ def head(source: str, cipher: str, ehlo_name: str) -> str:
 
 
 def ms(elapsed_s: float) -> str:
-    """Return how many milliseconds that is, as `line` takes it: once for all that came in one read."""
-    return str(min(_MS_MAX, int(elapsed_s * 1000 + 0.5)))
+    """Return how many milliseconds that is, as `lines` takes it: once for all that came in one read."""
+    rounded = int(elapsed_s * 1000 + 0.5)
+    return str(min(_MS_MAX, rounded))
 
 
-def line(word: str, ms: str, heard: Reply | Cause | None) -> str:
-    """Return the line for what a session heard in the state `word`."""
-    if isinstance(heard, Reply):
-        text = heard.text  # It has no control characters but those line ends.
-        if "\n" in text:
-            text = text[: text.index("\n")]
-        # Not an f-string: 1.7 -> 0.4 us, because formatting a member of an enum is slow (2026-11).
-        if heard.enhanced:
-            return " ".join((word, ms, str(heard.code), heard.enhanced, text))
-        return " ".join((word, ms, str(heard.code), text))
-    return " ".join((word, ms, "" if heard is None else f"! {heard.value}"))
+def lines(heard: Iterable[tuple[str, Reply | Cause | None]], times: Iterable[str]) -> list[str]:
+    """Return a line for each thing that a session heard, with the state in which and the milliseconds after which.
+
+    Cost: 0.4 us each. A join, for an f-string spends 1.7 us on a member of an enum (2026-11).
+    """
+    made = []
+    for (word, what), after_ms in zip(heard, times, strict=False):
+        if isinstance(what, Reply):
+            text = what.text  # It has no control characters but those line ends.
+            if "\n" in text:
+                text = text[: text.index("\n")]
+            if what.enhanced:
+                made.append(" ".join((word, after_ms, str(what.code), what.enhanced, text)))
+            else:
+                made.append(" ".join((word, after_ms, str(what.code), text)))
+        else:
+            made.append(" ".join((word, after_ms, "" if what is None else f"! {what.value}")))
+    return made
 
 
 def tried(elapsed_s: float, who: str, why: str) -> str:

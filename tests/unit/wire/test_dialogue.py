@@ -70,7 +70,7 @@ def test_the_first_and_the_last_of_too_many_steps_are_kept() -> None:
     ],
 )
 def test_a_line_is_made_as_encode_makes_it(heard: Reply | Cause | None, line: str) -> None:
-    assert dialogue.line(State.MAIL, dialogue.ms(0.0123), heard) == line
+    assert dialogue.lines([(State.MAIL, heard)], [dialogue.ms(0.0123)]) == [line]
     (step,) = dialogue.decode("1 - - - \n" + line).steps
     assert dialogue.encode(Dialogue(steps=(step,))).split("\n")[1] == line
 
