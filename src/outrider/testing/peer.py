@@ -161,8 +161,7 @@ class Peer:
 
     def _tear_down(self) -> None:
         self._released.set()
-        for talk in self._talks:
-            talk.wire.tear_down()
+        self.tear_down()
 
     def site(
         self, *, tls: TlsMode = TlsMode.OPPORTUNISTIC, credentials: Credentials | None = None, host: str = HOST
@@ -178,6 +177,11 @@ class Peer:
         """Close all conversations, as a server does that restarts; new ones are welcome."""
         for talk in self._talks:
             talk.wire.hang_up()
+
+    def tear_down(self) -> None:
+        """Tear all conversations down, unsent octets with them; new ones are welcome."""
+        for talk in self._talks:
+            talk.wire.tear_down()
 
     async def interject(self, octets: bytes) -> None:
         """Say something in every conversation that nobody asked for."""
