@@ -1,7 +1,7 @@
 """Fault: the mail has 8-bit text and the peer does not offer 8BITMIME.
 
-It gets the same text in 7 bits, signed after that was made of it (RFC 6152 §3): not an octet over 127, and the signature
-holds. A peer with 8BITMIME is told BODY=8BITMIME and gets the octets as they came.
+It gets the same text in 7 bits, signed after that was made of it (RFC 6152 §3): not an octet over 127, and the
+signature holds. A peer with 8BITMIME is told BODY=8BITMIME and gets the octets as they came.
 """
 
 from datetime import UTC, datetime
@@ -12,8 +12,8 @@ import pytest
 from outrider.mail import dkim, encode
 from outrider.testing.delivery import TO, is_delivered, pool_of
 from outrider.testing.peer import Peer, Script
-from outrider.wire.smtp_client import Envelope, parse_features
 from outrider.wire.reply import parse_reply
+from outrider.wire.smtp_client import Envelope, parse_features
 from tests.unit.mail.keys import find_record, rsa_key
 
 AT = datetime(2026, 11, 24, 1, 2, 3, tzinfo=UTC)
