@@ -112,9 +112,7 @@ def test_a_soft_line_break_makes_no_delimiter() -> None:
 
 def test_quoted_printable_that_is_8bit_all_the_same_is_read_as_readers_do() -> None:
     label = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    written = encode.to_7bit(
-        HEAD + label + b"Gr\xc3\xbc=C3=9Fe, and so on and on, in quite a long line=\r\n.\r\n"
-    )
+    written = encode.to_7bit(HEAD + label + b"Gr\xc3\xbc=C3=9Fe, and so on and on, in quite a long line=\r\n.\r\n")
     assert written.endswith(label + b"Gr=C3=BC=C3=9Fe, and so on and on, in quite a long line.\r\n")
 
 
