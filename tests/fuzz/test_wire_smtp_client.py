@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from outrider.base.errors import RemoteProtocolError
 from outrider.base.vocab import Phase
@@ -112,3 +113,107 @@ def test_delivered_is_only_who_was_accepted_at_rcpt(features: set[str], verdicts
             driver.hear(turn)
     phases = [driver.session.answers[recipient].phase for recipient in RECIPIENTS]
     assert phases == [Phase.DOT if verdict.startswith(b"250") else Phase.RCPT for verdict in verdicts]
+
+
+class AnyPeer(RuleBasedStateMachine):
+    """Any words, cut anywhere, at any moment: before they are asked for, in a body half sent, at rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = Session("us.example", tls=TlsMode.OPPORTUNISTIC)
+        self.unheard = b""
+        self.is_begun = False
+        self.body_count = 0  # Bodies that have left us whole.
+
+    @precondition(lambda self: self.session.is_over)
+    @rule(features=FEATURES, is_greeted=st.booleans(), offer=st.sampled_from([set(), {"STARTTLS"}]))
+    def greet(self, features: set[str], is_greeted: bool, offer: set[str]) -> None:
+        self.session = Session("us.example", tls=TlsMode.OPPORTUNISTIC)
+        self.unheard, self.is_begun, self.body_count = b"", False, 0
+        if is_greeted:
+            self.session.receive(b"220 mx\r\n")
+            self.session.receive(hello(features | offer))
+
+    @rule(
+        words=st.one_of(REPLIES, NOISE, st.binary(max_size=12), FEATURES.map(hello)),
+        size=st.integers(1, 99),
+        mood=st.integers(0, 9),
+    )
+    def say_anything(self, words: bytes, size: int, mood: int) -> None:
+        if mood == 7:  # Now and then: mostly the dialogue should get somewhere first.
+            self.unheard += words
+            self.hear(size)
+
+    @rule(features=FEATURES, count=st.sampled_from([1] * 12 + [2, 5]), size=st.one_of(st.just(500), st.integers(1, 40)))
+    def say_what_is_due(self, features: set[str], count: int, size: int) -> None:
+        usual = {State.GREETING: b"220 mx\r\n", State.EHLO: hello(features), State.DATA: b"354 go\r\n"}
+        if not self.unheard and self.session.state not in (State.READY, State.BODY):
+            self.unheard = usual.get(self.session.state, b"250 ok\r\n") * count
+        self.hear(size)
+
+    @rule(last=st.sampled_from([b"354 go\r\n", b"550 5.5.1 no\r\n"]), no=st.sampled_from([b"550 5.1.1 no\r\n", b""]))
+    def say_all_that_is_due(self, last: bytes, no: bytes) -> None:
+        if self.session.state is State.MAIL and self.session.features.has_pipelining and not self.unheard:
+            self.unheard = b"250 ok\r\n" * 3 + (no or b"250 ok\r\n") + last
+        self.hear(500)
+
+    def hear(self, size: int) -> None:
+        while self.unheard and self.session.state not in (State.OVER, State.TLS):
+            heard, self.unheard = self.unheard[:size], self.unheard[size:]
+            try:
+                self.session.receive(heard)
+            except RemoteProtocolError:
+                self.session.connection_lost(Cause.PROTOCOL)
+            if size < 40:
+                return  # The rest comes later.
+
+    @precondition(lambda self: self.session.state is State.TLS)
+    @rule()
+    def shake_hands(self) -> None:
+        assert self.session.tls_started().startswith(b"EHLO ")
+        assert not self.session.features.has_pipelining  # What was said in the clear is forgotten.
+
+    @precondition(lambda self: self.session.state is State.READY)
+    @rule()
+    def begin(self) -> None:
+        self.is_begun, self.body_count = True, 0
+        self.session.begin(ENVELOPE)
+
+    @precondition(lambda self: self.session.state is State.BODY)
+    @rule()
+    def finish_body(self) -> None:
+        self.session.body_sent()
+        self.body_count += 1
+
+    @precondition(lambda self: self.is_begun and self.session.state is not State.OVER)
+    @rule(cause=st.sampled_from([Cause.RESET, Cause.TIMEOUT]), mood=st.integers(0, 9))
+    def lose(self, cause: Cause, mood: int) -> None:
+        if mood == 7:
+            self.session.connection_lost(cause)
+
+    @invariant()
+    def everyone_has_one_answer_when_it_is_over_or_at_rest(self) -> None:
+        if self.is_begun and self.session.state in (State.READY, State.OVER):
+            assert set(self.session.answers) == set(RECIPIENTS)
+        else:
+            assert set(self.session.answers) <= set(RECIPIENTS)
+
+    @invariant()
+    def ambiguous_is_nobody_before_the_body_has_left(self) -> None:
+        ends = [answer for answer in self.session.answers.values() if answer.phase is Phase.DOT]
+        assert not ends or self.body_count == 1
+
+    @invariant()
+    def before_ready_there_is_a_reason_and_no_answer(self) -> None:
+        if not self.is_begun:
+            assert not self.session.answers
+            assert (self.session.failure is not None) == self.session.is_over
+
+    @invariant()
+    def what_cannot_be_read_is_no_reply(self) -> None:
+        for answer in self.session.answers.values():
+            assert answer.reply is None or 400 <= answer.reply.code <= 599 or answer.phase is Phase.DOT
+
+
+TestAnyPeer = AnyPeer.TestCase
+TestAnyPeer.settings = settings(stateful_step_count=60, max_examples=150, deadline=None)

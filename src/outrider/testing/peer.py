@@ -83,6 +83,8 @@ class TlsKind(enum.StrEnum):
     HANGUP = "hangup"  # Consent, then the connection is closed.
     SILENT = "silent"  # Consent, then nothing.
     INJECTED = "injected"  # Consent, and in the same packet a reply that somebody put there.
+    INJECTED_LATE = "injected_late"  # Consent, and the reply in a packet of its own before the handshake.
+    INJECTED_PART = "injected_part"  # Consent, and in the same packet the beginning of a reply.
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,8 +163,7 @@ class Peer:
 
     def _tear_down(self) -> None:
         self._released.set()
-        for talk in self._talks:
-            talk.wire.tear_down()
+        self.tear_down()
 
     def site(
         self, *, tls: TlsMode = TlsMode.OPPORTUNISTIC, credentials: Credentials | None = None, host: str = HOST
@@ -178,6 +179,11 @@ class Peer:
         """Close all conversations, as a server does that restarts; new ones are welcome."""
         for talk in self._talks:
             talk.wire.hang_up()
+
+    def tear_down(self) -> None:
+        """Tear all conversations down, unsent octets with them; new ones are welcome."""
+        for talk in self._talks:
+            talk.wire.tear_down()
 
     async def interject(self, octets: bytes) -> None:
         """Say something in every conversation that nobody asked for."""
@@ -376,6 +382,8 @@ class _Talk:
         consent = "220 2.0.0 go ahead\r\n"
         if kind is TlsKind.INJECTED:
             consent += "250 injected\r\n"
+        elif kind is TlsKind.INJECTED_PART:
+            consent += "250-inj"
         if kind is not TlsKind.NONE and not await self._play(Stage.STARTTLS, consent):
             return
         match kind:
@@ -388,7 +396,11 @@ class _Talk:
             case TlsKind.SILENT:
                 await self._peer.held()
                 raise HungUpError
-            case TlsKind.GOOD | TlsKind.INJECTED:
+            case TlsKind.INJECTED_LATE:
+                await self.wire.read_more()  # The other side's first message: our consent has been read.
+                await self._say(b"250 injected\r\n")
+                await self.wire.start_tls(self._peer.certificate.context)
+            case TlsKind.GOOD | TlsKind.INJECTED | TlsKind.INJECTED_PART:
                 await self.wire.start_tls(self._peer.certificate.context)
             case TlsKind.NONE:
                 await self._say(b"502 5.5.1 not offered\r\n")
