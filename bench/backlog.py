@@ -16,11 +16,11 @@ import asyncpg
 import msgspec
 
 from outrider.base.vocab import Stream, WaitKind
-from outrider.engine.accept import DEFAULT_POOL
 from outrider.store import messages
 from outrider.store.messages import Body
 from outrider.testing.load import make_content
 
+POOL: Final = "default"  # Of every lane.
 _PER_MESSAGE: Final = 1000  # Recipients of one accepted call.
 _LIFE: Final = timedelta(days=3)
 _WAIT_S: Final = 600.0  # For one statement.
@@ -109,7 +109,7 @@ async def _store(connection: Any, pile: Pile, now: datetime) -> None:
         pause = (until, str(WaitKind.PAUSE), f"{pile.provider} is paused by the benchmark", now)
     await connection.execute(
         _LANES,
-        *(DEFAULT_POOL, pile.suffix, stream, owner.project_id, owner.domain, pile.provider),
+        *(POOL, pile.suffix, stream, owner.project_id, owner.domain, pile.provider),
         *(due_at, *pause, pile.lanes),
     )
     await connection.execute("ANALYZE lane")  # Without it the join below may read them all for each mail.

@@ -18,7 +18,6 @@ from bench import backlog, lines
 from bench.backlog import Owner, Pile
 from bench.lines import Line
 from bench.rig import temporary_dir
-from outrider.engine.accept import DEFAULT_POOL
 from outrider.engine.settings import EngineSettings
 from outrider.store import lanes, migrate, queue
 from outrider.store.embedded import EmbeddedPostgres
@@ -106,7 +105,7 @@ async def _lease_claim_release(store: Store, now: datetime, count_max: int) -> S
     lease_until = now + timedelta(seconds=30)
     async with store.transaction() as tx:
         leased = await lanes.lease(
-            tx, pools=[DEFAULT_POOL], owner=_NODE, now=now, lease_until=lease_until, count_max=64
+            tx, pools=[backlog.POOL], owner=_NODE, now=now, lease_until=lease_until, count_max=64
         )
         lane_ids = [lane.lane_id for lane in leased]
         assert len(lane_ids) == 1, f"{len(lane_ids)} lanes are due instead of one"
