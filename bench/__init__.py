@@ -1,5 +1,19 @@
 """Measures Outrider on this machine: `python -m bench [NAME ...] [--quick]`, one script per question.
 
-`rsa_limit` the machine's own bound, `end_to_end` API to sink, `accept_only`, `delivery_only`, `latency` of one mail
-on an idle node, `dkim` and `talk_loopback` parts alone. `lines` is what they print, `rig` what the big ones share.
+    rsa_limit        the machine's own bound
+    dkim             a signature alone
+    throttle         a provider that refuses above 5 mails/s, drawn as a picture
+    talk_loopback    a conversation alone
+    clients          our client beside aiosmtplib, Outrider beside Postfix with OpenDKIM
+    claim_cost       lease, claim and give-back against 10^3 to 10^6 mails that wait
+    latency          one mail on an idle node
+    backlog_latency  one mail while a million others wait
+    accept_only      API to disk
+    delivery_only    disk to sink
+    end_to_end       API to sink
+    new_connection   the same with a connection for each mail
+    routes           the same to 50,000 domains
+
+`lines` is what they print, `rig` what the big ones share; `backlog`, `talker` and `postfix` are the only ones to know
+the tables, the connection pool, and Postfix.
 """

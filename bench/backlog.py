@@ -16,11 +16,11 @@ import asyncpg
 import msgspec
 
 from outrider.base.vocab import Stream, WaitKind
-from outrider.engine.accept import DEFAULT_POOL
 from outrider.store import messages
 from outrider.store.messages import Body
 from outrider.testing.load import make_content
 
+POOL: Final = "default"  # Of every lane.
 _PER_MESSAGE: Final = 1000  # Recipients of one accepted call.
 _LIFE: Final = timedelta(days=3)
 _WAIT_S: Final = 600.0  # For one statement.
@@ -103,15 +103,16 @@ async def _store(connection: Any, pile: Pile, now: datetime) -> None:
         *(message_ids, owner.project_id, stream, owner.sender, content_hash, min(_PER_MESSAGE, pile.count)),
         *(now, expires_at, message_count),
     )
-    pause = (None, None, None, None)
+    pause: tuple[datetime | str | None, ...] = (None, None, None, None)
     if pile.paused_for_s:
         until = now + timedelta(seconds=pile.paused_for_s)
         pause = (until, str(WaitKind.PAUSE), f"{pile.provider} is paused by the benchmark", now)
     await connection.execute(
         _LANES,
-        *(DEFAULT_POOL, pile.suffix, stream, owner.project_id, owner.domain, pile.provider),
+        *(POOL, pile.suffix, stream, owner.project_id, owner.domain, pile.provider),
         *(due_at, *pause, pile.lanes),
     )
+    await connection.execute("ANALYZE lane")  # Without it the join below may read them all for each mail.
     await connection.execute(
         _RECIPIENTS,
         *(recipient_ids, message_ids, _PER_MESSAGE, owner.project_id, pile.lanes, pile.suffix, now, pile.count),
