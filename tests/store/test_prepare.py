@@ -3,7 +3,8 @@
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 
 import asyncpg
 
@@ -17,10 +18,24 @@ def statements() -> Iterator[tuple[str, str]]:
     for found in pkgutil.walk_packages(store.__path__, "outrider.store."):
         if ".schema" in found.name:
             continue  # Runs inside alembic; test_migrate.py.
-        module = importlib.import_module(found.name)
-        for name, value in vars(module).items():
-            if isinstance(value, str) and name.isupper() and STATEMENT.match(value):
-                yield f"{found.name}.{name}", value
+        named = dict(texts(importlib.import_module(found.name)))
+        whole = {text.strip() for text in named.values()}
+        for name, text in named.items():
+            # What others begin with is no statement of its own.
+            starts = (f"{text.strip()} ", f"{text.strip()}\n")
+            if STATEMENT.match(text) and not any(other.startswith(starts) for other in whole):
+                yield f"{found.name}.{name}", text
+
+
+def texts(module: ModuleType) -> Iterator[tuple[str, str]]:
+    """Give each constant that is a text, and each text of a constant that is a mapping."""
+    for name, value in vars(module).items():
+        if not name.isupper():
+            continue
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, Mapping):
+            yield from ((f"{name}[{key}]", text) for key, text in value.items() if isinstance(text, str))
 
 
 async def test_every_statement_prepares(database_url: str) -> None:

@@ -45,14 +45,14 @@ _ADD: Final = """
            deferred = e.deferred + excluded.deferred, bounced = e.bounced + excluded.bounced,
            throttled = e.throttled + excluded.throttled, complained = e.complained + excluded.complained"""
 _FIGURES: Final = """
-    day, source, provider, sum(attempted)::bigint AS attempted, sum(delivered)::bigint AS delivered,
+    SELECT day, source, provider, sum(attempted)::bigint AS attempted, sum(delivered)::bigint AS delivered,
            sum(deferred)::bigint AS deferred, sum(bounced)::bigint AS bounced,
            sum(throttled)::bigint AS throttled, sum(complained)::bigint AS complained"""
 _OF_DAY: Final = f"""
-    SELECT {_FIGURES}
+    {_FIGURES}
       FROM egress_day WHERE day = $1 GROUP BY day, source, provider ORDER BY source, provider"""
 _OF_STRETCHES: Final = f"""
-    SELECT {_FIGURES}
+    {_FIGURES}
       FROM unnest($1::text[], $2::text[], $3::date[]) AS asked(source, provider, since)
       JOIN egress_day USING (source, provider)
      WHERE day >= since AND day BETWEEN $4 AND $5

@@ -109,13 +109,13 @@ class GateSeen(msgspec.Struct, frozen=True):
 
 
 _LANE: Final = """
-    l.lane_id, l.project_id, COALESCE(p.name, '') AS project, l.pool, l.route, l.stream, l.sender_domain,
+    SELECT l.lane_id, l.project_id, COALESCE(p.name, '') AS project, l.pool, l.route, l.stream, l.sender_domain,
     l.shard, l.provider, l.next_due_at > $1 AS is_asleep, l.owner,
     COALESCE(l.owner IS NOT NULL AND l.lease_until > $1, false) AS is_leased,
     NULLIF(l.lease_until, 'infinity') AS lease_until, COALESCE(l.paused_until > $1, false) AS is_paused,
     NULLIF(l.paused_until, 'infinity') AS paused_until, l.pause_kind, COALESCE(l.pause_reason, '') AS pause_reason,
     l.paused_since, l.hold_id"""
-_LANES: Final = f"""SELECT {_LANE}
+_LANES: Final = f"""{_LANE}
       FROM lane l LEFT JOIN project p USING (project_id) WHERE l.lane_id = ANY($2::bigint[])"""
 _OF_ROUTE: Final = """
     SELECT lane_id FROM lane WHERE route = $1 ORDER BY next_due_at, lane_id LIMIT $2"""
@@ -154,9 +154,9 @@ _DEEPEST: Final = """
        AND (NOT $7 OR l.paused_until > $1)
      ORDER BY depth.count DESC, l.lane_id LIMIT $2"""
 _SEEN: Final = """
-    r.recipient_id, r.message_id, r.address, r.status, r.reason, r.reply, r.attempt, r.updated_at,
+    SELECT r.recipient_id, r.message_id, r.address, r.status, r.reason, r.reply, r.attempt, r.updated_at,
     m.sender, m.subject, m.accepted_at, m.expires_at, q.lane_id, q.due_at"""
-_BY_IDS: Final = f"""SELECT {_SEEN}
+_BY_IDS: Final = f"""{_SEEN}
       FROM recipient r JOIN message m USING (project_id, message_id) LEFT JOIN queue q USING (recipient_id)
      WHERE r.project_id = $1 AND r.recipient_id = ANY($2::uuid[]) ORDER BY r.recipient_id DESC"""
 # OFFSET 0 keeps the planner from turning it into a join of whole tables: it ends after so many rows.

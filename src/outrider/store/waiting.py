@@ -49,19 +49,17 @@ _IN_SCOPE: Final[Mapping[HoldScope, str]] = {
     HoldScope.PROVIDER: "provider = $1::text AND provider <> ''",
     HoldScope.PROJECT: "project_id = $1::text::uuid",
 }
-_PICK: Final = "lane_id FROM lane WHERE"
-_COUNT: Final = "count(*) AS count FROM lane WHERE"
+_PICK: Final = "SELECT lane_id FROM lane WHERE"
+_COUNT: Final = "SELECT count(*) AS count FROM lane WHERE"
 _LANES: Final[Mapping[HoldScope, str]] = {
-    scope: f"SELECT {_PICK} {condition} AND lane_id > $2 ORDER BY lane_id LIMIT $3"
-    for scope, condition in _IN_SCOPE.items()
+    scope: f"{_PICK} {condition} AND lane_id > $2 ORDER BY lane_id LIMIT $3" for scope, condition in _IN_SCOPE.items()
 }
 _FREE: Final[Mapping[HoldScope, str]] = {
-    scope: f"SELECT {_PICK} {condition} AND owner IS NULL AND hold_id IS NULL LIMIT $2"
+    scope: f"{_PICK} {condition} AND owner IS NULL AND hold_id IS NULL LIMIT $2"
     for scope, condition in _IN_SCOPE.items()
 }
 _LEASED: Final[Mapping[HoldScope, str]] = {
-    scope: f"SELECT {_COUNT} owner IS NOT NULL AND lease_until > $2 AND {condition}"
-    for scope, condition in _IN_SCOPE.items()
+    scope: f"{_COUNT} owner IS NOT NULL AND lease_until > $2 AND {condition}" for scope, condition in _IN_SCOPE.items()
 }
 _KNOWN: Final = """
     SELECT FROM lane WHERE provider = $1 UNION ALL SELECT FROM gate WHERE provider = $1 LIMIT 1"""
