@@ -1,4 +1,4 @@
-"""Turns: transactional first, projects in turn, first come first served, and no place or turn lost to a cancellation."""
+"""Turns: transactional first, projects in turn, first come first served; a cancellation loses no place and no turn."""
 
 import asyncio
 import random
