@@ -220,7 +220,7 @@ class Deliverer:
             return True
         is_full = self._worker_count >= self._settings.lanes_max
         is_full |= self._workers[Stream.MARKETING] >= self._marketing_lanes_max
-        return is_full or (work.place is not None and self._gates.is_wanted(work.place))
+        return is_full or (work.place is not None and self._gates.is_wanted(work.lane.pool, work.place))
 
     async def _start(self, work: LaneWork, claims: Sequence[Claim]) -> None:
         """Start an attempt for each claim as it may go; returns when the last one is started, or the lane must wait."""
@@ -252,12 +252,14 @@ class Deliverer:
             site = Answer(Phase.ROUTE, None, Cause.EXPIRED)
         entered: Entry | Pause | None = None if isinstance(site, Answer) else self._held(work)
         if entered is None and isinstance(site, Site) and composed is not None:
-            entered = await self._gates.enter(work.lane, site)
+            entered = await self._gates.enter(work.lane, site, self._places)
         if isinstance(entered, Pause):
-            work.pause = entered
+            if not self._stopping:  # Then it was refused because we stop.
+                work.pause = entered
             work.places.release()
             return False
-        await self._places.acquire(work.lane.stream, work.lane.project_id)
+        if entered is None:
+            await self._places.acquire(work.lane.stream, work.lane.project_id)
         if self._stopping or not self._keeper.is_held(work.lane.lane_id):
             work.places.release()
             self._places.release(work.lane.stream)
@@ -362,7 +364,7 @@ class Deliverer:
         verdict = self._judge.verdict(claim, answer, accepted_at=composed.message.accepted_at if composed else None)
         if isinstance(way, Entry):
             verdict = self._gates.answered(way, answer, attempt, verdict)
-            self._gates.reached(way.place, answer)
+            self._gates.reached(way, answer)
         status, retry_at = self._judge.next(claim, verdict, now)
         taken_over_at = work.lane.taken_over_at
         return Outcome(

@@ -1,7 +1,8 @@
 """Between a lane and the network: which source carries the next mail, whether it may now, and if not, why and how long.
 
-    enter(lane, site)  Entry: a source, its tokens taken, a connection reserved. Make the attempt, then call `answered`.
-                       Pause: give the lane back with it. Nobody looks at it before `until`; `outrider why` reads it.
+    enter(lane, site, places)  Entry: a source, its tokens taken, a connection reserved, one of the process's places.
+                               Make the attempt, then call `answered` and `reached`.
+                               Pause: give the lane back with it. Nobody looks at it before `until`; `why` reads it.
 
 A gate is one (source, key): the key is the provider, or for domains of no provider we know the site. Its limits are
 data (`policy.shaping`), its state lives in the node's ledger (`net.ledger`), what happens to it is `policy.throttle`.
@@ -13,10 +14,14 @@ Waiting: a short wait (a connection that is about to come free, a token in a mom
 the order of turns (`engine.turns`). A longer one, or a line that is long already, gives the lane back with a pause, so
 memory and leases follow what is being sent, not what waits. A lane sent away gets the instant at which its turn
 probably comes, so ten thousand lanes of one slow provider cost ten thousand looks a round, not a round a second.
+
+A turn comes from a connection that came free, from the one before if he was lucky, or from a clock that ticks while
+anybody waits: what another process gives back nobody tells us. Only the first in the line looks; the others wait.
+A place is taken before a connection, never the other way round: a campaign that waits for places must not keep the
+connections that transactional mail could use.
 """
 
 import asyncio
-import contextlib
 from datetime import UTC, datetime
 from random import Random
 from typing import Final, Protocol
@@ -27,13 +32,14 @@ import msgspec
 from outrider.base.clock import Clock
 from outrider.base.vocab import Fate, Phase, Stream, WaitKind
 from outrider.engine.slots import BELOW, NodeSlots, gate_key, pool_name, slot_key
-from outrider.engine.turns import Line
+from outrider.engine.turns import Line, Places
 from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
 from outrider.net.site import Site, Way
 from outrider.obs.log import Logger
 from outrider.policy import classify, throttle
 from outrider.policy.classify import Verdict
+from outrider.policy.gate import Gate
 from outrider.policy.reason import Reason
 from outrider.policy.route import Egress, Source
 from outrider.policy.settings import Encryption, Use
@@ -45,7 +51,7 @@ from outrider.wire.smtp_client import TlsMode
 
 _PATIENCE_S: Final = 1.0  # Ours: how long a lane may wait in a line; then others have its lease.
 _LINE_COUNT_MAX: Final = 32  # Ours: lanes that wait for one gate; more are given a number and sent away.
-_POLL_S: Final = 0.1  # Ours: a slot that another process gives back is not announced to us.
+_POLL_S: Final = 0.05  # Ours: a slot that another process gives back is not announced to us.
 _SHORT_S: Final = 0.5  # Ours: a wait up to this is cheaper spent here than by giving the lane back.
 _PAUSE_S_MIN: Final = 0.25
 _PAUSE_S_MAX: Final = {
@@ -65,7 +71,7 @@ _AWAY_S_MAX: Final = 900.0  # Ours: a server that comes back should not wait for
 _QUEUES_KNOWN_MAX: Final = 10_000
 _BEFORE_MAIL: Final = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS, Phase.AUTH})
 _ABOUT_RATE: Final = frozenset({WaitKind.RATE, WaitKind.THROTTLE})
-_RESTING: Final = frozenset({WaitKind.PAUSE, WaitKind.REST})
+_RESTING: Final = frozenset({WaitKind.PAUSE, WaitKind.REST, WaitKind.AWAY})
 _THROTTLED: Final = frozenset({Reason.RATE_PROVIDER})
 _TLS: Final = {
     Encryption.OPPORTUNISTIC: None,
@@ -119,16 +125,18 @@ class _Seen(msgspec.Struct, frozen=True):
     at_s: float
     stopped: Blocked | None  # A pause or a rest, of the source or of its whole pool.
     messages_per_connection: int
+    is_paced: bool  # Replies have slowed it down.
 
 
 class _Queue(msgspec.Struct):
-    """What this process knows of those who wait at one key."""
+    """What this process knows of the lanes of one pool that wait at one key, or of one sending domain's."""
 
     line: Line
     tail_s: float = 0.0  # When the last lane that was sent away has its turn; monotonic.
     spacing_s: float = _SPACING_S  # Between two lanes' turns, as lately seen.
     turn_at_s: float = 0.0
-    is_paced: bool = False  # Its last refusal was about a rate: the next in line waits for time, not for a connection.
+    is_generous: bool = False  # Whoever is lucky gives the turn on: it came with time, and may be worth more than one.
+    tick: asyncio.TimerHandle | None = None  # Gives the next turn if nothing else does.
 
 
 class Gates:
@@ -160,9 +168,10 @@ class Gates:
         self._clock: Final = clock
         self._random: Final = random
         self._logger: Final = logger
-        self._queues: Final[dict[str, _Queue]] = {}
+        self._queues: Final[dict[tuple[str, str], _Queue]] = {}  # By pool and key.
+        self._askers: Final[dict[tuple[str, str], set[tuple[str, str]]]] = {}  # Queues that found a gate full.
         self._places: Final[dict[str, Place]] = {}  # By the site's name, which is made of its hosts.
-        self._reaches: Final[dict[str, _Reach]] = {}
+        self._reaches: Final[dict[tuple[str, str], _Reach]] = {}  # By source and key.
         self._seen: Final[dict[tuple[str, str, str], _Seen]] = {}
         connections.on_free = self._on_free
 
@@ -179,47 +188,55 @@ class Gates:
             self._places[site.name] = place
         return place
 
-    def is_wanted(self, place: Place) -> bool:
-        """Whether other lanes wait in this process for what a lane at `place` uses."""
-        queue = self._queues.get(place.key)
+    def is_wanted(self, pool: str, place: Place) -> bool:
+        """Whether other lanes wait in this process for what a lane of `pool` uses at `place`."""
+        queue = self._queues.get((pool, place.key))
         return queue is not None and (len(queue.line) > 0 or queue.tail_s > self._clock.monotonic_s())
 
-    async def enter(self, lane: Lane, site: Site) -> Entry | Pause:
+    async def enter(self, lane: Lane, site: Site, places: Places) -> Entry | Pause:
         """Return leave to send one mail of `lane` to `site`, or why and how long not.
+
+        With an entry comes one of `places`, to be released when the attempt is over.
 
         Safe: cancellable; concurrent.
         """
         place = self.place(site)
-        queue = self._queue(place.key)
-        if (away := self._away(place.key)) is not None:
-            return self._pause(lane, place, queue, away)
+        queue = self._queue(lane.pool, place.key)
         until_s = self._clock.monotonic_s() + _PATIENCE_S
+        has_turn = not queue.line.count_before(lane.stream)
         is_again = False
         blocked: Blocked | None = None
         while True:
-            if is_again or not queue.line.has_before(lane.stream):
-                entered = await self._try(lane, site, place)
+            if has_turn:
+                entered = await self._try_in_place(lane, site, place, places)
                 if isinstance(entered, Entry):
                     self._note_turn(queue)
                     return entered
                 blocked = entered
-                queue.is_paced = blocked.kind in _ABOUT_RATE
+                queue.is_generous = blocked.kind in _ABOUT_RATE
                 if not _is_short(blocked, self._now_s()):
+                    if is_again:
+                        queue.line.next()  # The turn was of no use to this lane; it may be to another.
                     return self._pause(lane, place, queue, blocked)
-            if self._clock.monotonic_s() >= until_s or len(queue.line) >= _LINE_COUNT_MAX:
+            left_s = until_s - self._clock.monotonic_s()
+            is_full = not is_again and queue.line.count_before(lane.stream) >= _LINE_COUNT_MAX
+            if left_s <= 0 or is_full or (is_again and not has_turn):
                 return self._pause(lane, place, queue, blocked)
-            await self._wait(queue, lane, blocked, is_again=is_again)
+            has_turn = await self._wait(queue, lane, blocked, left_s, is_again=is_again)
             is_again = True
 
-    def reached(self, place: Place, answer: Answer) -> None:
-        """Note whether we got through. After a few failures in a row the lanes of `place` wait, longer each time.
+    def reached(self, entry: Entry, answer: Answer) -> None:
+        """Note whether we got through. After a few failures in a row the source rests there, longer each time.
 
         Otherwise a million mails to a dead server would each cost a connection, a time-out and an attempt.
         """
+        key = (entry.source, entry.place.key)
         if answer.phase not in _BEFORE_MAIL:
-            self._reaches.pop(place.key, None)
+            self._reaches.pop(key, None)
             return
-        reach = self._reaches.setdefault(place.key, _Reach())
+        if len(self._reaches) >= _SEEN_COUNT_MAX and key not in self._reaches:
+            self._reaches.clear()
+        reach = self._reaches.setdefault(key, _Reach())
         reach.failure_count += 1
         if reach.failure_count < _FAILURES_MAX or reach.until_s > self._clock.monotonic_s():
             return
@@ -227,12 +244,10 @@ class Gates:
         reach.until_s = self._clock.monotonic_s() + pause_s
         reach.round_count += 1
         what = f"{answer.reply.code} at {answer.phase}" if answer.reply else f"{answer.cause} at {answer.phase}"
-        reach.sentence = f"{reach.failure_count} connections in a row came to nothing ({what})"
-        if len(self._reaches) > _SEEN_COUNT_MAX:
-            self._reaches.clear()
+        reach.sentence = f"{reach.failure_count} connections in a row from {entry.source} came to nothing ({what})"
 
-    def _away(self, key: str) -> Blocked | None:
-        reach = self._reaches.get(key)
+    def _away(self, source: str, key: str) -> Blocked | None:
+        reach = self._reaches.get((source, key))
         wait_s = reach.until_s - self._clock.monotonic_s() if reach is not None else 0.0
         if reach is None or wait_s <= 0:
             return None
@@ -242,8 +257,11 @@ class Gates:
         """Learn from what a peer said; return the verdict, milder where a reply rule says that it is temporary."""
         now_s = self._now_s()
         source, place = entry.source, entry.place
-        is_throttled = verdict.reason in _THROTTLED
         is_delivered = verdict.fate is Fate.DELIVERED
+        reactions: tuple[Reaction, ...] = ()
+        if not is_delivered and answer.reply is not None:
+            reactions = self._shaping.react(place.provider, classify.line_of(answer.reply), verdict.reason)
+        is_throttled = verdict.reason in _THROTTLED or any(one.act is Act.SLOW for one in reactions)
         started_at_s = now_s - attempt.duration_s
         self._ledger.update(
             gate_key(source, place.key),
@@ -256,9 +274,7 @@ class Gates:
                 rule=verdict.rule,
             ),
         )
-        if is_delivered or answer.reply is None:
-            return verdict
-        for reaction in self._shaping.react(place.provider, classify.line_of(answer.reply), verdict.reason):
+        for reaction in reactions:
             self._react(entry, reaction, now_s)
             if reaction.is_temporary and verdict.fate is Fate.BOUNCED:
                 verdict = Verdict(Fate.DEFERRED, verdict.reason, reaction.rule)
@@ -267,8 +283,11 @@ class Gates:
     def _react(self, entry: Entry, reaction: Reaction, now_s: float) -> None:
         whose = entry.source if reaction.act is not Act.PAUSE else pool_name(entry.pool)
         key = gate_key(whose, entry.place.key)
-        if not self._ledger.update(key, lambda gate: throttle.react(gate, reaction, now_s)):
+        is_begun = self._ledger.update(key, lambda gate: throttle.react(gate, reaction, now_s))
+        if not is_begun and reaction.act is not Act.RECONNECT:
             return
+        for seen in [seen for seen in self._seen if seen[2] == entry.place.key]:
+            del self._seen[seen]  # This process goes by it at once.
         self._logger.warning(
             "gate_reacted",
             rule=reaction.rule,
@@ -279,6 +298,17 @@ class Gates:
         )
         if reaction.act is Act.RECONNECT:
             self._connections.close_idle(entry.source, entry.place.key)
+
+    async def _try_in_place(self, lane: Lane, site: Site, place: Place, places: Places) -> Entry | Blocked:
+        """Try with a place in hand; give it back if the lane may not."""
+        await places.acquire(lane.stream, lane.project_id)
+        entered: Entry | Blocked | None = None
+        try:
+            entered = await self._try(lane, site, place)
+        finally:
+            if not isinstance(entered, Entry):
+                places.release(lane.stream)
+        return entered
 
     async def _try(self, lane: Lane, site: Site, place: Place) -> Entry | Blocked:
         """Ask the pool's members in turn; return the first that may, or the refusal that ends first."""
@@ -297,6 +327,8 @@ class Gates:
             tried = self._try_source(lane, source, exit_site, self.place(exit_site))
             if isinstance(tried, Entry):
                 return await self._take_domain_token(lane, tried)
+            if tried.kind is WaitKind.CONNECTIONS:
+                self._ask(source.name, self.place(exit_site), (lane.pool, place.key))
             refusals.append(tried)
         if not refusals:
             now_s = self._now_s()
@@ -308,15 +340,19 @@ class Gates:
     def _try_source(self, lane: Lane, source: Source, site: Site, place: Place) -> Entry | Blocked:
         now_s = self._now_s()
         limits = self._shaping.limits(place.provider, lane.pool)
+        blocked = self._away(source.name, place.key)
         seen = self._look(lane.pool, source.name, place, limits, now_s)
-        if seen.stopped is not None and seen.stopped.until_s > now_s:
-            return seen.stopped
+        if blocked is None and seen.stopped is not None and seen.stopped.until_s > now_s:
+            blocked = seen.stopped
+        blocked = blocked or self._foreseen(source, place, limits, now_s, is_paced=seen.is_paced)
+        if blocked is not None:
+            return blocked
         bounds = Bounds(slot_key(place, site, limits), seen.messages_per_connection, _TLS[limits.tls])
         self._slots.expect(source.name, bounds.key, limits)
+        self._slots.refusal = None
         reservation = self._connections.reserve(site, Way(source.name, source.address, source.ehlo_name), bounds)
         if reservation is None:
-            sentence = f"{limits.connections} of {limits.connections} connections in use from {source.name}"
-            return Blocked(now_s, WaitKind.CONNECTIONS, "", sentence)
+            return _from(source, self._slots.refusal, now_s)
         key = gate_key(source.name, place.key)
         blocked = self._ledger.update(key, lambda gate: throttle.admit(gate, limits, now_s))
         blocked = blocked or self._warmup_blocked(source, place, now_s)
@@ -325,13 +361,28 @@ class Gates:
             return blocked
         return Entry(reservation, source.name, lane.pool, place)
 
+    def _foreseen(
+        self, source: Source, place: Place, limits: Limits, now_s: float, *, is_paced: bool
+    ) -> Blocked | None:
+        """Return what would refuse the mail, where anything counts mails at all. A look, no more.
+
+        Danger: without it a refused mail has taken a connection before, and gives it back: that wakes the next in the
+        line, who is refused alike, and so on as fast as the machine can.
+        """
+        if limits.rates or is_paced:
+            gate = self._ledger.read(gate_key(source.name, place.key))
+            if gate is not None and (blocked := throttle.admit(gate, limits, now_s)) is not None:
+                return blocked
+        ceiling = self._ceilings.ceiling(source.name, place.provider or OTHERS)
+        gate = self._ledger.read(_warmup_key(source, place)) if ceiling is not None else None
+        return None if gate is None else throttle.admit(gate, _UNLIMITED, now_s, ceiling=ceiling)
+
     def _warmup_blocked(self, source: Source, place: Place, now_s: float) -> Blocked | None:
         """Count the mail against the day's ceiling. Domains of no provider we know share one."""
-        provider = place.provider or OTHERS
-        ceiling = self._ceilings.ceiling(source.name, provider)
+        ceiling = self._ceilings.ceiling(source.name, place.provider or OTHERS)
         if ceiling is None:
             return None
-        key = gate_key(source.name, f"warm-up {provider}")
+        key = _warmup_key(source, place)
         return self._ledger.update(key, lambda gate: throttle.admit(gate, _UNLIMITED, now_s, ceiling=ceiling))
 
     def _look(self, pool: str, source: str, place: Place, limits: Limits, now_s: float) -> _Seen:
@@ -342,12 +393,15 @@ class Gates:
             return seen
         gates = [self._ledger.read(gate_key(whose, place.key)) for whose in (pool_name(pool), source)]
         stops = [stop for gate in gates if gate is not None and (stop := throttle.stopped(gate, now_s)) is not None]
-        own = gates[1]
-        messages = throttle.messages_per_connection(own, limits, now_s) if own else limits.messages_per_connection
+        own = gates[1] or Gate()
         if len(self._seen) >= _SEEN_COUNT_MAX:
             self._seen.clear()
-        longest = max(stops, key=lambda stop: stop.until_s, default=None)
-        self._seen[key] = seen = _Seen(now_s, longest, messages)
+        self._seen[key] = seen = _Seen(
+            at_s=now_s,
+            stopped=max(stops, key=lambda stop: stop.until_s, default=None),
+            messages_per_connection=throttle.messages_per_connection(own, limits, now_s),
+            is_paced=own.rate > 0 or own.cap_until_s > now_s,
+        )
         return seen
 
     # The sending domain's own rate.
@@ -371,20 +425,41 @@ class Gates:
         now_s = self._now_s()
         blocked = self._ledger.update(_domain_key(lane), lambda gate: throttle.admit(gate, limits, now_s))
         if blocked is None:
+            self._note_turn(self._queue("from", _domain_key(lane)))
             return entry
         self._connections.drop(entry.reservation)
         return _of_domain(lane, blocked) or blocked
 
     # Waiting.
 
-    async def _wait(self, queue: _Queue, lane: Lane, blocked: Blocked | None, *, is_again: bool) -> None:
-        """Wait for our turn in the line, or for a look of our own."""
+    async def _wait(self, queue: _Queue, lane: Lane, blocked: Blocked | None, left_s: float, *, is_again: bool) -> bool:
+        """Wait for our turn in the line; False if it did not come within `left_s`."""
         wait_s = _POLL_S
         if blocked is not None and blocked.kind in _ABOUT_RATE:
             wait_s = max(0.001, min(blocked.until_s - self._now_s(), _SHORT_S))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
+        self._plan_tick(queue, wait_s)
+        try:
+            async with asyncio.timeout(left_s):
                 await queue.line.wait(lane.stream, lane.project_id, is_again=is_again)
+        except TimeoutError:
+            return False
+        return True
+
+    def _plan_tick(self, queue: _Queue, wait_s: float) -> None:
+        """Let the next turn come in `wait_s` at the latest."""
+        loop = asyncio.get_running_loop()
+        if queue.tick is not None:
+            if queue.tick.when() <= loop.time() + wait_s:
+                return
+            queue.tick.cancel()
+        queue.tick = loop.call_later(wait_s, self._on_tick, queue)
+
+    def _on_tick(self, queue: _Queue) -> None:
+        queue.tick = None
+        queue.is_generous = True
+        queue.line.next()
+        if len(queue.line):
+            self._plan_tick(queue, _POLL_S)
 
     def _note_turn(self, queue: _Queue) -> None:
         now_s = self._clock.monotonic_s()
@@ -392,35 +467,70 @@ class Gates:
             seen_s = min(now_s - queue.turn_at_s, _SPACING_S_MAX)
             queue.spacing_s += (seen_s - queue.spacing_s) * _SPACING_WEIGHT
         queue.turn_at_s = now_s
-        if queue.is_paced:
+        if queue.is_generous:
             queue.line.next()
 
     def _pause(self, lane: Lane, place: Place, queue: _Queue, blocked: Blocked | None) -> Pause:
-        """Send a lane away: until its refusal ends, and until its turn among those sent away comes."""
+        """Send a lane away: until its refusal ends and then its turn among those sent away comes.
+
+        When more are away than have turns within the longest pause, the rest comes back spread over it.
+        """
         now_s, mono_s = self._now_s(), self._clock.monotonic_s()
         if blocked is None:
             blocked = Blocked(now_s, WaitKind.TURN, "", "others are before it")
+        if blocked.kind is WaitKind.DOMAIN_RATE:
+            queue = self._queue("from", _domain_key(lane))
         longest_s = _PAUSE_S_MAX[lane.stream]
-        queue.tail_s = min(max(queue.tail_s, mono_s) + queue.spacing_s, mono_s + longest_s)
-        turn_s = now_s + max(_PAUSE_S_MIN, queue.tail_s - mono_s)
-        until = datetime.fromtimestamp(max(blocked.until_s, turn_s), UTC)
-        return Pause(until, blocked.kind, f"{place.provider or place.key}: {blocked.sentence}")
+        queue.tail_s = max(queue.tail_s, mono_s) + queue.spacing_s
+        wait_s = queue.tail_s - mono_s
+        if wait_s > longest_s:
+            queue.tail_s = mono_s + longest_s
+            wait_s = longest_s * (0.5 + self._random.random() / 2)
+        until_s = max(now_s + _PAUSE_S_MIN, max(blocked.until_s, now_s) + wait_s)
+        return Pause(
+            datetime.fromtimestamp(until_s, UTC), blocked.kind, f"{place.provider or place.key}: {blocked.sentence}"
+        )
 
-    def _queue(self, key: str) -> _Queue:
-        if (queue := self._queues.get(key)) is not None:
+    def _queue(self, pool: str, key: str) -> _Queue:
+        if (queue := self._queues.get((pool, key))) is not None:
             return queue
         if len(self._queues) >= _QUEUES_KNOWN_MAX:
             for known in [known for known, queue in self._queues.items() if not len(queue.line)]:
                 del self._queues[known]
-        return self._queues.setdefault(key, _Queue(Line()))
+        return self._queues.setdefault((pool, key), _Queue(Line()))
 
-    def _on_free(self, _source: str, key: str) -> None:
-        queue = self._queues.get(key.partition(BELOW)[0])
-        if queue is not None:
-            queue.line.next()
+    def _ask(self, source: str, place: Place, asker: tuple[str, str]) -> None:
+        """Remember whom to tell when a connection of the gate comes free."""
+        if len(self._askers) >= _QUEUES_KNOWN_MAX:
+            self._askers.clear()  # They look by themselves, a little later.
+        self._askers.setdefault((source, place.key), set()).add(asker)
+
+    def _on_free(self, source: str, key: str) -> None:
+        gate = (source, key.partition(BELOW)[0])
+        if (askers := self._askers.pop(gate, None)) is None:
+            return
+        waiting = {asker for asker in askers if asker in self._queues and len(self._queues[asker].line)}
+        if waiting:
+            self._askers[gate] = waiting
+        # The pools whose transactional mail waits come first.
+        for asker in sorted(waiting, key=lambda one: not self._queues[one].line.count_before(Stream.TRANSACTIONAL)):
+            self._queues[asker].line.next()
 
     def _now_s(self) -> float:
         return self._clock.now().timestamp()
+
+
+def _warmup_key(source: Source, place: Place) -> str:
+    return gate_key(source.name, f"warm-up {place.provider or OTHERS}")
+
+
+def _from(source: Source, refusal: Blocked | None, now_s: float) -> Blocked:
+    """The refusal of a connection, said of its source. None: it is not the gate that has none."""
+    if refusal is None:
+        return Blocked(now_s, WaitKind.CONNECTIONS, "", "all connections that this process may have are in use")
+    # Nobody knows when one comes free: then there is no instant to wait for.
+    until_s = now_s if refusal.until_s <= now_s + throttle.CONNECTION_LOOK_S else refusal.until_s
+    return Blocked(until_s, refusal.kind, refusal.rule, f"{refusal.sentence} from {source.name}")
 
 
 def _domain_key(lane: Lane) -> str:

@@ -17,6 +17,7 @@ from outrider.net.site import Site
 from outrider.policy import throttle
 from outrider.policy.gate import Gate
 from outrider.policy.shaping import Limits, Place
+from outrider.policy.throttle import Blocked
 
 _YIELD_S: Final = 0.05  # Ours: asked after every mail, and a wish lasts far longer.
 _YIELDS_COUNT_MAX: Final = 10_000
@@ -35,6 +36,8 @@ class NodeSlots:
         self._clock: Final = clock
         self._limits: Final[dict[tuple[str, str], Limits]] = {}
         self._yields: Final[dict[tuple[str, str], tuple[float, bool]]] = {}  # Until when it is not asked again.
+        self.refusal: Blocked | None = None
+        """Why the last `take` was refused; who wants to know clears it before."""
 
     def expect(self, source: str, key: str, limits: Limits) -> None:
         """Count the connections of (source, key) by `limits` from now on."""
@@ -74,13 +77,14 @@ class NodeSlots:
         return is_asked
 
     def _take(self, key: str, limits: Limits, now_s: float) -> bool:
-        def change(gate: Gate) -> bool:
-            if throttle.take_connection(gate, limits, self._slot, now_s) is None:
-                return True
-            throttle.want(gate, self._slot, now_s)
-            return False
+        def change(gate: Gate) -> Blocked | None:
+            blocked = throttle.take_connection(gate, limits, self._slot, now_s)
+            if blocked is not None:
+                throttle.want(gate, self._slot, now_s)
+            return blocked
 
-        return self._ledger.update(key, change)
+        self.refusal = self._ledger.update(key, change)
+        return self.refusal is None
 
     def _give(self, key: str) -> None:
         self._ledger.update(key, lambda gate: throttle.give_connection(gate, self._slot))

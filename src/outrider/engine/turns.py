@@ -9,6 +9,7 @@ The database does the same when it leases lanes (`store.lanes`); this is for wha
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -20,92 +21,105 @@ Waiter = asyncio.Future[None]
 class Line:
     """Those who wait, in the order of their turns. For one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_unused: Callable[[Stream], None] | None = None) -> None:
+        """`on_unused` hears of a turn that came when its owner was just cancelled; without it, it goes to the next."""
         self._by_stream: Final[dict[Stream, OrderedDict[UUID, deque[Waiter]]]] = {
             stream: OrderedDict() for stream in Stream
         }
-        self._count = 0
+        self._counts: Final = dict.fromkeys(Stream, 0)
+        self._on_unused: Final = on_unused or (lambda _: self.next())
 
     def __len__(self) -> int:
-        return self._count
+        return sum(self._counts.values())
 
-    def has_before(self, stream: Stream) -> bool:
-        """Whether anybody waits who comes before a newcomer of `stream`."""
-        return bool(self._by_stream[Stream.TRANSACTIONAL]) or bool(self._by_stream[stream])
+    def count_before(self, stream: Stream) -> int:
+        """How many wait who come before a newcomer of `stream`, whatever his project."""
+        transactional_count = self._counts[Stream.TRANSACTIONAL]
+        return transactional_count if stream is Stream.TRANSACTIONAL else len(self)
 
     async def wait(self, stream: Stream, project_id: UUID, *, is_again: bool = False) -> None:
         """Return when it is our turn.
 
         Args:
-            is_again: the last turn was taken from under us; this time we are first of our project.
+            is_again: the last turn was of no use to us; this time we are first.
 
-        Safe: cancellable; a turn that comes in the same moment goes to the next.
+        Safe: cancellable; a turn that comes in the same moment is not lost.
         """
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        queue = self._by_stream[stream].setdefault(project_id, deque())
+        queues = self._by_stream[stream]
+        queue = queues.setdefault(project_id, deque())
         if is_again:
             queue.appendleft(waiter)
-            self._by_stream[stream].move_to_end(project_id, last=False)
+            queues.move_to_end(project_id, last=False)
         else:
             queue.append(waiter)
-        self._count += 1
+        self._counts[stream] += 1
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.next()
-            elif waiter in queue:
+            if waiter.cancelled():
                 self._remove(stream, project_id, waiter)
+            else:
+                self._on_unused(stream)
             raise
 
-    def next(self, *streams: Stream) -> bool:
-        """Give the turn to who is first, of these streams if any are named; False if nobody waits."""
+    def next(self, *streams: Stream) -> Stream | None:
+        """Give the turn to who is first, of these streams if any are named; return his stream, None if nobody waits."""
         for stream in streams or Stream:
             queues = self._by_stream[stream]
-            while queues:
-                project_id, queue = next(iter(queues.items()))
-                waiter = queue[0]
-                self._remove(stream, project_id, waiter)
-                if project_id in queues:
-                    queues.move_to_end(project_id)
-                if not waiter.done():
+            for project_id, queue in queues.items():
+                # One who was cancelled takes himself out when he runs.
+                waiter = next((one for one in queue if not one.done()), None)
+                if waiter is not None:
+                    self._remove(stream, project_id, waiter)
+                    if project_id in queues:
+                        queues.move_to_end(project_id)
                     waiter.set_result(None)
-                    return True
-        return False
+                    return stream
+        return None
 
     def _remove(self, stream: Stream, project_id: UUID, waiter: Waiter) -> None:
         queues = self._by_stream[stream]
         queues[project_id].remove(waiter)
-        self._count -= 1
+        self._counts[stream] -= 1
         if not queues[project_id]:
             del queues[project_id]
 
 
 class Places:
-    """A bounded number of places, given out in the order of turns. Marketing never takes the last ones."""
+    """A bounded number of places, given out in the order of turns. Marketing never takes the last ones.
+
+    A place that becomes free is its next owner's at once, even before he runs, so nobody overtakes him.
+    """
 
     def __init__(self, count: int, *, marketing_max: int) -> None:
         self._free_count = count
         self._marketing_free_count = marketing_max
-        self._line: Final = Line()
+        self._line: Final = Line(self.release)
+
+    @property
+    def free_count(self) -> int:
+        """How many nobody has."""
+        return self._free_count
 
     async def acquire(self, stream: Stream, project_id: UUID) -> None:
-        """Take a place; wait for it if there is none. Give it back with `release`."""
-        is_again = False
-        while not self._may_take(stream) or (not is_again and self._line.has_before(stream)):
-            await self._line.wait(stream, project_id, is_again=is_again)
-            is_again = True
-        self._free_count -= 1
-        self._marketing_free_count -= stream is Stream.MARKETING
+        """Take a place; wait for it if there is none. Give it back with `release`. Safe: cancellable."""
+        if self._may_take(stream):
+            self._take(stream)
+        else:
+            await self._line.wait(stream, project_id)
 
     def release(self, stream: Stream) -> None:
         """Give a place back."""
         self._free_count += 1
         self._marketing_free_count += stream is Stream.MARKETING
-        if self._marketing_free_count > 0:
-            self._line.next()
-        else:
-            self._line.next(Stream.TRANSACTIONAL)
+        while (streams := [one for one in Stream if self._may_take(one)]) and (taker := self._line.next(*streams)):
+            self._take(taker)
+
+    def _take(self, stream: Stream) -> None:
+        self._free_count -= 1
+        self._marketing_free_count -= stream is Stream.MARKETING
 
     def _may_take(self, stream: Stream) -> bool:
+        """Whether there is one. Then nobody of the stream waits: `release` sees to that."""
         return self._free_count > 0 and (stream is not Stream.MARKETING or self._marketing_free_count > 0)
