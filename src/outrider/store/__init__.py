@@ -2,7 +2,8 @@
 
 `embedded` the server that comes with the package, `pool` connections and transactions, `batch` group commit,
 `migrate` and `schema/` the tables, `vault` secrets at rest. Then one module per noun: `projects`, `keys`, `domains`,
-`senders`, `messages` (with their content), `recipients` (with the state table), `queue`, `lanes`, `events`.
+`senders`, `messages` (with their content), `recipients` (with the state table), `queue`, `lanes`, `events`,
+`holds`, `waiting` and `queue_views` for operators, `nodes`, `gates`, `egress` (figures) and `warmups`.
 
 Functions take a `Tx`, never commit, never open one; transactions are opened in `engine` and `services`.
 """
