@@ -220,7 +220,7 @@ class Deliverer:
             return True
         is_full = self._worker_count >= self._settings.lanes_max
         is_full |= self._workers[Stream.MARKETING] >= self._marketing_lanes_max
-        return is_full or (work.place is not None and self._gates.is_wanted(work.lane.pool, work.place))
+        return is_full or (work.site is not None and self._gates.is_wanted(work.lane.pool, work.site))
 
     async def _start(self, work: LaneWork, claims: Sequence[Claim]) -> None:
         """Start an attempt for each claim as it may go; returns when the last one is started, or the lane must wait."""
@@ -233,7 +233,7 @@ class Deliverer:
         try:
             site = await self._route(work.lane.route)
             if isinstance(site, Site):
-                work.place = self._gates.place(site)
+                work.site, work.place = site, self._gates.place(site)
             composed = await self._compose(list({claim.message_id for claim in claims}))
             for claim in claims:
                 if not await self._start_one(work, claim, site, composed.get(claim.message_id)):
@@ -268,9 +268,15 @@ class Deliverer:
             return False
         work.begin(
             self._attempt(work, claim, site if isinstance(site, Answer) else entered, composed),
-            lambda: self._places.release(work.lane.stream),
+            lambda: self._ended(work.lane, entered),
         )
         return True
+
+    def _ended(self, lane: Lane, entry: Entry | None) -> None:
+        """Give back what an attempt had, even if it was cancelled before it began."""
+        self._places.release(lane.stream)
+        if entry is not None:
+            self._connections.drop(entry.reservation)
 
     def _held(self, work: LaneWork) -> Pause | None:
         """Return the pause of an operator's hold on this lane's mail, None if there is none."""

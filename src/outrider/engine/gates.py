@@ -37,7 +37,7 @@ from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
 from outrider.net.site import Site, Way
 from outrider.obs.log import Logger
-from outrider.policy import classify, throttle
+from outrider.policy import adapt, classify, throttle
 from outrider.policy.classify import Verdict
 from outrider.policy.gate import Gate
 from outrider.policy.reason import Reason
@@ -169,7 +169,7 @@ class Gates:
         self._random: Final = random
         self._logger: Final = logger
         self._queues: Final[dict[tuple[str, str], _Queue]] = {}  # By pool and key.
-        self._askers: Final[dict[tuple[str, str], set[tuple[str, str]]]] = {}  # Queues that found a gate full.
+        self._askers: Final[dict[tuple[str, str], dict[tuple[str, str], None]]] = {}  # Lines that found a gate full.
         self._places: Final[dict[str, Place]] = {}  # By the site's name, which is made of its hosts.
         self._reaches: Final[dict[tuple[str, str], _Reach]] = {}  # By source and key.
         self._seen: Final[dict[tuple[str, str, str], _Seen]] = {}
@@ -188,9 +188,9 @@ class Gates:
             self._places[site.name] = place
         return place
 
-    def is_wanted(self, pool: str, place: Place) -> bool:
-        """Whether other lanes wait in this process for what a lane of `pool` uses at `place`."""
-        queue = self._queues.get((pool, place.key))
+    def is_wanted(self, pool: str, site: Site) -> bool:
+        """Whether other lanes wait in this process for what a lane of `pool` uses at `site`."""
+        queue = self._queues.get((pool, self._line_key(pool, site)))
         return queue is not None and (len(queue.line) > 0 or queue.tail_s > self._clock.monotonic_s())
 
     async def enter(self, lane: Lane, site: Site, places: Places) -> Entry | Pause:
@@ -201,7 +201,7 @@ class Gates:
         Safe: cancellable; concurrent.
         """
         place = self.place(site)
-        queue = self._queue(lane.pool, place.key)
+        queue = self._queue(lane.pool, self._line_key(lane.pool, site))
         until_s = self._clock.monotonic_s() + _PATIENCE_S
         has_turn = not queue.line.count_before(lane.stream)
         is_again = False
@@ -281,9 +281,19 @@ class Gates:
         return verdict
 
     def _react(self, entry: Entry, reaction: Reaction, now_s: float) -> None:
-        whose = entry.source if reaction.act is not Act.PAUSE else pool_name(entry.pool)
-        key = gate_key(whose, entry.place.key)
-        is_begun = self._ledger.update(key, lambda gate: throttle.react(gate, reaction, now_s))
+        is_of_pool = reaction.act is Act.PAUSE
+        whose = pool_name(entry.pool) if is_of_pool else entry.source
+
+        def change(gate: Gate) -> bool:
+            rate, learned = gate.rate, gate.learned
+            is_begun = throttle.react(gate, reaction, now_s)
+            if is_of_pool:  # It has no speed of its own; the source that was refused has.
+                gate.rate, gate.learned = rate, learned
+            return is_begun
+
+        is_begun = self._ledger.update(gate_key(whose, entry.place.key), change)
+        if is_begun and is_of_pool:
+            self._ledger.update(gate_key(entry.source, entry.place.key), lambda gate: adapt.halve(gate, now_s))
         if not is_begun and reaction.act is not Act.RECONNECT:
             return
         for seen in [seen for seen in self._seen if seen[2] == entry.place.key]:
@@ -328,7 +338,8 @@ class Gates:
             if isinstance(tried, Entry):
                 return await self._take_domain_token(lane, tried)
             if tried.kind is WaitKind.CONNECTIONS:
-                self._ask(source.name, self.place(exit_site), (lane.pool, place.key))
+                asker = (lane.pool, self._line_key(lane.pool, site))
+                self._ask((source.name, self._slots.refused_key), asker)
             refusals.append(tried)
         if not refusals:
             now_s = self._now_s()
@@ -349,7 +360,7 @@ class Gates:
             return blocked
         bounds = Bounds(slot_key(place, site, limits), seen.messages_per_connection, _TLS[limits.tls])
         self._slots.expect(source.name, bounds.key, limits)
-        self._slots.refusal = None
+        self._slots.refusal, self._slots.refused_key = None, place.key
         reservation = self._connections.reserve(site, Way(source.name, source.address, source.ehlo_name), bounds)
         if reservation is None:
             return _from(source, self._slots.refusal, now_s)
@@ -369,13 +380,21 @@ class Gates:
         Danger: without it a refused mail has taken a connection before, and gives it back: that wakes the next in the
         line, who is refused alike, and so on as fast as the machine can.
         """
+        blocked = None
         if limits.rates or is_paced:
-            gate = self._ledger.read(gate_key(source.name, place.key))
-            if gate is not None and (blocked := throttle.admit(gate, limits, now_s)) is not None:
-                return blocked
+            blocked = self._foresee(gate_key(source.name, place.key), limits, now_s)
         ceiling = self._ceilings.ceiling(source.name, place.provider or OTHERS)
-        gate = self._ledger.read(_warmup_key(source, place)) if ceiling is not None else None
-        return None if gate is None else throttle.admit(gate, _UNLIMITED, now_s, ceiling=ceiling)
+        if blocked is None and ceiling is not None:
+            blocked = self._foresee(_warmup_key(source, place), _UNLIMITED, now_s, ceiling)
+        return blocked
+
+    def _foresee(self, key: str, limits: Limits, now_s: float, ceiling: Ceiling | None = None) -> Blocked | None:
+        """Ask a copy of the gate. Only a refusal costs a lock."""
+        gate = self._ledger.read(key)
+        blocked = None if gate is None else throttle.admit(gate, limits, now_s, ceiling=ceiling)
+        if blocked is not None:
+            self._ledger.update(key, lambda gate: throttle.mend(gate, limits, now_s, ceiling=ceiling))
+        return blocked
 
     def _warmup_blocked(self, source: Source, place: Place, now_s: float) -> Blocked | None:
         """Count the mail against the day's ceiling. Domains of no provider we know share one."""
@@ -413,10 +432,7 @@ class Gates:
     async def _domain_blocked(self, lane: Lane) -> Blocked | None:
         """Return why the sending domain may not send now. A look, no more: its token is taken last."""
         limits = await self._domain_limits(lane)
-        gate = self._ledger.read(_domain_key(lane)) if limits else None
-        if limits is None or gate is None:
-            return None
-        return _of_domain(lane, throttle.admit(gate, limits, self._now_s()))
+        return _of_domain(lane, self._foresee(_domain_key(lane), limits, self._now_s())) if limits else None
 
     async def _take_domain_token(self, lane: Lane, entry: Entry) -> Entry | Blocked:
         limits = await self._domain_limits(lane)
@@ -491,6 +507,11 @@ class Gates:
             datetime.fromtimestamp(until_s, UTC), blocked.kind, f"{place.provider or place.key}: {blocked.sentence}"
         )
 
+    def _line_key(self, pool: str, site: Site) -> str:
+        """Name the line that mail of `pool` to `site` waits in: nobody waits for another site's connections."""
+        place = self.place(site)
+        return slot_key(place, site, self._shaping.limits(place.provider, pool))
+
     def _queue(self, pool: str, key: str) -> _Queue:
         if (queue := self._queues.get((pool, key))) is not None:
             return queue
@@ -499,22 +520,25 @@ class Gates:
                 del self._queues[known]
         return self._queues.setdefault((pool, key), _Queue(Line()))
 
-    def _ask(self, source: str, place: Place, asker: tuple[str, str]) -> None:
+    def _ask(self, gate: tuple[str, str], asker: tuple[str, str]) -> None:
         """Remember whom to tell when a connection of the gate comes free."""
         if len(self._askers) >= _QUEUES_KNOWN_MAX:
             self._askers.clear()  # They look by themselves, a little later.
-        self._askers.setdefault((source, place.key), set()).add(asker)
+        self._askers.setdefault(gate, {})[asker] = None
 
     def _on_free(self, source: str, key: str) -> None:
-        gate = (source, key.partition(BELOW)[0])
-        if (askers := self._askers.pop(gate, None)) is None:
+        """Give one line the turn: one that waits for that site's connections, else one for its provider's."""
+        for gate in dict.fromkeys([(source, key), (source, key.partition(BELOW)[0])]):
+            asking = [(asker, queue) for asker in self._askers.pop(gate, {}) if (queue := self._queues.get(asker))]
+            waiting = {asker: queue for asker, queue in asking if len(queue.line)}
+            if not waiting:
+                continue
+            # A pool whose transactional mail waits comes first, then who was told longest ago.
+            first = next((one for one in waiting if waiting[one].line.count_before(Stream.TRANSACTIONAL)), None)
+            first = first or next(iter(waiting))
+            self._askers[gate] = dict.fromkeys([*(one for one in waiting if one != first), first])
+            waiting[first].line.next()
             return
-        waiting = {asker for asker in askers if asker in self._queues and len(self._queues[asker].line)}
-        if waiting:
-            self._askers[gate] = waiting
-        # The pools whose transactional mail waits come first.
-        for asker in sorted(waiting, key=lambda one: not self._queues[one].line.count_before(Stream.TRANSACTIONAL)):
-            self._queues[asker].line.next()
 
     def _now_s(self) -> float:
         return self._clock.now().timestamp()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Final
 
+from outrider.net.site import Site
 from outrider.policy.shaping import Place
 from outrider.store.lanes import Lane, Pause
 
@@ -15,7 +16,8 @@ class LaneWork:
         self.lane: Final = lane
         self.places: Final = asyncio.Semaphore(lane_in_flight_max)
         self.attempts: Final[set[asyncio.Task[None]]] = set()
-        self.place: Place | None = None  # Whose limits it is counted by, once it was routed.
+        self.site: Site | None = None  # Whither, once it was routed,
+        self.place: Place | None = None  # and whose limits it is counted by.
         self.pause: Pause | None = None
         self.is_interrupted = False  # An attempt could not be made because the database was away; nothing was written.
         self._group: Final = group

@@ -38,6 +38,8 @@ class NodeSlots:
         self._yields: Final[dict[tuple[str, str], tuple[float, bool]]] = {}  # Until when it is not asked again.
         self.refusal: Blocked | None = None
         """Why the last `take` was refused; who wants to know clears it before."""
+        self.refused_key = ""
+        """Where: at the key of the provider, or of the site below it."""
 
     def expect(self, source: str, key: str, limits: Limits) -> None:
         """Count the connections of (source, key) by `limits` from now on."""
@@ -47,11 +49,13 @@ class NodeSlots:
         """Take a connection of the gate for this process; False if there is none."""
         limits, now_s = self._limits[source, key], self._clock.now().timestamp()
         provider, _, site = key.partition(BELOW)
+        self.refused_key = provider
         if not self._take(gate_key(source, provider), limits, now_s):
             return False
         per_site = msgspec.structs.replace(limits, connections=limits.connections_per_site)
         if not site or self._take(gate_key(source, key), per_site, now_s):
             return True
+        self.refused_key = key
         self._give(gate_key(source, provider))
         return False
 

@@ -8,9 +8,9 @@ interval is W/(L-b) and the tolerance b intervals, so L+1 that pass in a row spa
 **no window of W seconds, wherever it begins, holds more than L**. The price is speed: L-b in W. b is a tenth of L, at
 most `BURST_COUNT_MAX`, none if L is 1; so at least 90 % of a limit is used.
 
-A wall clock that steps back leaves the TAT ahead of what it could be. `due_at_s` and `passed` cut it to the furthest it
-can be, one interval and the tolerance from now, so a step never blocks for longer than that; and as the true TAT is
-not further either, the limit holds across the step. A step forward may let one burst more pass.
+A wall clock that steps back, or a rate that is raised, leaves the TAT ahead of what it could be. `cut` brings it to the
+furthest it can be, one interval and the tolerance from now, so a step never blocks for longer than that; and as the
+true TAT is not further either, the limit holds across the step. A step forward may let one burst more pass.
 
 Source: ITU-T I.371 annex A (GCRA as virtual scheduling).
 """
@@ -48,6 +48,14 @@ def due_at_s(tat_s: float, now_s: float, pace: Pace) -> float:
     return min(tat_s - pace.tolerance_s, now_s + pace.interval_s)
 
 
+def cut(tat_s: float, now_s: float, pace: Pace) -> float:
+    """Return the TAT, at most as far ahead as it can be.
+
+    Danger: who only asks `due_at_s` and keeps the TAT as it was is told "one interval from now" again and again.
+    """
+    return min(tat_s, now_s + pace.interval_s + pace.tolerance_s)
+
+
 def passed(tat_s: float, now_s: float, pace: Pace) -> float:
     """Return the TAT after one that passed at `now_s`."""
-    return max(min(tat_s, now_s + pace.interval_s + pace.tolerance_s), now_s) + pace.interval_s
+    return max(cut(tat_s, now_s, pace), now_s) + pace.interval_s

@@ -26,7 +26,7 @@ import msgspec
 
 from outrider.base.vocab import WaitKind
 from outrider.policy import adapt, gcra, hits
-from outrider.policy.gate import CAP_TAT, CONNECTION_TAT, RULE_BYTES_MAX, SAID_BYTES_MAX, Gate
+from outrider.policy.gate import ADAPTIVE_TAT, CAP_TAT, CONNECTION_TAT, RULE_BYTES_MAX, SAID_BYTES_MAX, Gate
 from outrider.policy.sentence import clock_of, rate_of, span_of, speed_of
 from outrider.policy.shaping import Act, Limits, Rate, Reaction
 
@@ -79,6 +79,7 @@ def admit(gate: Gate, limits: Limits, now_s: float, *, ceiling: Ceiling | None =
     """Let one mail pass and count it for every rate, or count nothing and say until when it must wait."""
     if (blocked := stopped(gate, now_s)) is not None:
         return blocked
+    mend(gate, limits, now_s, ceiling=ceiling)
     worst_s: float = now_s
     explain: Explain | None = None
     assert len(limits.rates) <= CONNECTION_TAT
@@ -105,6 +106,22 @@ def admit(gate: Gate, limits: Limits, now_s: float, *, ceiling: Ceiling | None =
     if ceiling is not None:
         _count_warm(gate, ceiling, now_s)
     return None
+
+
+def mend(gate: Gate, limits: Limits, now_s: float, *, ceiling: Ceiling | None = None) -> None:
+    """Let no mail be further off than its rates can mean: the clock stepped back, or a rate was raised.
+
+    `admit` does so. Who asks a copy and keeps it not calls this when the answer was no.
+    """
+    for at, rate in enumerate(limits.rates):
+        gate.tats[at] = gcra.cut(gate.tats[at], now_s, gcra.pace_of(rate.count, rate.window_s))
+    if (cap := _cap_rate(gate, now_s)) is not None:
+        gate.tats[CAP_TAT] = gcra.cut(gate.tats[CAP_TAT], now_s, gcra.pace_of(cap.count, cap.window_s))
+    if gate.rate:
+        gate.tats[ADAPTIVE_TAT] = gcra.cut(gate.tats[ADAPTIVE_TAT], now_s, adapt.pace_of(gate.rate))
+    if ceiling is not None:
+        furthest_s = now_s + WARMUP_BURST_RATIO * DAY_S + DAY_S / ceiling.count
+        gate.warm_due_at_s = min(gate.warm_due_at_s, furthest_s)
 
 
 def stopped(gate: Gate, now_s: float) -> Blocked | None:

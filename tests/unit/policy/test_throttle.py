@@ -258,3 +258,12 @@ def test_a_description_leaves_out_what_is_over() -> None:
     assert (view.resting_until_s, view.rest_rule) == (NOW_S + 60, "a.b")
     assert throttle.describe(gate, limits, NOW_S + 61).rest_rule == ""
     assert msgspec.json.decode(msgspec.json.encode(view), type=throttle.GateView) == view
+
+
+def test_a_raised_rate_or_a_step_back_is_forgotten_at_the_first_look() -> None:
+    gate, slow, fast = Gate(), Limits(rates=(Rate(1, 86400),)), Limits(rates=(Rate(600, 60),))
+    assert throttle.admit(gate, slow, NOW_S) is None
+    blocked = throttle.admit(gate, fast, NOW_S + 1)
+    assert blocked is not None
+    assert blocked.until_s < NOW_S + 2
+    assert throttle.admit(gate, fast, blocked.until_s) is None
