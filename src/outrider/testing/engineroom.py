@@ -35,7 +35,7 @@ from outrider.app import make_shaping, rules_text
 from outrider.base.clock import Clock
 from outrider.base.vocab import Stream
 from outrider.config import Config
-from outrider.engine.accept import Acceptor, AllowedSender
+from outrider.engine.accept import Acceptor, AllowedSender, PoolBook
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.gates import Gates
 from outrider.engine.holds import HoldBook
@@ -259,7 +259,7 @@ class EngineRoom:
         self.journal: Final = Journal()
         self.keys: Final = Keys()
         self.connections: Final[list[ConnectionPool]] = []  # Of each deliverer, in the order they were made.
-        self.pools: Final = OnePool()
+        self.pools: PoolBook = OnePool()  # Of acceptors that are made from then on.
         self.bounds: Final = Unwarmed()
         self.exits = SameExit()
         self.egress = make_egress(EgressSettings(), Source("default"))
