@@ -307,7 +307,7 @@ class Gates:
             for_s=reaction.for_s,
         )
         if reaction.act is Act.RECONNECT:
-            self._connections.close_idle(entry.source, entry.place.key)
+            self._connections.close_idle(entry.source, entry.reservation.bounds.key)
 
     async def _try_in_place(self, lane: Lane, site: Site, place: Place, places: Places) -> Entry | Blocked:
         """Try with a place in hand; give it back if the lane may not."""
@@ -364,7 +364,7 @@ class Gates:
         reservation = self._connections.reserve(site, Way(source.name, source.address, source.ehlo_name), bounds)
         if reservation is None:
             return _from(source, self._slots.refusal, now_s)
-        key = gate_key(source.name, place.key)
+        key, now_s = gate_key(source.name, place.key), self._now_s()
         blocked = self._ledger.update(key, lambda gate: throttle.admit(gate, limits, now_s))
         blocked = blocked or self._warmup_blocked(source, place, now_s)
         if blocked is not None:

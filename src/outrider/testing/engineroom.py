@@ -299,9 +299,13 @@ class EngineRoom:
         preparer: Preparer | None = None,
         first_s: float = 60.0,
         owner: UUID | None = None,
+        slot_count: int = 1,
         **net: float | str | bool,
     ) -> Deliverer:
-        """Return stations 2 to 6, as the next deliver process of the node has them. `net` changes [net]."""
+        """Return stations 2 to 6, as the next deliver process of the node has them. `net` changes [net].
+
+        `slot_count` such processes share the lanes; with 1 the first takes them all.
+        """
         clock, store, owner = clock or self.clock, store or self.store, owner or uuid4()
         preparer = preparer or self.preparer(store=store)
         chance, logger, metrics, ledger = random.Random(7), self.journal.logger, self.metrics, self.ledger
@@ -329,6 +333,8 @@ class EngineRoom:
                 self.settings,
                 owner=owner,
                 pools=self.egress.pools_served,
+                slot=(len(self.connections) - 1) % slot_count,
+                slot_count=slot_count,
                 clock=clock,
                 logger=logger,
                 preload=preparer.load,
