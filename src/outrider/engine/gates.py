@@ -50,7 +50,9 @@ from outrider.wire.answer import Answer
 from outrider.wire.smtp_client import TlsMode
 
 _PATIENCE_S: Final = 1.0  # Ours: how long a lane may wait in a line; then others have its lease.
-_LINE_COUNT_MAX: Final = 32  # Ours: lanes that wait for one gate; more are given a number and sent away.
+_LINE_COUNT_MAX: Final = (
+    32  # Ours: lanes of a stream that wait in one line, shared by its projects; more are sent away.
+)
 _POLL_S: Final = 0.05  # Ours: a slot that another process gives back is not announced to us.
 _SHORT_S: Final = 0.5  # Ours: a wait up to this is cheaper spent here than by giving the lane back.
 _PAUSE_S_MIN: Final = 0.25
@@ -219,7 +221,7 @@ class Gates:
                         queue.line.next()  # The turn was of no use to this lane; it may be to another.
                     return self._pause(lane, place, queue, blocked)
             left_s = until_s - self._clock.monotonic_s()
-            is_full = not is_again and queue.line.count_before(lane.stream) >= _LINE_COUNT_MAX
+            is_full = not is_again and queue.line.is_full_for(lane.stream, lane.project_id, _LINE_COUNT_MAX)
             if left_s <= 0 or is_full or (is_again and not has_turn):
                 return self._pause(lane, place, queue, blocked)
             has_turn = await self._wait(queue, lane, blocked, left_s, is_again=is_again)
