@@ -6,7 +6,7 @@ more may pass while the TAT is not further ahead than the tolerance; each that p
 For a limit of L in W seconds the textbook's interval W/L with any tolerance lets more than L into some window. Here the
 interval is W/(L-b) and the tolerance b intervals, so L+1 that pass in a row span at least L*W/(L-b) - b*W/(L-b) = W:
 **no window of W seconds, wherever it begins, holds more than L**. The price is speed: L-b in W. b is a tenth of L, at
-most `BURST_COUNT_MAX`, none if L is 1. The receiver counts when mail arrives, so each window is `TRAVEL_S` longer. So at
+most `BURST_COUNT_MAX`, none if L is 1. The receiver counts when mail arrives, so each window is `TRAVEL_S` longer. At
 least 89 % of a limit is used, of one by the second 81 %.
 
 A wall clock that steps back, or a rate that is raised, leaves the TAT ahead of what it could be. `cut` brings it to the

@@ -328,17 +328,7 @@ class EngineRoom:
             ledger,
             store,
             self.settings,
-            keeper=LaneKeeper(
-                store,
-                self.settings,
-                owner=owner,
-                pools=self.egress.pools_served,
-                slot=(len(self.connections) - 1) % slot_count,
-                slot_count=slot_count,
-                clock=clock,
-                logger=logger,
-                preload=preparer.load,
-            ),
+            keeper=self._keeper(store, owner, preparer, clock, slot_count),
             router=router,
             connections=connections,
             gates=gates,
@@ -355,6 +345,19 @@ class EngineRoom:
             clock=clock,
             logger=logger,
             metrics=metrics,
+        )
+
+    def _keeper(self, store: Store, owner: UUID, preparer: Preparer, clock: Clock, slot_count: int) -> LaneKeeper:
+        return LaneKeeper(
+            store,
+            self.settings,
+            owner=owner,
+            pools=self.egress.pools_served,
+            slot=(len(self.connections) - 1) % slot_count,
+            slot_count=slot_count,
+            clock=clock,
+            logger=self.journal.logger,
+            preload=preparer.load,
         )
 
     async def send(self, *to: str, **changes: Any) -> UUID:
