@@ -1,55 +1,88 @@
-"""A node's gates in the database: those that are in use, slowed or stopped, and none that are idle."""
+"""What a node tells of its gates: those worth a look, in words that `outrider queue` reads."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
-from outrider.engine import slots
+from outrider.app import make_shaping
+from outrider.config import Config
+from outrider.engine.explain import rate_text
 from outrider.engine.gate_report import GateReport
-from outrider.engine.nodes import NodeBook
-from outrider.engine.slots import NodeSlots
 from outrider.net.ledger import Ledger
 from outrider.policy import throttle
 from outrider.policy.shaping import Act, Limits, Rate, Reaction
+from outrider.policy.throttle import Ceiling
+from outrider.store import nodes, queue_views
+from outrider.store.nodes import Node
 from outrider.store.pool import Store
-from outrider.testing.engineroom import EngineRoom, RealClock, running
+from outrider.store.queue_views import GateSeen
+from outrider.testing.clock import FakeClock
+from outrider.testing.engineroom import Journal, RealClock, running
+
+NODE = UUID(int=1)
+LIMITS = Limits(connections=5)
+PAUSE = Reaction(rule="gmail.rate", act=Act.PAUSE, for_s=600)
 
 
 @pytest.fixture
-def clock() -> RealClock:
-    return RealClock()
+def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "gates", 0, clock=clock, capacity=2048) as opened:
+        yield opened
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: RealClock) -> Iterator[Ledger]:
-    with Ledger(tmp_path / "gates", 0, clock=clock, capacity=64) as ledger:
-        yield ledger
+def report(store: Store, ledger: Ledger, clock: FakeClock) -> GateReport:
+    return GateReport(store, ledger, make_shaping(Config()), node_id=NODE, clock=clock, logger=Journal().logger)
 
 
-async def test_gates_in_use_and_stopped_ones_are_told(store: Store, clock: RealClock, ledger: Ledger) -> None:
-    room, node_id, now_s = EngineRoom(store, clock), uuid4(), clock.now().timestamp()
-    one = NodeSlots(ledger, slot=0, clock=clock)
-    one.expect("mta1", "gmail", Limits())
-    assert one.take("mta1", "gmail")
-    rest = Reaction(rule="yahoo.tss04", act=Act.REST, for_s=3600)
-    ledger.update(slots.gate_key("mta1", "yahoo"), lambda gate: throttle.react(gate, rest, now_s))
-    ledger.update(slots.gate_key("mta1", "idle.example"), lambda gate: None)
-    ledger.update(
-        slots.gate_key("from", "p/shop.example"),
-        lambda gate: throttle.admit(gate, Limits(rates=(Rate(1, 3600.0),)), now_s),
-    )
-    book = NodeBook(store, node_id, name="n", pools=["default"], addresses=[], clock=clock, logger=room.journal.logger)
-    report = GateReport(store, ledger, room.shaping, node_id=node_id, clock=clock, logger=room.journal.logger)
-    assert {(state.source, state.provider) for state in report.states()} == {("mta1", "gmail"), ("mta1", "yahoo")}
-    assert report.states()[0].provider == "gmail", "the busiest first"
-    await book.claim()
-    async with running(report):
-        rows = []
-        while len(rows) < 2:
-            async with store.transaction() as tx:
-                rows = list(await tx.fetch("SELECT provider, state->>'rest_rule' AS rule FROM gate ORDER BY 1"))
-        assert [(row["provider"], row["rule"]) for row in rows] == [("gmail", None), ("yahoo", "yahoo.tss04")]
+def take(ledger: Ledger, key: str, count: int, now_s: float) -> None:
+    for _ in range(count):
+        ledger.update(key, lambda gate: throttle.take_connection(gate, LIMITS, 0, now_s))
+
+
+def test_gates_in_use_slowed_or_stopped_are_told_the_busiest_first(
+    report: GateReport, ledger: Ledger, clock: FakeClock
+) -> None:
+    now_s = clock.now().timestamp()
+    take(ledger, "one|gmail", 2, now_s)
+    take(ledger, "one|yahoo", 4, now_s)
+    ledger.update("pool:default|gmail", lambda gate: throttle.react(gate, PAUSE, now_s))
+    take(ledger, "one|microsoft365\tmx.a.example", 1, now_s)  # Counts at microsoft365 too.
+    ledger.update("one|idle.example", lambda gate: None)
+    ledger.update("from|1/a.example", lambda gate: throttle.admit(gate, Limits(rates=(Rate(1, 60),)), now_s))
+    day = Ceiling(clock.now().toordinal(), 10)
+    ledger.update("one|warm-up gmail", lambda gate: throttle.admit(gate, Limits(), now_s, ceiling=day))
+    told = [(one.source, one.provider) for one in report.states()]
+    assert told[:2] == [("one", "yahoo"), ("one", "gmail")]
+    assert sorted(told[2:]) == [("one", "warm-up gmail"), ("pool:default", "gmail")]
+
+
+def test_no_more_than_five_hundred_are_told(report: GateReport, ledger: Ledger, clock: FakeClock) -> None:
+    now_s = clock.now().timestamp()
+    for number in range(600):
+        take(ledger, f"one|mx{number}.example", 1 + number % 5, now_s)
+    states = report.states()
+    assert len(states) == 500
+    assert all('"connections":1' not in one.state for one in states[:480])
+
+
+async def gates_told(store: Store, *providers: str) -> list[GateSeen]:
     async with store.transaction() as tx:
-        assert await tx.fetch("SELECT FROM gate") == [], "forgotten at a stop"
+        return await queue_views.gates(tx, providers, since=RealClock().now() - timedelta(seconds=10))
+
+
+async def test_what_is_told_can_be_read_and_is_forgotten_at_the_stop(store: Store, ledger: Ledger) -> None:
+    clock = RealClock()
+    async with store.transaction() as tx:
+        node = Node(NODE, "node1", ("default",), (), clock.now(), clock.now())
+        await nodes.claim(tx, node, alive_since=clock.now())
+    take(ledger, "one|gmail", 2, clock.now().timestamp())
+    report = GateReport(store, ledger, make_shaping(Config()), node_id=NODE, clock=clock, logger=Journal().logger)
+    async with running(report):
+        while not (found := await gates_told(store, "gmail")):
+            await clock.sleep(0.01)
+        assert rate_text([one.state for one in found]) == "2 of 5 conn"
+    assert await gates_told(store, "gmail") == []

@@ -50,7 +50,9 @@ from outrider.wire.answer import Answer
 from outrider.wire.smtp_client import TlsMode
 
 _PATIENCE_S: Final = 1.0  # Ours: how long a lane may wait in a line; then others have its lease.
-_LINE_COUNT_MAX: Final = 32  # Ours: lanes that wait for one gate; more are given a number and sent away.
+_LINE_COUNT_MAX: Final = (
+    32  # Ours: lanes of a stream that wait in one line, shared by its projects; more are sent away.
+)
 _POLL_S: Final = 0.05  # Ours: a slot that another process gives back is not announced to us.
 _SHORT_S: Final = 0.5  # Ours: a wait up to this is cheaper spent here than by giving the lane back.
 _PAUSE_S_MIN: Final = 0.25
@@ -219,7 +221,7 @@ class Gates:
                         queue.line.next()  # The turn was of no use to this lane; it may be to another.
                     return self._pause(lane, place, queue, blocked)
             left_s = until_s - self._clock.monotonic_s()
-            is_full = not is_again and queue.line.count_before(lane.stream) >= _LINE_COUNT_MAX
+            is_full = not is_again and queue.line.is_full_for(lane.stream, lane.project_id, _LINE_COUNT_MAX)
             if left_s <= 0 or is_full or (is_again and not has_turn):
                 return self._pause(lane, place, queue, blocked)
             has_turn = await self._wait(queue, lane, blocked, left_s, is_again=is_again)
@@ -307,7 +309,7 @@ class Gates:
             for_s=reaction.for_s,
         )
         if reaction.act is Act.RECONNECT:
-            self._connections.close_idle(entry.source, entry.place.key)
+            self._connections.close_idle(entry.source, entry.reservation.bounds.key)
 
     async def _try_in_place(self, lane: Lane, site: Site, place: Place, places: Places) -> Entry | Blocked:
         """Try with a place in hand; give it back if the lane may not."""
@@ -364,7 +366,7 @@ class Gates:
         reservation = self._connections.reserve(site, Way(source.name, source.address, source.ehlo_name), bounds)
         if reservation is None:
             return _from(source, self._slots.refusal, now_s)
-        key = gate_key(source.name, place.key)
+        key, now_s = gate_key(source.name, place.key), self._now_s()
         blocked = self._ledger.update(key, lambda gate: throttle.admit(gate, limits, now_s))
         blocked = blocked or self._warmup_blocked(source, place, now_s)
         if blocked is not None:

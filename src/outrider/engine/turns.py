@@ -37,6 +37,16 @@ class Line:
         transactional_count = self._counts[Stream.TRANSACTIONAL]
         return transactional_count if stream is Stream.TRANSACTIONAL else len(self)
 
+    def is_full_for(self, stream: Stream, project_id: UUID, count_max: int) -> bool:
+        """Whether the project has its share of `count_max` in that stream: all of it alone, half of it with another.
+
+        So the line may be longer, but nobody who waits with a thousand lanes keeps out one who has a single lane.
+        """
+        queues = self._by_stream[stream]
+        count = len(queues.get(project_id, ()))
+        sharing = len(queues) + (project_id not in queues)
+        return count > 0 and count >= count_max // sharing
+
     async def wait(self, stream: Stream, project_id: UUID, *, is_again: bool = False) -> None:
         """Return when it is our turn.
 

@@ -35,7 +35,7 @@ from outrider.app import make_shaping, rules_text
 from outrider.base.clock import Clock
 from outrider.base.vocab import Stream
 from outrider.config import Config
-from outrider.engine.accept import Acceptor, AllowedSender
+from outrider.engine.accept import Acceptor, AllowedSender, PoolBook
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.gates import Gates
 from outrider.engine.holds import HoldBook
@@ -259,7 +259,7 @@ class EngineRoom:
         self.journal: Final = Journal()
         self.keys: Final = Keys()
         self.connections: Final[list[ConnectionPool]] = []  # Of each deliverer, in the order they were made.
-        self.pools: Final = OnePool()
+        self.pools: PoolBook = OnePool()  # Of acceptors that are made from then on.
         self.bounds: Final = Unwarmed()
         self.exits = SameExit()
         self.egress = make_egress(EgressSettings(), Source("default"))
@@ -299,9 +299,13 @@ class EngineRoom:
         preparer: Preparer | None = None,
         first_s: float = 60.0,
         owner: UUID | None = None,
+        slot_count: int = 1,
         **net: float | str | bool,
     ) -> Deliverer:
-        """Return stations 2 to 6, as the next deliver process of the node has them. `net` changes [net]."""
+        """Return stations 2 to 6, as the next deliver process of the node has them. `net` changes [net].
+
+        `slot_count` such processes share the lanes; with 1 the first takes them all.
+        """
         clock, store, owner = clock or self.clock, store or self.store, owner or uuid4()
         preparer = preparer or self.preparer(store=store)
         chance, logger, metrics, ledger = random.Random(7), self.journal.logger, self.metrics, self.ledger
@@ -324,15 +328,7 @@ class EngineRoom:
             ledger,
             store,
             self.settings,
-            keeper=LaneKeeper(
-                store,
-                self.settings,
-                owner=owner,
-                pools=self.egress.pools_served,
-                clock=clock,
-                logger=logger,
-                preload=preparer.load,
-            ),
+            keeper=self._keeper(store, owner, preparer, clock, slot_count),
             router=router,
             connections=connections,
             gates=gates,
@@ -349,6 +345,19 @@ class EngineRoom:
             clock=clock,
             logger=logger,
             metrics=metrics,
+        )
+
+    def _keeper(self, store: Store, owner: UUID, preparer: Preparer, clock: Clock, slot_count: int) -> LaneKeeper:
+        return LaneKeeper(
+            store,
+            self.settings,
+            owner=owner,
+            pools=self.egress.pools_served,
+            slot=(len(self.connections) - 1) % slot_count,
+            slot_count=slot_count,
+            clock=clock,
+            logger=self.journal.logger,
+            preload=preparer.load,
         )
 
     async def send(self, *to: str, **changes: Any) -> UUID:

@@ -105,6 +105,9 @@ class Received(msgspec.Struct, frozen=True):
     recipients: tuple[str, ...]
     content: bytes  # As it came: dots stuffed, without the final one.
     is_encrypted: bool
+    client: str = ""  # The address it came from,
+    hello: str = ""  # and what that called itself.
+    at_s: float = 0.0  # When; on the loop's clock.
 
 
 class HungUpError(Exception):
@@ -120,6 +123,7 @@ class Peer:
         self.received: Final[list[Received]] = []
         self.commands: Final[list[str]] = []  # All lines read outside DATA, in order, over all conversations.
         self.connection_count = 0
+        self.open_max: Final[Counter[str]] = Counter()  # The most conversations there were at once, by client.
         self.certificate: Final = SelfSigned(HOST)
         self._script = script or Script()
         self._acted: Counter[Stage] = Counter()
@@ -210,6 +214,8 @@ class Peer:
     async def _serve(self, talk: "_Talk") -> None:
         self._talks.add(talk)
         self.connection_count += 1
+        client = talk.wire.client
+        self.open_max[client] = max(self.open_max[client], sum(one.wire.client == client for one in self._talks))
         try:
             with contextlib.suppress(HungUpError):
                 await talk.run()
@@ -268,6 +274,11 @@ class _Wire(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._may_write.set()
+
+    @property
+    def client(self) -> str:
+        """The other side's address."""
+        return str(self._transport.get_extra_info("peername")[0]) if self._transport is not None else ""
 
     async def read_more(self) -> None:
         """Return when `unread` has grown."""
@@ -333,6 +344,8 @@ class _Talk:
         self._peer: Final = peer
         self._sender: str | None = None
         self._recipients: list[str] = []
+        self._client: Final = wire.client
+        self._hello = ""
 
     async def run(self) -> None:
         await self._play(Stage.GREETING, f"220 {HOST} ESMTP\r\n")
@@ -345,6 +358,7 @@ class _Talk:
         verb = line.split(" ", maxsplit=1)[0].upper()
         match verb:
             case "EHLO":
+                self._hello = line.partition(" ")[2]
                 await self._play(Stage.EHLO, self._offer())
             case "STARTTLS":
                 await self._on_starttls()
@@ -434,7 +448,15 @@ class _Talk:
             await self._say(b"503 5.5.1 no valid recipients\r\n")
         elif await self._play(Stage.DATA, "354 go ahead\r\n"):
             content = await self._read_body()
-            received = Received(self._sender or "", tuple(self._recipients), content, self.wire.is_encrypted)
+            received = Received(
+                self._sender or "",
+                tuple(self._recipients),
+                content,
+                self.wire.is_encrypted,
+                self._client,
+                self._hello,
+                asyncio.get_running_loop().time(),
+            )
             self._sender, self._recipients = None, []
             if not received.recipients:
                 await self._say(b"554 5.5.1 no valid recipients\r\n")

@@ -371,7 +371,7 @@ async def test_transactional_mail_finds_room_in_a_line_full_of_marketing(make: M
     held = await room.entered()
     campaign = [asyncio.create_task(room.enter(lane_of(n, Stream.MARKETING))) for n in range(50)]
     await turns()
-    assert sum(one.done() for one in campaign) == 18
+    assert sum(one.done() for one in campaign) == 18, "32 may wait"
     order = asyncio.create_task(room.enter(lane_of(99)))
     await turns()
     assert not order.done(), "it was sent away"

@@ -73,6 +73,21 @@ async def test_a_newcomer_counts_those_before_him(waiters: Waiters) -> None:
     assert len(waiters.line) == 3
 
 
+async def test_a_full_line_has_room_for_another_project(waiters: Waiters) -> None:
+    def is_full(stream: Stream, project: UUID) -> bool:
+        return waiters.line.is_full_for(stream, project, 4)
+
+    await waiters.come(*(f"t-ann-{n}" for n in range(4)))
+    assert is_full(T, ANN)
+    assert not is_full(T, BOB)
+    assert not is_full(M, ANN)
+    await waiters.come("t-bob-1")
+    assert not is_full(T, BOB)
+    await waiters.come("t-bob-2")
+    assert is_full(T, BOB)
+    assert not is_full(T, CAT)
+
+
 async def test_a_turn_may_be_for_some_streams_only(waiters: Waiters) -> None:
     await waiters.come("m-ann-1")
     assert waiters.line.next(T) is None

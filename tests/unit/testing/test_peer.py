@@ -48,7 +48,11 @@ async def test_a_mail_is_taken_and_recorded(peer: Peer, caller: Caller) -> None:
     assert (await caller.ask(b"RCPT TO:<b@x.example>")).startswith(b"250 ")
     assert (await caller.ask(b"DATA")).startswith(b"354 ")
     assert (await caller.ask(b"hello", b"..", b".")).startswith(b"250 ")
-    assert peer.received == [Received("a@x.example", ("b@x.example",), b"hello\r\n..\r\n", False)]
+    (mail,) = peer.received
+    usual = Received("a@x.example", ("b@x.example",), b"hello\r\n..\r\n", False, "127.0.0.1", "us", mail.at_s)
+    assert mail == usual
+    assert mail.at_s <= asyncio.get_running_loop().time()
+    assert peer.open_max == {"127.0.0.1": 1}
     assert peer.commands[0] == "EHLO us"
     assert (await caller.ask(b"QUIT")).startswith(b"221 ")
     await peer.until_idle()
