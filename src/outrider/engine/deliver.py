@@ -51,6 +51,7 @@ _TURN_S: Final = 2.0  # Ours: how long we work on a lane that others may want, o
 _TURN_END_S: Final = 0.5  # Ours: how long we then wait for its attempts; if they take longer we keep it.
 _LEASE_COUNT_MAX: Final = 64  # Ours: lanes in one look, each with its first claims; more follow at once.
 _AWAY_PAUSE_S: Final = 0.5  # Ours: between tries while the database is away.
+_SETTLE_FIRST_S: Final = 1.0  # Ours: twice what a settler waits before it offers its outcomes again.
 _FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)  # A hold ends when it is lifted, at no instant we know.
 
 
@@ -137,7 +138,7 @@ class Deliverer:
                 leased = await self._keeper.lease(free_count, marketing_free_count) if free_count > 0 else []
             except StoreError as error:
                 self._logger.warning("lease_delayed", error=str(error), **error.detail)
-                await self._clock.sleep(_AWAY_PAUSE_S)
+                await self._until_back()
                 continue
             for lane, claims in leased:
                 self._workers[lane.stream] += 1
@@ -146,6 +147,18 @@ class Deliverer:
             self._metrics.connections.set(self._connections.stats.open_count)
             if not leased:
                 await self._rest()
+
+    async def _until_back(self) -> None:
+        """Return when the database is back, and everybody has had time to store what ended meanwhile.
+
+        Danger: after an outage longer than a lease every lane is anybody's. Who takes one before its old owner has
+        stored what became of its mail sends that mail again.
+        """
+        while not self._stopping:
+            await self._clock.sleep(_AWAY_PAUSE_S)
+            if await self._store.is_ready():
+                await self._clock.sleep(_SETTLE_FIRST_S)
+                return
 
     @property
     def _worker_count(self) -> int:
