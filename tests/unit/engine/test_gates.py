@@ -269,6 +269,7 @@ async def test_a_hard_rate_waits_in_the_line_then_sends_away(make: Make, clock: 
     assert timedelta(seconds=4) < pause.until - clock.now() < timedelta(seconds=12)
 
 
+@pytest.mark.slow
 async def test_lanes_that_wait_for_a_token_do_not_run_in_circles(make: Make) -> None:
     """A mail that was refused must not wake the next by giving back what it never used."""
     clock = LoopClock()
@@ -417,6 +418,7 @@ async def test_who_waits_for_a_place_keeps_no_connection(make: Make) -> None:
     assert places.free_count == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["pause", "connections"])
 async def test_ten_thousand_lanes_do_not_come_back_at_once(make: Make, clock: FakeClock, why: str) -> None:
     room = make(limits={"gmail": {"connections": 1}})
