@@ -32,7 +32,7 @@ import msgspec
 from outrider.base.clock import Clock
 from outrider.base.vocab import Fate, Phase, Stream, WaitKind
 from outrider.engine.slots import BELOW, NodeSlots, gate_key, pool_name, slot_key
-from outrider.engine.turns import Line, Places
+from outrider.engine.turns import Absence, Line, Places
 from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
 from outrider.net.site import Site, Way
@@ -73,6 +73,8 @@ _AWAY_S_MAX: Final = 900.0  # Ours: a server that comes back should not wait for
 _QUEUES_KNOWN_MAX: Final = 10_000
 _BEFORE_MAIL: Final = frozenset({Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.STARTTLS, Phase.AUTH})
 _ABOUT_RATE: Final = frozenset({WaitKind.RATE, WaitKind.THROTTLE})
+_IN_TURN: Final = _ABOUT_RATE | {WaitKind.CONNECTIONS, WaitKind.TURN}
+_BACK_S: Final = 1.5  # Ours: within this a lane is back after its pause; a process polls every second.
 _RESTING: Final = frozenset({WaitKind.PAUSE, WaitKind.REST, WaitKind.AWAY})
 _THROTTLED: Final = frozenset({Reason.RATE_PROVIDER})
 _TLS: Final = {
@@ -139,6 +141,7 @@ class _Queue(msgspec.Struct):
     turn_at_s: float = 0.0
     is_generous: bool = False  # Whoever is lucky gives the turn on: it came with time, and may be worth more than one.
     tick: asyncio.TimerHandle | None = None  # Gives the next turn if nothing else does.
+    absence: Absence = msgspec.field(default_factory=Absence)
 
 
 class Gates:
@@ -208,10 +211,16 @@ class Gates:
         has_turn = not queue.line.count_before(lane.stream)
         is_again = False
         blocked: Blocked | None = None
+        queue.absence.came_back(lane.stream, lane.project_id, lane.lane_id)
         while True:
             if has_turn:
+                if queue.absence.is_before(lane.stream, lane.project_id, now_s=self._clock.monotonic_s()):
+                    if is_again:
+                        queue.line.next()
+                    return self._pause(lane, place, queue, None)
                 entered = await self._try_in_place(lane, site, place, places)
                 if isinstance(entered, Entry):
+                    queue.absence.let_in(lane.stream, lane.project_id)
                     self._note_turn(queue)
                     return entered
                 blocked = entered
@@ -505,6 +514,9 @@ class Gates:
             queue.tail_s = mono_s + longest_s
             wait_s = longest_s * (0.5 + self._random.random() / 2)
         until_s = max(now_s + _PAUSE_S_MIN, max(blocked.until_s, now_s) + wait_s)
+        if blocked.kind in _IN_TURN:
+            back_s = mono_s + until_s - now_s + _BACK_S
+            queue.absence.note(lane.stream, lane.project_id, lane.lane_id, back_s, now_s=mono_s)
         return Pause(
             datetime.fromtimestamp(until_s, UTC), blocked.kind, f"{place.provider or place.key}: {blocked.sentence}"
         )

@@ -1,6 +1,7 @@
 """Whose turn it is inside a process: transactional before marketing, then the projects in turn, then first come.
 
     line = Line()                        who waits for a connection of one gate (`engine.gates`)
+    absence = Absence()                  who was sent away from it, since its next token is far
     places = Places(500, marketing_max=375)   attempts at once in this process (`engine.deliver`)
 
 A project with a thousand lanes waits in one queue of its own, so one with a single lane is next after one of its turns.
@@ -13,9 +14,13 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from outrider.base.vocab import Stream
 
 Waiter = asyncio.Future[None]
+_ABSENT_COUNT_MAX: Final = 100  # Ours: projects at one slow gate, and lanes of each; more are served by luck.
+_PASSED_COUNT_MAX: Final = 2  # Ours: a project may send a few in a row, as one does over an open connection.
 
 
 class Line:
@@ -133,3 +138,69 @@ class Places:
     def _may_take(self, stream: Stream) -> bool:
         """Whether there is one. Then nobody of the stream waits: `release` sees to that."""
         return self._free_count > 0 and (stream is not Stream.MARKETING or self._marketing_free_count > 0)
+
+
+class _Absent(msgspec.Struct):
+    """A project with lanes that were sent away from a gate."""
+
+    lanes: dict[int, float]  # Those that are away, and when each is back at the latest.
+    until_s: float = 0.0  # When the last of them is.
+    passed_count: int = 0  # Others of its stream that were let in since one of it was.
+
+
+class Absence:
+    """Who was sent away from a gate and will come back: their right is older than that of those who come meanwhile.
+
+    In a line all wait together and turns decide. Where a token comes too seldom to wait for it, the lanes are sent away
+    and come back one by one; without this it would be luck who finds the token, and luck knows no streams and projects.
+    Who does not come back in time is forgotten, so a lane that another process has now holds nobody up. Instants are
+    monotonic.
+    """
+
+    def __init__(self) -> None:
+        self._projects: Final[dict[tuple[Stream, UUID], _Absent]] = {}
+
+    def __len__(self) -> int:
+        return len(self._projects)
+
+    def note(self, stream: Stream, project_id: UUID, lane_id: int, until_s: float, *, now_s: float) -> None:
+        """A lane is sent away and comes back before `until_s`."""
+        key = (stream, project_id)
+        if key not in self._projects and len(self._projects) >= _ABSENT_COUNT_MAX:
+            self._forget(now_s)
+            if len(self._projects) >= _ABSENT_COUNT_MAX:
+                return
+        absent = self._projects.setdefault(key, _Absent({}))
+        if lane_id in absent.lanes or len(absent.lanes) < _ABSENT_COUNT_MAX:
+            absent.lanes[lane_id] = until_s
+            absent.until_s = max(absent.until_s, until_s)
+
+    def came_back(self, stream: Stream, project_id: UUID, lane_id: int) -> None:
+        """A lane is there again, or is another's now."""
+        absent = self._projects.get((stream, project_id))
+        if absent is not None:
+            absent.lanes.pop(lane_id, None)
+
+    def let_in(self, stream: Stream, project_id: UUID) -> None:
+        """A mail of the project was let in."""
+        for (whose, other_id), absent in self._projects.items():
+            if whose is stream:
+                absent.passed_count = 0 if other_id == project_id else absent.passed_count + 1
+
+    def is_before(self, stream: Stream, project_id: UUID, *, now_s: float) -> bool:
+        """Whether somebody who is away comes before this project: transactional mail, or who was passed over more."""
+        if not self._projects:
+            return False
+        self._forget(now_s)
+        own = self._projects.get((stream, project_id))
+        least_count = max(_PASSED_COUNT_MAX, own.passed_count if own is not None else 0)
+        for (whose, other_id), absent in self._projects.items():
+            is_first = whose is Stream.TRANSACTIONAL and stream is Stream.MARKETING
+            is_passed = whose is stream and other_id != project_id and absent.passed_count > least_count
+            if (is_first or is_passed) and any(until_s > now_s for until_s in absent.lanes.values()):
+                return True
+        return False
+
+    def _forget(self, now_s: float) -> None:
+        for key in [key for key, absent in self._projects.items() if absent.until_s <= now_s]:
+            del self._projects[key]
