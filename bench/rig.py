@@ -189,22 +189,27 @@ async def temporary_dir() -> AsyncIterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def rig(case: Case, *, rules: Sequence[Rule] = EVERYWHERE, has_record: bool = False) -> AsyncIterator[Rig]:
+async def rig(
+    case: Case, *, rules: Sequence[Rule] = EVERYWHERE, has_record: bool = False, lifetime_s: float = 900.0
+) -> AsyncIterator[Rig]:
     """Yield a rig whose program is not started yet.
 
     Args:
         rules: what the name server says, if the case is direct.
         has_record: the sink writes down what came when, to `Rig.record`.
+        lifetime_s: when sink and name server end by themselves.
     """
     hosts = SINK_HOSTS if case.is_direct else (HOST,)
     async with contextlib.AsyncExitStack() as stack:
         path = await stack.enter_async_context(temporary_dir())
         record = path / "taken.tsv"
-        starting = RunningSink.start(hosts=hosts, has_tls=case.has_tls, record=record if has_record else None)
+        starting = RunningSink.start(
+            hosts=hosts, has_tls=case.has_tls, record=record if has_record else None, lifetime_s=lifetime_s
+        )
         sink = await stack.enter_async_context(starting)
         delivery, env = f"smarthost://{HOST}:{sink.port}", {"OUTRIDER_LOG__LEVEL": "warning", **case.env}
         if case.is_direct:
-            address = await stack.enter_async_context(running_zone(*rules))
+            address = await stack.enter_async_context(running_zone(*rules, lifetime_s=lifetime_s))
             delivery = "direct"
             env |= {
                 "OUTRIDER_DNS_SERVER": address,

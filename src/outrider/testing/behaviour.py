@@ -7,6 +7,8 @@
     dot@0.1 * swallow
     ehlo * delay 1.5
 
+`fault_mix` gives rules for a bit of everything: what a soak run meets.
+
 WHEN is a `Stage`; SHARE the part of its chances a rule takes (seeded, so a run can be repeated); TIMES how often it
 acts at all. PATTERN is a shell pattern on the address the stage is about: the sender at `mail`, the recipient at
 `rcpt`, any of the recipients from `data` on, the greeting name at `ehlo`, "" before. The first rule that matches and
@@ -113,3 +115,33 @@ def parse_rule(line: str) -> Rule:
     if action is Action.SWALLOW and rule.stage is not Stage.DOT:
         raise ValueError(f"{line!r}: only at the dot is there a message to swallow")
     return rule
+
+
+# Each kind of trouble, and how much of it there is beside the others. No words that ask for a long pause: then a run
+# would wait instead of work.
+_FAULTS: Final = (
+    ("connect", "reply 421 4.3.2 come back later", 1.0),
+    ("connect", "drop", 1.0),
+    ("ehlo", "drop", 0.5),
+    ("starttls", "reply 454 4.7.0 TLS not available", 2.0),
+    ("starttls", "drop", 1.0),
+    ("mail", "reply 421 4.3.0 closing, busy", 1.0),
+    ("mail", "reply 451 4.3.0 try again", 1.0),
+    ("rcpt", "reply 550 5.1.1 no such user", 3.0),
+    ("rcpt", "reply 451 4.2.0 mailbox busy", 3.0),
+    ("data", "reply 451 4.3.0 not now", 1.0),
+    ("body", "drop", 1.0),
+    ("dot", "reply 451 4.3.0 not now", 1.0),
+    ("dot", "reply 554 5.6.0 not that", 1.0),
+    ("dot", "swallow", 1.0),
+    ("dot", "drop", 0.5),
+    ("dot", "delay 2", 2.0),
+    ("dot", "hang", 0.2),
+    ("rcpt", "garbage", 0.2),
+)
+
+
+def fault_mix(share_ratio: float) -> tuple[str, ...]:
+    """Return rules by which about `share_ratio` of all mail meets some trouble, of every kind that there is."""
+    total = sum(weight for _, _, weight in _FAULTS)
+    return tuple(f"{stage}@{share_ratio * weight / total:.6f} * {action}" for stage, action, weight in _FAULTS)

@@ -26,7 +26,7 @@ from typing import Final
 import msgspec
 import uvloop
 
-from outrider.testing.behaviour import Rule, Rulebook, parse_rule
+from outrider.testing.behaviour import Rule, Rulebook, fault_mix, parse_rule
 from outrider.testing.certificate import SelfSigned
 from outrider.testing.sink_talk import Conversation, Counter
 from outrider.testing.tally import Counts, Tally
@@ -190,11 +190,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--behaviour", action="append", default=[], metavar="RULE", help="'rcpt *@full.example reply 452 4.2.2 full'"
     )
+    parser.add_argument(
+        "--faults", type=float, default=0.0, metavar="SHARE", help="part of the mail that meets trouble"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the shares of the rules")
     parser.add_argument("--lifetime", type=float, default=LIFETIME_S, help="seconds after which it ends by itself")
     chosen = parser.parse_args(arguments)
     try:
-        rules = tuple(parse_rule(line) for line in chosen.behaviour)
+        mixed = fault_mix(chosen.faults) if chosen.faults else ()
+        rules = tuple(parse_rule(line) for line in (*chosen.behaviour, *mixed))
         if not all(ipaddress.ip_address(host).is_loopback for host in chosen.host):
             parser.error("a sink listens on loopback only")
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outrider.testing.behaviour import Action, Rule, Rulebook, Stage, parse_rule
+from outrider.testing.behaviour import Action, Rule, Rulebook, Stage, fault_mix, parse_rule
 
 
 def test_a_rule_is_read_with_all_its_parts() -> None:
@@ -49,3 +49,10 @@ def test_a_share_is_drawn_by_its_seed() -> None:
 
     assert draw(7) == draw(7) != draw(8)
     assert 60 < sum(draw(7)) < 140
+
+
+def test_a_mix_of_faults_has_every_stage_and_every_action_and_about_the_share() -> None:
+    rules = [parse_rule(line) for line in fault_mix(0.1)]
+    assert {rule.stage for rule in rules} == set(Stage)
+    assert {rule.action for rule in rules} == set(Action)
+    assert sum(rule.share_ratio for rule in rules) == pytest.approx(0.1, rel=0.01)
