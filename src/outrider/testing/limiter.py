@@ -36,6 +36,7 @@ class TokenBucket:
         self._rate, self._burst, self._level, self._at_s = rate, burst, burst, 0.0
 
     def takes(self, now_s: float) -> bool:
+        """Take one if the bucket has one."""
         self._level = min(self._burst, self._level + (now_s - self._at_s) * self._rate)
         self._at_s = now_s
         if self._level < 1:
@@ -52,6 +53,7 @@ class SlidingWindow:
         self._taken: deque[float] = deque([-window_s] * count, count)
 
     def takes(self, now_s: float) -> bool:
+        """Take it if the window has room."""
         if now_s - self._taken[0] < self._window_s:
             return False
         self._taken.append(now_s)
@@ -65,6 +67,7 @@ class FixedWindow:
         self._count, self._window_s, self._window, self._taken = count, window_s, 0, 0
 
     def takes(self, now_s: float) -> bool:
+        """Take it if this window has room."""
         if (window := int(now_s // self._window_s)) != self._window:
             self._window, self._taken = window, 0
         self._taken += 1
