@@ -1,7 +1,7 @@
 """Looks at a simulation while it runs: does everything that waits have a reason, and does everybody get a turn?
 
 Each second of its time it asks of every queued recipient why it waits, and of every (project, stream, provider) with
-mail that is ready since when nobody of it was let in while others of the same stream were.
+mail that is ready since when nobody of it was let in while others of the same stream were, or marketing before it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ from outrider.testing.simstory import Story
 EVERY_S: Final = 1.0
 FREE_S_MAX: Final = 45.0  # Ours: a due lane that nobody has, while somebody who serves its pool has room for it.
 STARVED_S_MAX: Final = {Stream.TRANSACTIONAL: 45.0, Stream.MARKETING: 150.0}  # Ours: twice a pause, and a lost lease.
+PASSED_COUNT_MAX: Final = 5  # Ours: where a token comes every ten seconds, three of another are half a minute.
 # Kinds of a pause that are about turns; the others are a word of the provider, the customer or the operator.
 _IN_TURN: Final = frozenset({None, WaitKind.RATE, WaitKind.THROTTLE, WaitKind.CONNECTIONS, WaitKind.TURN})
 _Group = tuple[str, UUID, str, str]  # Pool, project, stream, key.
@@ -155,8 +156,9 @@ class Watch:
             self._ready_since_s.setdefault(group, now_s)
             pool, project_id, stream, key = group
             passed = self._passed_at_s.setdefault(group, [])
-            rivals = [one for one in fresh if (one.pool, str(one.stream), one.key) == (pool, stream, key)]
-            if any(one.project_id == project_id for one in rivals):
+            here = [one for one in fresh if (one.pool, one.key) == (pool, key)]
+            rivals = [one for one in here if stream in (str(one.stream), Stream.TRANSACTIONAL)]
+            if any(one.project_id == project_id and str(one.stream) == stream for one in rivals):
                 self._ready_since_s[group] = now_s
                 passed.clear()
                 continue
@@ -165,7 +167,7 @@ class Watch:
             late = [at_s for at_s in passed if at_s > self._ready_since_s[group] + waited_s / 2]
             if len(late) > 1:
                 self._note_longest(f"passed over, {stream}", waited_s)
-                if waited_s > STARVED_S_MAX[Stream(stream)]:
+                if waited_s > STARVED_S_MAX[Stream(stream)] and len(passed) > PASSED_COUNT_MAX:
                     self._complain(f"{group} was passed over for {waited_s:.0f} s, {len(passed)} times")
 
     def _is_ready(self, lane: LaneRow, rows: list[QueueRow], now: datetime) -> bool:
