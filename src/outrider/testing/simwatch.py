@@ -126,20 +126,24 @@ class Watch:
         world, now_s = self._world, self._world.clock.monotonic_s()
         is_free = lane.owner is None or (lane.lease_until is not None and lane.lease_until < now)
         is_due = lane.next_due_at <= now and any(row.due_at <= now for row in rows)
-        lanes_max = world.plan.engine.lanes_max
-        if lane.stream == Stream.MARKETING:
-            lanes_max = max(1, int(lanes_max * world.plan.engine.marketing_ratio_max))
-        can_work = any(
-            process.is_alive and lane.pool in process.egress.pools_served and process.keeper.held_count < lanes_max
-            for process in world.processes
-        )
-        if not (is_free and is_due and can_work) or world.database.is_away:
+        if not (is_free and is_due and self._has_room(lane)) or world.database.is_away:
             self._free_since_s.pop(lane.lane_id, None)
             return
         waited_s = now_s - self._free_since_s.setdefault(lane.lane_id, now_s)
         self._note_longest("due and free", waited_s)
         if waited_s > FREE_S_MAX:
             self._complain(f"lane {lane.lane_id} was due and free for {waited_s:.0f} s")
+
+    def _has_room(self, lane: LaneRow) -> bool:
+        """Whether a process that serves the lane's pool lives and may lease one more of its stream."""
+        engine = self._world.plan.engine
+        lanes_max = engine.lanes_max
+        if lane.stream == Stream.MARKETING:
+            lanes_max = max(1, int(lanes_max * engine.marketing_ratio_max))
+        return any(
+            process.is_alive and lane.pool in process.egress.pools_served and process.keeper.held_count < lanes_max
+            for process in self._world.processes
+        )
 
     def _look_at_turns(self, now: datetime) -> None:
         world, now_s = self._world, self._world.clock.monotonic_s()
@@ -172,7 +176,8 @@ class Watch:
 
     def _is_ready(self, lane: LaneRow, rows: list[QueueRow], now: datetime) -> bool:
         is_kept = lane.paused_until is not None and lane.paused_until > now and lane.pause_kind not in _IN_TURN
-        return not is_kept and lane.hold_id is None and any(row.due_at <= now for row in rows)
+        is_due = lane.hold_id is None and any(row.due_at <= now for row in rows)
+        return is_due and not is_kept and (lane.owner is not None or self._has_room(lane))
 
     def _note_longest(self, what: str, waited_s: float) -> None:
         longest = self._world.story.longest_s
