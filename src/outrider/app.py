@@ -53,7 +53,7 @@ from outrider.obs.metrics import Metrics
 from outrider.policy import shaping
 from outrider.policy.classify import Classifier, parse_rules
 from outrider.policy.route import Egress, Smarthost, Source, check_names
-from outrider.policy.shaping import Shaping
+from outrider.policy.shaping import CATCH, SMARTHOST, Shaping
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
 from outrider.services.egress import PoolChooser
@@ -378,7 +378,7 @@ def make_router(config: Config, net: NetSettings, clock: Clock, chance: random.R
     """The way out that `delivery` picks, and those of sources that have one of their own."""
     if config.is_catch:
         host = Host("localhost", ("127.0.0.1",))
-        caught = Site("catch", (host,), config.faces.catch_port, TlsMode.NEVER, provider="catch")
+        caught = Site("catch", (host,), config.faces.catch_port, TlsMode.NEVER, provider=CATCH)
         return _OneWay(caught), _SameExit()
     from outrider.net.dns import Resolver  # Catch mode does not need dnspython (10 MB).
 
@@ -410,18 +410,26 @@ class _Exits:
     def __init__(self, resolver: "Resolver", net: NetSettings) -> None:
         self._resolver: Final = resolver
         self._net: Final = net
+        self._ways_in: Final[dict[Smarthost, tuple[TlsMode, Credentials | None]]] = {}
 
     async def of(self, source: Source, site: Site) -> Site | Answer:
         return site if source.smarthost is None else await self.to(source.smarthost)
 
     async def to(self, smarthost: Smarthost) -> Site | Answer:
         """Return the smart host's site, or why it cannot be found."""
+        way_in = self._ways_in.get(smarthost)
+        if way_in is None:
+            way_in = self._ways_in[smarthost] = self._way_in(smarthost)
+        tls, credentials = way_in
+        return await self._resolver.fixed_site(
+            smarthost.host, port=smarthost.port, tls=tls, credentials=credentials, provider=SMARTHOST
+        )
+
+    def _way_in(self, smarthost: Smarthost) -> tuple[TlsMode, Credentials | None]:
         credentials = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
         # A password travels encrypted unless an operator says otherwise.
         is_open = credentials is None or self._net.allow_plaintext_auth or _is_this_machine(smarthost.host)
-        tls = TlsMode.OPPORTUNISTIC if is_open else TlsMode.REQUIRED
-        site = await self._resolver.fixed_site(smarthost.host, port=smarthost.port, tls=tls, credentials=credentials)
-        return site if isinstance(site, Answer) else msgspec.structs.replace(site, provider="smarthost")
+        return (TlsMode.OPPORTUNISTIC if is_open else TlsMode.REQUIRED), credentials
 
 
 class _Smart:

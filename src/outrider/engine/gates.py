@@ -333,7 +333,8 @@ class Gates:
 
     async def _try(self, lane: Lane, site: Site, place: Place) -> Entry | Blocked:
         """Ask the pool's members in turn; return the first that may, or the refusal that ends first."""
-        if blocked := await self._domain_blocked(lane):
+        domain_limits = await self._domain_limits(lane)
+        if domain_limits is not None and (blocked := self._domain_blocked(lane, domain_limits)) is not None:
             return blocked
         refusals: list[Blocked] = []
         for member in self._egress.order(lane.pool, place.provider, self._random.random()):
@@ -347,7 +348,7 @@ class Gates:
                 continue
             tried = self._try_source(lane, source, exit_site, self.place(exit_site))
             if isinstance(tried, Entry):
-                return await self._take_domain_token(lane, tried)
+                return tried if domain_limits is None else self._take_domain_token(lane, domain_limits, tried)
             if tried.kind is WaitKind.CONNECTIONS:
                 asker = (lane.pool, self._line_key(lane.pool, site))
                 self._ask((source.name, self._slots.refused_key), asker)
@@ -440,15 +441,11 @@ class Gates:
         per_minute = await self._rates.rate_of(lane.project_id, lane.sender_domain)
         return None if per_minute is None else Limits(rates=(Rate(per_minute, 60.0),))
 
-    async def _domain_blocked(self, lane: Lane) -> Blocked | None:
+    def _domain_blocked(self, lane: Lane, limits: Limits) -> Blocked | None:
         """Return why the sending domain may not send now. A look, no more: its token is taken last."""
-        limits = await self._domain_limits(lane)
-        return _of_domain(lane, self._foresee(_domain_key(lane), limits, self._now_s())) if limits else None
+        return _of_domain(lane, self._foresee(_domain_key(lane), limits, self._now_s()))
 
-    async def _take_domain_token(self, lane: Lane, entry: Entry) -> Entry | Blocked:
-        limits = await self._domain_limits(lane)
-        if limits is None:
-            return entry
+    def _take_domain_token(self, lane: Lane, limits: Limits, entry: Entry) -> Entry | Blocked:
         now_s = self._now_s()
         blocked = self._ledger.update(_domain_key(lane), lambda gate: throttle.admit(gate, limits, now_s))
         if blocked is None:

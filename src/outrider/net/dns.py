@@ -75,6 +75,7 @@ class Resolver:
         self._routes: Final[AnswerCache[_Route | Answer]] = AnswerCache(clock)
         self._hosts: Final[AnswerCache[Found[str]]] = AnswerCache(clock)
         self._fixed: Final[AnswerCache[Found[str]]] = AnswerCache(clock)
+        self._literals: Final[dict[tuple[str, int, TlsMode, Credentials | None, str], Site]] = {}
 
     async def route(self, domain: str) -> Site | Answer:
         """Return where mail for `domain` (A-labels) goes, or why nowhere (phase `route`). Never raises for DNS.
@@ -87,18 +88,25 @@ class Resolver:
         return self._shuffled(route) if route.groups else route.site
 
     async def fixed_site(
-        self, host: str, *, port: int, tls: TlsMode, credentials: Credentials | None = None
+        self, host: str, *, port: int, tls: TlsMode, credentials: Credentials | None = None, provider: str = ""
     ) -> Site | Answer:
         """Return the site of a smart host: a name or an IP address that our operator chose, so private ones are fine.
 
         Without a DNS server in the settings the system resolves the name, with its hosts file and search list. If it
         cannot be resolved the answer is DNS_TEMPORARY whatever the reason: the mail is not to blame.
         """
+        key = (host, port, tls, credentials, provider)
+        if (site := self._literals.get(key)) is not None:
+            return site
         name = _normal(host.removeprefix("[").removesuffix("]"))
-        found = Found(Outcome.FOUND, (name,)) if _is_address(name) else await self._fixed.get(name, self._look_up_fixed)
+        is_literal = _is_address(name)
+        found = Found(Outcome.FOUND, (name,)) if is_literal else await self._fixed.get(name, self._look_up_fixed)
         if found.outcome is not Outcome.FOUND:
             return Answer(Phase.ROUTE, None, Cause.DNS_TEMPORARY)
-        return Site(f"{name}:{port}", (Host(name, found.values),), port, tls, credentials)
+        site = Site(f"{name}:{port}", (Host(name, found.values),), port, tls, credentials, provider)
+        if is_literal:
+            self._literals[key] = site  # As many as the settings name; asked for with every mail.
+        return site
 
     async def _look_up(self, domain: str) -> Kept[_Route | Answer]:
         if not _NAME.fullmatch(domain):
