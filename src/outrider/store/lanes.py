@@ -144,8 +144,16 @@ _LOCK_OWNED: Final = """
 # A hold that is being lifted: whoever lifts it waits for us and then finds our lanes, or we find it gone.
 _LOCK_HOLDS: Final = """
     SELECT hold_id FROM hold WHERE hold_id = ANY($1::uuid[]) ORDER BY hold_id FOR KEY SHARE"""
-# What was due at a take-over and is not tried yet keeps the mark, whoever holds the lane meanwhile.
+# What was due at a take-over and is not tried yet keeps the mark, whoever holds the lane meanwhile. MATERIALIZED: else
+# the look at the queue is made again wherever its answer is named.
 _RELEASE: Final = """
+    WITH head AS MATERIALIZED (
+        SELECT lane_id, provider, pause_kind, pause_reason, hold_id,
+               CASE WHEN hold_id IS NULL THEN until ELSE 'infinity' END AS paused_until,
+               COALESCE((SELECT due_at FROM queue q WHERE q.lane_id = given.lane_id ORDER BY due_at LIMIT 1),
+                        'infinity') AS due_at
+          FROM unnest($1::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::uuid[])
+            AS given(lane_id, provider, until, pause_kind, pause_reason, hold_id))
     UPDATE lane SET owner = NULL, lease_until = $2,
            next_due_at = greatest(head.due_at, head.paused_until, CASE WHEN head.due_at < $2 THEN $2 END),
            taken_over_at = CASE WHEN head.due_at <= taken_over_at THEN taken_over_at END,
@@ -154,12 +162,7 @@ _RELEASE: Final = """
            hold_id = head.hold_id,
            paused_since = CASE WHEN head.paused_until IS NULL THEN NULL
                                WHEN lane.pause_kind = head.pause_kind THEN lane.paused_since ELSE $2 END
-      FROM (SELECT lane_id, provider, pause_kind, pause_reason, hold_id,
-                   CASE WHEN hold_id IS NULL THEN until ELSE 'infinity' END AS paused_until,
-                   COALESCE((SELECT due_at FROM queue q WHERE q.lane_id = given.lane_id ORDER BY due_at LIMIT 1),
-                            'infinity') AS due_at
-              FROM unnest($1::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::uuid[])
-                AS given(lane_id, provider, until, pause_kind, pause_reason, hold_id)) AS head
+      FROM head
      WHERE lane.lane_id = head.lane_id
  RETURNING next_due_at"""
 _LOCK_OF_DOMAIN: Final = """
