@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from outrider.app import rules_text
 from outrider.base.clock import Clock
-from outrider.base.errors import NotFoundError, StoreError
+from outrider.base.errors import BusyError, NotFoundError, StoreError
 from outrider.base.vocab import Phase, Stream
 from outrider.engine.accept import Acceptor
 from outrider.engine.control import Control, Target
@@ -188,8 +188,8 @@ class Process:
     async def _deliver(self) -> None:
         try:
             await self.deliverer.run()
-        except Exception:
-            if not self._is_dying:  # What a dead process says no more is nobody's trouble.
+        except* (StoreError, BusyError, OSError):
+            if not self._is_dying:  # A dead process cannot say that its database or its sockets are gone.
                 raise
 
     def kill(self, again_s: float) -> None:
