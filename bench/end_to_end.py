@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from bench.lines import Line, with_facts
-from bench.rig import MEASURED_FIRST, Case, make_line, metered, rig, warm_count
+from bench.rig import Case, run_case, warm_count
 
 CASES: Final = (
     Case(count=100_000),
@@ -30,21 +30,8 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
 
 
 async def _run(case: Case, count: int, limit: Line, warm: int) -> Line:
-    async with rig(case) as one:
-        await one.program.start(domain_options=case.domain_options)
-        await one.warm_up(case, warm)
-        async with metered(one) as meter:
-            load = await one.load(case, count=count, first=MEASURED_FIRST)
-            last_at_s = await one.arrive(count, case.deadline_s)
-        line = make_line(
-            f"end_to_end {case.name}",
-            n=count,
-            elapsed_s=last_at_s - load.first_at_s,
-            meter=meter,
-            load=load,
-            limit=limit,
-        )
-        await one.program.stop()
+    async with run_case("end_to_end", case, count=count, warm=warm, limit=limit) as (_, line):
+        pass
     if case.body == "100k":
         line = with_facts(line, kumomta_rate=_KUMOMTA_RATE, kumomta_ratio=round(line.rate / _KUMOMTA_RATE, 2))
     return line

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from bench.lines import Line, with_facts
-from bench.rig import MEASURED_FIRST, Case, make_line, metered, rig, warm_count
+from bench.rig import Case, run_case, warm_count
 
 # The setting that says so; the one place to change with it.
 ONE_MAIL_EACH: Final[Mapping[str, str]] = {"OUTRIDER_SHAPING__PROVIDERS__SMARTHOST__MESSAGES_PER_CONNECTION": "1"}
@@ -27,24 +27,10 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
 
 
 async def _run(case: Case, count: int, limit: Line, warm: int) -> Line:
-    async with rig(case) as one:
-        await one.program.start(domain_options=case.domain_options)
-        await one.warm_up(case, warm)
-        async with metered(one) as meter:
-            load = await one.load(case, count=count, first=MEASURED_FIRST)
-            last_at_s = await one.arrive(count, case.deadline_s)
+    async with run_case("new_connection", case, count=count, warm=warm, limit=limit) as (one, line):
         counts = await one.sink.counts()
         if counts.connections < count:
             raise RuntimeError(
                 f"{count} mails came over {counts.connections} connections: {ONE_MAIL_EACH} has no effect"
             )
-        line = make_line(
-            f"new_connection {case.name}",
-            n=count,
-            elapsed_s=last_at_s - load.first_at_s,
-            meter=meter,
-            load=load,
-            limit=limit,
-        )
-        await one.program.stop()
     return with_facts(line, connections=counts.connections, tls_connections=counts.tls_connections)

@@ -233,6 +233,20 @@ async def metered(one: Rig) -> AsyncIterator[Meter]:
             meter.stop()
 
 
+@contextlib.asynccontextmanager
+async def run_case(name: str, case: Case, *, count: int, warm: int, limit: Line) -> AsyncIterator[tuple[Rig, Line]]:
+    """Deliver `count` mails end to end and yield the line, while program and sink can still be asked."""
+    async with rig(case) as one:
+        await one.program.start(domain_options=case.domain_options)
+        await one.warm_up(case, warm)
+        async with metered(one) as meter:
+            load = await one.load(case, count=count, first=MEASURED_FIRST)
+            last_at_s = await one.arrive(count, case.deadline_s)
+        elapsed_s = last_at_s - load.first_at_s
+        yield one, make_line(f"{name} {case.name}", n=count, elapsed_s=elapsed_s, meter=meter, load=load, limit=limit)
+        await one.program.stop()
+
+
 def make_line(name: str, *, n: int, elapsed_s: float, meter: Meter, load: LoadReport | None, limit: Line) -> Line:
     """Put one run together. `limit` is the RSA limit of the same run."""
     rate = n / elapsed_s
