@@ -11,6 +11,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import StoreError
+from outrider.engine.service import Rounds
 from outrider.engine.slots import BELOW
 from outrider.net.ledger import Ledger
 from outrider.obs.log import Logger
@@ -22,7 +23,6 @@ from outrider.store.gates import GateState
 from outrider.store.pool import Store
 
 _EVERY_S: Final = 1.0
-_NAP_S: Final = 0.25  # How soon a stop is heard.
 _COUNT_MAX: Final = 500  # Ours: the busiest; a node with fifty thousand sites need not write them all every second.
 
 
@@ -38,21 +38,17 @@ class GateReport:
         self._node_id: Final = node_id
         self._clock: Final = clock
         self._logger: Final = logger
-        self._stopping = False
+        self._rounds: Final = Rounds(_EVERY_S, clock=clock)
 
     async def run(self) -> None:
         """Report until `stop`; then forget what was reported."""
-        due_s = self._clock.monotonic_s()
-        while not self._stopping:
-            if self._clock.monotonic_s() >= due_s:
-                due_s = self._clock.monotonic_s() + _EVERY_S
-                await self._put(self.states())
-            await self._clock.sleep(_NAP_S)
+        async for _ in self._rounds:
+            await self._put(self.states())
         await self._put([])
 
     def stop(self) -> None:
         """Let `run` return."""
-        self._stopping = True
+        self._rounds.stop()
 
     def states(self) -> list[GateState]:
         """Return the gates worth a look: in use, slowed or stopped; the busiest first, at most `_COUNT_MAX`."""

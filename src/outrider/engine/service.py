@@ -2,12 +2,16 @@
 
 A part is anything with `run` (returns when stopped; raises when it cannot go on) and `stop` (asks `run` to return; safe
 twice, and before `run`). `run_all` runs several and stops them in the reverse of their order, so that what others
-stand on (the settler, the lane keeper) stops last.
+stand on (the settler, the lane keeper) stops last. `Rounds` is for parts that look again every so often.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Protocol
+
+from outrider.base.clock import Clock
+
+_NAP_S: Final = 0.25  # Ours: how soon a stop is heard.
 
 
 class Part(Protocol):
@@ -18,6 +22,27 @@ class Part(Protocol):
 
     def stop(self) -> None:
         """Ask `run` to return soon. Returns at once."""
+
+
+class Rounds:
+    """The rounds of a part that does the same every `every_s`: `async for _ in rounds`. The first comes at once."""
+
+    def __init__(self, every_s: float, *, clock: Clock) -> None:
+        self._every_s: Final = every_s
+        self._clock: Final = clock
+        self._stopping = False
+
+    async def __aiter__(self) -> AsyncIterator[None]:
+        due_s = self._clock.monotonic_s()
+        while not self._stopping:
+            if self._clock.monotonic_s() >= due_s:
+                due_s = self._clock.monotonic_s() + self._every_s
+                yield
+            await self._clock.sleep(_NAP_S)
+
+    def stop(self) -> None:
+        """Let there be no more. Heard within a quarter of a second."""
+        self._stopping = True
 
 
 async def run_all(parts: Sequence[Part], stop_asked: asyncio.Event) -> None:

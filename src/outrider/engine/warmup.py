@@ -21,6 +21,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConfigError, StoreError
+from outrider.engine.service import Rounds
 from outrider.obs.log import Logger
 from outrider.policy import warmup as policy
 from outrider.policy.throttle import Ceiling
@@ -35,7 +36,6 @@ Sources = Mapping[str, str]  # The name of each warming source and of its plan.
 
 _READ_EVERY_S: Final = 5.0  # Ours: an operator's word holds within that.
 _JUDGE_EVERY_S: Final = 60.0  # Ours: a breach is noticed before many more mails have left.
-_NAP_S: Final = 0.25  # How soon a stop is heard.
 _LOOK_BACK: Final = timedelta(days=13)  # Ours: what a stage did over two weeks ago tells nothing about today.
 _ATTEMPTED_MIN: Final = 10  # Ours: without it every small domain of the world would have a row that never moves.
 _DAY: Final = timedelta(days=1)
@@ -72,7 +72,7 @@ class WarmupBook:
         self._clock: Final = clock
         self._logger: Final = logger
         self._counts: dict[Pair, int | None] = {}  # Above the first stage; None: warm.
-        self._stopping = False
+        self._rounds: Final = Rounds(_READ_EVERY_S, clock=clock)
 
     def ceiling(self, source: str, provider: str) -> Ceiling | None:
         """Return today's ceiling, None if there is none. Cost: 1 us."""
@@ -96,19 +96,16 @@ class WarmupBook:
 
     async def run(self) -> None:
         """Read the stages every few seconds until `stop`."""
-        due_s = self._clock.monotonic_s()
-        while not self._stopping:
-            if self._clock.monotonic_s() >= due_s and self._of_source:
-                due_s = self._clock.monotonic_s() + _READ_EVERY_S
-                try:
+        async for _ in self._rounds:
+            try:
+                if self._of_source:
                     await self.load()
-                except StoreError as error:
-                    self._logger.warning("warmup_not_read", error=str(error))
-            await self._clock.sleep(_NAP_S)
+            except StoreError as error:
+                self._logger.warning("warmup_not_read", error=str(error))
 
     def stop(self) -> None:
         """Let `run` return."""
-        self._stopping = True
+        self._rounds.stop()
 
 
 class WarmupJudge:
@@ -121,7 +118,7 @@ class WarmupJudge:
         self._of_source: Final = _plans_of(plans, sources)
         self._clock: Final = clock
         self._logger: Final = logger
-        self._stopping = False
+        self._rounds: Final = Rounds(_JUDGE_EVERY_S, clock=clock)
 
     async def judge(self) -> Sequence[Warmup]:
         """Judge every pair now; return the rows that changed, new ones too. Raises StoreError."""
@@ -149,19 +146,16 @@ class WarmupJudge:
 
     async def run(self) -> None:
         """Judge once a minute until `stop`."""
-        due_s = self._clock.monotonic_s()
-        while not self._stopping:
-            if self._clock.monotonic_s() >= due_s and self._of_source:
-                due_s = self._clock.monotonic_s() + _JUDGE_EVERY_S
-                try:
+        async for _ in self._rounds:
+            try:
+                if self._of_source:
                     await self.judge()
-                except StoreError as error:
-                    self._logger.warning("warmup_not_judged", error=str(error))
-            await self._clock.sleep(_NAP_S)
+            except StoreError as error:
+                self._logger.warning("warmup_not_judged", error=str(error))
 
     def stop(self) -> None:
         """Let `run` return."""
-        self._stopping = True
+        self._rounds.stop()
 
     async def _begin(self, tx: Tx, now: datetime) -> list[Warmup]:
         yesterday = now.date() - _DAY  # What settled around midnight may be seen after it.

@@ -14,7 +14,7 @@ from outrider.engine.feed import Event, Feed
 from outrider.engine.holds import HoldBook
 from outrider.engine.lanes import LaneKeeper
 from outrider.engine.nodes import NodeBook
-from outrider.engine.service import Part, run_all
+from outrider.engine.service import Part, Rounds, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.upkeep import Upkeep
 from outrider.engine.warmup import WarmupBook, WarmupJudge
@@ -250,3 +250,25 @@ async def test_it_lives_through_a_database_that_is_away(room: EngineRoom, name: 
     assert not running.done()
     part.stop()
     assert await returned(room.clock, running)
+
+
+async def test_rounds_come_at_once_then_every_so_often_until_they_are_stopped() -> None:
+    clock = FakeClock()
+    seen: list[float] = []
+    rounds = Rounds(10.0, clock=clock)
+
+    async def work() -> None:
+        seen.extend([clock.monotonic_s() async for _ in rounds])
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(work())
+        await clock.run_for(25.0)
+        rounds.stop()
+        await clock.run_for(1.0)
+    assert seen == [0.0, 10.0, 20.0]
+
+
+async def test_rounds_stopped_before_they_began_are_none() -> None:
+    rounds = Rounds(10.0, clock=FakeClock())
+    rounds.stop()
+    assert [None async for _ in rounds] == []
