@@ -13,13 +13,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from outrider.base.errors import StoreUnavailableError
-from outrider.base.vocab import EventKind, Phase, RecipientStatus
+from outrider.base.vocab import EventKind, HoldScope, Phase, RecipientStatus
 from outrider.engine import lanes
+from outrider.engine.holds import HoldBook
 from outrider.engine.prepare import Composed, Preparer
+from outrider.store import holds
+from outrider.store.holds import Hold
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import EngineRoom, Line, OneWay, RealClock, running
+from outrider.testing.engineroom import PROJECT, EngineRoom, Line, OneWay, RealClock, running
 from outrider.testing.peer import HOST, Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.smtp_client import Envelope, Features
@@ -185,6 +188,28 @@ async def test_a_domain_without_a_way_is_judged_too(room: EngineRoom, cause: Cau
         session = await room.send("ann@a.example")
         found = await room.until_tried(session)
     assert (found["ann@a.example"].status, found["ann@a.example"].reply) == (status, f"no reply: {cause}")
+
+
+class LateBook(HoldBook):
+    """Reads nothing by itself."""
+
+    async def run(self) -> None:
+        return
+
+
+async def test_a_hold_counts_from_the_first_lease_on(room: EngineRoom, peer: Peer, store: Store) -> None:
+    await room.send("ann@a.example")
+    async with store.transaction() as tx:  # As a process that died half way through a pause leaves it.
+        await holds.put(tx, Hold(uuid4(), HoldScope.PROJECT, str(PROJECT), "", room.clock.now()))
+    book = LateBook(store, clock=room.clock, logger=room.journal.logger)
+    async with running(room.deliverer(OneWay(peer.site()), holds=book)):
+        async with asyncio.timeout(15):
+            kind = None
+            while kind != "hold":
+                async with store.transaction() as tx:
+                    (row,) = await tx.fetch("SELECT pause_kind FROM lane")
+                kind = row["pause_kind"]
+    assert peer.received == []
 
 
 # Errors of ours.

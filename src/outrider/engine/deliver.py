@@ -135,6 +135,8 @@ class Deliverer:
             free_count = min(self._settings.lanes_max - self._worker_count, _LEASE_COUNT_MAX)
             marketing_free_count = self._marketing_lanes_max - self._workers[Stream.MARKETING]
             try:
+                if not self._holds.is_known:  # No lane of a held project, however soon after a start.
+                    await self._holds.load()
                 leased = await self._keeper.lease(free_count, marketing_free_count) if free_count > 0 else []
             except StoreError as error:
                 self._logger.warning("lease_delayed", error=str(error), **error.detail)

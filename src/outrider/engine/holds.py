@@ -34,6 +34,7 @@ class HoldBook:
         self._clock: Final = clock
         self._logger: Final = logger
         self._by_scope: Mapping[HoldScope, Mapping[str, Hold]] = _sorted([])
+        self.is_known = False  # Read at least once: before that, "no hold" means nothing.
         self._is_delayed = False
         self._look_count = 0
         self._stopping = False
@@ -65,6 +66,7 @@ class HoldBook:
         async with self._store.transaction() as tx:
             found = await holds.all(tx)
         self._by_scope = _sorted(found)
+        self.is_known = True
 
     async def run(self) -> None:
         """Read the holds twice a second until `stop`."""

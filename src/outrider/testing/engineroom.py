@@ -299,6 +299,7 @@ class EngineRoom:
         preparer: Preparer | None = None,
         first_s: float = 60.0,
         owner: UUID | None = None,
+        holds: HoldBook | None = None,
         slot_count: int = 1,
         **net: float | str | bool,
     ) -> Deliverer:
@@ -332,7 +333,7 @@ class EngineRoom:
             router=router,
             connections=connections,
             gates=gates,
-            holds=HoldBook(store, clock=clock, logger=logger),
+            holds=holds or HoldBook(store, clock=clock, logger=logger),
             preparer=preparer,
             judge=Judge(
                 Classifier(parse_rules(rules_text())),
