@@ -119,6 +119,7 @@ class Deliverer:
                 for guard in self._routing:
                     guard.reschedule(0)
                 await self._connections.close(wait_s=self._settings.stop_wait_s)
+            self._measure()
             for part in reversed(parts):
                 part.stop()
             keeping.cancel()
@@ -145,10 +146,14 @@ class Deliverer:
             for lane, claims in leased:
                 self._workers[lane.stream] += 1
                 workers.create_task(self._work_lane(lane, claims))
-            self._metrics.lanes_held.set(self._keeper.held_count)
-            self._metrics.connections.set(self._connections.stats.open_count)
+            self._measure()
             if not leased:
                 await self._rest()
+
+    def _measure(self) -> None:
+        self._metrics.lanes_held.set(self._keeper.held_count)
+        self._metrics.in_flight.set(self._settings.in_flight_max - self._places.free_count)
+        self._metrics.connections.set(self._connections.stats.open_count)
 
     async def _until_back(self) -> None:
         """Return when the database is back, and everybody has had time to store what ended meanwhile.
@@ -336,12 +341,10 @@ class Deliverer:
         self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Composed | None
     ) -> None:
         """Try one recipient once and record what became of it. `way` an answer: there is none, and why."""
-        self._metrics.in_flight.inc()
         try:
             await self._try_once(work, claim, way, composed)
         finally:
             self._in_flight.discard(claim.recipient_id)
-            self._metrics.in_flight.dec()
 
     async def _try_once(
         self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Composed | None

@@ -32,6 +32,7 @@ import msgspec
 from outrider.base.clock import Clock
 from outrider.base.vocab import Fate, Phase, Stream, WaitKind
 from outrider.engine.slots import BELOW, NodeSlots, gate_key, pool_name, slot_key
+from outrider.engine.tally import Tally
 from outrider.engine.turns import Absence, Line, Places
 from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
@@ -112,6 +113,7 @@ class Entry(msgspec.Struct, frozen=True):
     source: str
     pool: str
     place: Place
+    is_counted: bool  # At the gate, one by one; else in the tally.
 
 
 class _Reach(msgspec.Struct):
@@ -129,7 +131,7 @@ class _Seen(msgspec.Struct, frozen=True):
     at_s: float
     stopped: Blocked | None  # A pause or a rest, of the source or of its whole pool.
     messages_per_connection: int
-    is_paced: bool  # Replies have slowed it down.
+    is_counting: bool  # Each mail counts: it has rates, a cap, or replies have slowed it down.
 
 
 class _Queue(msgspec.Struct):
@@ -165,6 +167,7 @@ class Gates:
         self._egress: Final = egress
         self._shaping: Final = shaping
         self._ledger: Final = ledger
+        self._tally: Final = Tally(ledger)
         self._connections: Final = connections
         self._slots: Final = slots
         self._exits: Final = exits
@@ -273,38 +276,41 @@ class Gates:
         if not is_delivered and answer.reply is not None:
             reactions = self._shaping.react(place.provider, classify.line_of(answer.reply), verdict.reason)
         is_throttled = verdict.reason in _THROTTLED or any(one.act is Act.SLOW for one in reactions)
-        started_at_s = now_s - attempt.duration_s
-        self._ledger.update(
-            gate_key(source, place.key),
-            lambda gate: throttle.answer(
-                gate,
-                now_s,
-                started_at_s=started_at_s,
-                is_throttled=is_throttled,
-                is_delivered=is_delivered,
-                rule=verdict.rule,
-            ),
-        )
+        if is_throttled or (is_delivered and entry.is_counted):
+            lesson = self._learn(entry, attempt, now_s, is_throttled=is_throttled, is_delivered=is_delivered)
+            if lesson and not any(one.act is Act.REST for one in reactions):  # A rest is about this address alone.
+                of_pool = gate_key(pool_name(entry.pool), place.key)
+                self._ledger.update(of_pool, lambda gate: adapt.keep(gate, lesson, now_s))
+        elif is_delivered:
+            self._tally.delivered(gate_key(source, place.key), now_s)
         for reaction in reactions:
             self._react(entry, reaction, now_s)
             if reaction.is_temporary and verdict.fate is Fate.BOUNCED:
                 verdict = Verdict(Fate.DEFERRED, verdict.reason, reaction.rule)
         return verdict
 
+    def _learn(self, entry: Entry, attempt: Attempt, now_s: float, *, is_throttled: bool, is_delivered: bool) -> float:
+        """Let the source's gate learn from a reply; return what a new source of the pool may start from, 0: nothing."""
+        started_at_s = now_s - attempt.duration_s
+
+        def change(gate: Gate) -> float:
+            throttle.answer(
+                gate, now_s, started_at_s=started_at_s, is_throttled=is_throttled, is_delivered=is_delivered
+            )
+            return adapt.lesson(gate, now_s)
+
+        if not entry.is_counted:  # It is, from now on.
+            self._seen.pop((entry.pool, entry.source, entry.place.key), None)
+        return self._tally.update(gate_key(entry.source, entry.place.key), now_s, change)
+
     def _react(self, entry: Entry, reaction: Reaction, now_s: float) -> None:
         is_of_pool = reaction.act is Act.PAUSE
         whose = pool_name(entry.pool) if is_of_pool else entry.source
-
-        def change(gate: Gate) -> bool:
-            rate, learned = gate.rate, gate.learned
-            is_begun = throttle.react(gate, reaction, now_s)
-            if is_of_pool:  # It has no speed of its own; the source that was refused has.
-                gate.rate, gate.learned = rate, learned
-            return is_begun
-
-        is_begun = self._ledger.update(gate_key(whose, entry.place.key), change)
+        whose_key = gate_key(whose, entry.place.key)
+        is_begun = self._tally.update(whose_key, now_s, lambda gate: throttle.react(gate, reaction, now_s))
         if is_begun and is_of_pool:
-            self._ledger.update(gate_key(entry.source, entry.place.key), lambda gate: adapt.halve(gate, now_s))
+            own_key = gate_key(entry.source, entry.place.key)
+            self._tally.update(own_key, now_s, lambda gate: adapt.halve(gate, now_s))
         if not is_begun and reaction.act is not Act.RECONNECT:
             return
         for seen in [seen for seen in self._seen if seen[2] == entry.place.key]:
@@ -367,7 +373,7 @@ class Gates:
         seen = self._look(lane.pool, source.name, place, limits, now_s)
         if blocked is None and seen.stopped is not None and seen.stopped.until_s > now_s:
             blocked = seen.stopped
-        blocked = blocked or self._foreseen(source, place, limits, now_s, is_paced=seen.is_paced)
+        blocked = blocked or self._foreseen(source, place, limits, now_s, is_counting=seen.is_counting)
         if blocked is not None:
             return blocked
         bounds = Bounds(slot_key(place, site, limits), seen.messages_per_connection, _TLS[limits.tls])
@@ -377,15 +383,18 @@ class Gates:
         if reservation is None:
             return _from(source, self._slots.refusal, now_s)
         key, now_s = gate_key(source.name, place.key), self._now_s()
-        blocked = self._ledger.update(key, lambda gate: throttle.admit(gate, limits, now_s))
+        if seen.is_counting:
+            blocked = self._ledger.update(key, lambda gate: throttle.admit(gate, limits, now_s))
+        else:
+            self._tally.attempt(key, now_s)
         blocked = blocked or self._warmup_blocked(source, place, now_s)
         if blocked is not None:
             self._connections.drop(reservation)
             return blocked
-        return Entry(reservation, source.name, lane.pool, place)
+        return Entry(reservation, source.name, lane.pool, place, is_counted=seen.is_counting)
 
     def _foreseen(
-        self, source: Source, place: Place, limits: Limits, now_s: float, *, is_paced: bool
+        self, source: Source, place: Place, limits: Limits, now_s: float, *, is_counting: bool
     ) -> Blocked | None:
         """Return what would refuse the mail, where anything counts mails at all. A look, no more.
 
@@ -393,7 +402,7 @@ class Gates:
         line, who is refused alike, and so on as fast as the machine can.
         """
         blocked = None
-        if limits.rates or is_paced:
+        if is_counting:
             blocked = self._foresee(gate_key(source.name, place.key), limits, now_s)
         ceiling = self._ceilings.ceiling(source.name, place.provider or OTHERS)
         if blocked is None and ceiling is not None:
@@ -422,16 +431,19 @@ class Gates:
         seen = self._seen.get(key)
         if seen is not None and 0 <= now_s - seen.at_s < _SEEN_S:
             return seen
-        gates = [self._ledger.read(gate_key(whose, place.key)) for whose in (pool_name(pool), source)]
-        stops = [stop for gate in gates if gate is not None and (stop := throttle.stopped(gate, now_s)) is not None]
-        own = gates[1] or Gate()
+        own_key = gate_key(source, place.key)
+        of_pool = self._ledger.read(gate_key(pool_name(pool), place.key)) or Gate()
+        own = self._tally.look(own_key, now_s) or Gate()
+        if (known := adapt.recall(of_pool, now_s)) and adapt.is_new(own, now_s):
+            own = self._ledger.update(own_key, lambda gate: adapt.start(gate, known, now_s))
+        stops = [stop for gate in (of_pool, own) if (stop := throttle.stopped(gate, now_s)) is not None]
         if len(self._seen) >= _SEEN_COUNT_MAX:
             self._seen.clear()
         self._seen[key] = seen = _Seen(
             at_s=now_s,
             stopped=max(stops, key=lambda stop: stop.until_s, default=None),
             messages_per_connection=throttle.messages_per_connection(own, limits, now_s),
-            is_paced=own.rate > 0 or own.cap_until_s > now_s,
+            is_counting=bool(limits.rates) or own.rate > 0 or own.cap_until_s > now_s,
         )
         return seen
 

@@ -44,7 +44,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     accept_weight_max: Count = 1000
     """Recipients in one accept commit, about: a call is never cut."""
 
-    settle_wait_s: Annotated[float, Meta(ge=0, le=0.1)] = 0.01
+    settle_wait_s: Annotated[float, Meta(ge=0, le=0.1)] = 0.025
     """How long a finished attempt waits for company before its commit."""
 
     settle_weight_max: Count = 500

@@ -20,7 +20,8 @@ from outrider.policy.shaping import Limits, Place
 from outrider.policy.throttle import Blocked
 
 _YIELD_S: Final = 0.05  # Ours: asked after every mail, and a wish lasts far longer.
-_YIELDS_COUNT_MAX: Final = 10_000
+_FULL_S: Final = 0.04  # Ours: nobody tells us what another process gives back, and who waits looks every 0.05 s.
+_KEYS_COUNT_MAX: Final = 10_000
 BELOW: Final = "\t"  # Between a provider's key and a site's: in no host name.
 
 
@@ -36,6 +37,7 @@ class NodeSlots:
         self._clock: Final = clock
         self._limits: Final[dict[tuple[str, str], Limits]] = {}
         self._yields: Final[dict[tuple[str, str], tuple[float, bool]]] = {}  # Until when it is not asked again.
+        self._full: Final[dict[str, tuple[float, Blocked]]] = {}  # Gates without a free connection, asked then.
         self.refusal: Blocked | None = None
         """Why the last `take` was refused; who wants to know clears it before."""
         self.refused_key = ""
@@ -75,12 +77,16 @@ class NodeSlots:
         gate = self._ledger.read(gate_key(source, key.partition(BELOW)[0]))
         limits = self._limits[source, key]
         is_asked = gate is not None and throttle.should_yield(gate, limits, self._slot, self._clock.now().timestamp())
-        if len(self._yields) >= _YIELDS_COUNT_MAX:
+        if len(self._yields) >= _KEYS_COUNT_MAX:
             self._yields.clear()
         self._yields[source, key] = now_s + _YIELD_S, is_asked
         return is_asked
 
     def _take(self, key: str, limits: Limits, now_s: float) -> bool:
+        asked_at_s, self.refusal = self._full.get(key, (0.0, None))
+        if self.refusal is not None and 0 <= now_s - asked_at_s < _FULL_S and now_s < self.refusal.until_s:
+            return False
+
         def change(gate: Gate) -> Blocked | None:
             blocked = throttle.take_connection(gate, limits, self._slot, now_s)
             if blocked is not None:
@@ -88,9 +94,15 @@ class NodeSlots:
             return blocked
 
         self.refusal = self._ledger.update(key, change)
-        return self.refusal is None
+        if self.refusal is None:
+            return True
+        if len(self._full) >= _KEYS_COUNT_MAX:
+            self._full.clear()
+        self._full[key] = now_s, self.refusal
+        return False
 
     def _give(self, key: str) -> None:
+        self._full.pop(key, None)
         self._ledger.update(key, lambda gate: throttle.give_connection(gate, self._slot))
 
 

@@ -16,7 +16,7 @@ there are, so that adding another one breaks the signature (RFC 6376 §5.4, §8.
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -109,8 +109,7 @@ class Prepared:
         self._names: Final = [name for name, _ in chosen]
         self._canonical: Final = b"".join([field for _, field in chosen])
         self._body_hash: Final = _base64(body_hash)
-        self._keys: Final = tuple(keys)
-        self._heads: Final = [key.head for key in keys]
+        self._signers: Final = [(key.head, _signer(key)) for key in keys]
         self._late_names: list[bytes] | None = None
         self._tail = b""
 
@@ -128,11 +127,11 @@ class Prepared:
         canonical = b"".join([self._canonical, *[field for _, field in late]])
         seconds_and_tail = b"%d%b" % (int(at.timestamp()), self._tail)
         signatures: list[bytes] = []
-        for key, head in zip(self._keys, self._heads, strict=True):
+        for head, sign_with in self._signers:
             unsigned = head + seconds_and_tail
             # Relaxed, RFC 6376 §3.4.2: we write no white space but single spaces and folds, so this is all of it.
             own = b"dkim-signature:" + unsigned[len("DKIM-Signature: ") :].replace(b"\r\n ", b" ")
-            signatures += (unsigned, _folded(_base64(_sign(key, canonical + own))), b"\r\n")
+            signatures += (unsigned, _folded(_base64(sign_with(canonical + own))), b"\r\n")
         return b"".join(signatures)
 
 
@@ -201,9 +200,13 @@ def canonical_field(field: bytes) -> bytes:
 
 def _chosen(fields: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     """Return name and canonical form of those that are signed, the last first: verifiers count from the bottom."""
-    canonical = [canonical_field(field) for field in reversed(fields)]
-    named = [(field[: field.index(b":")], field) for field in canonical]
-    return [(name, field) for name, field in named if name in _SIGNED]
+    chosen = []
+    for field in reversed(fields):
+        canonical = canonical_field(field)
+        name = canonical[: canonical.index(b":")]
+        if name in _SIGNED:
+            chosen.append((name, canonical))
+    return chosen
 
 
 def _made(domain: str, selector: str, algorithm: str, private_key: RSAPrivateKey | Ed25519PrivateKey) -> SigningKey:
@@ -230,12 +233,13 @@ def _tail(names: Sequence[bytes], body_hash: bytes) -> bytes:
     return b"%b;\r\n bh=%b;\r\n b=" % (b"\r\n".join([b";", *lines]), body_hash)
 
 
-def _sign(key: SigningKey, canonical: bytes) -> bytes:
+def _signer(key: SigningKey) -> Callable[[bytes], bytes]:
+    """Return what signs with the key. Which kind it is costs more to ask than to remember."""
     match key.private_key:
         case RSAPrivateKey() as rsa_key:
-            return rsa_key.sign(canonical, _PADDING, _SHA256)
+            return lambda canonical: rsa_key.sign(canonical, _PADDING, _SHA256)
         case ed25519_key:  # RFC 8463 §3: PureEdDSA over the hash, not over what is hashed.
-            return ed25519_key.sign(hashlib.sha256(canonical).digest())
+            return lambda canonical: ed25519_key.sign(hashlib.sha256(canonical).digest())
 
 
 def _base64(octets: bytes) -> bytes:

@@ -13,7 +13,7 @@ Until the first "slower" a gate has no rate of this kind. Then it goes by rounds
 
 One congestion event counts once: replies to attempts begun before the last decrease say nothing about the new speed.
 `learned` is what the provider took when it refused, smoothed; a round in which it took nothing says that it is shut,
-not where its limit is. A new source starts from its pool's (`keep`, `recall`, `start`). Rate and memory end after a day
+not where its limit is. A new source starts from its pool's (`lesson`, `keep`, `start`). Rate and memory end after a day
 of calm, or when the rate has grown to 20 times `learned`.
 
 Only delivered and throttled replies are evidence; an unknown user or a time-out says nothing about speed.
@@ -59,26 +59,34 @@ def due_at_s(gate: Gate, now_s: float) -> float:
     return gcra.due_at_s(gate.tats[ADAPTIVE_TAT], now_s, pace_of(gate.rate)) if gate.rate else 0.0
 
 
-def attempt(gate: Gate, now_s: float) -> None:
-    """Count an attempt that was let through."""
+def attempt(gate: Gate, now_s: float, *, count: int = 1) -> None:
+    """Count attempts that were let through."""
     _mend(gate, now_s)
     if gate.rate:
         gate.tats[ADAPTIVE_TAT] = gcra.passed(gate.tats[ADAPTIVE_TAT], now_s, pace_of(gate.rate))
     elif now_s - gate.round_at_s >= CALM_S:
         gate.seen_rate = gate.seen / (now_s - gate.round_at_s)
         _begin_round(gate, now_s)
-    gate.seen += 1
+    gate.seen += count
 
 
-def answer(gate: Gate, now_s: float, *, started_at_s: float, is_throttled: bool, is_delivered: bool) -> None:
-    """Learn from the reply to an attempt that was let through at `started_at_s`."""
+def answer(
+    gate: Gate,
+    now_s: float,
+    *,
+    started_at_s: float,
+    is_throttled: bool,
+    is_delivered: bool,
+    delivered_count: int = 1,
+) -> None:
+    """Learn from the reply to an attempt that was let through at `started_at_s`; or from many that were delivered."""
     if not (is_throttled or is_delivered):
         return
     _mend(gate, now_s)
-    _count_taken(gate, now_s, is_delivered=is_delivered)
+    _count_taken(gate, now_s, count=delivered_count if is_delivered else 0)
     if started_at_s <= gate.decreased_at_s:
         return
-    gate.answered += 1
+    gate.answered += delivered_count if is_delivered else 1
     if is_throttled:
         gate.throttled += 1
         gate.throttled_at_s = now_s
@@ -104,25 +112,39 @@ def halve(gate: Gate, now_s: float) -> None:
     _begin_round(gate, now_s)
 
 
+def lesson(gate: Gate, now_s: float) -> float:
+    """Return the learned rate, if it was learned just now and is worth telling the pool's other sources; else 0.
+
+    It is if enough went through lately. A new address that is refused at its first mails says something about itself,
+    and nothing about how much the provider takes.
+    """
+    return gate.learned if gate.decreased_at_s == now_s and gate.taken >= ANSWERS_COUNT else 0.0
+
+
+def keep(pool: Gate, learned: float, now_s: float) -> None:
+    """Keep in the pool's record what one of its sources has learned; the latest counts half."""
+    pool.learned = ((recall(pool, now_s) or learned) + learned) / 2
+    pool.throttled_at_s = now_s
+
+
 def recall(pool: Gate, now_s: float) -> float:
     """Return what the pool's record remembers; 0: nothing, or nothing fresh."""
     return pool.learned if now_s - pool.throttled_at_s < FORGET_S else 0.0
 
 
-def start(gate: Gate, learned: float, now_s: float) -> None:
-    """Start a gate that has learned nothing yet from what its pool remembers; 0: that is nothing."""
-    if gate.rate == 0 and gate.learned == 0 and learned > 0:
+def is_new(gate: Gate, now_s: float) -> bool:
+    """Tell whether the source knows nothing of its own: nothing learned, and nothing sent for a day."""
+    return gate.rate == gate.learned == 0 and now_s - gate.round_at_s >= FORGET_S
+
+
+def start(gate: Gate, learned: float, now_s: float) -> Gate:
+    """Start a new source from what its pool remembers; return the gate."""
+    if is_new(gate, now_s):
         gate.rate = gate.learned = max(RATE_MIN, learned)
         gate.step = STEP_RATIO * gate.rate
         gate.throttled_at_s = now_s
         _begin_round(gate, now_s)
-
-
-def keep(pool: Gate, learned: float, now_s: float) -> None:
-    """Keep in the pool's record what one of its sources has learned; the latest counts half. 0: nothing to keep."""
-    if learned > 0:
-        pool.learned = ((recall(pool, now_s) or learned) + learned) / 2
-        pool.throttled_at_s = now_s
+    return gate
 
 
 def _begin_round(gate: Gate, now_s: float) -> None:
@@ -138,9 +160,9 @@ def _taken_rate(gate: Gate) -> float:
     return gate.taken / max(gate.taken_span_s, ROUND_S)
 
 
-def _count_taken(gate: Gate, now_s: float, *, is_delivered: bool) -> None:
+def _count_taken(gate: Gate, now_s: float, *, count: int) -> None:
     kept = exp((gate.taken_at_s - now_s) / FADE_S) if gate.taken_at_s else 1.0
-    gate.taken = gate.taken * kept + is_delivered
+    gate.taken = gate.taken * kept + count
     gate.taken_span_s = gate.taken_span_s * kept + FADE_S * (1 - kept)
     gate.taken_at_s = now_s
 

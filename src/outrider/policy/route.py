@@ -151,6 +151,8 @@ class Egress(msgspec.Struct, frozen=True):
         assert 0 <= chance < 1
         found = self.pools.get(pool, Pool(pool))
         taking = [member for member in found.members if _takes(member, provider, found.named)]
+        if len(taking) < 2:
+            return tuple(taking)
         ordered: list[Member] = []
         for use in _ORDER:
             left = [member for member in taking if member.use is use]

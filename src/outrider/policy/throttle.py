@@ -4,6 +4,7 @@
                      All allow it and each counts it, or nothing is counted and `Blocked` says until when, and why.
     take_connection  one more connection of a slot (a process of the node), within the limit and its fair share
     answer, react    a reply: it teaches the rate; its rule's hits are counted, and pause, rest or cap begin
+    catch_up         many mails that passed while nothing held them back, and how many were taken, counted afterwards
     forget_slot      the slot's process is gone, and its connections with it
 
 Fair shares: a slot that wants a connection and gets none says so (`want`). While it does, one that holds at least two
@@ -203,12 +204,23 @@ def messages_per_connection(gate: Gate, limits: Limits, now_s: float) -> int:
     return min(limits.messages_per_connection, gate.cap_messages) if is_capped else limits.messages_per_connection
 
 
-def answer(
-    gate: Gate, now_s: float, *, started_at_s: float, is_throttled: bool, is_delivered: bool, rule: str = ""
-) -> None:
+def answer(gate: Gate, now_s: float, *, started_at_s: float, is_throttled: bool, is_delivered: bool) -> None:
     """Learn from the reply to an attempt admitted at `started_at_s`. Neither throttled nor delivered: no evidence."""
-    del rule  # A rule that slows down is no more than a throttled reply; what else it does is `react`.
     adapt.answer(gate, now_s, started_at_s=started_at_s, is_throttled=is_throttled, is_delivered=is_delivered)
+
+
+def catch_up(gate: Gate, now_s: float, *, since_s: float, attempt_count: int, delivered_count: int) -> None:
+    """Count what passed since `since_s`, while a look said that nothing holds back: no rate, no cap, nothing learned.
+
+    If something does by now, they count as evidence of what the provider takes, not about the new speed.
+    """
+    # Not before what the gate knows already: that would look like a clock that stepped back.
+    at_s = min(max(since_s, gate.round_at_s, gate.taken_at_s, gate.decreased_at_s), now_s)
+    adapt.attempt(gate, at_s, count=attempt_count)
+    if delivered_count:
+        adapt.answer(
+            gate, now_s, started_at_s=since_s, is_throttled=False, is_delivered=True, delivered_count=delivered_count
+        )
 
 
 def react(gate: Gate, reaction: Reaction, now_s: float, *, said: str = "") -> bool:

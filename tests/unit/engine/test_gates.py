@@ -17,12 +17,13 @@ from outrider.base.vocab import Fate, Phase, Stream, WaitKind
 from outrider.engine.gates import Entry
 from outrider.engine.turns import Places
 from outrider.net.site import Host, Site
+from outrider.policy.gate import Gate
 from outrider.policy.throttle import Ceiling
 from outrider.store.lanes import Pause
 from outrider.testing.clock import FakeClock, turns
 from outrider.testing.delivery import LoopClock
 from outrider.testing.engineroom import DOMAIN
-from outrider.testing.gateroom import GateRoom, lane_of, site_of
+from outrider.testing.gateroom import OK, GateRoom, lane_of, site_of
 from outrider.wire.answer import Answer, Cause
 
 ONE = {"address": "127.0.0.2"}
@@ -112,6 +113,37 @@ async def test_fail_over_carries_only_when_all_others_rest(make: Make) -> None:
     room.answer(await room.entered(site=site_of("yahoo")), REST)
     assert await used(room, 20, "yahoo") == {"three": 20}
     assert set(await used(room, 20, "gmail")) == {"one", "two"}, "they rest at yahoo alone"
+
+
+SLOWER = "450 4.7.1 Throttled"
+
+
+async def test_a_new_source_starts_from_what_its_pool_has_learned(tmp_path: Path, clock: FakeClock) -> None:
+    with GateRoom(tmp_path, clock, sources={"one": ONE}, pools={"default": {"one": {}}}) as room:
+        for _ in range(120):  # Twenty a second.
+            room.answer(await room.entered())
+            clock.advance(0.05)
+        room.answer(await room.entered(), SLOWER)
+        learned = (room.ledger.read("one|gmail") or Gate()).learned
+        assert 4 < learned < 20
+    with GateRoom(tmp_path, clock, **pool(two={})) as room:  # The next day's settings.
+        room.answer(await room.entered())
+        found = room.ledger.read("two|gmail") or Gate()
+        assert (found.rate, found.learned) == (pytest.approx(learned, rel=0.3), found.rate)
+        assert (room.ledger.read("two|yahoo") or Gate()).rate == 0
+        room.check_nothing_held()
+
+
+async def test_a_source_that_sends_is_not_slowed_by_what_another_hears(make: Make, clock: FakeClock) -> None:
+    room = make(**pool(one={}, two={}))
+    await used(room, 20)
+    for _ in range(150):
+        entry = await room.entered()
+        room.answer(entry, SLOWER if entry.source == "one" else OK)
+        clock.advance(0.2)
+    rates = {name: (room.ledger.read(f"{name}|gmail") or Gate()).rate for name in ("one", "two")}
+    assert rates["one"] > 0
+    assert rates["two"] == 0
 
 
 async def test_members_for_a_provider_carry_its_mail(make: Make) -> None:

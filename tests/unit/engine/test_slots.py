@@ -47,7 +47,7 @@ def test_they_keep_what_slots_must(both: list[NodeSlots]) -> None:
     check_slots(one, count_max=3)
 
 
-def test_a_limit_is_the_nodes(both: list[NodeSlots]) -> None:
+def test_a_limit_is_the_nodes(both: list[NodeSlots], clock: FakeClock) -> None:
     one, other = both
     for slots in both:
         expect(slots, Limits(connections=2))
@@ -57,6 +57,7 @@ def test_a_limit_is_the_nodes(both: list[NodeSlots]) -> None:
     assert one.refusal is not None
     assert (one.refusal.kind, one.refusal.sentence) == (WaitKind.CONNECTIONS, "2 of 2 connections in use")
     other.give("one", "key")
+    clock.advance(0.05)  # What another process gives back is not heard, it is looked for.
     assert one.take("one", "key")
     assert one.refusal is None
 

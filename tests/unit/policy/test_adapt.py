@@ -132,7 +132,6 @@ def test_a_pause_where_nothing_was_sent_teaches_nothing() -> None:
 
 def test_a_new_source_starts_from_what_its_pool_remembers() -> None:
     pool, gate = Gate(), Gate()
-    adapt.keep(pool, 0.0, NOW_S)
     assert adapt.recall(pool, NOW_S) == 0
     adapt.keep(pool, 6.0, NOW_S)
     adapt.keep(pool, 4.0, NOW_S)

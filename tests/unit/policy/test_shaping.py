@@ -121,7 +121,7 @@ def test_limits_are_those_of_the_survey() -> None:
     )
     assert SHAPING.limits("microsoft365", "") == Limits(connections=20, connections_per_site=5)
     assert SHAPING.limits("netease", "").tls is Encryption.REQUIRED_UNVERIFIED
-    assert (SHAPING.limits("smarthost", "").connections, SHAPING.limits("catch", "").connections) == (20, 40)
+    assert (SHAPING.limits("smarthost", "").connections, SHAPING.limits("catch", "").connections) == (40, 40)
 
 
 @pytest.mark.parametrize("provider", ["", "default", "gone", "*"])

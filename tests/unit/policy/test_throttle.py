@@ -244,7 +244,7 @@ def test_a_gate_is_idle_only_when_nothing_of_it_matters() -> None:
     throttle.take_connection(gate, limits, 7, NOW_S)
     assert not throttle.is_idle(gate, NOW_S + 120)
     throttle.forget_slot(gate, 7)
-    adapt.start(gate, 5.0, NOW_S)
+    gate = adapt.start(Gate(), 5.0, NOW_S)
     assert not throttle.is_idle(gate, NOW_S + 3600)
     assert throttle.is_idle(gate, NOW_S + 90_000)
 
