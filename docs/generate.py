@@ -57,21 +57,22 @@ def settings_page() -> str:
         "## Outside any table",
         _fields_table(config.Config),
     ]
-    for record, table in settings_records().items():
-        parts += [f"## [{table}]", _fields_table(record, table)]
-        for inner, places in _inner_tables(record, table).items():
-            heads = " and ".join(f"[{place}]" for place in places)
-            parts += [f"## {heads}", _first_paragraph(inner), _fields_table(inner, places[0])]
+    for record, places in settings_records().items():
+        parts += [f"## {' and '.join(f'[{place}]' for place in places)}"]
+        if "." in places[0]:  # A table in a table: what it is does not follow from its name.
+            parts += [_first_paragraph(record)]
+        parts += [_fields_table(record, places[0])]
     return _page(parts)
 
 
-def settings_records() -> Mapping[type, str]:
-    """Return the record of each table of the file, with the table's name; NAME is one that the operator chooses."""
+def settings_records() -> Mapping[type, Sequence[str]]:
+    """Return the record of each table of the file, with all its places; NAME and POOL are the operator's to choose."""
     config = importlib.import_module("outrider.config")
-    found: dict[type, str] = {}
+    found: dict[type, list[str]] = {}
     for field in sorted(_fields(config.Config), key=lambda field: field.name):
-        for record, table in _records(field.type, field.name):
-            found.setdefault(record, table)
+        for record, place in _records(field.type, field.name):
+            # Of two names that the operator chooses, the outer one is a pool's.
+            found.setdefault(record, []).append(place.replace("NAME.NAME", "POOL.NAME"))
     return found
 
 
@@ -86,19 +87,6 @@ def _records(kind: msgspec.inspect.Type, place: str) -> Iterator[tuple[type, str
             yield from _records(inner, f"{place}.NAME")
         case msgspec.inspect.ListType(item_type=inner) | msgspec.inspect.VarTupleType(item_type=inner):
             yield from _records(inner, f"[{place}]")
-
-
-def _inner_tables(record: type, table: str) -> dict[type, list[str]]:
-    """Return the records of tables whose names are the operator's, with where each stands; NAME is such a name."""
-    found: dict[type, list[str]] = {}
-    for field in _fields(record):
-        kind, place = field.type, f"{table}.{field.name}"
-        while isinstance(kind, msgspec.inspect.DictType):
-            kind, place = kind.value_type, f"{place}.NAME"
-        if isinstance(kind, msgspec.inspect.StructType) and kind is not field.type:
-            # The outer names are pools', the last one is the provider's.
-            found.setdefault(kind.cls, []).append(place.replace("NAME.NAME", "POOL.NAME"))
-    return found
 
 
 def homeless_settings() -> Sequence[str]:
@@ -188,8 +176,6 @@ def _bounds(kind: msgspec.inspect.Type) -> str:
             return "tables, see below"
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
             return "a list"
-        case msgspec.inspect.DictType():
-            return "tables"
         case _:
             return "text"
 

@@ -1,6 +1,7 @@
-"""Links between documents lead somewhere, and files they name are there."""
+"""Links between documents lead somewhere, files they name are there, and no page has a heading twice."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING: Final = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 _FILE: Final = re.compile(r"`((?:src|tests|bench|docs|requirements)/[\w./*-]+|[A-Z]+\.md)`")
 OUTSIDE: Final = ("http://", "https://", "mailto:")
+REPEATS: Final = ("CHANGELOG.md",)  # Each version has its "Added" and "Changed".
 
 
 def anchors(text: str) -> set[str]:
@@ -18,6 +20,11 @@ def anchors(text: str) -> set[str]:
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in _HEADING.findall(prose(text))
     }
+
+
+def repeated_headings(text: str) -> list[str]:
+    """Return the headings that the page has more than once: a link can mean only one of them."""
+    return [heading for heading, count in Counter(_HEADING.findall(prose(text))).items() if count > 1]
 
 
 def dead_links(path: Path, text: str) -> list[str]:
@@ -51,6 +58,15 @@ def test_links_lead_somewhere() -> None:
 
 def test_files_that_are_named_are_there() -> None:
     refuse(name for path in documents() for name in missing_files(path, path.read_text("utf-8")))
+
+
+def test_a_page_has_no_heading_twice() -> None:
+    pages = [path for path in documents() if path.name not in REPEATS]
+    refuse(f"{page.relative_to(ROOT)}: {found}" for page in pages for found in repeated_headings(page.read_text("utf-8")))
+
+
+def test_a_repeated_heading_is_seen() -> None:
+    assert repeated_headings("# A\n## [a]\nx\n## [b]\n## [a]\n```\n## [b]\n```\n") == ["[a]"]
 
 
 def test_dead_links_are_seen() -> None:
