@@ -2,8 +2,8 @@
 
     [event log] --after(cursor)--> handle(events) --> cursor moved        ... killed in between: handled again
 
-Consumers are webhooks, reports, automations and the console. A consumer that fails stops moving; the others do not
-wait for it.
+A consumer that fails stops moving; the others do not wait for it. So far there is none: webhooks and automations will
+be the first. `outrider events` keeps its own place and calls `read`; reports ask the store.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

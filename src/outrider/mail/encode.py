@@ -4,7 +4,8 @@ r"""Make a message fit the server that is to take it: `fit` re-encodes what it c
     fit(content, has_8bitmime=True)    only what no server takes by RFC 5321: NUL, and lines over 998 octets
     split(content)                     header fields and body, to sign; always after `fit`, which changes both
 
-For mail as others hand it in; what `build` composes fits every server. Fields, boundaries and leaves that fit stay the
+For mail as others hand it in by SMTP, a door that is not there yet: so far only tests call `fit`, `to_7bit` and `split`
+for it. What `build` composes fits every server. Fields, boundaries and leaves that fit stay the
 same octets. A leaf that does not is written in the shorter encoding and decodes to what it was. A message/rfc822 may
 not be encoded (RFC 2045 §6.4, RFC 6152 §3), so what is inside it is; "8bit" around 7-bit content becomes "7bit".
 Total and linear (tests/fuzz/test_mail_encode.py). Where MIME leaves no good choice:
