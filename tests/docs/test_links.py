@@ -62,7 +62,9 @@ def test_files_that_are_named_are_there() -> None:
 
 def test_a_page_has_no_heading_twice() -> None:
     pages = [path for path in documents() if path.name not in REPEATS]
-    refuse(f"{page.relative_to(ROOT)}: {found}" for page in pages for found in repeated_headings(page.read_text("utf-8")))
+    refuse(
+        f"{page.relative_to(ROOT)}: {found}" for page in pages for found in repeated_headings(page.read_text("utf-8"))
+    )
 
 
 def test_a_repeated_heading_is_seen() -> None:

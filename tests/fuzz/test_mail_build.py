@@ -105,12 +105,3 @@ def test_text_and_html_are_read_as_they_were_given(text: str, html: str) -> None
             octets = cast("bytes", part.get_payload(decode=True))
             assert octets.decode(part.get_content_charset() or "").replace("\r\n", "\n") == normal(given_one)
     assert compose(text=text, html=html) == draft
-
-
-@given(st.text(NO_CONTROL, max_size=300))
-def test_a_parameter_is_read_as_it_was_given(value: str) -> None:
-    parameter = headers.encode_parameter("filename", value)
-    field = f"Content-Disposition: attachment;\r\n {parameter}\r\n"
-    assert all(len(line) <= 78 for line in field.split("\r\n"))
-    message = email.message_from_bytes(field.encode("ascii") + b"\r\n")
-    assert (message.get_filename() or "") == value.strip()  # The library strips it.

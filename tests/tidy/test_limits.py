@@ -1,13 +1,15 @@
-"""A number carries its unit in its name and its source in a comment (STYLE.md, rule 9)."""
+"""A number carries its unit in its name and its source in a comment (STYLE.md, rule 9), and it bounds something."""
 
 import ast
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import pytest
 
-from tests.tidy.sources import Finding, Module, complaint, product, refuse, snippet
+from tests.tidy.sources import Finding, Module, complaint, dotted, product, refuse, snippet
 
+LIMITS: Final = "outrider.base.limits"
 UNITS: Final = ("S", "BYTES", "BITS", "CHARS", "LINES", "ROWS", "COUNT", "RATIO", "PER_S")
 QUALIFIERS: Final = ("MAX", "MIN", "KEPT")
 _SOURCE: Final = re.compile(
@@ -47,10 +49,33 @@ def unit_of(name: str) -> str:
     return next((unit for unit in UNITS if "_".join(words).endswith(f"_{unit}")), "")
 
 
+def idle_limits(limits: Module, sources: Iterable[Module]) -> list[Finding]:
+    """Find limits that no shipped module goes by: docs/reference/limits.md would promise what nothing keeps."""
+    used: set[str] = set()
+    for module in sources:
+        if module.floor != "testing":
+            names = [name for name, origin in module.imports.items() if origin == LIMITS]
+            used |= {
+                node.attr
+                for node in ast.walk(module.tree)
+                if isinstance(node, ast.Attribute) and dotted(node.value) in names
+            }
+    return [
+        Finding(limits.path, node.lineno, f"{node.target.id}: binds nothing; use it or take it out")
+        for node in limits.tree.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id not in used
+    ]
+
+
 def test_every_limit_has_unit_and_source() -> None:
-    (limits,) = (m for m in product() if m.name == "outrider.base.limits")
+    (limits,) = (m for m in product() if m.name == LIMITS)
     refuse(bad_limits(limits))
     assert len(limits.tree.body) > 10
+
+
+def test_every_limit_binds_something() -> None:
+    (limits,) = (m for m in product() if m.name == LIMITS)
+    refuse(idle_limits(limits, product()))
 
 
 @pytest.mark.parametrize(
@@ -69,3 +94,11 @@ def test_a_bare_limit_is_seen(line: str, words: str) -> None:
     found = complaint(bad_limits(snippet(line)))
     assert words in found
     assert bool(found) == bool(words)
+
+
+def test_a_limit_that_binds_nothing_is_seen() -> None:
+    limits = snippet("WAIT_S: Final = 1.0  # Ours: x.\nIDLE_S: Final = 1.0  # Ours: x.\n")
+    user = snippet("from outrider.base import limits\nfrom other import bounds\nx = limits.WAIT_S + bounds.IDLE_S\n")
+    double = snippet("from outrider.base import limits\nx = limits.IDLE_S\n", "src/outrider/testing/sample.py")
+    (found,) = idle_limits(limits, [user, double])
+    assert found.text.startswith("IDLE_S")

@@ -31,8 +31,3 @@ def from_ms(unix_ms: int, random_bits: int) -> UUID:
     random_a = (random_bits >> 62) & _RANDOM_A_BITS_MASK
     random_b = random_bits & _RANDOM_B_BITS_MASK
     return UUID(int=unix_ms << 80 | _VERSION_BITS | random_a << 64 | _VARIANT_BITS | random_b)
-
-
-def unix_ms_of(identifier: UUID) -> int:
-    """Return the Unix milliseconds inside a UUIDv7."""
-    return identifier.int >> 80

@@ -1,9 +1,14 @@
-"""The knobs of this floor. `config.py` assembles all floors' sections into one file."""
+"""The knobs of this floor. `config.py` assembles all floors' sections into one file.
+
+A bound that holds whatever is configured is in `base.limits`; the others stand here.
+"""
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from outrider.base import limits
 
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 
@@ -50,7 +55,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     settle_weight_max: Count = 500
     """Attempts in one settle commit."""
 
-    message_life_s: Annotated[float, Meta(ge=60, le=7 * 86400)] = 72 * 3600.0
+    message_life_s: Annotated[float, Meta(ge=60, le=limits.MESSAGE_LIFE_S_MAX)] = 72 * 3600.0
     """How long to keep trying; then the recipient is `expired`."""
 
     drafts_bytes_max: Annotated[int, Meta(ge=1_000_000, le=10_000_000_000)] = 32_000_000

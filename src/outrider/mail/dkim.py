@@ -83,16 +83,11 @@ def load_key(domain: str, selector: str, pem: bytes) -> SigningKey:
     return _made(domain, selector, RSA_SHA256, private_key)
 
 
-def public_record(key: SigningKey | bytes) -> str:
-    """Return the TXT record to publish for a key, or for a private key in PEM. Over 255 bytes it takes two strings.
-
-    Raises:
-        CallerError: as `load_key`.
+def public_record(key: SigningKey) -> str:
+    """Return the TXT record to publish for a key. Over 255 bytes it takes two strings.
 
     Source: RFC 6376 §3.6.1; RFC 8463 §4: an Ed25519 key is published as its bare 32 bytes.
     """
-    if isinstance(key, bytes):
-        key = load_key("key.invalid", "key", key)
     public_key = key.private_key.public_key()
     if key.algorithm == ED25519_SHA256:
         octets = public_key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -144,11 +139,6 @@ def prepare(fields: Sequence[bytes], body_hash: bytes, keys: Sequence[SigningKey
         keys: in the order of the signatures; the last is on the bottom.
     """
     return Prepared(fields, body_hash, keys)
-
-
-def sign(fields: Sequence[bytes], body_hash: bytes, keys: Sequence[SigningKey], at: datetime) -> bytes:
-    """Return the DKIM-Signature fields to put on top of `fields`, one per key. For many recipients: `prepare`."""
-    return Prepared(fields, body_hash, keys).sign((), at)
 
 
 def body_hash(body: bytes) -> bytes:

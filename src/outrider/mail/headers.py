@@ -2,7 +2,6 @@ r"""Header fields as bytes: folded, encoded, ending in CRLF. Pure.
 
     unstructured("Subject", "Grüße")             b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
     mailbox("From", "Shop, Inc.", address)       b'From: "Shop, Inc." <noreply@shop.example>\r\n'
-    encode_parameter("filename", "año.pdf")      "filename*=utf-8''a%C3%B1o.pdf"
 
 Every value passes `check_value` on its way in, so no header can be injected: no line break and no other control
 character of a caller ever reaches a field. Lines are folded at 78 characters where there is a space to fold at and
@@ -10,7 +9,7 @@ never exceed 998; what cannot be folded under 998 is encoded, which can. ASCII t
 reader would take it for an encoded word or could not give back its spaces; then, and whenever it is not ASCII, the
 whole value becomes encoded words, Q or B, whichever is shorter, cut between characters.
 
-Sources: RFC 5322 §2.2.3 and §3.2, RFC 2047, RFC 2231, RFC 6532 (UTF-8 in an address, unencoded).
+Sources: RFC 5322 §2.2.3 and §3.2, RFC 2047, RFC 6532 (UTF-8 in an address, unencoded).
 """
 
 import binascii
@@ -27,7 +26,6 @@ _BIDI: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ADDRESS_IN_NAME: Final = re.compile(r"<[^<>]*@[^<>]*>")
 _name_of_field: Final = re.compile(r"[!-9;-~]{1,76}").fullmatch  # RFC 5322 §3.6.8; short enough for any first line.
 _atoms: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*").fullmatch
-_token: Final = re.compile(r"[A-Za-z0-9!#$&+.^_`{|}~-]+").fullmatch  # Less than RFC 2045 §5.1 allows: none of *'%.
 _message_id: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,128}@[A-Za-z0-9.-]{1,253}").fullmatch
 _TO_ESCAPE: Final = re.compile(r'(["\\])')
 _FOLD_POINT: Final = re.compile(" (?=[^ ])")
@@ -37,8 +35,6 @@ _WORD_CHARS_MAX: Final = limits.ENCODED_WORD_CHARS_MAX - _WORD_START_CHARS - len
 _WORD_LINE_CHARS_MAX: Final = 76  # A line with an encoded word. RFC 2047 §2.
 # What Q may leave as it is even in a display name: RFC 2047 §5 (3).
 _Q_PLAIN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
-_PARAMETER_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{|}~")
-_PARAMETER_CHARS_MAX: Final = 60  # Ours: a longer one is cut, which leaves room for any usual name.
 
 
 def check_value(value: str, *, field: str) -> None:
@@ -115,28 +111,6 @@ def message_id(value: str) -> bytes:
     if not _message_id(value) or ".." in value:
         raise CallerError("That is not a message id.", field="Message-ID")
     return f"Message-ID: <{value}>\r\n".encode("ascii")
-
-
-def encode_parameter(name: str, value: str) -> str:
-    r"""Write a parameter of a structured field, such as a file name: what comes behind "; ".
-
-    A long one is cut into numbered pieces with ";\r\n " between them.
-
-    Raises:
-        CallerError: the value has a control character.
-
-    Source: RFC 2231 §3 and §4; RFC 2045 §5.1.
-    """
-    check_value(value, field=name)
-    if value.isascii() and len(value) <= _PARAMETER_CHARS_MAX:
-        return f"{name}={value}" if _token(value) else f"{name}={_quote(value)}"
-    encoded = [chr(octet) if octet in _PARAMETER_PLAIN else f"%{octet:02X}" for octet in value.encode()]
-    room = max(limits.LINE_FOLD_BYTES - len(f" {name}*00*=utf-8'';"), len("%00"))
-    pieces = list(_packed(encoded, room, room))
-    if len(pieces) == 1:
-        return f"{name}*=utf-8''{pieces[0]}"
-    numbered = [f"{name}*{number}*={piece}" for number, piece in enumerate(pieces[1:], 1)]
-    return ";\r\n ".join([f"{name}*0*=utf-8''{pieces[0]}", *numbered])
 
 
 def _check_name(name: str) -> None:

@@ -95,11 +95,6 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         """The Date field as it is written: it may be nonsense."""
         return self.first("date")
 
-    @property
-    def message_id(self) -> str:
-        """The Message-ID field, with its angle brackets."""
-        return self.first("message-id")
-
 
 class Attachment(msgspec.Struct, frozen=True):
     """A part that is neither the text nor the HTML."""

@@ -11,7 +11,7 @@ def test_every_limit_is_a_positive_number() -> None:
 
 def test_an_address_fits_into_its_parts() -> None:
     assert limits.LOCAL_PART_BYTES_MAX < limits.ADDRESS_BYTES_MAX < limits.LOCAL_PART_BYTES_MAX + 1 + 255
-    assert limits.LABEL_BYTES_MAX < limits.DOMAIN_BYTES_MAX
+    assert limits.LABEL_BYTES_MAX < limits.DOMAIN_NAME_CHARS_MAX
 
 
 def test_a_request_holds_the_content_it_may_carry() -> None:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from outrider.base.errors import CallerError
 from outrider.mail import dkim
 from outrider.mail.dkim import SigningKey
-from tests.unit.mail.keys import DOMAIN, ed25519_key, find_record, pem_of, rsa_key
+from tests.unit.mail.keys import DOMAIN, ed25519_key, find_record, pem_of, rsa_key, sign
 
 AT: Final = datetime(2026, 11, 24, 1, 2, 3, tzinfo=UTC)
 BODY: Final = b"Hello  you \r\n\r\n"
@@ -39,7 +39,7 @@ RFC8463: Final = Path(__file__).parents[2] / "data/mail/rfc8463_appendix_a.eml"
 
 
 def signed(keys: Sequence[SigningKey], fields: Sequence[bytes] = FIELDS, body: bytes = BODY) -> bytes:
-    return dkim.sign(fields, dkim.body_hash(body), keys, AT) + b"".join(fields) + b"\r\n" + body
+    return sign(fields, body, keys, AT) + b"".join(fields) + b"\r\n" + body
 
 
 def accepted_by_dkimpy(message: bytes, index: int = 0) -> bool:
@@ -136,7 +136,7 @@ def test_the_ed25519_signature_of_rfc_8463_is_reproduced() -> None:
 
 def test_a_signature_field_is_these_bytes() -> None:
     # Ed25519 is deterministic: another value here means that something else is signed now.
-    assert dkim.sign(FIELDS, dkim.body_hash(BODY), [ed25519_key()], AT).split(b"\r\n") == [
+    assert sign(FIELDS, BODY, [ed25519_key()], AT).split(b"\r\n") == [
         b"DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=shop.example;",
         b" s=e1; t=1795482123;",
         b" h=content-type:mime-version:date:subject:from:message-id:to:from:subject:to:",
@@ -168,7 +168,7 @@ def test_adding_a_field_that_is_oversigned_breaks_the_signature(name: bytes, key
 
 
 def test_fields_that_are_not_there_are_oversigned_too() -> None:
-    field = dkim.sign(FIELDS[2:3], dkim.body_hash(b""), [ed25519_key()], AT)
+    field = sign(FIELDS[2:3], b"", [ed25519_key()], AT)
     assert tags_of(field)["h"] == "from:from:subject:to:date"
 
 
@@ -192,13 +192,13 @@ def test_what_relaxed_forgives_is_forgiven() -> None:
     "name", ["Reply-To", "List-Unsubscribe", "List-Unsubscribe-Post", "Feedback-ID", "Cc", "List-Id"]
 )
 def test_fields_that_matter_are_signed_when_present(name: str) -> None:
-    field = dkim.sign([*FIELDS, f"{name}: x\r\n".encode()], dkim.body_hash(BODY), [ed25519_key()], AT)
+    field = sign([*FIELDS, f"{name}: x\r\n".encode()], BODY, [ed25519_key()], AT)
     assert name.lower() in tags_of(field)["h"].split(":")
 
 
 @pytest.mark.parametrize("name", ["X-Note", "Received", "Return-Path", "DKIM-Signature"])
 def test_fields_that_change_on_the_way_are_not_signed(name: str) -> None:
-    field = dkim.sign([*FIELDS, f"{name}: x\r\n".encode()], dkim.body_hash(BODY), [ed25519_key()], AT)
+    field = sign([*FIELDS, f"{name}: x\r\n".encode()], BODY, [ed25519_key()], AT)
     assert name.lower() not in tags_of(field)["h"].split(":")
 
 
@@ -237,7 +237,7 @@ def test_a_prepared_message_is_signed_for_each_recipient_with_its_own_fields() -
 
 def test_the_time_is_the_instant_whatever_its_zone() -> None:
     elsewhere = AT.astimezone(timezone(timedelta(hours=-5)))
-    fields = [dkim.sign(FIELDS, dkim.body_hash(BODY), [ed25519_key()], at) for at in (AT, elsewhere)]
+    fields = [sign(FIELDS, BODY, [ed25519_key()], at) for at in (AT, elsewhere)]
     assert fields[0] == fields[1]
     assert tags_of(fields[0])["t"] == "1795482123"
 
@@ -245,16 +245,14 @@ def test_the_time_is_the_instant_whatever_its_zone() -> None:
 def test_no_line_of_a_signature_is_long() -> None:
     domain = ".".join(["d" * 60] * 3 + ["example"])
     long = dkim.load_key(domain, "s" * 63, pem_of(ed25519.Ed25519PrivateKey.generate()))
-    fields = dkim.sign(FIELDS * 5, dkim.body_hash(BODY), [rsa_key(), long], AT).split(b"\r\n")
+    fields = sign(FIELDS * 5, BODY, [rsa_key(), long], AT).split(b"\r\n")
     assert all(len(line) <= 78 or line.startswith(b" d=") for line in fields)
 
 
 @pytest.mark.parametrize("key", [rsa_key, ed25519_key])
-def test_the_record_may_be_asked_of_the_pem_or_of_the_key(key: Callable[[], SigningKey]) -> None:
+def test_the_record_says_which_kind_of_key_it_is(key: Callable[[], SigningKey]) -> None:
     loaded = key()
-    record = dkim.public_record(pem_of(loaded.private_key))
-    assert record == dkim.public_record(loaded)
-    assert record.startswith(f"v=DKIM1; k={loaded.algorithm.partition('-')[0]}; p=")
+    assert dkim.public_record(loaded).startswith(f"v=DKIM1; k={loaded.algorithm.partition('-')[0]}; p=")
 
 
 def test_a_key_says_nothing_of_itself() -> None:

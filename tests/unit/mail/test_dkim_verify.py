@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from outrider.mail import dkim, dkim_verify
 from outrider.mail.dkim_verify import Result, Verification
-from tests.unit.mail.keys import DOMAIN, ed25519_key, find_record, pem_of, rsa_key
+from tests.unit.mail.keys import DOMAIN, ed25519_key, find_record, pem_of, rsa_key, sign
 
 AT: Final = datetime(2026, 11, 24, 1, 2, 3, tzinfo=UTC)
 BODY: Final = b"Hello  you \r\nand you\r\n\r\n"
@@ -29,7 +29,7 @@ RFC8463_RECORDS: Final = {  # RFC 8463 A.2.
 
 
 def signed() -> bytes:
-    return dkim.sign(FIELDS, dkim.body_hash(BODY), [rsa_key(), ed25519_key()], AT) + MESSAGE
+    return sign(FIELDS, BODY, [rsa_key(), ed25519_key()], AT) + MESSAGE
 
 
 def judged(message: bytes, record: str | None = "", *, at: datetime | None = None) -> Verification:
@@ -242,13 +242,13 @@ def test_an_rsa_key_of_under_1024_bits_proves_nothing() -> None:
     weak = rsa.RSAPublicNumbers(65537, (1 << 1022) | 1).public_key()
     octets = weak.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     text = f"v=DKIM1; p={base64.b64encode(octets).decode()}"
-    message = dkim.sign(FIELDS, dkim.body_hash(BODY), [rsa_key()], AT) + MESSAGE
+    message = sign(FIELDS, BODY, [rsa_key()], AT) + MESSAGE
     assert "under 1024" in judged(message, text).reason
 
 
 def test_an_rsa_key_may_be_published_bare() -> None:
     octets = rsa_key().private_key.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
-    message = dkim.sign(FIELDS, dkim.body_hash(BODY), [rsa_key()], AT) + MESSAGE
+    message = sign(FIELDS, BODY, [rsa_key()], AT) + MESSAGE
     assert judged(message, f"p={base64.b64encode(octets).decode()}").result == Result.PASS
 
 
@@ -280,7 +280,7 @@ def test_only_so_many_signatures_are_looked_at() -> None:
 
 
 def test_a_signature_over_another_signature_passes() -> None:
-    first = dkim.sign(FIELDS, dkim.body_hash(BODY), [rsa_key()], AT)
+    first = sign(FIELDS, BODY, [rsa_key()], AT)
     message = signed_by_hand(on_top=first.decode(), h="from:to:subject:dkim-signature")
     assert [one.result for one in dkim_verify.verify(message, find_record)] == [Result.PASS, Result.PASS]
     changed = dkim_verify.verify(message.replace(b"t=1795482123", b"t=1795482124"), find_record)

@@ -45,7 +45,6 @@ def test_no_control_character_gets_into_any_field(control: str) -> None:
         lambda: headers.check_display_name(value, field="field"),
         lambda: headers.unstructured("Subject", value, field="field"),
         lambda: headers.mailbox("From", value, SENDER, field="field"),
-        lambda: headers.encode_parameter("field", value),
     ]
     for write in writers:
         with pytest.raises(CallerError) as caught:
@@ -197,28 +196,3 @@ def test_what_is_no_message_id_is_refused(value: str) -> None:
     with pytest.raises(CallerError) as caught:
         headers.message_id(value)
     assert caught.value.field == "Message-ID"
-
-
-@pytest.mark.parametrize(
-    ("value", "parameter"),
-    [
-        ("a.pdf", "filename=a.pdf"),
-        ("my file.pdf", 'filename="my file.pdf"'),
-        ('a"b\\c.pdf', 'filename="a\\"b\\\\c.pdf"'),
-        ("", 'filename=""'),
-        ("año.pdf", "filename*=utf-8''a%C3%B1o.pdf"),
-        ("100%'*.pdf", 'filename="100%\'*.pdf"'),
-    ],
-)
-def test_a_parameter_is_written(value: str, parameter: str) -> None:
-    assert headers.encode_parameter("filename", value) == parameter
-
-
-@pytest.mark.parametrize(
-    "value", ["a.pdf", "my file.pdf", 'a"b\\c', "año.pdf", "日本語の名前" * 20 + ".pdf", "x" * 300, "é'%*" * 50]
-)
-def test_a_parameter_is_read_back(value: str) -> None:
-    parameter = headers.encode_parameter("filename", value)
-    field = f"Content-Disposition: attachment;\r\n {parameter}\r\n".encode("ascii")
-    assert all(len(line) <= 78 for line in lines_of(field))
-    assert email.message_from_bytes(field + b"\r\n", policy=email.policy.default).get_filename() == value

@@ -61,7 +61,7 @@ def test_what_we_compose_is_shown_as_it_was_given() -> None:
     assert found.sender == "Jörgs Läden, Inc. <noreply@shop.example>"
     assert found.to == "jörg@xn--bcher-kva.example"
     assert found.date == "Tue, 24 Nov 2026 00:00:00 +0000"
-    assert found.message_id == "<a1@shop.example>"
+    assert found.first("message-id") == "<a1@shop.example>"
     assert (found.text, found.html) == ("Zeile\nmit ü\n", "<p>注文</p>\n")
     assert (found.attachments, found.is_whole, found.is_cut) == ((), True, False)
 

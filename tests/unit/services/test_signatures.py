@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from outrider.mail import dkim
 from outrider.mail.dkim_verify import Result
 from outrider.services import signatures
+from tests.unit.mail.keys import sign
 
 FIELDS = [b"From: a@shop.example\r\n", b"To: b@x.example\r\n", b"Subject: Hello\r\n", b"Date: x\r\n"]
 BODY = b"Body\r\n"
@@ -37,7 +38,7 @@ class Records:
 
 
 def signed(*keys: dkim.SigningKey, body: bytes = BODY) -> bytes:
-    head = dkim.sign(FIELDS, dkim.body_hash(BODY), keys, datetime(2026, 3, 4, tzinfo=UTC))
+    head = sign(FIELDS, BODY, keys, datetime(2026, 3, 4, tzinfo=UTC))
     return b"Return-Path: <>\r\nDelivered-To: b@x.example\r\n" + head + b"".join(FIELDS) + b"\r\n" + body
 
 
