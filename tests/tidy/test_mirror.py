@@ -3,10 +3,12 @@
 src/outrider/wire/reply.py has tests/unit/wire/test_reply.py. Other homes: store/lanes.py has tests/store/test_lanes.py;
 engine/accept.py and its like, which need the real database, have tests/store/test_engine_accept.py; faces and commands
 may be tested from outside in tests/e2e. Aspects may have files of their own: test_reply_fuzz.py. A package's
-`__init__.py` holds a docstring and nothing else, so it needs no test.
+`__init__.py` holds a docstring and nothing else, so it needs no test: a map, on which every module of the package is,
+in backticks or at the beginning of a line.
 """
 
 import ast
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -24,6 +26,12 @@ NO_TEST_OF_ITS_OWN: Final = {
 }
 DECLARATIONS: Final = {
     "settings": "bounds and defaults; tests/docs/test_settings.py and tests/unit/test_config.py read them",
+}
+# Packages whose map is a rule that finds each module. Each with the rule.
+MAPPED_BY_RULE: Final = {
+    "outrider.cli": "one module per noun",
+    "outrider.store.schema": "alembic migrations",
+    "outrider.store.schema.versions": "One file a step",
 }
 UNIT_TESTS_WITHOUT_SOURCE: Final = {
     "engine/test_services.py": "one torture test for every Service (STYLE.md)",
@@ -108,6 +116,34 @@ def is_crowded(module: Module) -> bool:
     body = module.tree.body
     is_map = len(body) == 1 and isinstance(body[0], ast.Expr) and ast.get_docstring(module.tree) is not None
     return module.stem == "__init__" and not is_map
+
+
+def test_every_module_is_on_the_map_of_its_package() -> None:
+    refuse(unmapped(product()))
+
+
+def unmapped(sources: Iterable[Module]) -> list[Finding]:
+    """Find modules and packages that the map of their package leaves out."""
+    known = list(sources)
+    maps = {module.name: ast.get_docstring(module.tree) or "" for module in known if module.stem == "__init__"}
+    found: list[Finding] = []
+    for module in known:
+        package, _, name = module.name.rpartition(".")
+        if package in maps and package not in MAPPED_BY_RULE and name != "__main__":
+            is_mapped = re.search(rf"`{name}/?`|^{name}/?  ", maps[package], re.MULTILINE)
+            found += [] if is_mapped else [Finding(module.path, 1, f"is not on the map of {package}: its docstring")]
+    return found
+
+
+def test_a_rule_that_maps_a_package_is_in_its_docstring() -> None:
+    maps = {module.name: ast.get_docstring(module.tree) or "" for module in product() if module.stem == "__init__"}
+    assert {name for name, rule in MAPPED_BY_RULE.items() if rule not in maps[name]} == set()
+
+
+def test_a_module_off_the_map_is_seen() -> None:
+    package = snippet('"""Bytes: `reply` is read.\n\ntalk  what was said\n"""\n', "src/outrider/wire/__init__.py")
+    for name, is_on in (("reply", True), ("talk", True), ("read", False), ("said", False)):
+        assert bool(unmapped([package, snippet("", f"src/outrider/wire/{name}.py")])) != is_on, name
 
 
 def test_a_missing_test_is_seen() -> None:

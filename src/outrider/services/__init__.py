@@ -1,5 +1,6 @@
 """What customers configure and read. Services do not know each other; what they share is in the floors below.
 
 `accounts` projects and API keys, `identity` domains, DKIM keys and senders, `reports` what became of a session,
-`catch` the built-in mailbox of catch mode, `signatures` whether those of a message hold.
+`catch` the built-in mailbox of catch mode, `signatures` whether those of a message hold, `egress` which pool carries
+whose mail.
 """

@@ -1,9 +1,12 @@
 """All SQL and nothing but SQL: the one place that knows PostgreSQL.
 
-`embedded` the server that comes with the package, `pool` connections and transactions, `batch` group commit,
-`migrate` and `schema/` the tables, `vault` secrets at rest. Then one module per noun: `projects`, `keys`, `domains`,
-`senders`, `messages` (with their content), `recipients` (with the state table), `queue`, `lanes`, `events`,
-`holds`, `waiting` and `queue_views` for operators, `nodes`, `gates`, `egress` (figures) and `warmups`.
+`embedded` the server that comes with the package, with `cluster` its files, `postmaster` its processes and
+`unprivileged` for somebody who is root; `pool` connections and transactions, `batch` group commit, `recent` reads that
+may be a moment old, `migrate` and `schema/` the tables, `vault` secrets at rest, `settings` the knobs.
+
+Then one module per noun: `projects`, `keys`, `domains`, `senders`, `messages` (with their content), `recipients` (with
+the state table), `idempotency` (answers kept by key), `queue`, `lanes`, `events`; `holds`, `waiting` and `queue_views`
+for operators; `nodes`, `gates`, `egress` (figures) and `warmups`.
 
 Functions take a `Tx`, never commit, never open one; transactions are opened in `engine` and `services`.
 """

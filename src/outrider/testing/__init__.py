@@ -1,6 +1,11 @@
 """Doubles, peers and tools for tests and benchmarks. Nothing shipped imports them, except the `outrider sink` command.
 
-Doubles: `clock`, `dns` (also a real server on loopback), `engine`. Peers: `peer` scripted, `sink` counting (with
-`sink_talk`, `sink_client`, `behaviour`, `tally`), `certificate` for both. The whole program: `program`, `postgres`,
-`web`, `usage`, `load` (with `load_client`).
+Doubles: `clock`, `virtual_loop`, `dns` (also a real server on loopback), `slots`, `engine`. Peers: `peer` scripted,
+`sink` counting (with `sink_talk`, `sink_client`, `behaviour`, `tally`), `zone` names by the ten thousand, `limiter` a
+provider with a limit, `certificate` for those that speak TLS. Rooms: `postgres` a real database, `mailroom` and
+`queueroom` rows in it, `engineroom` the engine on it, `gateroom` gates alone, `delivery` one mail over the wire. The
+whole program: `program`, `web`, `usage`, `load` (with `load_client`).
+
+The simulation: `simplan` what a seed decides, `simulation` plays it with `simstore` and `simdatabase`, `simnet`,
+`simledger`, writes it down in `simstory`; `simwatch` looks on, `simcheck` judges.
 """
