@@ -13,7 +13,8 @@
     end_to_end       API to sink
     new_connection   the same with a connection for each mail
     routes           the same to 50,000 domains
+    soak             a quarter of an hour of trouble: what grows, what is lost? By its name alone
 
-`lines` is what they print, `rig` what the big ones share; `backlog`, `talker` and `postfix` are the only ones to know
-the tables, the connection pool, and Postfix.
+`lines` is what they print, `rig` what the big ones share. What they know of the inside: `backlog` writes the tables and
+`soak` reads them, `claim_cost` calls the store's functions, `talker` the connection pool, `postfix` Postfix.
 """

@@ -2,9 +2,9 @@
 
     await backlog.put_in(dsn, Pile(number=1, owner=owner, count=1_000_000, lanes=20_000, suffix="paused.example", ...))
 
-This is the one place of the benchmarks that knows the tables. It keeps the ledger's invariants: a queued recipient has
-its message, its content and its queue row; `lane.next_due_at = greatest(earliest due_at, paused_until)`; a pause says
-why. Left out: the `accepted` events. Nothing is announced: whoever runs already sees it at its next poll.
+No other benchmark writes the tables; `soak` reads them at its end. This one keeps the ledger's invariants: a queued
+recipient has its message, its content and its queue row; `lane.next_due_at = greatest(earliest due_at, paused_until)`;
+a pause says why. Left out: the `accepted` events. Nothing is announced: whoever runs already sees it at its next poll.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 Each `run_*` builds one role of one process and runs it until it is asked to stop:
 
     web      the HTTP faces and `accept`           smtp     the catch receiver
-    deliver  lanes, attempts, settling             worker   upkeep of the event log
+    deliver  lanes, attempts, settling             worker   upkeep of the event log, warm-ups
 
 No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
 then the store closes.

@@ -2,7 +2,8 @@
 
 JSON for machines, coloured for a terminal. A key whose name says that it is secret is masked, whatever its value; so
 are bodies of messages. Each process says which role it is. Nothing else is configured: loggers are passed around as
-arguments, the standard library's loggers (aiosmtpd, granian) are set to warnings.
+arguments. Of the standard library's loggers warnings are shown; of aiosmtpd's only errors, of asyncpg's only what is
+critical.
 """
 
 import logging

@@ -9,7 +9,7 @@
 
 It is the embedded server with its durability switched off, so tests run on what users run. Its files are kept in memory
 where the system has room: a clone then takes 15 ms with its removal, on a disk 100 ms (measured 2026-11). The fixtures
-are in `tests/store/conftest.py`.
+are in the `conftest.py` of `tests/store` (both versions) and `tests/faults` (one).
 """
 
 import asyncio
