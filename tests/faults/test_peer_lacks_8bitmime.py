@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dkim as dkimpy
 import pytest
 
-from outrider.mail import encode
+from outrider.mail import dkim, encode
 from outrider.testing.delivery import TO, is_delivered, pool_of, send
 from outrider.testing.peer import Peer, Script
 from outrider.wire.reply import parse_reply
@@ -28,7 +28,7 @@ def envelope_for(features: tuple[str, ...]) -> Envelope:
     """What the engine does with what a server said about itself."""
     offered = parse_features(parse_reply([b"250-mx", *(b"250-" + line.encode() for line in features), b"250 HELP"]))
     fitted = encode.fit(CONTENT, has_8bitmime=offered.has_8bitmime)
-    fields, body = encode.split(fitted.content)
+    fields, body = dkim.split(fitted.content)
     signature = sign(fields, body, [rsa_key()], AT)
     return Envelope("us@shop.example", (TO,), signature + fitted.content, is_8bit=fitted.is_8bit)
 
@@ -52,7 +52,7 @@ async def test_it_gets_what_it_can_take_and_the_signature_holds(features: tuple[
 
 
 async def test_signed_before_it_was_made_7bit_the_signature_would_not_hold() -> None:
-    fields, body = encode.split(CONTENT)
+    fields, body = dkim.split(CONTENT)
     message = encode.to_7bit(sign(fields, body, [rsa_key()], AT) + CONTENT)
     with pytest.raises(dkimpy.ValidationError):
         dkimpy.DKIM(message).verify(dnsfunc=lambda name, timeout=5: find_record("shop.example", "r1").encode())

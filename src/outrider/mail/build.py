@@ -14,7 +14,6 @@ values are the business of `headers`, which refuses whatever could inject one.
 Sources: RFC 5322, RFC 2045, RFC 2046, RFC 6532. Attachments are not made here yet.
 """
 
-import binascii
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,15 +21,12 @@ from typing import Final
 
 import msgspec
 
-from outrider.base import limits
 from outrider.base.errors import CallerError
-from outrider.mail import headers
+from outrider.mail import encode, headers
 from outrider.mail.address import Address
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_PLAIN_OCTETS: Final = bytes((0x09, 0x0A, 0x0D, *range(0x20, 0x7F)))
-_BASE64_LINE_CHARS: Final = 76  # RFC 2045 §6.8.
 # Fields that a caller's `extra` may not bring: ours to write, or the trace of servers. Content-* and Resent-* neither.
 _OURS: Final = frozenset(
     {"from", "sender", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "reply-to"}
@@ -58,14 +54,14 @@ class _Part(msgspec.Struct, frozen=True):
     """A body part, ready to be written."""
 
     type: str
-    encoding: str
+    encoding: bytes
     content: bytes
 
     def fields(self) -> tuple[bytes, bytes]:
         """Return its Content-Type and Content-Transfer-Encoding."""
         return (
             f"Content-Type: {self.type}\r\n".encode("ascii"),
-            f"Content-Transfer-Encoding: {self.encoding}\r\n".encode("ascii"),
+            b"Content-Transfer-Encoding: %b\r\n" % self.encoding,
         )
 
 
@@ -133,38 +129,19 @@ def _compose_body(text: str | None, html: str | None) -> _Part:
     # The CRLF before a delimiter belongs to it (RFC 2046 §5.1.1): an empty line, and a part keeps its own.
     lines = [piece for part in parts for piece in (delimiter, b"\r\n", *part.fields(), b"\r\n", part.content, b"\r\n")]
     content = b"".join((*lines, delimiter, b"--\r\n"))
-    return _Part(f'multipart/alternative;\r\n boundary="{boundary.decode("ascii")}"', "7bit", content)
+    return _Part(f'multipart/alternative;\r\n boundary="{boundary.decode("ascii")}"', b"7bit", content)
 
 
 def _encode_part(subtype: str, content: str) -> _Part:
     try:
-        octets = _with_crlf(content.encode())
+        octets = encode.with_crlf(content.encode())
     except UnicodeEncodeError as error:
         raise CallerError("The content has half a character (a lone surrogate).", field="Content") from error
     kind = f"text/{subtype}; charset={'us-ascii' if content.isascii() else 'utf-8'}"
-    if not octets.translate(None, _PLAIN_OCTETS) and _longest_line(octets) <= limits.LINE_BYTES_MAX:
-        return _Part(kind, "7bit", octets)
-    quoted = binascii.b2a_qp(octets, istext=True)
-    base64 = binascii.b2a_base64(octets, newline=False)
-    starts = range(0, len(base64), _BASE64_LINE_CHARS)
-    if len(quoted) <= len(base64) + 2 * len(starts):
-        return _Part(kind, "quoted-printable", quoted)
-    return _Part(kind, "base64", b"".join([base64[at : at + _BASE64_LINE_CHARS] + b"\r\n" for at in starts]))
-
-
-def _with_crlf(octets: bytes) -> bytes:
-    """Make every line end a CRLF, whatever it was, and give the last line one."""
-    if b"\r" in octets:
-        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not octets.endswith(b"\n"):
-        octets += b"\n"
-    return octets.replace(b"\n", b"\r\n")
-
-
-def _longest_line(octets: bytes) -> int:
-    if len(octets) <= limits.LINE_BYTES_MAX:
-        return len(octets)
-    return max(map(len, octets.split(b"\r\n")))
+    if not octets.endswith(b"\r\n"):
+        octets += b"\r\n"
+    encoding, written = (b"7bit", octets) if encode.is_7bit(octets) else encode.encode(octets)
+    return _Part(kind, encoding, written)
 
 
 def _choose_boundary(parts: Sequence[_Part]) -> bytes:

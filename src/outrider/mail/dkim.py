@@ -43,6 +43,8 @@ _OVERSIGNED: Final = (b"from", b"subject", b"to", b"date")
 _PADDING: Final = padding.PKCS1v15()
 _SHA256: Final = hashes.SHA256()
 _SPACES: Final = re.compile(rb"[ \t]+")
+_END_OF_HEADER: Final = re.compile(rb"(?:\A|\r\n)\r\n")
+_END_OF_FIELD: Final = re.compile(rb"\r\n(?![ \t])")
 _selector: Final = re.compile(
     r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 ).fullmatch
@@ -139,6 +141,13 @@ def prepare(fields: Sequence[bytes], body_hash: bytes, keys: Sequence[SigningKey
         keys: in the order of the signatures; the last is on the bottom.
     """
     return Prepared(fields, body_hash, keys)
+
+
+def split(message: bytes) -> tuple[list[bytes], bytes]:
+    """Return the header fields, each with its CRLF, and the body of a message whose lines end in CRLF."""
+    end = _END_OF_HEADER.search(message)
+    head, body = (message, b"") if end is None else (message[: end.start()], message[end.end() :])
+    return [field + b"\r\n" for field in _END_OF_FIELD.split(head) if field], body
 
 
 def body_hash(body: bytes) -> bytes:

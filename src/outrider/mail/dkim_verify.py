@@ -33,8 +33,6 @@ FindRecord = Callable[[str, str], str | None]
 _REQUIRED: Final = ("v", "a", "b", "bh", "d", "h", "s")
 _KEY_TYPES: Final[Mapping[str, str]] = {dkim.RSA_SHA256: "rsa", dkim.ED25519_SHA256: "ed25519"}
 _CANONICALISATIONS: Final = frozenset({"simple", "relaxed"})
-_END_OF_HEADER: Final = re.compile(rb"(?:\A|\r\n)\r\n")
-_END_OF_FIELD: Final = re.compile(rb"\r\n(?![ \t])")
 _WHITE: Final = re.compile(r"[ \t\r\n]+")
 _tag_name: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*").fullmatch
 _dns_name: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}").fullmatch
@@ -90,7 +88,7 @@ def verify(message: bytes, find_record: FindRecord, *, at: datetime | None = Non
     """
     if b"\r\n" not in message:
         message = message.replace(b"\n", b"\r\n")
-    fields, body = _split(message)
+    fields, body = dkim.split(message)
     ours = [field for field in fields if _name_of(field) == b"dkim-signature"]
     return [_judge(field, fields, body, find_record, at) for field in ours[: limits.DKIM_SIGNATURES_COUNT_MAX]]
 
@@ -240,13 +238,6 @@ def _without_proof(field: bytes) -> bytes:
 def _simple_body(body: bytes) -> bytes:
     """Return the body in simple form. Source: RFC 6376 §3.4.3."""
     return body[: dkim.end_of_content(body)] + b"\r\n"
-
-
-def _split(message: bytes) -> tuple[list[bytes], bytes]:
-    """Split a message into its complete header fields, each ending in CRLF, and its body."""
-    end = _END_OF_HEADER.search(message)
-    header, body = (message[: end.start()], message[end.end() :]) if end else (message.removesuffix(b"\r\n"), b"")
-    return [field + b"\r\n" for field in _END_OF_FIELD.split(header) if field], body
 
 
 def _name_of(field: bytes) -> bytes:

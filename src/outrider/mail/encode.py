@@ -1,14 +1,15 @@
-r"""Make a message fit the server that is to take it: `fit` re-encodes what it cannot take, and nothing else. Pure.
+r"""Octets in 7 bits (`is_7bit`, `encode`), and a message made to fit the server that is to take it (`fit`). Pure.
 
     fit(content, has_8bitmime=False)   7-bit: each leaf with 8-bit octets becomes quoted-printable or base64
     fit(content, has_8bitmime=True)    only what no server takes by RFC 5321: NUL, and lines over 998 octets
-    split(content)                     header fields and body, to sign; always after `fit`, which changes both
 
-For mail as others hand it in by SMTP, a door that is not there yet: so far only tests call `fit`, `to_7bit` and `split`
-for it. What `build` composes fits every server. Fields, boundaries and leaves that fit stay the
-same octets. A leaf that does not is written in the shorter encoding and decodes to what it was. A message/rfc822 may
-not be encoded (RFC 2045 §6.4, RFC 6152 §3), so what is inside it is; "8bit" around 7-bit content becomes "7bit".
-Total and linear (tests/fuzz/test_mail_encode.py). Where MIME leaves no good choice:
+`fit` is for mail as others hand it in by SMTP, a door that is not there yet: so far only tests call it. `build` asks
+for encodings, and what it composes fits every server.
+
+Fields, boundaries and leaves that fit stay the same octets. A leaf that does not is written in the shorter encoding and
+decodes to what it was. A message/rfc822 may not be encoded (RFC 2045 §6.4, RFC 6152 §3), so what is inside it is;
+"8bit" around 7-bit content becomes "7bit". Total and linear (tests/fuzz/test_mail_encode.py). Sign what comes out
+(`dkim.split`). Where MIME leaves no good choice:
 
     bare CR, bare LF             CRLF, everywhere, as `wire.smtp_data` would do after the signature
     raw 8-bit in a field         stays, and `needs_smtputf8` says so: only a server with SMTPUTF8 may take it (RFC 6532)
@@ -55,8 +56,6 @@ _BOUNDARY: Final = re.compile(rb"boundary(?:\*(\d{1,3})?)?(\*)?", re.IGNORECASE)
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _is_boundary: Final = re.compile(rb"[ -~]{1,%d}(?<! )" % _BOUNDARY_CHARS_MAX).fullmatch
-_END_OF_HEADER: Final = re.compile(rb"(?:\A|\r\n)\r\n")
-_END_OF_FIELD: Final = re.compile(rb"\r\n(?![ \t])")
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -86,11 +85,27 @@ def to_7bit(content: bytes) -> bytes:
     return fit(content, has_8bitmime=False).content
 
 
-def split(content: bytes) -> tuple[list[bytes], bytes]:
-    """Return the header fields, each with its CRLF, and the body of a message with CRLF line ends, as `dkim` signs."""
-    end = _END_OF_HEADER.search(content)
-    head, body = (content, b"") if end is None else (content[: end.start()], content[end.end() :])
-    return [field + b"\r\n" for field in _END_OF_FIELD.split(head) if field], body
+def is_7bit(octets: bytes) -> bool:
+    """Tell whether `octets`, whose lines end in CRLF, may go as they are: text in ASCII, no line over 998 octets."""
+    return not octets.translate(None, _PLAIN_OCTETS) and not has_long_line(octets)
+
+
+def encode(octets: bytes) -> tuple[bytes, bytes]:
+    """Return the shorter encoding of `octets`, whose lines end in CRLF, and what they are in it.
+
+    Quoted-printable or base64; whether they could go as they are is `is_7bit`'s question. Source: RFC 2045 §6.7, §6.8.
+    """
+    base64_bytes = (len(octets) + 2) // 3 * 4
+    base64_bytes += 2 * -(-base64_bytes // _BASE64_LINE_CHARS)
+    odd_count = len(octets.translate(None, _PLAIN_OCTETS))
+    if len(octets) + 2 * odd_count <= base64_bytes:
+        quoted = binascii.b2a_qp(octets, istext=True)
+        if b"\n" not in octets:  # Else it has seen what a line end is here.
+            quoted = quoted.replace(b"\n", b"\r\n")
+        # A soft line break may have put what looks like a delimiter at the beginning of a line.
+        if len(quoted) <= base64_bytes and b"=\r\n--" not in quoted:
+            return b"quoted-printable", quoted
+    return b"base64", _in_lines(binascii.b2a_base64(octets, newline=False))
 
 
 def with_crlf(octets: bytes) -> bytes:
@@ -331,7 +346,7 @@ class _Walk:
         else:
             if header.encoding == b"quoted-printable":
                 octets = binascii.a2b_qp(octets)
-            encoding, written = _encode(octets)
+            encoding, written = encode(octets)
         is_plain = is_message and not header.type_fields
         self._write_header(
             header,
@@ -400,21 +415,6 @@ def _read_type(value: bytes) -> tuple[bytes, bytes]:
     boundary = pieces[-1] if -1 in pieces else b"".join(piece for _, piece in sorted(pieces.items()))
     boundary = boundary.rstrip()
     return kind, boundary if _is_boundary(boundary) else b""
-
-
-def _encode(octets: bytes) -> tuple[bytes, bytes]:
-    """Return the shorter encoding of `octets`, whose lines end in CRLF, and what they are in it."""
-    base64_bytes = (len(octets) + 2) // 3 * 4
-    base64_bytes += 2 * -(-base64_bytes // _BASE64_LINE_CHARS)
-    odd_count = len(octets.translate(None, _PLAIN_OCTETS))
-    if len(octets) + 2 * odd_count <= base64_bytes:
-        quoted = binascii.b2a_qp(octets, istext=True)
-        if b"\n" not in octets:  # Else it has seen what a line end is here.
-            quoted = quoted.replace(b"\n", b"\r\n")
-        # A soft line break may have put what looks like a delimiter at the beginning of a line.
-        if len(quoted) <= base64_bytes and b"=\r\n--" not in quoted:
-            return b"quoted-printable", quoted
-    return b"base64", _in_lines(binascii.b2a_base64(octets, newline=False))
 
 
 def _in_lines(base64: bytes) -> bytes:

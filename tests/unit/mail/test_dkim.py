@@ -295,3 +295,9 @@ def test_what_is_no_selector_is_refused(selector: str) -> None:
 
 def test_a_selector_may_have_dots() -> None:
     assert dkim.load_key(DOMAIN, "2026.mail-1", pem_of(ed25519_key().private_key)).selector == "2026.mail-1"
+
+
+def test_fields_and_body_are_split_for_signing() -> None:
+    assert dkim.split(b"A: b\r\n c\r\nD: e\r\n\r\nx\r\n\r\ny") == ([b"A: b\r\n c\r\n", b"D: e\r\n"], b"x\r\n\r\ny")
+    assert dkim.split(b"\r\nx") == ([], b"x")
+    assert dkim.split(b"A: b\r\n") == ([b"A: b\r\n"], b"")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dkim as dkimpy
 import pytest
 
-from outrider.mail import encode
+from outrider.mail import dkim, encode
 from tests.unit.mail.keys import ed25519_key, find_record, rsa_key, sign
 
 AT = datetime(2026, 11, 24, 1, 2, 3, tzinfo=UTC)
@@ -140,17 +140,11 @@ def test_line_ends_are_made_what_the_wire_makes_of_them() -> None:
     assert encode.to_7bit(b"Subject: x\n\na\rb\r\n") == b"Subject: x\r\n\r\na\r\nb\r\n"
 
 
-def test_fields_and_body_are_split_for_signing() -> None:
-    assert encode.split(b"A: b\r\n c\r\nD: e\r\n\r\nx\r\n\r\ny") == ([b"A: b\r\n c\r\n", b"D: e\r\n"], b"x\r\n\r\ny")
-    assert encode.split(b"\r\nx") == ([], b"x")
-    assert encode.split(b"A: b\r\n") == ([b"A: b\r\n"], b"")
-
-
 @pytest.mark.parametrize("body", [LEAF, mixed(LEAF, CLEAN), mixed(b"Content-Type: message/rfc822\r\n\r\n" + LEAF)])
 @pytest.mark.parametrize("has_8bitmime", [True, False])
 def test_fitted_then_signed_it_verifies(body: bytes, has_8bitmime: bool) -> None:
     fitted = encode.fit(HEAD + body, has_8bitmime=has_8bitmime)
-    fields, rest = encode.split(fitted.content)
+    fields, rest = dkim.split(fitted.content)
     signatures = sign(fields, rest, [rsa_key(), ed25519_key()], AT)
     message = signatures + fitted.content
     assert message.isascii() != has_8bitmime
@@ -164,3 +158,19 @@ def test_fitted_then_signed_it_verifies(body: bytes, has_8bitmime: bool) -> None
 
     for index in range(2):
         assert dkimpy.DKIM(message).verify(index, dnsfunc=ask)
+
+
+@pytest.mark.parametrize(
+    ("octets", "is_fit"),
+    [
+        (b"", True),
+        (b"\tHello\r\n", True),
+        (b"x" * 998 + b"\r\n", True),
+        (b"x" * 999 + b"\r\n", False),
+        (b"\x0b\r\n", False),
+        (b"\0", False),
+        ("ü\r\n".encode(), False),
+    ],
+)
+def test_only_short_lines_of_text_go_as_they_are(octets: bytes, is_fit: bool) -> None:
+    assert encode.is_7bit(octets) == is_fit
