@@ -110,6 +110,8 @@ def encode(octets: bytes) -> tuple[bytes, bytes]:
 
 def with_crlf(octets: bytes) -> bytes:
     """Make every CR, LF and CRLF a CRLF. RFC 5321 §2.3.8."""
+    if b"\r" not in octets:  # As most callers of the API write; 4 us a message less than counting.
+        return octets.replace(b"\n", b"\r\n")
     if octets.count(b"\r\n") == octets.count(b"\r") == octets.count(b"\n"):
         return octets
     return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
