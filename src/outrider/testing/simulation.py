@@ -10,6 +10,7 @@ time. Processes die as kill -9 kills: what they do from then on reaches nobody.
 
 import asyncio
 import contextlib
+import functools
 import io
 from collections.abc import Sequence
 from random import Random
@@ -64,8 +65,6 @@ from outrider.wire.answer import Answer, Cause
 
 _RESTART_S: Final = 1.0
 _CALL_AGAIN_S: Final = 1.0  # A customer whose call failed.
-_CONTEXTS: Final[list[TlsContexts]] = []  # Costly, and never used: this network's TLS is a word.
-_RULES: Final[list[Classifier]] = []
 
 
 class WatchedGates(Gates):
@@ -226,7 +225,7 @@ class Process:
         self.store = SimStore(world.database)
         self.ledger = SimLedger(world.books[self.node.name], self.slot)
         slots = NodeSlots(self.ledger, slot=self.slot, clock=clock)
-        self.pool = ConnectionPool(plan.net, clock=clock, slots=slots, contexts=_CONTEXTS[0])
+        self.pool = ConnectionPool(plan.net, clock=clock, slots=slots, contexts=_contexts())
         self.gates = WatchedGates(
             self._note,
             self.egress,
@@ -263,7 +262,7 @@ class Process:
             gates=self.gates,
             holds=HoldBook(self.store, clock=clock, logger=logger),
             preparer=preparer,
-            judge=Judge(_RULES[0], plan.retry, clock=clock, random=self._chance, metrics=metrics),
+            judge=Judge(_classifier(), plan.retry, clock=clock, random=self._chance, metrics=metrics),
             settler=Settler(self.store, plan.engine, writer=self.name, clock=clock, logger=logger, metrics=metrics),
             clock=clock,
             logger=logger,
@@ -292,9 +291,6 @@ class World:
     """One run."""
 
     def __init__(self, plan: Plan, loop: VirtualLoop) -> None:
-        if not _CONTEXTS:
-            _CONTEXTS.append(TlsContexts(NetSettings(tls_verify=False)))
-            _RULES.append(Classifier(parse_rules(rules_text())))
         chance = Random(f"{plan.seed} world")
         self.plan: Final = plan
         self.clock: Final = VirtualClock(loop)
@@ -426,6 +422,17 @@ class World:
                     await self.control.drop(target)
                 case _:
                     raise AssertionError(trouble.kind)
+
+
+@functools.cache
+def _contexts() -> TlsContexts:
+    """Return TLS contexts: costly, and never used, since this network's TLS is a word."""
+    return TlsContexts(NetSettings(tls_verify=False))
+
+
+@functools.cache
+def _classifier() -> Classifier:
+    return Classifier(parse_rules(rules_text()))
 
 
 def play(plan: Plan) -> Story:
