@@ -1,6 +1,6 @@
 """Measures Outrider on this machine: `python -m bench [NAME ...] [--quick]`, one script per question.
 
-    rsa_limit        the machine's own bound
+    rsa_limit        the machine's own bound, all cores at once
     dkim             a signature alone
     throttle         a provider that refuses above 5 mails/s, drawn as a picture
     talk_loopback    a conversation alone
