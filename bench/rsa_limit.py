@@ -55,17 +55,17 @@ def _at_once(process_count: int, wanted_s: float) -> Sequence[Signed]:
     """Sign in so many processes, all of which begin when the last is ready."""
     context = multiprocessing.get_context("spawn")  # A fork of a program with threads may hang.
     start = context.Barrier(process_count)
-    processes, readers = [], []
+    signers, readers = [], []
     for _ in range(process_count):
         reader, writer = context.Pipe(duplex=False)
-        process = context.Process(target=_sign, args=(start, writer, wanted_s))
-        process.start()
+        signer = context.Process(target=_sign, args=(start, writer, wanted_s))
+        signer.start()
         writer.close()  # Ours: so that the end of a process that failed is an EOFError here.
-        processes.append(process)
+        signers.append(signer)
         readers.append(reader)
     signed = [msgspec.msgpack.decode(reader.recv_bytes(), type=Signed) for reader in readers]
-    for process in processes:
-        process.join()
+    for signer in signers:
+        signer.join()
     return signed
 
 
