@@ -210,8 +210,9 @@ async def _account(one: Rig, report: LoadReport) -> dict[str, int]:
         wrong.append(f"{apart} are queued without a row, or have a row and are not queued")
     if forgotten := (await _fetch(one, _WITHOUT_REASON))[0]["count"]:
         wrong.append(f"{forgotten} wait without a reason")
-    seen = await one.sink.recipients()
+    # In this order: retries go on, and what is called delivered now was seen before.
     delivered = {row["address"] for row in await _fetch(one, _DELIVERED)}
+    seen = await one.sink.recipients()
     if unseen := delivered - seen:
         wrong.append(f"{len(unseen)} are called delivered and were never seen, such as {min(unseen)}")
     duplicates, excused = (await one.sink.counts()).duplicates, (await _fetch(one, _AMBIGUOUS))[0]["count"]
