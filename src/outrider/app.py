@@ -362,16 +362,9 @@ def warmup_plans(config: Config) -> Mapping[str, Plan]:
 
 
 def net_settings(config: Config) -> NetSettings:
-    """The network's settings, with what they leave open filled in.
-
-    That is this machine's name for EHLO; and a smart host on this machine may have its password without TLS.
-    """
+    """The network's settings, with this machine's name for EHLO if they name none."""
     net = config.net
-    if not net.ehlo_name:
-        net = msgspec.structs.replace(net, ehlo_name=_machine_name())
-    if config.smarthost is not None and _is_this_machine(config.smarthost.host):
-        net = msgspec.structs.replace(net, allow_plaintext_auth=True)
-    return net
+    return net if net.ehlo_name else msgspec.structs.replace(net, ehlo_name=_machine_name())
 
 
 def make_router(config: Config, net: NetSettings, clock: Clock, chance: random.Random) -> tuple[Router, Exits]:
@@ -426,10 +419,13 @@ class _Exits:
         )
 
     def _way_in(self, smarthost: Smarthost) -> tuple[TlsMode, Credentials | None]:
-        credentials = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
-        # A password travels encrypted unless an operator says otherwise.
-        is_open = credentials is None or self._net.allow_plaintext_auth or _is_this_machine(smarthost.host)
-        return (TlsMode.OPPORTUNISTIC if is_open else TlsMode.REQUIRED), credentials
+        if not smarthost.username:
+            return TlsMode.OPPORTUNISTIC, None
+        # A password travels encrypted, unless it does not leave this machine or an operator says otherwise. It holds
+        # for this smart host alone: the next one may be on the other side of the world.
+        may_go_plain = self._net.allow_plaintext_auth or _is_this_machine(smarthost.host)
+        credentials = Credentials(smarthost.username, smarthost.password, may_go_plain)
+        return (TlsMode.OPPORTUNISTIC if may_go_plain else TlsMode.REQUIRED), credentials
 
 
 class _Smart:
