@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from outrider.app import make_router, net_settings
+from outrider.app import make_ways, net_settings
 from outrider.base.vocab import Fate, Phase
 from outrider.config import load
 from outrider.net.site import Site
@@ -66,7 +66,7 @@ async def said_to_relay(host: str, *, delivery: str, **env: str) -> list[str]:
             }
         )
         net = net_settings(config)
-        _, exits = make_router(config, net, LoopClock(), random.Random(1))
+        _, exits = make_ways(config, net, LoopClock(), random.Random(1))
         site = await exits.of(config.make_egress().sources[0], peer.site())
         assert isinstance(site, Site)
         async with pool_of(allow_plaintext_auth=net.allow_plaintext_auth) as pool:
