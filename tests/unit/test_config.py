@@ -302,6 +302,11 @@ def test_a_wrong_egress_stops_the_start_and_is_named(
         assert word in said, said
 
 
+@pytest.mark.parametrize("name", ["a\n", "a\r\nMAIL FROM:<>", "a b", "a" * 256])
+def test_what_would_break_out_of_ehlo_is_refused_at_the_border(folder: Path, name: str) -> None:
+    assert "`$.net.ehlo_name`" in complaint(folder, NET__EHLO_NAME=name)
+
+
 def test_no_password_of_a_source_is_in_any_repr_or_complaint(folder: Path) -> None:
     config = read(folder, EGRESS)
     for shown in (repr(config), repr(config.egress), repr(config.make_egress())):

@@ -9,11 +9,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from outrider.base import limits
+from outrider.policy.settings import EhloName
 from outrider.wire.smtp_client import Waits
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
-# A host name or an address literal: it goes into a command line as it is.
-EhloName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._\[\]:-]{0,255}$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
