@@ -26,7 +26,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError
-from outrider.config import Config, read_shaping_file
+from outrider.config import Config, read_own_file
 from outrider.engine import lanes, ways
 from outrider.engine.accept import Acceptor
 from outrider.engine.deliver import Deliverer, Router
@@ -338,7 +338,7 @@ def make_shaping(config: Config) -> Shaping:
         ConfigError: something in them is wrong; it says where.
     """
     text = (importlib.resources.files("outrider.policy") / "shaping.toml").read_text("utf-8")
-    return shaping.parse(text, config.shaping, read_shaping_file(config))
+    return shaping.parse(text, config.shaping, read_own_file(config, config.shaping.file, "[shaping] file"))
 
 
 def warmup_plans(config: Config) -> Mapping[str, Plan]:
@@ -347,13 +347,9 @@ def warmup_plans(config: Config) -> Mapping[str, Plan]:
     Raises:
         ConfigError: a plan is wrong, or the file cannot be read.
     """
-    layers = [parse_plans((importlib.resources.files("outrider.policy") / "warmup.toml").read_text("utf-8"))]
-    if config.warmup.file:
-        try:
-            layers.append(parse_plans(Path(config.warmup.file).read_text("utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"[warmup] file {config.warmup.file} cannot be read: {error}.") from error
-    return make_plans(*layers, config.warmup.plans)
+    ours = (importlib.resources.files("outrider.policy") / "warmup.toml").read_text("utf-8")
+    own = read_own_file(config, config.warmup.file, "[warmup] file")
+    return make_plans(parse_plans(ours), parse_plans(own), config.warmup.plans)
 
 
 def net_settings(config: Config) -> NetSettings:

@@ -43,7 +43,7 @@ class WarmupSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The [warmup] table. Which source follows which plan is said where the source is."""
 
     file: str = ""
-    """A TOML file with plans of your own, a table each, as in policy/warmup.toml; empty for none."""
+    """A TOML file with plans of your own, relative to the data directory; a table each, as in policy/warmup.toml."""
 
     plans: dict[str, Plan] = field(default_factory=dict)
     """More plans of your own, `[warmup.plans.NAME]`. They win over the file, the file over the built-in ones."""
