@@ -125,7 +125,13 @@ def load(env: Mapping[str, str]) -> Config:
         raise ConfigError(f"A setting is wrong: {_fault(tree, Config, '$', error)}.") from error
     if config.delivery not in ("catch", "direct"):
         route.parse_smarthost(config.delivery, "delivery")
-    config.make_egress()
+    pools = config.make_egress().pools
+    for name in config.shaping.pools:
+        if name not in pools:
+            raise ConfigError(
+                f"shaping.pools.{name}: there is no pool {name!r}; there is {', '.join(sorted(pools))}. One that"
+                f" another node serves is declared with an empty table, [egress.pools.{name}]."
+            )
     return config
 
 

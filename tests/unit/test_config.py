@@ -321,7 +321,7 @@ def test_no_password_of_a_source_is_in_any_repr_or_complaint(folder: Path) -> No
 
 
 def test_limits_are_set_by_provider_and_pool(folder: Path) -> None:
-    text = "[shaping.pools.bulk.gmail]\nrates = '10/s'\n"
+    text = "[egress.pools.default]\n[egress.pools.bulk]\n[shaping.pools.bulk.gmail]\nrates = '10/s'\n"
     config = read(folder, text, SHAPING__PROVIDERS__GMAIL__CONNECTIONS="3", SHAPING__PROVIDERS__GMAIL__TLS="required")
     assert config.shaping.providers == {"gmail": Override(connections=3, tls=Encryption.REQUIRED)}
     assert config.shaping.pools == {"bulk": {"gmail": Override(rates="10/s")}}
@@ -349,6 +349,14 @@ def test_limits_are_set_by_provider_and_pool(folder: Path) -> None:
 def test_a_wrong_limit_is_named_with_its_table(folder: Path, env: dict[str, str], words: list[str]) -> None:
     text = complaint(folder, **env)
     assert [word for word in words if word not in text] == []
+
+
+def test_limits_of_a_pool_that_nobody_has_stop_the_start(folder: Path) -> None:
+    pools = "[egress.pools.default]\n[egress.pools.bulk]\n"
+    said = complaint(folder, pools + "[shaping.pools.blk.gmail]\nconnections = 1\n")
+    assert said.startswith("shaping.pools.blk: there is no pool 'blk'; there is bulk, default.")
+    assert "'blk'; there is default." in complaint(folder, SHAPING__POOLS__BLK__GMAIL__CONNECTIONS="1")
+    read(folder, SHAPING__POOLS__DEFAULT__GMAIL__CONNECTIONS="1")
 
 
 def test_an_own_file_is_read_from_the_data_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

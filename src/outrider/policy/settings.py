@@ -163,4 +163,4 @@ class ShapingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Limits of one provider, whatever the pool; `default` is every domain without a provider of its own."""
 
     pools: dict[str, dict[str, Override]] = field(default_factory=dict)
-    """Limits of one provider in one pool; they win over those of the provider."""
+    """Limits of one provider in one pool of [egress]; they win over those of the provider."""
