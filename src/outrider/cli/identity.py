@@ -5,12 +5,13 @@ until DNS checks come. `domain rate` without a number shows the rate. Other tool
 printing a list of `{type, host, value}`.
 """
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import typer
 
 from outrider.app import Services
+from outrider.base import digits
 from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
@@ -19,7 +20,6 @@ from outrider.services.identity import ALGORITHMS, DnsRecord, Domain, Sender
 
 domains = typer.Typer(help="Sending domains: add, list, DNS records, rate.", no_args_is_help=True)
 senders = typer.Typer(help="From addresses: add, list.", no_args_is_help=True)
-_DIGITS_MAX: Final = 10  # Ours: more than any rate has; Python refuses thousands of them.
 DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]
 
 
@@ -141,9 +141,9 @@ def _domain_facts(domain: Domain) -> dict[str, object]:
 def _parse_rate(text: str) -> int | None:
     if text == "none":
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX):
-        raise CallerError(f"A rate is a number of mails a minute, or none; not {text!r}.", field="rate_per_minute")
-    return int(text)
+    if (rate := digits.parse(text)) is None:
+        raise CallerError("A rate is a number of mails a minute, or none.", field="rate_per_minute")
+    return rate
 
 
 def _sender_facts(sender: Sender) -> dict[str, object]:

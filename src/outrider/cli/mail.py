@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from outrider.app import Services
+from outrider.base import digits
 from outrider.base.errors import CallerError, OutriderError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
@@ -137,10 +138,11 @@ async def _accept(acceptor: Acceptor, project_id: UUID, submission: Submission, 
 
 
 def _parse_cursor(text: str) -> Cursor:
-    xid, _, event_id = text.partition("-")
-    if not (xid.isdecimal() and event_id.isdecimal()):
+    before, _, after = text.partition("-")
+    xid, event_id = digits.parse(before), digits.parse(after)
+    if xid is None or event_id is None:
         raise CallerError("A cursor is two numbers, such as 0-0.", field="after")
-    return Cursor(int(xid), int(event_id))
+    return Cursor(xid, event_id)
 
 
 def _event_line(event: Event, *, as_json: bool) -> str:

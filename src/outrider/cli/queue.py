@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from outrider.app import Services
+from outrider.base import digits
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import HoldScope
 from outrider.cli import output, session
@@ -141,9 +142,9 @@ def _act(
 async def _target(services: Services, scope: HoldScope, subject: str, project: str) -> Target:
     match scope:
         case HoldScope.LANE:
-            if not (subject.isascii() and subject.isdecimal()):
+            if (lane_id := digits.parse(subject)) is None:
                 raise CallerError("A lane is named by its number; `outrider queue` shows it.", field="lane")
-            return Target.lane(int(subject))
+            return Target.lane(lane_id)
         case HoldScope.PROVIDER:
             return Target.provider(subject)
         case HoldScope.PROJECT:

@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from outrider.app import Services, warmup_plans
+from outrider.base import digits
 from outrider.base.errors import CallerError, ConfigError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson
@@ -107,9 +108,9 @@ def _plans() -> Mapping[str, Plan]:
 def _parse_stage(text: str) -> int | None:
     if text == _WARM:
         return None
-    if not text.isdecimal():
+    if (number := digits.parse(text)) is None:
         raise CallerError(f"A stage is a number from 1, or `{_WARM}`.", field="stage")
-    return int(text)
+    return number
 
 
 def _cells(view: WarmupView) -> Sequence[object]:
