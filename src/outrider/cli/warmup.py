@@ -47,11 +47,7 @@ def list_warmups(context: typer.Context, as_json: AsJson = False) -> None:
         plans = warmup_plans(services.context.config)
         return await views(services.store, plans, clock=services.context.clock)
 
-    found = session.run(work)
-    if as_json:
-        output.show_json(found)
-        return
-    output.show_table(_COLUMNS, [_cells(view) for view in found], empty="Nothing is being warmed up.")
+    output.show(session.run(work), _tell_warmups, as_json=as_json)
 
 
 @warmups.command("set")
@@ -96,6 +92,10 @@ def list_plans(as_json: AsJson = False) -> None:
             }
         )
         output.show_text("")
+
+
+def _tell_warmups(found: Sequence[WarmupView]) -> None:
+    output.show_table(_COLUMNS, [_cells(view) for view in found], empty="Nothing is being warmed up.")
 
 
 def _plans() -> Mapping[str, Plan]:
