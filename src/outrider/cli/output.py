@@ -1,4 +1,8 @@
-"""Results on stdout: a table for people, JSON for programs."""
+"""Results on stdout: a table for people, JSON for programs. Complaints are `cli.session`'s and go to stderr.
+
+A command hands over its result and says how people read it (`show`); `--json` prints the record itself, so what a
+program reads never depends on a table's columns. Invariant: what strangers wrote holds nothing that a terminal obeys.
+"""
 
 import re
 import sys
