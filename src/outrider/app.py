@@ -12,7 +12,6 @@ then the store closes.
 import asyncio
 import contextlib
 import importlib.resources
-import ipaddress
 import os
 import random
 import socket
@@ -27,8 +26,8 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError
-from outrider.config import Config, read_shaping_file
-from outrider.engine import lanes
+from outrider.config import Config, read_own_file
+from outrider.engine import lanes, ways
 from outrider.engine.accept import Acceptor
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.gate_report import GateReport
@@ -47,13 +46,12 @@ from outrider.net.ledger import Ledger
 from outrider.net.ours import check_ours
 from outrider.net.pool import ConnectionPool
 from outrider.net.settings import NetSettings
-from outrider.net.site import Host, Site
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy import shaping
 from outrider.policy.classify import Classifier, parse_rules
-from outrider.policy.route import Egress, Smarthost, Source, check_names
-from outrider.policy.shaping import CATCH, SMARTHOST, Shaping
+from outrider.policy.route import Egress, check_names
+from outrider.policy.shaping import Shaping
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
 from outrider.services.egress import PoolChooser
@@ -61,11 +59,8 @@ from outrider.services.identity import Identity
 from outrider.services.reports import Reports
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
-from outrider.wire.answer import Answer
-from outrider.wire.smtp_client import Credentials, TlsMode
 
 if TYPE_CHECKING:
-    from outrider.net.dns import Resolver
     from outrider.services.catch import Mailbox
     from outrider.store.embedded import EmbeddedPostgres
 
@@ -191,7 +186,7 @@ def _make_deliverer(
     preparer = Preparer(store, identity, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
     slots = NodeSlots(ledger, slot=slot, clock=clock)
     connections = ConnectionPool(net, clock=clock, slots=slots)
-    router, exits = make_router(config, net, clock, chance)
+    router, exits = make_ways(config, net, clock, chance)
     holds = HoldBook(store, clock=clock, logger=log)
     return Deliverer(
         store,
@@ -343,7 +338,7 @@ def make_shaping(config: Config) -> Shaping:
         ConfigError: something in them is wrong; it says where.
     """
     text = (importlib.resources.files("outrider.policy") / "shaping.toml").read_text("utf-8")
-    return shaping.parse(text, config.shaping, read_shaping_file(config))
+    return shaping.parse(text, config.shaping, read_own_file(config, config.shaping.file, "[shaping] file"))
 
 
 def warmup_plans(config: Config) -> Mapping[str, Plan]:
@@ -352,95 +347,25 @@ def warmup_plans(config: Config) -> Mapping[str, Plan]:
     Raises:
         ConfigError: a plan is wrong, or the file cannot be read.
     """
-    layers = [parse_plans((importlib.resources.files("outrider.policy") / "warmup.toml").read_text("utf-8"))]
-    if config.warmup.file:
-        try:
-            layers.append(parse_plans(Path(config.warmup.file).read_text("utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"[warmup] file {config.warmup.file} cannot be read: {error}.") from error
-    return make_plans(*layers, config.warmup.plans)
+    ours = (importlib.resources.files("outrider.policy") / "warmup.toml").read_text("utf-8")
+    own = read_own_file(config, config.warmup.file, "[warmup] file")
+    return make_plans(parse_plans(ours), parse_plans(own), config.warmup.plans)
 
 
 def net_settings(config: Config) -> NetSettings:
-    """The network's settings, with what they leave open filled in.
-
-    That is this machine's name for EHLO; and a smart host on this machine may have its password without TLS.
-    """
+    """The network's settings, with this machine's name for EHLO if they name none."""
     net = config.net
-    if not net.ehlo_name:
-        net = msgspec.structs.replace(net, ehlo_name=_machine_name())
-    if config.smarthost is not None and _is_this_machine(config.smarthost.host):
-        net = msgspec.structs.replace(net, allow_plaintext_auth=True)
-    return net
+    return net if net.ehlo_name else msgspec.structs.replace(net, ehlo_name=_machine_name())
 
 
-def make_router(config: Config, net: NetSettings, clock: Clock, chance: random.Random) -> tuple[Router, Exits]:
-    """The way out that `delivery` picks, and those of sources that have one of their own."""
+def make_ways(config: Config, net: NetSettings, clock: Clock, chance: random.Random) -> tuple[Router, Exits]:
+    """Where mail is handed over: as `delivery` says, and where sources have a smart host of their own."""
     if config.is_catch:
-        host = Host("localhost", ("127.0.0.1",))
-        caught = Site("catch", (host,), config.faces.catch_port, TlsMode.NEVER, provider=CATCH)
-        return _OneWay(caught), _SameExit()
+        return ways.caught(config.faces.catch_port)
     from outrider.net.dns import Resolver  # Catch mode does not need dnspython (10 MB).
 
     resolver = Resolver(net, clock=clock, random=chance, our_names=(net.ehlo_name,))
-    exits = _Exits(resolver, net)
-    return resolver if config.smarthost is None else _Smart(config.smarthost, exits), exits
-
-
-class _OneWay:
-    """All mail to one site."""
-
-    def __init__(self, site: Site) -> None:
-        self._site: Final = site
-
-    async def route(self, domain: str) -> Site | Answer:  # noqa: ARG002 - the contract of Router.
-        return self._site
-
-
-class _SameExit:
-    """Every source hands its mail to the recipient's site."""
-
-    async def of(self, source: Source, site: Site) -> Site | Answer:  # noqa: ARG002 - the contract of Exits.
-        return site
-
-
-class _Exits:
-    """Sources with a smart host hand their mail to it."""
-
-    def __init__(self, resolver: "Resolver", net: NetSettings) -> None:
-        self._resolver: Final = resolver
-        self._net: Final = net
-        self._ways_in: Final[dict[Smarthost, tuple[TlsMode, Credentials | None]]] = {}
-
-    async def of(self, source: Source, site: Site) -> Site | Answer:
-        return site if source.smarthost is None else await self.to(source.smarthost)
-
-    async def to(self, smarthost: Smarthost) -> Site | Answer:
-        """Return the smart host's site, or why it cannot be found."""
-        way_in = self._ways_in.get(smarthost)
-        if way_in is None:
-            way_in = self._ways_in[smarthost] = self._way_in(smarthost)
-        tls, credentials = way_in
-        return await self._resolver.fixed_site(
-            smarthost.host, port=smarthost.port, tls=tls, credentials=credentials, provider=SMARTHOST
-        )
-
-    def _way_in(self, smarthost: Smarthost) -> tuple[TlsMode, Credentials | None]:
-        credentials = Credentials(smarthost.username, smarthost.password) if smarthost.username else None
-        # A password travels encrypted unless an operator says otherwise.
-        is_open = credentials is None or self._net.allow_plaintext_auth or _is_this_machine(smarthost.host)
-        return (TlsMode.OPPORTUNISTIC if is_open else TlsMode.REQUIRED), credentials
-
-
-class _Smart:
-    """All mail to one named server."""
-
-    def __init__(self, smarthost: Smarthost, exits: _Exits) -> None:
-        self._smarthost: Final = smarthost
-        self._exits: Final = exits
-
-    async def route(self, domain: str) -> Site | Answer:  # noqa: ARG002 - the contract of Router.
-        return await self._exits.to(self._smarthost)
+    return ways.outward(resolver, config.smarthost, may_all_go_plain=net.allow_plaintext_auth)
 
 
 async def _await_receiver(config: Config, clock: Clock, stop_asked: asyncio.Event) -> None:
@@ -471,13 +396,6 @@ def _swap_owner(owner_file: Path, owner: UUID) -> UUID | None:
         last = None
     owner_file.write_text(str(owner), "ascii")
     return last
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _machine_name() -> str:

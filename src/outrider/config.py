@@ -125,23 +125,33 @@ def load(env: Mapping[str, str]) -> Config:
         raise ConfigError(f"A setting is wrong: {_fault(tree, Config, '$', error)}.") from error
     if config.delivery not in ("catch", "direct"):
         route.parse_smarthost(config.delivery, "delivery")
-    config.make_egress()
+    pools = config.make_egress().pools
+    for name in config.shaping.pools:
+        if name not in pools:
+            raise ConfigError(
+                f"shaping.pools.{name}: there is no pool {name!r}; there is {', '.join(sorted(pools))}. One that"
+                f" another node serves is declared with an empty table, [egress.pools.{name}]."
+            )
     return config
 
 
-def read_shaping_file(config: Config) -> str:
-    """Read the operator's own providers and reply rules, "" if there are none. What they mean: `policy.shaping.parse`.
+def read_own_file(config: Config, name: str, key: str) -> str:
+    """Read a file of the operator's own, relative to the data directory; "" if the setting names none.
+
+    Args:
+        name: the value of the setting; it may begin with `~`.
+        key: the setting, such as `[shaping] file`, for the complaint.
 
     Raises:
         ConfigError: the file cannot be read.
     """
-    if not config.shaping.file:
+    if not name:
         return ""
-    path = config.data_path / Path(config.shaping.file).expanduser()
+    path = config.data_path / Path(name).expanduser()
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"[shaping] file names {path}, which cannot be read: {error}.") from error
+        raise ConfigError(f"{key} names {path}, which cannot be read: {error}.") from error
 
 
 def _read_file(env: Mapping[str, str]) -> dict[str, Any]:

@@ -20,5 +20,5 @@ def test_the_examples_hold(tmp_path: Path) -> None:
     known = parse(TEXT, config.shaping, own)
     assert config.shaping.file == "own.toml"
     assert (known.limits("gmail", "").connections, known.limits("yahoo-japan", "").rates) == (10, (Rate(5, 1.0),))
-    assert known.limits("yahoo", "bulk").connection_rate == Rate(30, 60.0)
+    assert known.limits("yahoo", "default").connection_rate == Rate(30, 60.0)
     assert len(known.react("corp", "450 Please slow down", "rate.provider")) == 2

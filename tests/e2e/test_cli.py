@@ -115,6 +115,13 @@ async def test_send_status_events_and_mailbox(program: Program) -> None:
         assert "Subject: Hi" in (await program.command("mailbox", found[0]["name"], "--source")).stdout
 
 
+async def test_the_mailbox_is_cleared_and_answers_in_words_unless_asked_for_json(program: Program) -> None:
+    cleared = await program.command("mailbox", "--clear")
+    assert (cleared.code, cleared.stdout.startswith("deleted_count: ")) == (0, True)
+    assert await program.command_json("mailbox", "--clear") == {"deleted_count": 0}
+    assert await program.command_json("mailbox", "--limit", "500") == []
+
+
 async def test_an_idempotency_key_sends_once(program: Program) -> None:
     first = await program.command_json(*SEND, "--idempotency-key", "order-1")
     assert (await program.command_json(*SEND, "--idempotency-key", "order-1"))["session_id"] == first["session_id"]
@@ -131,11 +138,18 @@ async def test_an_idempotency_key_sends_once(program: Program) -> None:
         (("domain", "rate", "shop.example", "fast"), EXIT_DATA),
         (("domain", "rate", "shop.example", "9" * 5000), EXIT_DATA),
         (("domain", "rate", "unknown.example", "5"), EXIT_DATA),
+        (("events", "--after", "9" * 5000 + "-0"), EXIT_DATA),
+        (("events", "--after", "0-" + "9" * 5000), EXIT_DATA),
+        (("queue", "pause", "lane", "9" * 5000), EXIT_DATA),
+        (("warmup", "set", "out1", "gmail", "--plan", "sparkpost", "--stage", "9" * 5000), EXIT_DATA),
+        (("why", "9" * 5000), EXIT_DATA),
+        (("show", "9" * 5000), EXIT_DATA),
         (("sender", "add", "me@elsewhere.example"), EXIT_DATA),
         (("sender", "add", "nobody"), EXIT_DATA),
         (("send", "user@partner.example", "--from", "x@shop.example", "--subject", "s", "--text", "t"), EXIT_DATA),
         (("mailbox", "../../etc/passwd"), EXIT_DATA),
         (("mailbox", "1.nothing"), EXIT_DATA),
+        (("mailbox", "--limit", "501"), EXIT_USAGE),  # The mailbox lists no more at once.
         (("key", "revoke", "0" * 32), EXIT_DATA),
         (("serve", "--role", "cook"), EXIT_CONFIG),
         (("dance",), EXIT_USAGE),

@@ -35,8 +35,8 @@ def check_is_deferred(answer: Answer) -> None:
 @pytest.mark.parametrize("usual", [EVERYTHING, STEPWISE], ids=["pipelined", "stepwise"])
 async def test_421_is_the_answer_wherever_it_comes(stage: Stage, usual: Script) -> None:
     script = msgspec.structs.replace(usual, moves={stage: CLOSING})
-    async with Peer(script) as peer, pool_of(allow_plaintext_auth=True, ca_pem=peer.certificate.pem) as pool:
-        attempt = await send(pool, peer.site(credentials=Credentials("us", "word")), MAIL)
+    async with Peer(script) as peer, pool_of(ca_pem=peer.certificate.pem) as pool:
+        attempt = await send(pool, peer.site(credentials=Credentials("us", "word", may_go_plain=True)), MAIL)
         assert attempt.answers == {TO: Answer(Phase(stage.value), REPLY)}
         check_is_deferred(attempt.answers[TO])
         assert not peer.received

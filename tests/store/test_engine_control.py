@@ -97,6 +97,7 @@ async def test_what_does_not_exist_is_not_found_and_named(control: Control, queu
     targets = [
         Target.lane(10**6),
         Target.lane(10**30),
+        Target(HoldScope.LANE, "9" * 5000),
         Target.provider("gmial"),
         Target.provider(""),
         Target.project(UUID(int=5)),

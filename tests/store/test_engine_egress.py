@@ -135,14 +135,16 @@ async def test_a_smart_host_takes_over_from_a_source_that_rests(room: EngineRoom
     )
     peer.script = Script(moves={Stage.MAIL: Move(Act.SAY, RESTING)})
     async with Peer(Script(mechanisms=("PLAIN",))) as relay:
-        way = relay.site(tls=TlsMode.NEVER, credentials=Credentials("us", "secret"), host="relay.example")
+        credentials = Credentials("us", "secret", may_go_plain=True)
+        way = relay.site(tls=TlsMode.NEVER, credentials=credentials, host="relay.example")
         room.exits = SameExit(relay=msgspec.structs.replace(way, provider="smarthost"))
-        async with running(room.deliverer(OneWay(peer.site(host=YAHOO)), allow_plaintext_auth=True)):
+        async with running(room.deliverer(OneWay(peer.site(host=YAHOO)))):
             await room.until_tried(await room.send())
             sessions = [await room.send("bob@b.example"), await room.send("bob@a.example")]
             for session in sessions:
                 await room.until_settled(session)
-    assert [command.split()[0] for command in relay.commands[:2]] == ["EHLO", "AUTH"]
+    # The two mails may have a connection each.
+    assert sum(command.startswith("AUTH ") for command in relay.commands) == relay.connection_count > 0
     assert (peer.received, peer.connection_count) == ([], 1), "it was not left in peace"
     assert len(relay.received) == 2
     assert [event.facts.get("source") for event in await room.events(sessions[0])] == [None, "relay"]

@@ -153,6 +153,7 @@ async def test_what_is_not_there_or_somebody_elses_is_not_found(explainer: Expla
         "",
         "@",
         "99999999999999999999",
+        "9" * 5000,
         "999",
         UUID(int=5),
     ):

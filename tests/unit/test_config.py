@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from outrider.app import make_shaping, warmup_plans
 from outrider.base.errors import ConfigError
 from outrider.base.vocab import Stream
-from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, load, read_shaping_file
+from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, load, read_own_file
 from outrider.policy.route import Smarthost, Source, parse_smarthost
 from outrider.policy.settings import Encryption, Override
 
@@ -302,6 +303,11 @@ def test_a_wrong_egress_stops_the_start_and_is_named(
         assert word in said, said
 
 
+@pytest.mark.parametrize("name", ["a\n", "a\r\nMAIL FROM:<>", "a b", "a" * 256])
+def test_what_would_break_out_of_ehlo_is_refused_at_the_border(folder: Path, name: str) -> None:
+    assert "`$.net.ehlo_name`" in complaint(folder, NET__EHLO_NAME=name)
+
+
 def test_no_password_of_a_source_is_in_any_repr_or_complaint(folder: Path) -> None:
     config = read(folder, EGRESS)
     for shown in (repr(config), repr(config.egress), repr(config.make_egress())):
@@ -315,7 +321,7 @@ def test_no_password_of_a_source_is_in_any_repr_or_complaint(folder: Path) -> No
 
 
 def test_limits_are_set_by_provider_and_pool(folder: Path) -> None:
-    text = "[shaping.pools.bulk.gmail]\nrates = '10/s'\n"
+    text = "[egress.pools.default]\n[egress.pools.bulk]\n[shaping.pools.bulk.gmail]\nrates = '10/s'\n"
     config = read(folder, text, SHAPING__PROVIDERS__GMAIL__CONNECTIONS="3", SHAPING__PROVIDERS__GMAIL__TLS="required")
     assert config.shaping.providers == {"gmail": Override(connections=3, tls=Encryption.REQUIRED)}
     assert config.shaping.pools == {"bulk": {"gmail": Override(rates="10/s")}}
@@ -345,18 +351,38 @@ def test_a_wrong_limit_is_named_with_its_table(folder: Path, env: dict[str, str]
     assert [word for word in words if word not in text] == []
 
 
-def test_an_own_file_of_providers_is_read_from_the_data_directory(folder: Path) -> None:
+def test_limits_of_a_pool_that_nobody_has_stop_the_start(folder: Path) -> None:
+    pools = "[egress.pools.default]\n[egress.pools.bulk]\n"
+    said = complaint(folder, pools + "[shaping.pools.blk.gmail]\nconnections = 1\n")
+    assert said.startswith("shaping.pools.blk: there is no pool 'blk'; there is bulk, default.")
+    assert "'blk'; there is default." in complaint(folder, SHAPING__POOLS__BLK__GMAIL__CONNECTIONS="1")
+    read(folder, SHAPING__POOLS__DEFAULT__GMAIL__CONNECTIONS="1")
+
+
+def test_an_own_file_is_read_from_the_data_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "own.toml").write_text("# Nothing yet.\n", "utf-8")
-    assert read_shaping_file(read(folder, "[shaping]\nfile = 'own.toml'\n")) == "# Nothing yet.\n"
-    assert read_shaping_file(read(folder, SHAPING__FILE=str(folder / "own.toml"))) == "# Nothing yet.\n"
-    assert read_shaping_file(read(folder)) == ""
+    monkeypatch.setenv("HOME", str(folder))
+    config = read(folder)
+    for name in ("own.toml", str(folder / "own.toml"), "~/own.toml"):
+        assert read_own_file(config, name, "[shaping] file") == "# Nothing yet.\n"
+    assert read_own_file(config, "", "[shaping] file") == ""
+
+
+def test_own_providers_and_plans_are_read_from_the_same_place(folder: Path) -> None:
+    (folder / "shaping.toml").write_text("[[provider]]\nname = 'mine'\nmx = ['*.mine.example']\n", "utf-8")
+    (folder / "plans.toml").write_text("[mine]\nstages = [10, 20]\n", "utf-8")
+    config = read(folder, SHAPING__FILE="shaping.toml", WARMUP__FILE="plans.toml")
+    assert "mine" in [provider.name for provider in make_shaping(config).providers]
+    assert warmup_plans(config)["mine"].stages == (10, 20)
 
 
 @pytest.mark.parametrize("name", ["none.toml", ".", "broken.toml"])
 def test_an_own_file_that_cannot_be_read_is_named(folder: Path, name: str) -> None:
     (folder / "broken.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"\[shaping\] file names .*cannot be read"):
-        read_shaping_file(read(folder, SHAPING__FILE=name))
+        make_shaping(read(folder, SHAPING__FILE=name))
+    with pytest.raises(ConfigError, match=r"\[warmup\] file names .*cannot be read"):
+        warmup_plans(read(folder, WARMUP__FILE=name))
 
 
 def test_warm_up_plans_may_be_written_down(folder: Path) -> None:

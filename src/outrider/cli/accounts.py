@@ -48,22 +48,18 @@ def create_key(
 @keys.command("list")
 def list_keys(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """List the project's keys, revoked ones too."""
-
-    async def work(services: Services) -> list[dict[str, object]]:
-        found = await services.accounts.project(project)
-        rows = await services.accounts.list_keys(found.project_id)
-        return [
-            {
-                "access_key_id": key.access_key_id,
-                "name": key.name,
-                "created_at": key.created_at,
-                "revoked_at": key.revoked_at,
-            }
-            for key in rows
-        ]
-
+    found = session.run_in(project, lambda services, project_id: services.accounts.list_keys(project_id))
+    rows = [
+        {
+            "access_key_id": key.access_key_id,
+            "name": key.name,
+            "created_at": key.created_at,
+            "revoked_at": key.revoked_at,
+        }
+        for key in found
+    ]
     columns = ["ACCESS KEY ID", "NAME", "CREATED", "REVOKED"]
-    output.show_rows(columns, session.run(work), empty="No keys.", as_json=as_json)
+    output.show_rows(columns, rows, empty="No keys.", as_json=as_json)
 
 
 @keys.command("revoke")
@@ -73,12 +69,7 @@ def revoke_key(
     project: Project = DEFAULT_PROJECT,
 ) -> None:
     """Make a key worthless everywhere within a second. Safe to repeat."""
-
-    async def work(services: Services) -> None:
-        found = await services.accounts.project(project)
-        await services.accounts.revoke_key(found.project_id, access_key_id)
-
-    session.run(work)
+    session.run_in(project, lambda services, project_id: services.accounts.revoke_key(project_id, access_key_id))
     if as_json:
         output.show_json({"access_key_id": access_key_id, "revoked": True})
     else:

@@ -5,12 +5,15 @@ until DNS checks come. `domain rate` without a number shows the rate. Other tool
 printing a list of `{type, host, value}`.
 """
 
-from typing import Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
 
 import msgspec
 import typer
 
 from outrider.app import Services
+from outrider.base import digits
 from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
@@ -19,7 +22,6 @@ from outrider.services.identity import ALGORITHMS, DnsRecord, Domain, Sender
 
 domains = typer.Typer(help="Sending domains: add, list, DNS records, rate.", no_args_is_help=True)
 senders = typer.Typer(help="From addresses: add, list.", no_args_is_help=True)
-_DIGITS_MAX: Final = 10  # Ours: more than any rate has; Python refuses thousands of them.
 DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]
 
 
@@ -53,31 +55,16 @@ def add_domain(
 @domains.command("list")
 def list_domains(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """List the project's domains."""
-
-    async def work(services: Services) -> list[dict[str, object]]:
-        found = await services.accounts.project(project)
-        return [_domain_facts(domain) for domain in await services.identity.list_domains(found.project_id)]
-
-    output.show_rows(
-        ["DOMAIN", "STATUS", "ADDED", "PER MINUTE"], session.run(work), empty="No domains.", as_json=as_json
-    )
+    found = session.run_in(project, lambda services, project_id: services.identity.list_domains(project_id))
+    rows = [_domain_facts(domain) for domain in found]
+    output.show_rows(["DOMAIN", "STATUS", "ADDED", "PER MINUTE"], rows, empty="No domains.", as_json=as_json)
 
 
 @domains.command("dns")
 def show_dns(name: DomainName, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """Print the DNS records to publish for a domain."""
-
-    async def work(services: Services) -> list[DnsRecord]:
-        found = await services.accounts.project(project)
-        return await services.identity.dns_records(found.project_id, name)
-
-    records = session.run(work)
-    if as_json:
-        output.show_json(records)
-        return
-    for record in records:
-        output.show_facts(msgspec.structs.asdict(record))
-        typer.echo()
+    records = session.run_in(project, lambda services, project_id: services.identity.dns_records(project_id, name))
+    output.show(records, _tell_records, as_json=as_json)
 
 
 @domains.command("rate")
@@ -91,13 +78,12 @@ def set_rate(
 ) -> None:
     """Show or set how many mails a minute may leave from a domain. Effective within a second, for waiting mail too."""
 
-    async def work(services: Services) -> Domain:
-        found = await services.accounts.project(project)
+    async def work(services: Services, project_id: UUID) -> Domain:
         if per_minute is None:
-            return await services.identity.domain(found.project_id, name)
-        return await services.identity.set_rate(found.project_id, name, _parse_rate(per_minute))
+            return await services.identity.domain(project_id, name)
+        return await services.identity.set_rate(project_id, name, _parse_rate(per_minute))
 
-    output.show_facts(_domain_facts(session.run(work)), as_json=as_json)
+    output.show_facts(_domain_facts(session.run_in(project, work)), as_json=as_json)
 
 
 @senders.command("add")
@@ -108,24 +94,22 @@ def add_sender(
     project: Project = DEFAULT_PROJECT,
 ) -> None:
     """Let the project send as this address. Safe to repeat."""
-
-    async def work(services: Services) -> Sender:
-        found = await services.accounts.project(project)
-        return await services.identity.add_sender(found.project_id, address, name)
-
-    output.show_facts(_sender_facts(session.run(work)), as_json=as_json)
+    made = session.run_in(project, lambda services, project_id: services.identity.add_sender(project_id, address, name))
+    output.show_facts(_sender_facts(made), as_json=as_json)
 
 
 @senders.command("list")
 def list_senders(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """List the project's senders."""
-
-    async def work(services: Services) -> list[dict[str, object]]:
-        found = await services.accounts.project(project)
-        return [_sender_facts(sender) for sender in await services.identity.list_senders(found.project_id)]
-
+    found = session.run_in(project, lambda services, project_id: services.identity.list_senders(project_id))
     columns = ["ADDRESS", "NAME", "DOMAIN", "DEFAULT", "ENABLED", "MAY SEND"]
-    output.show_rows(columns, session.run(work), empty="No senders.", as_json=as_json)
+    output.show_rows(columns, [_sender_facts(sender) for sender in found], empty="No senders.", as_json=as_json)
+
+
+def _tell_records(records: Sequence[DnsRecord]) -> None:
+    for record in records:
+        output.show_facts(msgspec.structs.asdict(record))
+        typer.echo()
 
 
 def _domain_facts(domain: Domain) -> dict[str, object]:
@@ -141,9 +125,9 @@ def _domain_facts(domain: Domain) -> dict[str, object]:
 def _parse_rate(text: str) -> int | None:
     if text == "none":
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX):
-        raise CallerError(f"A rate is a number of mails a minute, or none; not {text!r}.", field="rate_per_minute")
-    return int(text)
+    if (rate := digits.parse(text)) is None:
+        raise CallerError("A rate is a number of mails a minute, or none.", field="rate_per_minute")
+    return rate
 
 
 def _sender_facts(sender: Sender) -> dict[str, object]:

@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from outrider.app import Services
+from outrider.base import digits
 from outrider.base.errors import CallerError, OutriderError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
@@ -44,8 +45,7 @@ def send(
     """Send a mail. It is stored at once, and delivered as soon as Outrider runs."""
     body = sys.stdin.read() if text == "-" else text
 
-    async def work(services: Services) -> Accepted:
-        found = await services.accounts.project(project)
+    async def work(services: Services, project_id: UUID) -> Accepted:
         submission = Submission(
             sender=sender,
             recipients=tuple(to),
@@ -56,50 +56,28 @@ def send(
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(services.accept.run())
-            result = await _accept(services.accept, found.project_id, submission, key)
+            result = await _accept(services.accept, project_id, submission, key)
             services.accept.stop()
         if isinstance(result, OutriderError):
             raise result
         return result
 
-    accepted = session.run(work)
-    if as_json:
-        output.show_json(accepted)
-    else:
-        if accepted.session_id:
-            output.show_facts({"session": accepted.session_id, "recipients": accepted.recipient_count})
-        rows = [[one.address, one.reason] for one in accepted.rejected]
-        if rows:
-            output.show_table(["REFUSED", "REASON"], rows, empty="")
+    accepted = session.run_in(project, work)
+    output.show(accepted, _tell_accepted, as_json=as_json)
     if accepted.session_id is None:
         raise SystemExit(EXIT_DATA)
 
 
 def status(
-    session_id: Annotated[str, typer.Argument(metavar="SESSION", help="What the API calls SessionNo.")],
+    subject: Annotated[str, typer.Argument(metavar="SESSION", help="What the API calls SessionNo.")],
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
 ) -> None:
     """Show what became of a session: each recipient with its status and events."""
-
-    async def work(services: Services) -> SessionView:
-        found = await services.accounts.project(project)
-        try:
-            wanted = UUID(session_id)
-        except ValueError as error:
-            raise CallerError("A session is a UUID, such as the API's SessionNo.", field="session_id") from error
-        return await services.reports.session(found.project_id, wanted)
-
-    view = session.run(work)
-    if as_json:
-        output.show_json(view)
-        return
-    rows = [
-        [r.address, r.status, r.reason, r.reply, r.attempt_count, r.next_attempt_at, r.updated_at]
-        for r in view.recipients
-    ]
-    columns = ["RECIPIENT", "STATUS", "REASON", "REPLY", "ATTEMPTS", "NEXT", "UPDATED"]
-    output.show_table(columns, rows, empty="No recipients.")
+    view = session.run_in(
+        project, lambda services, project_id: services.reports.session(project_id, session.parse_session(subject))
+    )
+    output.show(view, _tell_session, as_json=as_json)
 
 
 def events(
@@ -128,6 +106,23 @@ def events(
         return  # The way to end --follow.
 
 
+def _tell_accepted(accepted: Accepted) -> None:
+    if accepted.session_id:
+        output.show_facts({"session": accepted.session_id, "recipients": accepted.recipient_count})
+    rows = [[one.address, one.reason] for one in accepted.rejected]
+    if rows:
+        output.show_table(["REFUSED", "REASON"], rows, empty="")
+
+
+def _tell_session(view: SessionView) -> None:
+    rows = [
+        [r.address, r.status, r.reason, r.reply, r.attempt_count, r.next_attempt_at, r.updated_at]
+        for r in view.recipients
+    ]
+    columns = ["RECIPIENT", "STATUS", "REASON", "REPLY", "ATTEMPTS", "NEXT", "UPDATED"]
+    output.show_table(columns, rows, empty="No recipients.")
+
+
 async def _accept(acceptor: Acceptor, project_id: UUID, submission: Submission, key: str) -> Accepted | OutriderError:
     """Accept; an error of ours is returned, since a task group would wrap it."""
     try:
@@ -137,10 +132,11 @@ async def _accept(acceptor: Acceptor, project_id: UUID, submission: Submission, 
 
 
 def _parse_cursor(text: str) -> Cursor:
-    xid, _, event_id = text.partition("-")
-    if not (xid.isdecimal() and event_id.isdecimal()):
+    before, _, after = text.partition("-")
+    xid, event_id = digits.parse(before), digits.parse(after)
+    if xid is None or event_id is None:
         raise CallerError("A cursor is two numbers, such as 0-0.", field="after")
-    return Cursor(int(xid), int(event_id))
+    return Cursor(xid, event_id)
 
 
 def _event_line(event: Event, *, as_json: bool) -> str:

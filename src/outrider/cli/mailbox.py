@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from outrider import app
+from outrider.base import limits
 from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson
@@ -23,7 +24,9 @@ from outrider.services.catch import CaughtPage
 
 def mailbox(
     name: Annotated[str | None, typer.Argument(help="A message to show; without it, list them.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to list, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=limits.CAUGHT_LIST_COUNT_MAX, help="How many to list, newest first.")
+    ] = 20,
     source: Annotated[bool, typer.Option("--source", help="Print the message as it was received.")] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Delete every message.")] = False,
     as_json: AsJson = False,
@@ -33,7 +36,7 @@ def mailbox(
     box = app.make_mailbox(app.make_context(config, "", make_logger(LogSettings(level="warning"), "cli")))
     try:
         if clear:
-            output.show_json({"deleted_count": asyncio.run(box.clear())})
+            output.show_facts({"deleted_count": asyncio.run(box.clear())}, as_json=as_json)
         elif name is None:
             _show_list(asyncio.run(box.list(limit)), as_json=as_json)
         elif source:

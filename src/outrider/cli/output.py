@@ -1,20 +1,33 @@
-"""Results on stdout: a table for people, JSON for programs."""
+"""Results on stdout: a table for people, JSON for programs. Complaints are `cli.session`'s and go to stderr.
+
+A command hands over its result and says how people read it (`show`); `--json` prints the record itself, so what a
+program reads never depends on a table's columns. Invariant: what strangers wrote holds nothing that a terminal obeys.
+"""
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
+Shown = TypeVar("Shown")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # All but tab and LF.
 
 
 def show_json(value: object) -> None:
     """Print `value` as one JSON document."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def show(value: Shown, tell: Callable[[Shown], None], *, as_json: bool) -> None:
+    """Print `value` as JSON, or let `tell` print it for people."""
+    if as_json:
+        show_json(value)
+    else:
+        tell(value)
 
 
 def show_rows(columns: Sequence[str], rows: Sequence[Mapping[str, object]], *, empty: str, as_json: bool) -> None:

@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from outrider.app import Services
+from outrider.base import digits
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import HoldScope
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
 from outrider.engine.control import Control, Done, Target
-from outrider.engine.explain import Explainer, QueueRow, QueueView
+from outrider.engine.explain import QueueRow, QueueView
 from outrider.engine.sentences import duration_text
 from outrider.services.accounts import DEFAULT_PROJECT
 
@@ -49,16 +50,11 @@ def show(
 
     async def work(services: Services) -> QueueView:
         project_id = (await services.accounts.project(project)).project_id if project else None
-        explainer = Explainer(services.store, clock=services.context.clock)
-        return await explainer.queue(
+        return await session.explainer(services).queue(
             project_id=project_id, provider=provider, route=route, is_paused_only=paused, count_max=count
         )
 
-    view = session.run(work)
-    if as_json:
-        output.show_json(view)
-    else:
-        _show_view(view)
+    output.show(session.run(work), _tell_view, as_json=as_json)
 
 
 @queue.command()
@@ -124,10 +120,10 @@ def _act(
         control = Control(services.store, clock=services.context.clock, random_bits=services.context.chance.getrandbits)
         return await act(control, await _target(services, scope, subject, project))
 
-    done = session.run(work)
-    if as_json:
-        output.show_json(done)
-        return
+    output.show(session.run(work), _tell_done, as_json=as_json)
+
+
+def _tell_done(done: Done) -> None:
     facts: dict[str, object] = {done.kind.value: f"{done.scope.value} {done.subject}"}
     if done.note:
         facts["note"] = done.note
@@ -141,19 +137,16 @@ def _act(
 async def _target(services: Services, scope: HoldScope, subject: str, project: str) -> Target:
     match scope:
         case HoldScope.LANE:
-            if not (subject.isascii() and subject.isdecimal()):
+            if (lane_id := digits.parse(subject)) is None:
                 raise CallerError("A lane is named by its number; `outrider queue` shows it.", field="lane")
-            return Target.lane(int(subject))
+            return Target.lane(lane_id)
         case HoldScope.PROVIDER:
             return Target.provider(subject)
         case HoldScope.PROJECT:
             return Target.project(await _project_id(services, subject))
         case HoldScope.SESSION:
-            project_id = (await services.accounts.project(project)).project_id
-            try:
-                return Target.session(project_id, UUID(subject))
-            except ValueError as error:
-                raise CallerError("A session is a UUID, such as the API's SessionNo.", field="session") from error
+            found = await services.accounts.project(project)
+            return Target.session(found.project_id, session.parse_session(subject))
 
 
 async def _project_id(services: Services, subject: str) -> UUID:
@@ -184,7 +177,7 @@ def _ask(scope: HoldScope, subject: str) -> None:
     typer.confirm(f"Cancel all mail that waits in {scope.value} {subject}?", abort=True, err=True)
 
 
-def _show_view(view: QueueView) -> None:
+def _tell_view(view: QueueView) -> None:
     rows = [_cells(row) for row in view.lanes]
     columns = ["LANE", "PROJECT", "STREAM", "ROUTE", "PROVIDER", "POOL", "DEPTH", "OLDEST", "OWNER", "STATE", "RATE"]
     output.show_table(columns, rows, empty="Nothing waits.")

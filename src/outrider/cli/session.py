@@ -9,10 +9,12 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, TypeVar
+from uuid import UUID
 
 from outrider.app import Services, make_context, make_services, open_database
 from outrider.base.errors import CallerError, ConfigError, OutriderError, StoreError
 from outrider.config import Config, load
+from outrider.engine.explain import Explainer
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
 
@@ -38,6 +40,29 @@ def run(work: Callable[[Services], Awaitable[Result]]) -> Result:
         return asyncio.run(_run())
     except OutriderError as error:
         fail(error)
+
+
+def run_in(project: str, work: Callable[[Services, UUID], Awaitable[Result]]) -> Result:
+    """Like `run`, for what is done in one project: `work` gets its id too."""
+
+    async def _in_project(services: Services) -> Result:
+        found = await services.accounts.project(project)
+        return await work(services, found.project_id)
+
+    return run(_in_project)
+
+
+def explainer(services: Services) -> Explainer:
+    """Return who answers why mail waits."""
+    return Explainer(services.store, clock=services.context.clock)
+
+
+def parse_session(text: str) -> UUID:
+    """Return the id of a session. Raises CallerError."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise CallerError("A session is a UUID, such as the API's SessionNo.", field="session") from error
 
 
 def settings() -> Config:

@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from outrider.app import Services, warmup_plans
+from outrider.base import digits
 from outrider.base.errors import CallerError, ConfigError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson
@@ -46,11 +47,7 @@ def list_warmups(context: typer.Context, as_json: AsJson = False) -> None:
         plans = warmup_plans(services.context.config)
         return await views(services.store, plans, clock=services.context.clock)
 
-    found = session.run(work)
-    if as_json:
-        output.show_json(found)
-        return
-    output.show_table(_COLUMNS, [_cells(view) for view in found], empty="Nothing is being warmed up.")
+    output.show(session.run(work), _tell_warmups, as_json=as_json)
 
 
 @warmups.command("set")
@@ -97,6 +94,10 @@ def list_plans(as_json: AsJson = False) -> None:
         output.show_text("")
 
 
+def _tell_warmups(found: Sequence[WarmupView]) -> None:
+    output.show_table(_COLUMNS, [_cells(view) for view in found], empty="Nothing is being warmed up.")
+
+
 def _plans() -> Mapping[str, Plan]:
     try:
         return warmup_plans(session.settings())
@@ -107,9 +108,9 @@ def _plans() -> Mapping[str, Plan]:
 def _parse_stage(text: str) -> int | None:
     if text == _WARM:
         return None
-    if not text.isdecimal():
+    if (number := digits.parse(text)) is None:
         raise CallerError(f"A stage is a number from 1, or `{_WARM}`.", field="stage")
-    return int(text)
+    return number
 
 
 def _cells(view: WarmupView) -> Sequence[object]:

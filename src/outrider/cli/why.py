@@ -11,10 +11,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from outrider.app import Services
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
-from outrider.engine.explain import Explainer, Explanation, Shown
+from outrider.engine.explain import Explanation, Shown
 from outrider.services.accounts import DEFAULT_PROJECT
 
 
@@ -24,20 +23,10 @@ def why(
     project: Project = DEFAULT_PROJECT,
 ) -> None:
     """Say what mail waits for: which limit, rule or hold, since when, until when."""
-
-    async def work(services: Services) -> Sequence[Explanation]:
-        found = await services.accounts.project(project)
-        explainer = Explainer(services.store, clock=services.context.clock)
-        return await explainer.why(subject, project_id=found.project_id)
-
-    told = session.run(work)
-    if as_json:
-        output.show_json(told)
-        return
-    for explanation in told:
-        output.show_text(explanation.subject)
-        for line in explanation.lines:
-            output.show_text(f"  {line.sentence}")
+    told = session.run_in(
+        project, lambda services, project_id: session.explainer(services).why(subject, project_id=project_id)
+    )
+    output.show(told, _tell_why, as_json=as_json)
 
 
 def show(
@@ -46,16 +35,20 @@ def show(
     project: Project = DEFAULT_PROJECT,
 ) -> None:
     """Show a recipient's record and every attempt with what was said."""
+    shown = session.run_in(
+        project, lambda services, project_id: session.explainer(services).show(recipient, project_id=project_id)
+    )
+    output.show(shown, _tell_recipient, as_json=as_json)
 
-    async def work(services: Services) -> Shown:
-        found = await services.accounts.project(project)
-        explainer = Explainer(services.store, clock=services.context.clock)
-        return await explainer.show(recipient, project_id=found.project_id)
 
-    shown = session.run(work)
-    if as_json:
-        output.show_json(shown)
-        return
+def _tell_why(told: Sequence[Explanation]) -> None:
+    for explanation in told:
+        output.show_text(explanation.subject)
+        for line in explanation.lines:
+            output.show_text(f"  {line.sentence}")
+
+
+def _tell_recipient(shown: Shown) -> None:
     seen = shown.recipient
     names = ("recipient_id", "address", "message_id", "status", "reason", "reply", "attempt")
     record = msgspec.structs.asdict(seen)

@@ -23,7 +23,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import ids
+from outrider.base import digits, ids
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import EventKind, HoldScope, RecipientStatus
@@ -42,7 +42,6 @@ _YIELD_S: Final = (
 )
 _SESSION_YIELD_S: Final = 0.9  # A pause takes effect within 1 s (issue 3).
 _LOOK_S: Final = 0.1
-_LANE_ID_MAX: Final = 2**63 - 1  # PostgreSQL's bigint.
 _NOTE_CHARS_MAX: Final = 200  # Ours.
 _NOTE_OF_DROP: Final = "being dropped"
 _NIL: Final = UUID(int=0)
@@ -197,8 +196,7 @@ class Control:
         field = target.scope.value
         match target.scope:
             case HoldScope.LANE:
-                is_number = target.subject.isdecimal() and int(target.subject) <= _LANE_ID_MAX
-                if not is_number or not await waiting.lane_ids(
+                if digits.parse(target.subject) is None or not await waiting.lane_ids(
                     tx, target.scope, target.subject, after_id=0, count_max=1
                 ):
                     raise NotFoundError(f"There is no lane {target.subject}.", field=field)

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base import digits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import RecipientStatus
@@ -35,7 +36,6 @@ _LANE_COUNT_MAX: Final = 1000  # Ours: lanes of one domain that are looked into.
 _EVENT_COUNT_MAX: Final = 10_000  # As services.reports: 100 recipients, each with every retry of 72 hours, is 4,000.
 _CLOCKS_APART: Final = timedelta(days=1)  # As services.reports.
 _FRESH: Final = timedelta(seconds=10)  # A node tells its limits every second; older than that they are nobody's.
-_LANE_ID_MAX: Final = 2**63 - 1  # PostgreSQL's bigint.
 _NOBODY: Final = "There is no recipient, session, lane or domain like that."
 
 
@@ -115,8 +115,8 @@ class Explainer:
         async with self._store.transaction() as tx:
             if (identifier := _uuid(subject)) is not None:
                 return [await _of_identifier(tx, project_id, identifier, now)]
-            if subject.isdecimal() and int(subject) <= _LANE_ID_MAX:
-                return [await _of_lanes(tx, f"lane {int(subject)}", [int(subject)], now)]
+            if (lane_id := digits.parse(subject)) is not None:
+                return [await _of_lanes(tx, f"lane {lane_id}", [lane_id], now)]
             if "@" in subject:
                 found = await _newest(tx, project_id, subject)
                 return [await _of_recipient(tx, one, now) for one in found]

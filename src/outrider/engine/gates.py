@@ -100,7 +100,7 @@ class DomainRates(Protocol):
 
 
 class Exits(Protocol):
-    """Where a source hands its mail: to the recipient's site, or to its own smart host (`app`)."""
+    """Where a source hands its mail: to the recipient's site, or to its own smart host (`engine.ways`)."""
 
     async def of(self, source: Source, site: Site) -> Site | Answer:
         """Return the site that `source` talks to for mail to `site`."""

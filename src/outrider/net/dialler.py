@@ -117,7 +117,6 @@ class Dialler:
             way.ehlo_name or self._settings.ehlo_name,
             tls=mode,
             credentials=site.credentials,
-            is_plaintext_auth_allowed=self._settings.allow_plaintext_auth,
             waits=self._waits,
         )
         try:

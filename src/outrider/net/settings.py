@@ -9,11 +9,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from outrider.base import limits
+from outrider.policy.settings import EhloName
 from outrider.wire.smtp_client import Waits
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
-# A host name or an address literal: it goes into a command line as it is.
-EhloName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._\[\]:-]{0,255}$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -42,7 +41,8 @@ class NetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Check the certificate where TLS is required. Without it, anybody on the way can pose as the smart host."""
 
     allow_plaintext_auth: bool = False
-    """Send a smart host's password over a connection without TLS. Only for a smart host on this machine."""
+    """Send the password of every smart host that offers no TLS in the clear: whoever is on the way reads it. One on
+    this machine (`localhost`, 127.0.0.1, ::1) needs no leave for that."""
 
     connect_wait_s: Annotated[float, Meta(gt=0, le=limits.COMMAND_WAIT_S)] = 30.0
     """For the TCP connection. A host that is up answers in one; the next host waits meanwhile."""

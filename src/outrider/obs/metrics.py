@@ -100,7 +100,7 @@ LANES_HELD: Final = Declared(
 CONNECTIONS: Final = Declared(
     "outrider_smtp_connections_open", "gauge", "Open SMTP client connections.", "Follows the load.", "-"
 )
-HTTP_REQUESTS: Final = Declared(
+API_CALLS: Final = Declared(
     "outrider_api_calls_total",
     "counter",
     "API calls answered, by uSpeedo RetCode.",
@@ -120,7 +120,7 @@ DECLARED: Final = (
     IN_FLIGHT,
     LANES_HELD,
     CONNECTIONS,
-    HTTP_REQUESTS,
+    API_CALLS,
 )
 
 
@@ -139,7 +139,7 @@ class Metrics:
         self.in_flight: Final = self._gauge(IN_FLIGHT)
         self.lanes_held: Final = self._gauge(LANES_HELD)
         self.connections: Final = self._gauge(CONNECTIONS)
-        self.api_calls: Final = self._counter(HTTP_REQUESTS)
+        self.api_calls: Final = self._counter(API_CALLS)
 
     def render(self) -> bytes:
         """Return the text exposition: of the whole node if it shares a directory, else of this process."""

@@ -43,7 +43,7 @@ class WarmupSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The [warmup] table. Which source follows which plan is said where the source is."""
 
     file: str = ""
-    """A TOML file with plans of your own, a table each, as in policy/warmup.toml; empty for none."""
+    """A TOML file with plans of your own, relative to the data directory; a table each, as in policy/warmup.toml."""
 
     plans: dict[str, Plan] = field(default_factory=dict)
     """More plans of your own, `[warmup.plans.NAME]`. They win over the file, the file over the built-in ones."""
@@ -163,4 +163,4 @@ class ShapingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Limits of one provider, whatever the pool; `default` is every domain without a provider of its own."""
 
     pools: dict[str, dict[str, Override]] = field(default_factory=dict)
-    """Limits of one provider in one pool; they win over those of the provider."""
+    """Limits of one provider in one pool of [egress]; they win over those of the provider."""

@@ -170,7 +170,6 @@ class Shaping:
             for pool, changes in settings.pools.items()
             for name, change in _named(changes, by_provider, f"shaping.pools.{pool}")
         }
-        self.pools: Final = frozenset(settings.pools)  # For the caller to see that there are such pools.
         self._rules: Final = _sorted_rules(rules, by_provider)
         known = msgspec.json.encode((providers, rules, settings.providers, settings.pools), order="deterministic")
         self._version: Final = hashlib.sha256(known).hexdigest()[:_VERSION_CHARS]

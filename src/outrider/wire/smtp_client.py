@@ -53,6 +53,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
     username: str
     password: str
+    may_go_plain: bool = False  # Without TLS, where the server offers none; else the session fails before AUTH.
 
     def __repr__(self) -> str:
         return f"Credentials(username={self.username!r}, password=***)"
@@ -161,8 +162,8 @@ class Session:
     """
 
     __slots__ = (
-        "_accepted", "_credentials", "_envelope", "_index", "_is_plaintext_auth_allowed", "_needs_reset",
-        "_reader", "_secrets", "_tls", "_unsent", "_wait_s", "answers", "ehlo_name", "failure", "features", "heard",
+        "_accepted", "_credentials", "_envelope", "_index", "_needs_reset", "_reader", "_secrets", "_tls", "_unsent",
+        "_wait_s", "answers", "ehlo_name", "failure", "features", "heard",
         "is_encrypted", "is_mail_answered", "parameters", "state", "turn", "waits",
     )  # fmt: skip
 
@@ -172,7 +173,6 @@ class Session:
         *,
         tls: TlsMode = TlsMode.OPPORTUNISTIC,
         credentials: Credentials | None = None,
-        is_plaintext_auth_allowed: bool = False,
         waits: Waits | None = None,
     ) -> None:
         self.state = State.GREETING
@@ -196,7 +196,6 @@ class Session:
         self.ehlo_name: Final = ehlo_name
         self._tls: Final = tls
         self._credentials: Final = credentials
-        self._is_plaintext_auth_allowed: Final = is_plaintext_auth_allowed
         self._reader = ReplyReader()
         self._secrets: list[bytes] = []  # What AUTH has yet to say.
         self._needs_reset = False  # The server still holds a transaction we gave up.
@@ -350,7 +349,7 @@ class Session:
         if self._credentials is None:
             self.state = State.READY
             return b""
-        if not self.is_encrypted and not self._is_plaintext_auth_allowed:
+        if not self.is_encrypted and not self._credentials.may_go_plain:
             return self._fail(Answer(Phase.STARTTLS, None, Cause.TLS))
         name, word = self._credentials.username.encode(), self._credentials.password.encode()
         self.state = State.AUTH

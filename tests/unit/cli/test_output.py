@@ -36,3 +36,13 @@ def test_facts_are_lines_or_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_text_keeps_its_lines_and_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
     output.show_text(f"Grüße\u00a0注文\n\tline\r{EVIL}")
     assert capsys.readouterr().out == "Grüße\u00a0注文\n\tline?a?[2J?b?c\n"
+
+
+def test_a_result_is_json_or_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def tell(names: list[str]) -> None:
+        output.show_text(" and ".join(names))
+
+    output.show(["a", "b"], tell, as_json=False)
+    assert capsys.readouterr().out == "a and b\n"
+    output.show(["a", "b"], tell, as_json=True)
+    assert json.loads(capsys.readouterr().out) == ["a", "b"]

@@ -61,3 +61,10 @@ def test_a_command_whose_settings_are_wrong_does_not_begin(
         session.run(work)
     assert caught.value.code == os.EX_CONFIG
     assert "engine.lease_s" in capsys.readouterr().err
+
+
+def test_a_session_is_named_by_its_id() -> None:
+    assert session.parse_session("3b6c8a0e-4d1f-4a53-9b0f-2f6f0f0c7a11").hex == "3b6c8a0e4d1f4a539b0f2f6f0f0c7a11"
+    with pytest.raises(CallerError, match="SessionNo") as caught:
+        session.parse_session("9" * 5000)
+    assert caught.value.field == "session"

@@ -104,10 +104,9 @@ async def test_a_site_without_addresses_has_its_own_cause(hosts: tuple[Host, ...
 async def test_a_wrong_password_is_not_tried_on_every_host(peer: Peer) -> None:
     script = Script(mechanisms=("PLAIN",), moves={Stage.AUTH: Move(Act.SAY, b"535 5.7.8 no\r\n")})
     peer.script = script
-    async with Peer(script, address="127.0.0.2", port=peer.port) as other, pool_of(allow_plaintext_auth=True) as pool:
-        site = msgspec.structs.replace(
-            site_of(peer.port, peer.address, other.address), credentials=Credentials("user", "wrong")
-        )
+    async with Peer(script, address="127.0.0.2", port=peer.port) as other, pool_of() as pool:
+        credentials = Credentials("user", "wrong", may_go_plain=True)
+        site = msgspec.structs.replace(site_of(peer.port, peer.address, other.address), credentials=credentials)
         attempt = await send(pool, site, MAIL)
         assert attempt.answers == {TO: Answer(Phase.AUTH, Reply(535, "5.7.8", "no"))}
         assert other.connection_count == 0

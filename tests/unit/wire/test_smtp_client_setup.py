@@ -2,6 +2,7 @@
 
 import base64
 
+import msgspec
 import pytest
 
 from outrider.base.errors import RemoteProtocolError
@@ -234,7 +235,7 @@ def test_a_password_never_goes_over_plain_text_unless_told_so() -> None:
     session = Session("us.example", credentials=SECRET)
     assert tell(session, b"220 mx\r\n", offer)[1] == b"QUIT\r\n"
     assert session.failure == Answer(Phase.STARTTLS, None, Cause.TLS)
-    session = Session("us.example", credentials=SECRET, is_plaintext_auth_allowed=True)
+    session = Session("us.example", credentials=msgspec.structs.replace(SECRET, may_go_plain=True))
     assert tell(session, b"220 mx\r\n", offer)[1].startswith(b"AUTH PLAIN ")
 
 

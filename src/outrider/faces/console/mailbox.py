@@ -28,6 +28,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery
 from markupsafe import Markup
 
+from outrider.base import digits
 from outrider.base.clock import Clock
 from outrider.base.errors import ForbiddenError, NotFoundError
 from outrider.faces.console import local_only
@@ -64,7 +65,7 @@ def routes(mailbox: Mailbox, published_record: PublishedRecord, clock: Clock) ->
     @litestar.get("/")
     async def messages(before: FromQuery[str] = "", refresh: FromQuery[str] = "") -> Response[str]:
         page = await mailbox.list(PAGE_COUNT, before)
-        refresh_s = min(int(refresh), REFRESH_S_MAX) if refresh.isdecimal() and refresh.isascii() else 0
+        refresh_s = min(digits.parse(refresh) or 0, REFRESH_S_MAX)
         return pages.render("list.html", page=page, before=before, refresh_s=refresh_s)
 
     @litestar.get("/{name:str}")

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from outrider.base import limits
+from outrider.base.errors import NotFoundError, StoreUnavailableError
 from outrider.faces.api.app import make_app
 from outrider.testing.web import HOST, ask, serving
 from tests.unit.faces.conftest import GOOD, ApiFace, basic
@@ -69,6 +70,56 @@ async def test_other_faces_bring_their_own_routes(face: ApiFace) -> None:
     app = make_app(face.ports(), [elsewhere])
     assert (await ask(app, "GET", "/elsewhere")).text == "here"
     assert (await ask(app, "GET", "/nowhere")).status == 404
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+async def get_from_a_face_that_raises(face: ApiFace, error: Exception) -> tuple[int, bytes]:
+    @litestar.get("/elsewhere", sync_to_thread=False)
+    def elsewhere() -> str:
+        raise error
+
+    async with serving(make_app(face.ports(), [elsewhere])) as port:
+        return await asyncio.to_thread(get, port, "/elsewhere?key=word")
+
+
+async def test_a_bug_in_a_page_is_logged_and_counted_and_the_stranger_hears_nothing_of_it(face: ApiFace) -> None:
+    status, body = await get_from_a_face_that_raises(face, RuntimeError("at /srv/outrider"))
+    assert (status, msgspec.json.decode(body)["detail"]) == (500, "Internal Server Error")
+    (line,) = face.log.getvalue().splitlines()
+    told = msgspec.json.decode(line)
+    assert (told["event"], told["level"], told["method"], told["path"]) == (
+        "page_failed",
+        "error",
+        "GET",
+        "/elsewhere",
+    )
+    assert "Traceback" in told["exception"]
+    assert "RuntimeError: at /srv/outrider" in told["exception"]
+    assert b'outrider_internal_errors_total{place="web"} 1.0' in face.metrics.render()
+
+
+async def test_an_error_of_ours_in_a_page_has_its_own_status_and_is_no_bug(face: ApiFace) -> None:
+    error = StoreUnavailableError("The database is away.", cause="no route to 10.1.2.3")
+    status, body = await get_from_a_face_that_raises(face, error)
+    assert (status, msgspec.json.decode(body)) == (503, {"status_code": 503, "detail": "The database is away."})
+    told = msgspec.json.decode(face.log.getvalue())
+    assert (told["event"], told["detail_cause"]) == ("page_refused", "no route to 10.1.2.3")
+    assert b'place="web"' not in face.metrics.render()
+
+
+@pytest.mark.parametrize("error", [NotFoundError("No such thing."), litestar.exceptions.NotFoundException()])
+async def test_what_a_caller_did_wrong_is_not_logged(face: ApiFace, error: Exception) -> None:
+    status, _ = await get_from_a_face_that_raises(face, error)
+    assert (status, face.log.getvalue()) == (404, "")
 
 
 async def test_two_apps_live_side_by_side() -> None:

@@ -75,6 +75,7 @@ async def test_the_list_shows_the_newest_first_and_pages(shown: Shown, monkeypat
         ("?refresh=x", ""),
         ("?refresh=-1", ""),
         ("?refresh=²", ""),
+        ("?refresh=" + "9" * 5000, ""),
     ],
 )
 async def test_it_refreshes_by_itself_when_asked(shown: Shown, query: str, content: str) -> None:

@@ -23,7 +23,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 from msgspec import UNSET
 
-from outrider.base import limits
+from outrider.base import digits, limits
 from outrider.base.errors import BusyError, CallerError, OutriderError
 from outrider.engine.submission import Accepted, Submission
 from outrider.faces.api import markup
@@ -132,7 +132,7 @@ class _Face:
             if name == b"authorization":
                 call.authorization = value
             elif name == b"content-length":
-                call.length_bytes = int(value) if value.isdigit() else None
+                call.length_bytes = digits.parse(value.decode("latin-1"))
             elif name == b"idempotency-key":
                 call.idempotency_key = value
         method, action = self._actions.get(call.scope["path"].rstrip("/"), ("", None))

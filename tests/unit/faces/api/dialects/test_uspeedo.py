@@ -306,6 +306,12 @@ async def test_a_body_over_the_limit_is_refused(face: ApiFace, is_sized: bool) -
     assert "12 MiB" in heard.json["Detail"]
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "\u00b2", ""])
+async def test_a_length_that_is_none_is_as_if_it_had_not_been_said(face: ApiFace, length: str) -> None:
+    heard = await face.send_email(headers={"content-length": length})
+    assert heard.json["RetCode"] == 0
+
+
 async def test_a_body_that_comes_in_pieces_is_put_together(face: ApiFace) -> None:
     body = msgspec.json.encode(GOOD)
     pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
