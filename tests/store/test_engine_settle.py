@@ -14,7 +14,7 @@ from outrider.engine.settle import Outcome, Settler, reply_text
 from outrider.engine.upkeep import ensure_partitions
 from outrider.net.pool import Attempt
 from outrider.policy.classify import Verdict
-from outrider.store import queue
+from outrider.store import egress, queue
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.store.settings import StoreSettings
@@ -239,3 +239,18 @@ async def test_strange_words_of_a_server_are_stored_as_text(room: EngineRoom) ->
     assert stored.startswith("550 5.1.1 no? ?[31m? ? ü / more")
     assert stored.isprintable()
     assert len(stored) == limits.REPLY_TEXT_CHARS_KEPT_MAX
+
+
+async def test_what_is_stored_without_its_words_still_counts_for_its_source(room: EngineRoom, store: Store) -> None:
+    session = await room.send("ann@a.example")
+    (claim,) = await claims_in(room)
+    attempt = Attempt({claim.address: YES}, 0.25, "mx.a.example", dialogue="> \x00")
+    settler = settler_in(room)
+    async with running(settler):
+        assert await settler.settle(outcome(room, claim, attempt=attempt, source="one", provider="gmail"))
+    assert room.journal.count("outcome_stored_without_words") == 1
+    _, event = await room.events(session)
+    assert event.facts == {"phase": "dot", "duration_ms": 250, "rule": "some.rule", "source": "one"}
+    async with store.transaction() as tx:
+        (counted,) = await egress.of_day(tx, event.at.date())
+    assert (counted.source, counted.provider, counted.figures.delivered) == ("one", "gmail", 1)

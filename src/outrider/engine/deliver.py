@@ -399,7 +399,7 @@ class Deliverer:
             answer=answer,
             attempt=attempt,
             ended_at=now,
-            key=way.place.key if isinstance(way, Entry) else "",
+            source=way.source if isinstance(way, Entry) else "",
             provider=(way.place.provider or OTHERS) if isinstance(way, Entry) else "",
             retry_at=retry_at,
             is_taken_over=taken_over_at is not None and claim.due_at <= taken_over_at,
