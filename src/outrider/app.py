@@ -172,7 +172,7 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
                 node_id = node_identity(config.data_path)
                 parts += [
                     await claim_node(context, store),
-                    GateReport(store, ledger, limits, node_id=node_id, clock=clock, logger=log),
+                    GateReport(store, ledger, limits, context.egress, node_id=node_id, clock=clock, logger=log),
                 ]
             warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
             await warmups.load()

@@ -192,7 +192,7 @@ async def test_the_queue_shows_depth_age_owner_state_and_rate(
     [
         ([], ""),
         ([{}], "0 conn"),
-        ([{"connections": 2, "sent_per_s": 3.14159}, {"sent_per_s": 1}], "2 conn, 4.14/s"),
+        ([{"connections": 2, "rate_per_s": 3.14159}, {"rate_per_s": 1}], "2 conn, at most 4.14/s"),
         ([{"connections": None, "unknown": [1]}], "0 conn"),
     ],
 )

@@ -64,7 +64,7 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     owner: str  # The node's name, "-" if nobody holds it.
     state: str  # As `Line.state`, or "empty".
     why: str
-    rate: str  # What its provider gets now: connections, mails a second, limits; "" if no node has said.
+    rate: str  # What its provider gets now: connections, and what bounds the mails; "" if no node has said.
     paused_until: datetime | None
 
 
@@ -302,8 +302,6 @@ def rate_text(states: Sequence[Mapping[str, Any]]) -> str:
         return ""
     most = f" of {total('connections_max'):.0f}" if total("connections_max") else ""
     parts = [f"{total('connections'):.0f}{most} conn"]
-    if total("sent_per_s"):
-        parts.append(f"{total('sent_per_s'):.3g}/s")
     if total("rate_per_s"):
         parts.append(f"at most {total('rate_per_s'):.3g}/s")
     parts += sorted({str(rate) for state in states for rate in state.get("rates") or ()})

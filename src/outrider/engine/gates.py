@@ -31,7 +31,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.vocab import Fate, Phase, Stream, WaitKind
-from outrider.engine.slots import BELOW, NodeSlots, gate_key, pool_name, slot_key
+from outrider.engine.slots import BELOW, NodeSlots, domain_key, gate_key, pool_name, slot_key, warmup_key
 from outrider.engine.tally import Tally
 from outrider.engine.turns import Absence, Line, Places
 from outrider.net.ledger import Ledger
@@ -406,7 +406,7 @@ class Gates:
             blocked = self._foresee(gate_key(source.name, place.key), limits, now_s)
         ceiling = self._ceilings.ceiling(source.name, place.provider or OTHERS)
         if blocked is None and ceiling is not None:
-            blocked = self._foresee(_warmup_key(source, place), _UNLIMITED, now_s, ceiling)
+            blocked = self._foresee(warmup_key(source.name, place.provider or OTHERS), _UNLIMITED, now_s, ceiling)
         return blocked
 
     def _foresee(self, key: str, limits: Limits, now_s: float, ceiling: Ceiling | None = None) -> Blocked | None:
@@ -422,7 +422,7 @@ class Gates:
         ceiling = self._ceilings.ceiling(source.name, place.provider or OTHERS)
         if ceiling is None:
             return None
-        key = _warmup_key(source, place)
+        key = warmup_key(source.name, place.provider or OTHERS)
         return self._ledger.update(key, lambda gate: throttle.admit(gate, _UNLIMITED, now_s, ceiling=ceiling))
 
     def _look(self, pool: str, source: str, place: Place, limits: Limits, now_s: float) -> _Seen:
@@ -567,10 +567,6 @@ class Gates:
         return self._clock.now().timestamp()
 
 
-def _warmup_key(source: Source, place: Place) -> str:
-    return gate_key(source.name, f"warm-up {place.provider or OTHERS}")
-
-
 def _from(source: Source, refusal: Blocked | None, now_s: float) -> Blocked:
     """The refusal of a connection, said of its source. None: it is not the gate that has none."""
     if refusal is None:
@@ -581,7 +577,7 @@ def _from(source: Source, refusal: Blocked | None, now_s: float) -> Blocked:
 
 
 def _domain_key(lane: Lane) -> str:
-    return gate_key("from", f"{lane.project_id}/{lane.sender_domain}")
+    return domain_key(lane.project_id, lane.sender_domain)
 
 
 def _of_domain(lane: Lane, blocked: Blocked | None) -> Blocked | None:
