@@ -224,7 +224,9 @@ def _make_deliverer(
         ),
         holds=holds,
         preparer=preparer,
-        judge=Judge(Classifier(parse_rules(rules_text())), config.retry, clock=clock, random=chance, metrics=metrics),
+        judge=Judge(
+            Classifier(parse_rules(rules_text())), limits, config.retry, clock=clock, random=chance, metrics=metrics
+        ),
         settler=Settler(store, config.engine, writer=str(owner), clock=clock, logger=log, metrics=metrics),
         clock=clock,
         logger=log,

@@ -13,6 +13,7 @@ from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus
 from outrider.engine.settle import Outcome, Settler, reply_text
 from outrider.engine.upkeep import ensure_partitions
 from outrider.net.pool import Attempt
+from outrider.obs.metrics import QUEUE_TIME
 from outrider.policy.classify import Verdict
 from outrider.store import egress, queue
 from outrider.store.pool import Store
@@ -224,6 +225,20 @@ async def test_a_day_without_a_partition_stops_nobody(room: EngineRoom, clock: R
         async with asyncio.timeout(10):
             assert await asyncio.gather(*settled) == [True, True]
     assert {one.status.value for one in (await room.recipients(session)).values()} == {"delivered"}
+
+
+async def test_the_time_from_acceptance_is_measured_and_never_negative(room: EngineRoom, clock: RealClock) -> None:
+    await room.send(*(f"u{n}@a.example" for n in range(4)))
+    first, second, third, fourth = await claims_in(room)
+    now, minute = clock.now(), timedelta(minutes=1)
+    settler = settler_in(room)
+    async with running(settler):
+        await settler.settle(outcome(room, first, accepted_at=now - minute, ended_at=now))
+        await settler.settle(outcome(room, second, accepted_at=now, ended_at=now - minute))  # The clock stepped back.
+        await settler.settle(outcome(room, third, NO, accepted_at=now - minute))
+        await settler.settle(outcome(room, fourth))  # A message that could not be read.
+    assert room.sample(f"{QUEUE_TIME.name}_count") == 2
+    assert room.sample(f"{QUEUE_TIME.name}_sum") == 60
 
 
 async def test_strange_words_of_a_server_are_stored_as_text(room: EngineRoom) -> None:

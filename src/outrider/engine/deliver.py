@@ -361,8 +361,8 @@ class Deliverer:
             self._judge.failed(claim)
             attempt = self._unanswered(claim, Answer(Phase.CONNECT, None, Cause.INTERNAL), started_s)
         outcome = self._conclude(work, claim, way, composed, attempt)
-        if outcome is not None and await self._settler.settle(outcome):
-            self._judge.settled(outcome, accepted_at=composed.message.accepted_at if composed else None)
+        if outcome is not None:
+            await self._settler.settle(outcome)
 
     async def _talk(self, claim: Claim, way: Entry | Answer | None, composed: Composed | None) -> Attempt:
         started_s = self._clock.monotonic_s()
@@ -385,22 +385,25 @@ class Deliverer:
         if self._stopping and answer.cause is Cause.RESET and not answer.is_ambiguous:
             return None
         now = self._clock.now()
-        verdict = self._judge.verdict(claim, answer, accepted_at=composed.message.accepted_at if composed else None)
-        if isinstance(way, Entry):
-            verdict = self._gates.answered(way, answer, attempt, verdict)
-            self._gates.reached(way, answer)
-        status, retry_at = self._judge.next(claim, verdict, now)
+        entry = way if isinstance(way, Entry) else None
+        accepted_at = composed.message.accepted_at if composed else None
+        provider = entry.place.provider if entry else None
+        judged = self._judge.verdict(claim, answer, provider=provider, accepted_at=accepted_at)
+        if entry is not None:
+            self._gates.answered(entry, answer, attempt, judged)
+        status, retry_at = self._judge.next(claim, judged.verdict, now)
         taken_over_at = work.lane.taken_over_at
         return Outcome(
             claim=claim,
             project_id=claim.project_id,
             status=status,
-            verdict=verdict,
+            verdict=judged.verdict,
             answer=answer,
             attempt=attempt,
             ended_at=now,
-            source=way.source if isinstance(way, Entry) else "",
-            provider=(way.place.provider or OTHERS) if isinstance(way, Entry) else "",
+            accepted_at=accepted_at,
+            source=entry.source if entry else "",
+            provider=(entry.place.provider or OTHERS) if entry else "",
             retry_at=retry_at,
             is_taken_over=taken_over_at is not None and claim.due_at <= taken_over_at,
         )

@@ -1,7 +1,7 @@
 """Between a lane and the network: which source carries the next mail, whether it may now, and if not, why and how long.
 
     enter(lane, site, places)  Entry: a source, its tokens taken, a connection reserved, one of the process's places.
-                               Make the attempt, then call `answered` and `reached`.
+                               Make the attempt, then call `answered`.
                                Pause: give the lane back with it. Nobody looks at it before `until`; `why` reads it.
 
 A gate is one (source, key): the key is the provider, or for domains of no provider we know the site. Its limits are
@@ -31,6 +31,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.vocab import Fate, Phase, Stream, WaitKind
+from outrider.engine.judge import Judgement
 from outrider.engine.slots import BELOW, NodeSlots, domain_key, gate_key, pool_name, slot_key, warmup_key
 from outrider.engine.tally import Tally
 from outrider.engine.turns import Absence, Line, Places
@@ -38,8 +39,7 @@ from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
 from outrider.net.site import Site, Way
 from outrider.obs.log import Logger
-from outrider.policy import adapt, classify, throttle
-from outrider.policy.classify import Verdict
+from outrider.policy import adapt, throttle
 from outrider.policy.gate import Gate
 from outrider.policy.reason import Reason
 from outrider.policy.route import Egress, Source
@@ -239,7 +239,7 @@ class Gates:
             has_turn = await self._wait(queue, lane, blocked, left_s, is_again=is_again)
             is_again = True
 
-    def reached(self, entry: Entry, answer: Answer) -> None:
+    def _note_reach(self, entry: Entry, answer: Answer) -> None:
         """Note whether we got through. After a few failures in a row the source rests there, longer each time.
 
         Otherwise a million mails to a dead server would each cost a connection, a time-out and an attempt.
@@ -267,15 +267,12 @@ class Gates:
             return None
         return Blocked(self._now_s() + wait_s, WaitKind.AWAY, "", reach.sentence)
 
-    def answered(self, entry: Entry, answer: Answer, attempt: Attempt, verdict: Verdict) -> Verdict:
-        """Learn from what a peer said; return the verdict, milder where a reply rule says that it is temporary."""
+    def answered(self, entry: Entry, answer: Answer, attempt: Attempt, judged: Judgement) -> None:
+        """Learn from what a peer said, or that none did, and do what the reply rules ask for."""
         now_s = self._now_s()
-        source, place = entry.source, entry.place
-        is_delivered = verdict.fate is Fate.DELIVERED
-        reactions: tuple[Reaction, ...] = ()
-        if not is_delivered and answer.reply is not None:
-            reactions = self._shaping.react(place.provider, classify.line_of(answer.reply), verdict.reason)
-        is_throttled = verdict.reason in _THROTTLED or any(one.act is Act.SLOW for one in reactions)
+        source, place, reactions = entry.source, entry.place, judged.reactions
+        is_delivered = judged.verdict.fate is Fate.DELIVERED
+        is_throttled = judged.verdict.reason in _THROTTLED or any(one.act is Act.SLOW for one in reactions)
         if is_throttled or (is_delivered and entry.is_counted):
             lesson = self._learn(entry, attempt, now_s, is_throttled=is_throttled, is_delivered=is_delivered)
             if lesson and not any(one.act is Act.REST for one in reactions):  # A rest is about this address alone.
@@ -285,9 +282,7 @@ class Gates:
             self._tally.delivered(gate_key(source, place.key), now_s)
         for reaction in reactions:
             self._react(entry, reaction, now_s)
-            if reaction.is_temporary and verdict.fate is Fate.BOUNCED:
-                verdict = Verdict(Fate.DEFERRED, verdict.reason, reaction.rule)
-        return verdict
+        self._note_reach(entry, answer)
 
     def _learn(self, entry: Entry, attempt: Attempt, now_s: float, *, is_throttled: bool, is_delivered: bool) -> float:
         """Let the source's gate learn from a reply; return what a new source of the pool may start from, 0: nothing."""

@@ -50,6 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
     answer: Answer
     attempt: Attempt
     ended_at: datetime
+    accepted_at: datetime | None = None  # None: the message could not be read.
     source: str = ""  # That it left from, and in whose figures it is counted; "" for one that got nowhere.
     provider: str = ""  # Of those figures.
     retry_at: datetime | None = None
@@ -135,6 +136,10 @@ class Settler:
         for fate in Fate:
             if count := sum(o.verdict.fate is fate for o in kept):
                 self._metrics.settled.labels(fate=fate.value).inc(count)
+        for one in kept:
+            if one.status is RecipientStatus.DELIVERED and one.accepted_at is not None:
+                waited_s = (one.ended_at - one.accepted_at).total_seconds()
+                self._metrics.queue_time.observe(max(0.0, waited_s))  # The clock may have stepped back.
 
 
 def _without_words(outcome: Outcome) -> Outcome:

@@ -337,6 +337,7 @@ class EngineRoom:
             preparer=preparer,
             judge=Judge(
                 Classifier(parse_rules(rules_text())),
+                self.shaping,
                 RetrySettings(first_s=first_s),
                 clock=clock,
                 random=chance,

@@ -263,7 +263,7 @@ class Process:
             gates=self.gates,
             holds=HoldBook(self.store, clock=clock, logger=logger),
             preparer=preparer,
-            judge=Judge(_RULES[0], plan.retry, clock=clock, random=self._chance, metrics=metrics),
+            judge=Judge(_RULES[0], world.story.shaping, plan.retry, clock=clock, random=self._chance, metrics=metrics),
             settler=Settler(self.store, plan.engine, writer=self.name, clock=clock, logger=logger, metrics=metrics),
             clock=clock,
             logger=logger,

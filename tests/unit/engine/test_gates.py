@@ -214,15 +214,6 @@ async def test_a_rest_stops_its_source_alone(make: Make) -> None:
     assert "yahoo.ts04" in pause.reason
 
 
-async def test_a_rule_may_make_a_refusal_temporary(make: Make) -> None:
-    room = make()
-    said = "553 5.7.1 [BL21] Connections will not be accepted from 192.0.2.7, because the ip is in Spamhaus's list"
-    verdict = room.answer(await room.entered(site=site_of("yahoo")), said)
-    assert (verdict.fate, verdict.rule) == (Fate.DEFERRED, "yahoo.blocklist")
-    verdict = room.answer(await room.entered(site=site_of("small")), "550 5.1.1 no such user")
-    assert verdict.fate is Fate.BOUNCED
-
-
 async def test_a_cap_limits_what_a_connection_carries(make: Make, clock: FakeClock) -> None:
     room = make()
     bounds = []
