@@ -8,7 +8,6 @@ from|<project>/<domain>    a sending domain's own rate
 """
 
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -19,6 +18,7 @@ from outrider.policy import throttle
 from outrider.policy.gate import Gate
 from outrider.policy.shaping import Limits, Place
 from outrider.policy.throttle import Blocked
+from outrider.store.lanes import Lane
 
 _YIELD_S: Final = 0.05  # Ours: asked after every mail, and a wish lasts far longer.
 _FULL_S: Final = 0.04  # Ours: nobody tells us what another process gives back, and who waits looks every 0.05 s.
@@ -125,9 +125,9 @@ def warmup_key(source: str, provider: str) -> str:
     return gate_key(source, f"{_WARMUP}{provider}")
 
 
-def domain_key(project_id: UUID, sender_domain: str) -> str:
-    """Name a sending domain's own rate."""
-    return gate_key(_DOMAIN, f"{project_id}/{sender_domain}")
+def domain_key(lane: Lane) -> str:
+    """Name the own rate of the lane's sending domain."""
+    return gate_key(_DOMAIN, f"{lane.project_id}/{lane.sender_domain}")
 
 
 def parse_gate_key(name: str) -> tuple[str, str] | None:

@@ -85,7 +85,7 @@ class WatchedGates(Gates):
     @property
     def waiting_count(self) -> int:
         """How many wait in lines."""
-        return sum(len(queue.line) for queue in self._queues.values())
+        return len(self._lines)
 
 
 class _Keys:
