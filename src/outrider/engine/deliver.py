@@ -24,6 +24,7 @@ from uuid import UUID
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, NotFoundError, StoreCorruptError, StoreError
 from outrider.base.vocab import Phase, Stream, WaitKind
+from outrider.engine import sentences
 from outrider.engine.gates import OTHERS, Entry, Gates
 from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
@@ -304,7 +305,7 @@ class Deliverer:
         hold = self._holds.find(lane_id=lane.lane_id, provider=work.provider, project_id=lane.project_id)
         if hold is None:
             return None
-        return Pause(_FOREVER, WaitKind.HOLD, f"held by the operator: {hold.note}", hold.hold_id)
+        return Pause(_FOREVER, WaitKind.HOLD, sentences.of_hold(hold), hold.hold_id)
 
     async def _route(self, domain: str) -> Site | Answer:
         """Ask the router; a failure of it is an answer, and a stop does not wait for it."""

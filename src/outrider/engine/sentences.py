@@ -129,6 +129,12 @@ def hold_of(lane: LaneSeen, holds: Sequence[Hold]) -> Hold | None:
     return next(iter(named), None) or next((h for h in holds if subjects.get(h.scope) == h.subject), None)
 
 
+def of_hold(hold: Hold) -> str:
+    """Say who holds what, and the note if there is one. `lane.pause_reason` of a lane that is paused for it."""
+    by = f"held by the operator ({hold.scope.value} {hold.subject})"
+    return f"{by}: {hold.note}" if hold.note else by
+
+
 def is_alive(node: NodeSeen, now: datetime) -> bool:
     """Whether the node has spoken lately."""
     return (now - node.seen_at).total_seconds() <= _ALIVE_S
@@ -186,7 +192,7 @@ def _queued(group: Group, scene: Scene) -> Cause:
         head, state = "first try is for later", "wait"
     hold = hold_of(lane, scene.holds)
     if hold is not None:
-        head += f"; and its lane is {_hold_words(hold)}"
+        head += f"; and its lane is {of_hold(hold)}"
     elif lane.is_paused and (lane.paused_until is None or lane.paused_until > group.due_at):
         head += f"; and its lane waits: {lane_cause(lane, scene, group.due_at).head}"
     return Cause(state=state, head=head, since=group.first_at, until=group.due_at)
@@ -210,12 +216,7 @@ def _session_hold(group: Group, scene: Scene) -> Hold | None:
 
 
 def _hold_cause(hold: Hold) -> Cause:
-    return Cause(state="wait", head=_hold_words(hold), since=hold.created_at)
-
-
-def _hold_words(hold: Hold) -> str:
-    note = f": {hold.note}" if hold.note else ""
-    return f"held by the operator ({hold.scope.value} {hold.subject}){note}"
+    return Cause(state="wait", head=of_hold(hold), since=hold.created_at)
 
 
 def _merge(one: Cause, other: Cause) -> Cause:
