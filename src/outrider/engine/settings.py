@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from outrider.base import limits
+
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 
 
@@ -50,8 +52,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     settle_weight_max: Count = 500
     """Attempts in one settle commit."""
 
-    message_life_s: Annotated[float, Meta(ge=60, le=7 * 86400)] = 72 * 3600.0
-    """How long to keep trying; then the recipient is `expired`."""
+    message_life_s: Annotated[float, Meta(ge=60, le=limits.MESSAGE_LIFE_S_MAX)] = 72 * 3600.0
+    """How long to keep trying; then the recipient is `expired`. Longer reaches servers that are down for days, but
+    customers hear of it later."""
 
     drafts_bytes_max: Annotated[int, Meta(ge=1_000_000, le=10_000_000_000)] = 32_000_000
     """Composed messages kept in memory by one deliver process, so that the next recipient costs only a signature."""
