@@ -116,7 +116,7 @@ async def test_a_recipient_in_a_lane_at_work_knows_how_many_are_before_it(
     mail = await queueroom.mail(lane_id, 7)
     await queueroom.lease(lane_id, await queueroom.node("mta7"))
     (line,) = await told(explainer, queueroom, mail.recipient_ids[4])
-    assert line.startswith("1 sending: by node mta7: 4 due before it")
+    assert line.startswith("1 sending: by mta7: 4 due before it")
 
 
 async def test_a_held_session_says_by_whom_and_why(

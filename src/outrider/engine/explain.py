@@ -61,7 +61,7 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     is_depth_capped: bool
     oldest_due_at: datetime | None
     oldest_age_s: float | None  # For how long the oldest has been due; negative: it is due later.
-    owner: str  # The node's name, "-" if nobody holds it.
+    owner: str  # The node that holds it, or a process's id where several nodes serve its pool; "-": nobody.
     state: str  # As `Line.state`, or "empty".
     why: str
     rate: str  # What its provider gets now: connections, and what bounds the mails; "" if no node has said.

@@ -108,7 +108,7 @@ def lane_cause(lane: LaneSeen, scene: Scene, due_at: datetime | None) -> Cause:
         return Cause(state="unserved", head=head, since=due_at)
     if lane.is_leased:
         before = "" if scene.before_count is None else f": {scene.before_count} due before it"
-        return Cause(state="sending", head=f"by node {owner_name(lane, scene)}{before}", since=due_at)
+        return Cause(state="sending", head=f"by {owner_name(lane, scene)}{before}", since=due_at)
     if lane.owner is not None:
         head = f"{owner_name(lane, scene)} let its lease run out; the next look takes it over"
         return Cause(state="due", head=head, since=due_at)
@@ -141,17 +141,15 @@ def is_alive(node: NodeSeen, now: datetime) -> bool:
 
 
 def owner_name(lane: LaneSeen, scene: Scene) -> str:
-    """Name the node that holds the lane, "-" if nobody does.
+    """Name who holds the lane, "-" if nobody does.
 
-    An owner is a process; its node is known by id, or because no other serves the pool. Else the owner's id must do.
+    An owner is one run of one process (ADR 0014) and says nothing of its node. So it is named by the node if only one
+    serves the pool, else by the beginning of its own id.
     """
     if lane.owner is None:
         return "-"
-    named = [node.name for node in scene.nodes if node.node_id == lane.owner]
     serving = {node.name for node in scene.nodes if is_alive(node, scene.now) and lane.pool in node.pools}
-    if not named and len(serving) == 1:
-        named = list(serving)
-    return named[0] if named else lane.owner.hex[:8]
+    return serving.pop() if len(serving) == 1 else lane.owner.hex[:8]
 
 
 def at_text(at: datetime, now: datetime) -> str:
