@@ -27,6 +27,7 @@ from outrider.base.clock import Clock
 from outrider.base.vocab import Fate, WaitKind
 from outrider.engine.judge import Judgement
 from outrider.engine.lines import Lines
+from outrider.engine.settle import reply_text
 from outrider.engine.slots import NodeSlots, domain_key, gate_key, pool_name, slot_key, warmup_key
 from outrider.engine.tally import Tally
 from outrider.engine.turns import Places
@@ -35,7 +36,7 @@ from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
 from outrider.net.site import Site, Way
 from outrider.obs.log import Logger
 from outrider.policy import adapt, reach, throttle
-from outrider.policy.gate import Gate
+from outrider.policy.gate import SAID_BYTES_MAX, Gate
 from outrider.policy.reach import Reach
 from outrider.policy.reason import Reason
 from outrider.policy.route import Egress, Source
@@ -179,7 +180,7 @@ class Gates:
         elif is_delivered:
             self._tally.delivered(gate_key(source, place.key), now_s)
         for reaction in reactions:
-            self._react(entry, reaction, now_s)
+            self._react(entry, reaction, _quoted(answer), now_s)
         self._note_reach(entry, answer)
 
     def _learn(self, entry: Entry, attempt: Attempt, now_s: float, *, is_throttled: bool, is_delivered: bool) -> float:
@@ -196,11 +197,11 @@ class Gates:
             self._seen.pop((entry.pool, entry.source, entry.place.key), None)
         return self._tally.update(gate_key(entry.source, entry.place.key), now_s, change)
 
-    def _react(self, entry: Entry, reaction: Reaction, now_s: float) -> None:
+    def _react(self, entry: Entry, reaction: Reaction, said: str, now_s: float) -> None:
         is_of_pool = reaction.act is Act.PAUSE
         whose = pool_name(entry.pool) if is_of_pool else entry.source
         whose_key = gate_key(whose, entry.place.key)
-        is_begun = self._tally.update(whose_key, now_s, lambda gate: throttle.react(gate, reaction, now_s))
+        is_begun = self._tally.update(whose_key, now_s, lambda gate: throttle.react(gate, reaction, now_s, said=said))
         if is_begun and is_of_pool:
             own_key = gate_key(entry.source, entry.place.key)
             self._tally.update(own_key, now_s, lambda gate: adapt.halve(gate, now_s))
@@ -379,6 +380,14 @@ class Gates:
 
     def _now_s(self) -> float:
         return self._clock.now().timestamp()
+
+
+def _quoted(answer: Answer) -> str:
+    """What was said, as much of it as a gate can keep."""
+    words, room = reply_text(answer).encode(), SAID_BYTES_MAX - len("''")
+    if len(words) > room:
+        words = words[: room - len("...")] + b"..."
+    return f"'{words.decode('utf-8', 'ignore')}'"
 
 
 def _from(source: Source, refusal: Blocked | None, now_s: float) -> Blocked:

@@ -227,7 +227,7 @@ def react(gate: Gate, reaction: Reaction, now_s: float, *, said: str = "") -> bo
     SLOW and RECONNECT change nothing here: the first is `answer`'s, the second the connection pool's.
 
     Args:
-        said: who said what, for the sentence: "Yahoo said [TSS04]".
+        said: the words that it answers, for the sentence: "'421 4.7.0 [TSS04] Messages from 192.0.2.7'".
     """
     if reaction.act not in (Act.PAUSE, Act.REST, Act.CAP):
         return False
@@ -251,11 +251,6 @@ def react(gate: Gate, reaction: Reaction, now_s: float, *, said: str = "") -> bo
     elif reaction.act is Act.REST and until_s > gate.rest_until_s:
         gate.rest_since_s, gate.rest_until_s, gate.rest_rule, gate.rest_said = now_s, until_s, rule, said
     return True
-
-
-def resume(gate: Gate) -> None:
-    """End pause, rest and cap at once: an operator said so. The learned rate stays."""
-    gate.pause_until_s = gate.rest_until_s = gate.cap_until_s = 0.0
 
 
 def forget_slot(gate: Gate, slot: int) -> None:
