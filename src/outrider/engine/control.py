@@ -28,7 +28,7 @@ from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import EventKind, HoldScope, RecipientStatus
 from outrider.engine import sentences
-from outrider.store import events, holds, messages, waiting
+from outrider.store import events, holds, messages, projects, waiting
 from outrider.store.events import Facts, NewEvent
 from outrider.store.holds import Hold
 from outrider.store.pool import Store, Tx
@@ -207,7 +207,7 @@ class Control:
                 if not target.subject or not await waiting.is_provider_known(tx, target.subject):
                     raise NotFoundError(f"No mail has gone to a provider {target.subject!r} yet.", field=field)
             case HoldScope.PROJECT:
-                if not await waiting.is_project_known(tx, target.project_id):
+                if await projects.name_of(tx, target.project_id) is None:
                     raise NotFoundError("There is no such project.", field=field)
             case HoldScope.SESSION:
                 if await messages.by_id(tx, target.project_id, target.message_id) is None:

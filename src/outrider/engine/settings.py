@@ -1,4 +1,7 @@
-"""The knobs of this floor. `config.py` assembles all floors' sections into one file."""
+"""The knobs of this floor. `config.py` assembles all floors' sections into one file.
+
+What a knob does, and what it costs to turn it, stands at the knob. The hard limits that bound them are `base.limits`.
+"""
 
 from typing import Annotated
 
