@@ -29,7 +29,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     reason: str = ""  # The word of the rule that judged, "" where nothing was judged.
     reply: str = ""  # What the other server said, "" if it said nothing.
-    facts: Mapping[str, str | int | float | bool] = {}  # Such as host, ip, tls, duration_s, is_ambiguous.
+    facts: Mapping[str, str | int | float | bool] = {}  # Such as host, ip, tls, duration_ms, ambiguous.
 
 
 class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
