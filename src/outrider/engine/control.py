@@ -31,6 +31,7 @@ from outrider.engine import sentences
 from outrider.store import events, holds, messages, projects, waiting
 from outrider.store.events import Facts, NewEvent
 from outrider.store.holds import Hold
+from outrider.store.lanes import LANE_ID_MAX
 from outrider.store.pool import Store, Tx
 from outrider.store.waiting import OPERATOR, Place, Taken
 
@@ -43,7 +44,6 @@ _YIELD_S: Final = (
 )
 _SESSION_YIELD_S: Final = 0.9  # A pause takes effect within 1 s (issue 3).
 _LOOK_S: Final = 0.1
-_LANE_ID_MAX: Final = 2**63 - 1  # PostgreSQL's bigint.
 _NOTE_CHARS_MAX: Final = 200  # Ours.
 _NOTE_OF_DROP: Final = "being dropped"
 _NIL: Final = UUID(int=0)
@@ -198,7 +198,7 @@ class Control:
         field = target.scope.value
         match target.scope:
             case HoldScope.LANE:
-                is_number = target.subject.isdecimal() and int(target.subject) <= _LANE_ID_MAX
+                is_number = target.subject.isdecimal() and int(target.subject) <= LANE_ID_MAX
                 if not is_number or not await waiting.lane_ids(
                     tx, target.scope, target.subject, after_id=0, count_max=1
                 ):

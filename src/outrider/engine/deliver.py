@@ -25,7 +25,7 @@ from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, NotFoundError, StoreCorruptError, StoreError
 from outrider.base.vocab import Phase, Stream, WaitKind
 from outrider.engine import sentences
-from outrider.engine.gates import OTHERS, Entry, Gates
+from outrider.engine.gates import Entry, Gates
 from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper
@@ -39,6 +39,7 @@ from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Site
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
+from outrider.policy.shaping import DEFAULT
 from outrider.store.lanes import WAKE_CHANNEL, GivenBack, Lane, Pause
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
@@ -404,7 +405,7 @@ class Deliverer:
             ended_at=now,
             accepted_at=accepted_at,
             source=entry.source if entry else "",
-            provider=(entry.place.provider or OTHERS) if entry else "",
+            provider=(entry.place.provider or DEFAULT) if entry else "",
             retry_at=retry_at,
             is_taken_over=taken_over_at is not None and claim.due_at <= taken_over_at,
         )

@@ -25,6 +25,7 @@ from outrider.mail import address
 from outrider.store import events, holds, queue_views
 from outrider.store.events import Event
 from outrider.store.holds import Hold
+from outrider.store.lanes import LANE_ID_MAX
 from outrider.store.pool import Store, Tx
 from outrider.store.queue_views import Depth, GateSeen, Group, LaneSeen, Seen
 
@@ -32,10 +33,7 @@ __all__ = ["Explainer", "Explanation", "Line", "QueueRow", "QueueView", "Shown"]
 
 _NEWEST_COUNT: Final = 20  # Ours: recipients of one address that are explained; who wants another names it by id.
 _LANE_COUNT_MAX: Final = 1000  # Ours: lanes of one domain that are looked into.
-_EVENT_COUNT_MAX: Final = 10_000  # As services.reports: 100 recipients, each with every retry of 72 hours, is 4,000.
-_CLOCKS_APART: Final = timedelta(days=1)  # As services.reports.
 _FRESH: Final = timedelta(seconds=10)  # A node tells its limits every second; older than that they are nobody's.
-_LANE_ID_MAX: Final = 2**63 - 1  # PostgreSQL's bigint.
 _NOBODY: Final = "There is no recipient, session, lane or domain like that."
 
 
@@ -115,7 +113,7 @@ class Explainer:
         async with self._store.transaction() as tx:
             if (identifier := _uuid(subject)) is not None:
                 return [await _of_identifier(tx, project_id, identifier, now)]
-            if subject.isdecimal() and int(subject) <= _LANE_ID_MAX:
+            if subject.isdecimal() and int(subject) <= LANE_ID_MAX:
                 return [await _of_lanes(tx, f"lane {int(subject)}", [int(subject)], now)]
             if "@" in subject:
                 found = await _newest(tx, project_id, subject)
@@ -172,8 +170,7 @@ class Explainer:
                 found = (await _newest(tx, project_id, subject))[0]
             if found is None:
                 raise NotFoundError("There is no such recipient.", field="recipient")
-            since = found.accepted_at - _CLOCKS_APART
-            log = await events.of_message(tx, project_id, found.message_id, since=since, count_max=_EVENT_COUNT_MAX)
+            log = await events.of_message(tx, project_id, found.message_id, accepted_at=found.accepted_at)
             lines = (await _of_recipient(tx, found, now)).lines
         spoken = [_spoken(event, found) for event in log if event.recipient_id in (None, found.recipient_id)]
         return Shown(recipient=found, why=lines, events=spoken)

@@ -41,7 +41,7 @@ from outrider.policy.reach import Reach
 from outrider.policy.reason import Reason
 from outrider.policy.route import Egress, Source
 from outrider.policy.settings import Encryption, Use
-from outrider.policy.shaping import Act, Limits, Place, Rate, Reaction, Shaping
+from outrider.policy.shaping import DEFAULT, Act, Limits, Place, Rate, Reaction, Shaping
 from outrider.policy.throttle import Blocked, Ceiling
 from outrider.store.lanes import Lane, Pause
 from outrider.wire.answer import Answer
@@ -50,7 +50,6 @@ from outrider.wire.smtp_client import TlsMode
 _SEEN_S: Final = 0.25  # Ours: how old what we know of a pool's pause may be; below the second promised for a hold.
 _KNOWN_COUNT_MAX: Final = 10_000  # Ours: of each memory; some MB. Past it, it starts anew.
 _NOBODY_S: Final = 60.0  # Ours: a pool whose sources can all not find their smart host.
-OTHERS: Final = "default"  # What domains of no provider we know are called where they are counted together.
 _UNLIMITED: Final = Limits(rates=())
 _RESTING: Final = frozenset({WaitKind.PAUSE, WaitKind.REST, WaitKind.AWAY})
 _THROTTLED: Final = frozenset({Reason.RATE_PROVIDER})
@@ -312,9 +311,9 @@ class Gates:
         blocked = None
         if is_counting:
             blocked = self._foresee(gate_key(source.name, place.key), limits, now_s)
-        ceiling = self._ceilings.ceiling(source.name, place.provider or OTHERS)
+        ceiling = self._ceilings.ceiling(source.name, place.provider or DEFAULT)
         if blocked is None and ceiling is not None:
-            blocked = self._foresee(warmup_key(source.name, place.provider or OTHERS), _UNLIMITED, now_s, ceiling)
+            blocked = self._foresee(warmup_key(source.name, place.provider or DEFAULT), _UNLIMITED, now_s, ceiling)
         return blocked
 
     def _foresee(self, key: str, limits: Limits, now_s: float, ceiling: Ceiling | None = None) -> Blocked | None:
@@ -327,10 +326,10 @@ class Gates:
 
     def _warmup_blocked(self, source: Source, place: Place, now_s: float) -> Blocked | None:
         """Count the mail against the day's ceiling. Domains of no provider we know share one."""
-        ceiling = self._ceilings.ceiling(source.name, place.provider or OTHERS)
+        ceiling = self._ceilings.ceiling(source.name, place.provider or DEFAULT)
         if ceiling is None:
             return None
-        key = warmup_key(source.name, place.provider or OTHERS)
+        key = warmup_key(source.name, place.provider or DEFAULT)
         return self._ledger.update(key, lambda gate: throttle.admit(gate, _UNLIMITED, now_s, ceiling=ceiling))
 
     def _look(self, pool: str, source: str, place: Place, limits: Limits, now_s: float) -> _Seen:

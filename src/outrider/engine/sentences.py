@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 
 from outrider.base.vocab import HoldScope, RecipientStatus
+from outrider.engine.nodes import SEEN_S
 from outrider.store.holds import Hold
 from outrider.store.queue_views import Group, LaneSeen, NodeSeen
 
-_ALIVE_S: Final = 10.0  # A node says so every second; after so long it is gone.
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _ASLEEP_S: Final = 2.0  # Ours: a lane that is due and asleep that long has lost its wake-up.
 _REPLY_CHARS_MAX: Final = 120  # Ours: a line stays a line; `outrider show` has all of it.
@@ -137,7 +137,7 @@ def of_hold(hold: Hold) -> str:
 
 def is_alive(node: NodeSeen, now: datetime) -> bool:
     """Whether the node has spoken lately."""
-    return (now - node.seen_at).total_seconds() <= _ALIVE_S
+    return (now - node.seen_at).total_seconds() <= SEEN_S
 
 
 def owner_name(lane: LaneSeen, scene: Scene) -> str:

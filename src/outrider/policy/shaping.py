@@ -27,7 +27,7 @@ from outrider.policy.reason import Reason
 from outrider.policy.rulefile import check_rules, compile_pattern, read_toml
 from outrider.policy.settings import Encryption, Override, ShapingSettings
 
-DEFAULT: Final = "default"  # The limits of every domain without a provider.
+DEFAULT: Final = "default"  # The limits of every domain without a provider, and its name where all are counted as one.
 SMARTHOST: Final = "smarthost"
 CATCH: Final = "catch"
 BUILT_IN: Final = frozenset({DEFAULT, SMARTHOST, CATCH})  # Chosen by their name, never by MX hosts.
@@ -246,12 +246,6 @@ def parse_rate(text: str) -> Rate:
     if found is None or not int(found[1]):
         raise ConfigError(f"{text.strip()!r} is no rate; write 10/s, 600/min, 20/h or 2000/d.")
     return Rate(int(found[1]), _WINDOWS_S[found[2]])
-
-
-def format_rate(rate: Rate) -> str:
-    """Return the text that `parse_rate` reads; a window of its own is told in seconds."""
-    unit = next((unit for unit, window_s in _WINDOWS_S.items() if window_s == rate.window_s), f"{rate.window_s:g} s")
-    return f"{rate.count}/{unit}"
 
 
 def normal_pattern(pattern: str) -> str:

@@ -24,6 +24,7 @@ from outrider.base.vocab import Stream, WaitKind
 from outrider.store.pool import Row, Tx
 
 WAKE_CHANNEL: Final = "outrider_wake"
+LANE_ID_MAX: Final = 2**63 - 1  # PostgreSQL's bigint.
 
 
 class LaneKey(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ from outrider.base.vocab import Phase, Stream
 from outrider.engine.accept import Acceptor
 from outrider.engine.control import Control, Target
 from outrider.engine.deliver import Deliverer
-from outrider.engine.gates import OTHERS, Entry, Gates
+from outrider.engine.gates import Entry, Gates
 from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper, abandon
@@ -48,7 +48,7 @@ from outrider.obs.settings import LogSettings
 from outrider.policy import shaping
 from outrider.policy.classify import Classifier, parse_rules
 from outrider.policy.route import Egress, Source, make_egress
-from outrider.policy.shaping import Place
+from outrider.policy.shaping import DEFAULT, Place
 from outrider.policy.throttle import Ceiling
 from outrider.store.lanes import Lane, Pause
 from outrider.testing.engineroom import SameExit, Senders
@@ -279,7 +279,7 @@ class Process:
                 self.node.name,
                 entry.source,
                 entry.place.key,
-                entry.place.provider or OTHERS,
+                entry.place.provider or DEFAULT,
                 lane.pool,
                 lane.project_id,
                 lane.sender_domain,
