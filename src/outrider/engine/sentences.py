@@ -18,6 +18,7 @@ from outrider.engine.nodes import SEEN_S
 from outrider.store.holds import Hold
 from outrider.store.queue_views import Group, LaneSeen, NodeSeen
 
+_FINAL: Final = frozenset(status.value for status in RecipientStatus if status.is_final)
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _ASLEEP_S: Final = 2.0  # Ours: a lane that is due and asleep that long has lost its wake-up.
 _REPLY_CHARS_MAX: Final = 120  # Ours: a line stays a line; `outrider show` has all of it.
@@ -71,7 +72,7 @@ def tell(groups: Sequence[Group], scene: Scene) -> list[Line]:
         else:
             merged[key] = cause, group.count, group.is_capped
     lines = [_line(cause, count, scene.now, is_capped=is_capped) for cause, count, is_capped in merged.values()]
-    return sorted(lines, key=lambda line: (line.state in set(RecipientStatus) - {"held"}, -line.count, line.text))
+    return sorted(lines, key=lambda line: (line.state in _FINAL, -line.count, line.text))
 
 
 def cause_of(group: Group, scene: Scene) -> Cause:
@@ -229,7 +230,7 @@ def _merge(one: Cause, other: Cause) -> Cause:
 
 def _line(cause: Cause, count: int, now: datetime, *, is_capped: bool) -> Line:
     parts = [cause.head] if cause.head else []
-    is_final = cause.state in set(RecipientStatus) - {"held"}
+    is_final = cause.state in _FINAL
     if cause.since is not None:
         word = "at" if is_final else "since"
         parts.append(f"{word} {at_text(cause.since, now)}")

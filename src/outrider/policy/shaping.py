@@ -14,7 +14,6 @@ provider, and a name or id of ours replaces ours. Single numbers are changed in 
 
 import difflib
 import enum
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
@@ -36,7 +35,6 @@ RATES_COUNT_MAX: Final = 4  # One each per second, minute, hour and day; the gat
 _WINDOWS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE: Final = re.compile(r"\s*([0-9]{1,9})\s*/\s*(s|min|h|d)\s*")
 _MX: Final = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-_VERSION_CHARS: Final = 12  # Enough to tell two files apart in a log line.
 _UNCHANGED: Final = ShapingSettings()
 _T = TypeVar("_T")
 
@@ -172,13 +170,6 @@ class Shaping:
         }
         self.pools: Final = frozenset(settings.pools)  # For the caller to see that there are such pools.
         self._rules: Final = _sorted_rules(rules, by_provider)
-        known = msgspec.json.encode((providers, rules, settings.providers, settings.pools), order="deterministic")
-        self._version: Final = hashlib.sha256(known).hexdigest()[:_VERSION_CHARS]
-
-    @property
-    def version(self) -> str:
-        """A short hash of all that decides here, the operator's changes included."""
-        return self._version
 
     def place(self, hosts: Iterable[str], site_name: str) -> Place:
         """Return whose limits hold for a domain with these MX hosts. Their order, case and final dot do not matter."""

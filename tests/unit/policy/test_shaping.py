@@ -317,19 +317,3 @@ def test_what_must_be_there_is_missed() -> None:
 def test_what_is_no_mx_pattern(pattern: str) -> None:
     with pytest.raises(ConfigError, match="is no MX pattern"):
         normal_pattern(pattern)
-
-
-# Version.
-
-
-def test_the_version_tells_what_decides() -> None:
-    same = parse("# Another comment.\n" + TEXT, ShapingSettings(file="own.toml"))
-    assert same.version == SHAPING.version
-    others = [
-        parse(TEXT.replace("connections = 5", "connections = 6", 1)),
-        parse(TEXT, extra_text=rule()),
-        parse(TEXT, ShapingSettings(providers={"gmail": Override(connections=3)})),
-        parse(TEXT, ShapingSettings(pools={"bulk": {"gmail": Override(connections=3)}})),
-    ]
-    assert len({SHAPING.version, *(other.version for other in others)}) == 5
-    assert len(SHAPING.version) == 12
