@@ -325,10 +325,10 @@ def metrics_page() -> str:
 
 def providers_page() -> str:
     """Return docs/reference/providers.md: what we know of providers, as shaping.toml has it."""
-    shaping = importlib.import_module("outrider.policy.shaping")
+    shaping, sentence = map(importlib.import_module, ("outrider.policy.shaping", "outrider.policy.sentence"))
     known = shaping.parse((SOURCES / "outrider/policy/shaping.toml").read_text("utf-8"))
     providers = [
-        (f"`{p.name}`", ", ".join(f"`{mx}`" for mx in p.mx) or "-", *_limits_cells(shaping, known, p.name), p.source)
+        (f"`{p.name}`", ", ".join(f"`{mx}`" for mx in p.mx) or "-", *_limits_cells(sentence, known, p.name), p.source)
         for p in known.providers
     ]
     rules = [
@@ -355,9 +355,9 @@ def providers_page() -> str:
     )
 
 
-def _limits_cells(shaping: Any, known: Any, name: str) -> Sequence[str]:
+def _limits_cells(sentence: Any, known: Any, name: str) -> Sequence[str]:
     limits = known.limits(name, "")
-    rates = ", ".join(map(shaping.format_rate, limits.rates)) or "-"
+    rates = ", ".join(map(sentence.rate_of, limits.rates)) or "-"
     site = str(limits.connections_per_site or "-")
     return (str(limits.connections), site, str(limits.messages_per_connection), rates, limits.tls)
 

@@ -167,7 +167,7 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
                 node_id = node_identity(config.data_path)
                 parts += [
                     await claim_node(context, store),
-                    GateReport(store, ledger, limits, node_id=node_id, clock=clock, logger=log),
+                    GateReport(store, ledger, limits, context.egress, node_id=node_id, clock=clock, logger=log),
                 ]
             warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
             await warmups.load()
@@ -219,7 +219,9 @@ def _make_deliverer(
         ),
         holds=holds,
         preparer=preparer,
-        judge=Judge(Classifier(parse_rules(rules_text())), config.retry, clock=clock, random=chance, metrics=metrics),
+        judge=Judge(
+            Classifier(parse_rules(rules_text())), limits, config.retry, clock=clock, random=chance, metrics=metrics
+        ),
         settler=Settler(store, config.engine, writer=str(owner), clock=clock, logger=log, metrics=metrics),
         clock=clock,
         logger=log,

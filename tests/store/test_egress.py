@@ -89,10 +89,6 @@ async def test_stretches_are_read_day_by_day_in_one_go(store: Store) -> None:
     async with store.transaction() as tx:
         found = await egress.of_stretches(tx, asked, days[1], days[4])
         assert await egress.of_stretches(tx, [], DAY, NEXT) == {}
-        assert await egress.figures(tx, "out1", "gmail", days[4]) == [
-            Figures(day=days[4], attempted=10),
-            Figures(day=days[5], attempted=12),
-        ]
     assert found == {
         ("out1", "gmail"): [Figures(day=day, attempted=2 * day.day) for day in days[2:5]],
         ("out1", "yahoo"): [Figures(day=days[1], attempted=14)],

@@ -279,6 +279,7 @@ async def test_half_a_character_in_a_recipient_beside_a_key_is_the_callers_fault
         await room.accept(PROJECT, wanted, idempotency_key="once")
     assert caught.value.field == "recipients"
     assert set((await counts(store)).values()) == {0}
+    assert await rows(store, "SELECT FROM lane") == [], "it was told before anything was written"
     assert (await room.accept(PROJECT, wanted)).recipient_count == 1, "without a key, one bad recipient"
 
 

@@ -207,8 +207,9 @@ async def test_a_hold_counts_from_the_first_lease_on(room: EngineRoom, peer: Pee
             kind = None
             while kind != "hold":
                 async with store.transaction() as tx:
-                    (row,) = await tx.fetch("SELECT pause_kind FROM lane")
+                    (row,) = await tx.fetch("SELECT pause_kind, pause_reason FROM lane")
                 kind = row["pause_kind"]
+    assert row["pause_reason"] == f"held by the operator (project {PROJECT})"
     assert peer.received == []
 
 

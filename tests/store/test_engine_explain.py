@@ -116,7 +116,7 @@ async def test_a_recipient_in_a_lane_at_work_knows_how_many_are_before_it(
     mail = await queueroom.mail(lane_id, 7)
     await queueroom.lease(lane_id, await queueroom.node("mta7"))
     (line,) = await told(explainer, queueroom, mail.recipient_ids[4])
-    assert line.startswith("1 sending: by node mta7: 4 due before it")
+    assert line.startswith("1 sending: by mta7: 4 due before it")
 
 
 async def test_a_held_session_says_by_whom_and_why(
@@ -193,7 +193,7 @@ async def test_the_queue_shows_depth_age_owner_state_and_rate(
     [
         ([], ""),
         ([{}], "0 conn"),
-        ([{"connections": 2, "sent_per_s": 3.14159}, {"sent_per_s": 1}], "2 conn, 4.14/s"),
+        ([{"connections": 2, "rate_per_s": 3.14159}, {"rate_per_s": 1}], "2 conn, at most 4.14/s"),
         ([{"connections": None, "unknown": [1]}], "0 conn"),
     ],
 )

@@ -13,8 +13,9 @@ from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus
 from outrider.engine.settle import Outcome, Settler, reply_text
 from outrider.engine.upkeep import ensure_partitions
 from outrider.net.pool import Attempt
+from outrider.obs.metrics import QUEUE_TIME
 from outrider.policy.classify import Verdict
-from outrider.store import queue
+from outrider.store import egress, queue
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.store.settings import StoreSettings
@@ -226,6 +227,20 @@ async def test_a_day_without_a_partition_stops_nobody(room: EngineRoom, clock: R
     assert {one.status.value for one in (await room.recipients(session)).values()} == {"delivered"}
 
 
+async def test_the_time_from_acceptance_is_measured_and_never_negative(room: EngineRoom, clock: RealClock) -> None:
+    await room.send(*(f"u{n}@a.example" for n in range(4)))
+    first, second, third, fourth = await claims_in(room)
+    now, minute = clock.now(), timedelta(minutes=1)
+    settler = settler_in(room)
+    async with running(settler):
+        await settler.settle(outcome(room, first, accepted_at=now - minute, ended_at=now))
+        await settler.settle(outcome(room, second, accepted_at=now, ended_at=now - minute))  # The clock stepped back.
+        await settler.settle(outcome(room, third, NO, accepted_at=now - minute))
+        await settler.settle(outcome(room, fourth))  # A message that could not be read.
+    assert room.sample(f"{QUEUE_TIME.name}_count") == 2
+    assert room.sample(f"{QUEUE_TIME.name}_sum") == 60
+
+
 async def test_strange_words_of_a_server_are_stored_as_text(room: EngineRoom) -> None:
     words = "no\x00 \x1b[31m\ud800 \u202e \u00fc\r\nmore" + "x" * 5000
     session = await room.send("ann@a.example")
@@ -239,3 +254,18 @@ async def test_strange_words_of_a_server_are_stored_as_text(room: EngineRoom) ->
     assert stored.startswith("550 5.1.1 no? ?[31m? ? ü / more")
     assert stored.isprintable()
     assert len(stored) == limits.REPLY_TEXT_CHARS_KEPT_MAX
+
+
+async def test_what_is_stored_without_its_words_still_counts_for_its_source(room: EngineRoom, store: Store) -> None:
+    session = await room.send("ann@a.example")
+    (claim,) = await claims_in(room)
+    attempt = Attempt({claim.address: YES}, 0.25, "mx.a.example", dialogue="> \x00")
+    settler = settler_in(room)
+    async with running(settler):
+        assert await settler.settle(outcome(room, claim, attempt=attempt, source="one", provider="gmail"))
+    assert room.journal.count("outcome_stored_without_words") == 1
+    _, event = await room.events(session)
+    assert event.facts == {"phase": "dot", "duration_ms": 250, "rule": "some.rule", "source": "one"}
+    async with store.transaction() as tx:
+        (counted,) = await egress.of_day(tx, event.at.date())
+    assert (counted.source, counted.provider, counted.figures.delivered) == ("one", "gmail", 1)

@@ -3,11 +3,12 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from outrider.base.vocab import HoldScope
 from outrider.store import holds, lanes
 from outrider.store.holds import Hold
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import wait_blocked
 from outrider.testing.queueroom import QueueRoom
@@ -25,6 +26,12 @@ async def put(store: Store, room: QueueRoom, clock: FakeClock, **changes: Any) -
 async def pause(store: Store, hold: Hold, lane_ids: list[int]) -> frozenset[int]:
     async with store.transaction() as tx:
         return await holds.pause_lanes(tx, hold.hold_id, lane_ids, reason="held", since=hold.created_at)
+
+
+async def resume(tx: Tx, hold_id: UUID, *, lane_count_max: int = 1000) -> int:
+    """End the hold and wake its first lanes, as `engine.control` does."""
+    await holds.remove(tx, hold_id)
+    return await holds.wake(tx, hold_id, lane_count_max=lane_count_max)
 
 
 async def test_a_hold_is_put_once_and_its_note_renewed(store: Store, clock: FakeClock, queueroom: QueueRoom) -> None:
@@ -57,7 +64,7 @@ async def test_free_lanes_are_paused_and_woken_when_their_queue_says(
     assert (row["paused_since"], row["paused_until"].year, row["next_due_at"].year) == (clock.now(), 9999, 9999)
     assert await pause(store, hold, [full, empty]) == frozenset(), "they are"
     async with store.transaction() as tx:
-        assert await holds.resume(tx, hold.hold_id) == 2
+        assert await resume(tx, hold.hold_id) == 2
     for lane_id, due_year in ((full, later.year), (empty, 9999)):
         row = await queueroom.lane_row(lane_id)
         assert row["next_due_at"].year == due_year
@@ -73,7 +80,7 @@ async def test_waking_announces_itself(store: Store, clock: FakeClock, queueroom
     await pause(store, hold, [lane_id])
     async with store.listening(lanes.WAKE_CHANNEL, lambda _: heard.set()), asyncio.timeout(WAIT_S):
         async with store.transaction() as tx:
-            await holds.resume(tx, hold.hold_id)
+            await resume(tx, hold.hold_id)
         await heard.wait()
 
 
@@ -92,7 +99,7 @@ async def test_no_lane_is_paused_for_a_hold_that_is_gone(store: Store, clock: Fa
     lane_id = await queueroom.lane()
     hold = await put(store, queueroom, clock)
     async with store.transaction() as tx:
-        await holds.resume(tx, hold.hold_id)
+        await resume(tx, hold.hold_id)
     assert await pause(store, hold, [lane_id]) == frozenset()
     assert (await queueroom.lane_row(lane_id))["paused_until"] is None
 
@@ -104,14 +111,14 @@ async def test_who_resumes_while_a_lane_is_being_paused_finds_it_paused(
     await queueroom.mail(lane_id)
     hold = await put(store, queueroom, clock)
 
-    async def resume() -> int:
+    async def resume_it() -> int:
         async with store.transaction() as tx:
-            return await holds.resume(tx, hold.hold_id)
+            return await resume(tx, hold.hold_id)
 
     async with asyncio.TaskGroup() as group, asyncio.timeout(WAIT_S):
         async with store.transaction() as tx:
             paused = await holds.pause_lanes(tx, hold.hold_id, [lane_id], reason="held", since=clock.now())
-            resuming = group.create_task(resume())
+            resuming = group.create_task(resume_it())
             await wait_blocked(store)  # It waits for the hold's row, which we have pinned.
         assert await resuming == 1
     assert paused == {lane_id}
@@ -126,7 +133,7 @@ async def test_who_pauses_while_the_hold_is_being_ended_pauses_nothing(
     hold = await put(store, queueroom, clock)
     async with asyncio.TaskGroup() as group, asyncio.timeout(WAIT_S):
         async with store.transaction() as tx:
-            await holds.resume(tx, hold.hold_id)
+            await resume(tx, hold.hold_id)
             pausing = group.create_task(pause(store, hold, [lane_id]))
             await wait_blocked(store)
         assert await pausing == frozenset()
@@ -141,7 +148,7 @@ async def test_lanes_whose_hold_is_gone_are_orphans_and_anybody_may_wake_them(
     await pause(store, hold, made)
     async with store.transaction() as tx:
         assert await holds.orphan_ids(tx) == []
-        assert await holds.resume(tx, hold.hold_id, lane_count_max=2) == 2  # And then the operator's machine died.
+        assert await resume(tx, hold.hold_id, lane_count_max=2) == 2  # And then the operator's machine died.
         assert await holds.orphan_ids(tx) == [hold.hold_id]
         assert await holds.wake(tx, hold.hold_id, lane_count_max=2) == 1
         assert await holds.wake(tx, hold.hold_id, lane_count_max=2) == 0

@@ -35,8 +35,6 @@ async def test_a_provider_is_known_by_a_lane_or_a_gate(store: Store, queueroom: 
     async with store.transaction() as tx:
         known = {name: await waiting.is_provider_known(tx, name) for name in ("gmail", "qq", "gmial")}
         assert known == {"gmail": True, "qq": True, "gmial": False}
-        assert await waiting.is_project_known(tx, queueroom.project_id)
-        assert not await waiting.is_project_known(tx, queueroom.new_id())
 
 
 async def test_rows_that_a_settle_has_in_its_hands_are_left_to_the_next_pass(

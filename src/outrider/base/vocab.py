@@ -49,7 +49,7 @@ class EventKind(enum.StrEnum):
 
 
 class WaitKind(enum.StrEnum):
-    """Why a lane waits. `lane.pause_kind`; what `outrider why` begins with."""
+    """Why a lane waits: `lane.pause_kind`. The sentence for people is beside it."""
 
     RATE = "rate"  # A configured rate of the provider.
     THROTTLE = "throttle"  # The rate we learned from the provider's own replies.

@@ -3,8 +3,9 @@
     check (fields, sender, each address) --> find lanes --> [group commit] --> Accepted
 
 Checks that concern the whole call raise a `CallerError` whose `field` is the Submission's field; a bad address only
-rejects that recipient. Nothing is stored before all checks are over. The answer is given after the commit that holds
-content, message, recipients, queue, event and idempotency key together; concurrent callers share that commit.
+rejects that recipient. Nothing is stored before these checks are over; then first the lanes that are missing, in a
+commit of their own: an empty lane is a row and means nothing. The answer is given after the commit that holds content,
+message, recipients, queue, event and idempotency key together; concurrent callers share that commit.
 
 Failure policy: when the database is away the caller is told so (`StoreUnavailableError`) and nothing is kept, unless
 the connection died during the commit: then only an idempotency key makes the caller's retry safe.
@@ -71,6 +72,7 @@ class _Checked(msgspec.Struct, frozen=True):
     addresses: Sequence[Address]  # At least one, each once.
     rejected: Sequence[Rejected]
     idempotency_key: str
+    request_hash: bytes  # Of the submission, to tell its repeat from another with the same key; b"" without a key.
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -147,7 +149,8 @@ class Acceptor:
         self._metrics.rejected.inc(len(rejected))
         if not addresses:
             return Accepted(None, 0, tuple(rejected))
-        checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key)
+        request_hash = _hash(submission) if idempotency_key else b""
+        checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash)
         lane_ids = await self._find_lanes(checked, {to.domain for to in addresses})
         accepted = await self._commit.submit(self._draft(checked, lane_ids))
         self._metrics.accepted.inc(len(addresses))
@@ -299,15 +302,18 @@ def _check_key(idempotency_key: str) -> None:
         )
 
 
+def _hash(submission: Submission) -> bytes:
+    try:
+        return hashlib.sha256(_encode(submission)).digest()
+    except UnicodeEncodeError as error:  # All other fields have been checked for it.
+        raise CallerError("A recipient has half a character (a lone surrogate).", field="recipients") from error
+
+
 def _keyed(checked: _Checked, answer: Accepted) -> KeyedAnswer | None:
     """What to remember under the caller's idempotency key; None if it gave none."""
     if not checked.idempotency_key:
         return None
-    try:
-        request_hash = hashlib.sha256(_encode(checked.submission)).digest()
-    except UnicodeEncodeError as error:  # All other fields have been checked for it.
-        raise CallerError("A recipient has half a character (a lone surrogate).", field="recipients") from error
-    return KeyedAnswer(checked.project_id, checked.idempotency_key, request_hash, _encode(answer))
+    return KeyedAnswer(checked.project_id, checked.idempotency_key, checked.request_hash, _encode(answer))
 
 
 def _sort_out(

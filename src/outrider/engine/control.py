@@ -27,7 +27,8 @@ from outrider.base import digits, ids
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import EventKind, HoldScope, RecipientStatus
-from outrider.store import events, holds, messages, waiting
+from outrider.engine import sentences
+from outrider.store import events, holds, messages, projects, waiting
 from outrider.store.events import Facts, NewEvent
 from outrider.store.holds import Hold
 from outrider.store.pool import Store, Tx
@@ -204,7 +205,7 @@ class Control:
                 if not target.subject or not await waiting.is_provider_known(tx, target.subject):
                     raise NotFoundError(f"No mail has gone to a provider {target.subject!r} yet.", field=field)
             case HoldScope.PROJECT:
-                if not await waiting.is_project_known(tx, target.project_id):
+                if await projects.name_of(tx, target.project_id) is None:
                     raise NotFoundError("There is no such project.", field=field)
             case HoldScope.SESSION:
                 if await messages.by_id(tx, target.project_id, target.message_id) is None:
@@ -221,7 +222,7 @@ class Control:
             async with self._store.transaction() as tx:
                 page = await waiting.free_lane_ids(tx, target.scope, target.subject, count_max=_BATCH_COUNT)
                 paused = await holds.pause_lanes(
-                    tx, hold.hold_id, page, reason=sentence_of(hold), since=hold.created_at
+                    tx, hold.hold_id, page, reason=sentences.of_hold(hold), since=hold.created_at
                 )
             lane_count += len(paused)
             if not paused:  # None is left, they are taken meanwhile, or the hold was removed.
@@ -400,12 +401,6 @@ class Control:
             recipient_count=recipient_count,
             leased_lane_count=leased_lane_count,
         )
-
-
-def sentence_of(hold: Hold) -> str:
-    """What a paused lane says about its hold; `lane.pause_reason`."""
-    by = f"held by the operator ({hold.scope.value} {hold.subject})"
-    return f"{by}: {hold.note}" if hold.note else by
 
 
 def _check_note(note: str) -> None:

@@ -24,7 +24,8 @@ from uuid import UUID
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, NotFoundError, StoreCorruptError, StoreError
 from outrider.base.vocab import Phase, Stream, WaitKind
-from outrider.engine.gates import OTHERS, Entry, Gates
+from outrider.engine import sentences
+from outrider.engine.gates import Entry, Gates
 from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper
@@ -38,6 +39,7 @@ from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Site
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
+from outrider.policy.shaping import DEFAULT
 from outrider.store.lanes import WAKE_CHANNEL, GivenBack, Lane, Pause
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
@@ -304,7 +306,7 @@ class Deliverer:
         hold = self._holds.find(lane_id=lane.lane_id, provider=work.provider, project_id=lane.project_id)
         if hold is None:
             return None
-        return Pause(_FOREVER, WaitKind.HOLD, f"held by the operator: {hold.note}", hold.hold_id)
+        return Pause(_FOREVER, WaitKind.HOLD, sentences.of_hold(hold), hold.hold_id)
 
     async def _route(self, domain: str) -> Site | Answer:
         """Ask the router; a failure of it is an answer, and a stop does not wait for it."""
@@ -361,8 +363,8 @@ class Deliverer:
             self._judge.failed(claim)
             attempt = self._unanswered(claim, Answer(Phase.CONNECT, None, Cause.INTERNAL), started_s)
         outcome = self._conclude(work, claim, way, composed, attempt)
-        if outcome is not None and await self._settler.settle(outcome):
-            self._judge.settled(outcome, accepted_at=composed.message.accepted_at if composed else None)
+        if outcome is not None:
+            await self._settler.settle(outcome)
 
     async def _talk(self, claim: Claim, way: Entry | Answer | None, composed: Composed | None) -> Attempt:
         started_s = self._clock.monotonic_s()
@@ -385,22 +387,25 @@ class Deliverer:
         if self._stopping and answer.cause is Cause.RESET and not answer.is_ambiguous:
             return None
         now = self._clock.now()
-        verdict = self._judge.verdict(claim, answer, accepted_at=composed.message.accepted_at if composed else None)
-        if isinstance(way, Entry):
-            verdict = self._gates.answered(way, answer, attempt, verdict)
-            self._gates.reached(way, answer)
-        status, retry_at = self._judge.next(claim, verdict, now)
+        entry = way if isinstance(way, Entry) else None
+        accepted_at = composed.message.accepted_at if composed else None
+        provider = entry.place.provider if entry else None
+        judged = self._judge.verdict(claim, answer, provider=provider, accepted_at=accepted_at)
+        if entry is not None:
+            self._gates.answered(entry, answer, attempt, judged)
+        status, retry_at = self._judge.next(claim, judged.verdict, now)
         taken_over_at = work.lane.taken_over_at
         return Outcome(
             claim=claim,
             project_id=claim.project_id,
             status=status,
-            verdict=verdict,
+            verdict=judged.verdict,
             answer=answer,
             attempt=attempt,
             ended_at=now,
-            key=way.place.key if isinstance(way, Entry) else "",
-            provider=(way.place.provider or OTHERS) if isinstance(way, Entry) else "",
+            accepted_at=accepted_at,
+            source=entry.source if entry else "",
+            provider=(entry.place.provider or DEFAULT) if entry else "",
             retry_at=retry_at,
             is_taken_over=taken_over_at is not None and claim.due_at <= taken_over_at,
         )

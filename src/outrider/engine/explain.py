@@ -33,8 +33,6 @@ __all__ = ["Explainer", "Explanation", "Line", "QueueRow", "QueueView", "Shown"]
 
 _NEWEST_COUNT: Final = 20  # Ours: recipients of one address that are explained; who wants another names it by id.
 _LANE_COUNT_MAX: Final = 1000  # Ours: lanes of one domain that are looked into.
-_EVENT_COUNT_MAX: Final = 10_000  # As services.reports: 100 recipients, each with every retry of 72 hours, is 4,000.
-_CLOCKS_APART: Final = timedelta(days=1)  # As services.reports.
 _FRESH: Final = timedelta(seconds=10)  # A node tells its limits every second; older than that they are nobody's.
 _NOBODY: Final = "There is no recipient, session, lane or domain like that."
 
@@ -61,10 +59,10 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     is_depth_capped: bool
     oldest_due_at: datetime | None
     oldest_age_s: float | None  # For how long the oldest has been due; negative: it is due later.
-    owner: str  # The node's name, "-" if nobody holds it.
+    owner: str  # The node that holds it, or a process's id where several nodes serve its pool; "-": nobody.
     state: str  # As `Line.state`, or "empty".
     why: str
-    rate: str  # What its provider gets now: connections, mails a second, limits; "" if no node has said.
+    rate: str  # What its provider gets now: connections, and what bounds the mails; "" if no node has said.
     paused_until: datetime | None
 
 
@@ -172,8 +170,7 @@ class Explainer:
                 found = (await _newest(tx, project_id, subject))[0]
             if found is None:
                 raise NotFoundError("There is no such recipient.", field="recipient")
-            since = found.accepted_at - _CLOCKS_APART
-            log = await events.of_message(tx, project_id, found.message_id, since=since, count_max=_EVENT_COUNT_MAX)
+            log = await events.of_message(tx, project_id, found.message_id, accepted_at=found.accepted_at)
             lines = (await _of_recipient(tx, found, now)).lines
         spoken = [_spoken(event, found) for event in log if event.recipient_id in (None, found.recipient_id)]
         return Shown(recipient=found, why=lines, events=spoken)
@@ -302,8 +299,6 @@ def rate_text(states: Sequence[Mapping[str, Any]]) -> str:
         return ""
     most = f" of {total('connections_max'):.0f}" if total("connections_max") else ""
     parts = [f"{total('connections'):.0f}{most} conn"]
-    if total("sent_per_s"):
-        parts.append(f"{total('sent_per_s'):.3g}/s")
     if total("rate_per_s"):
         parts.append(f"at most {total('rate_per_s'):.3g}/s")
     parts += sorted({str(rate) for state in states for rate in state.get("rates") or ()})

@@ -1,8 +1,8 @@
 """The holds that operators have put, known by heart in every deliver process, half a second old at most.
 
-The deliver loop asks `find` before it begins a lane and before it starts an attempt; a lane in a hold is given back
-and paused (`store.holds.pause_lanes`), a session in a hold is left alone. So a hold works within a second everywhere,
-though nobody is told of it.
+The deliver loop asks before it starts an attempt: a lane in a hold is given back with a pause that names the hold
+(`store.lanes.release`), a session in a hold is left alone. So a hold works within a second everywhere, though nobody is
+told of it. Free lanes are paused by whoever puts the hold (`engine.control`).
 
 Failure policy: while the database is away the last known holds stand. Lanes whose hold is gone (who resumed it died
 half way) are woken here now and then.

@@ -3,8 +3,8 @@
 A lane is leased, renewed every third of the lease while we work on it, and given back with its next due instant. Asking
 for more rows and giving back are gathered over all lanes, so that thousands of small lanes cost few round trips.
 
-Failure policy: when the database is away nothing is lost: a lease that cannot be renewed runs out, and `lost` tells the
-lane's worker to stop; what it had in flight may then be tried by somebody else too.
+Failure policy: when the database is away nothing is lost: a lease that cannot be renewed runs out, and `is_held` tells
+the lane's worker to stop; what it had in flight may then be tried by somebody else too.
 """
 
 from collections.abc import Awaitable, Callable, Sequence, Set

@@ -14,10 +14,11 @@ from typing import Final
 import msgspec
 
 from outrider.base.vocab import HoldScope, RecipientStatus
+from outrider.engine.nodes import SEEN_S
 from outrider.store.holds import Hold
 from outrider.store.queue_views import Group, LaneSeen, NodeSeen
 
-_ALIVE_S: Final = 10.0  # A node says so every second; after so long it is gone.
+_FINAL: Final = frozenset(status.value for status in RecipientStatus if status.is_final)
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _ASLEEP_S: Final = 2.0  # Ours: a lane that is due and asleep that long has lost its wake-up.
 _REPLY_CHARS_MAX: Final = 120  # Ours: a line stays a line; `outrider show` has all of it.
@@ -71,7 +72,7 @@ def tell(groups: Sequence[Group], scene: Scene) -> list[Line]:
         else:
             merged[key] = cause, group.count, group.is_capped
     lines = [_line(cause, count, scene.now, is_capped=is_capped) for cause, count, is_capped in merged.values()]
-    return sorted(lines, key=lambda line: (line.state in set(RecipientStatus) - {"held"}, -line.count, line.text))
+    return sorted(lines, key=lambda line: (line.state in _FINAL, -line.count, line.text))
 
 
 def cause_of(group: Group, scene: Scene) -> Cause:
@@ -108,7 +109,7 @@ def lane_cause(lane: LaneSeen, scene: Scene, due_at: datetime | None) -> Cause:
         return Cause(state="unserved", head=head, since=due_at)
     if lane.is_leased:
         before = "" if scene.before_count is None else f": {scene.before_count} due before it"
-        return Cause(state="sending", head=f"by node {owner_name(lane, scene)}{before}", since=due_at)
+        return Cause(state="sending", head=f"by {owner_name(lane, scene)}{before}", since=due_at)
     if lane.owner is not None:
         head = f"{owner_name(lane, scene)} let its lease run out; the next look takes it over"
         return Cause(state="due", head=head, since=due_at)
@@ -129,23 +130,27 @@ def hold_of(lane: LaneSeen, holds: Sequence[Hold]) -> Hold | None:
     return next(iter(named), None) or next((h for h in holds if subjects.get(h.scope) == h.subject), None)
 
 
+def of_hold(hold: Hold) -> str:
+    """Say who holds what, and the note if there is one. `lane.pause_reason` of a lane that is paused for it."""
+    by = f"held by the operator ({hold.scope.value} {hold.subject})"
+    return f"{by}: {hold.note}" if hold.note else by
+
+
 def is_alive(node: NodeSeen, now: datetime) -> bool:
     """Whether the node has spoken lately."""
-    return (now - node.seen_at).total_seconds() <= _ALIVE_S
+    return (now - node.seen_at).total_seconds() <= SEEN_S
 
 
 def owner_name(lane: LaneSeen, scene: Scene) -> str:
-    """Name the node that holds the lane, "-" if nobody does.
+    """Name who holds the lane, "-" if nobody does.
 
-    An owner is a process; its node is known by id, or because no other serves the pool. Else the owner's id must do.
+    An owner is one run of one process (ADR 0014) and says nothing of its node. So it is named by the node if only one
+    serves the pool, else by the beginning of its own id.
     """
     if lane.owner is None:
         return "-"
-    named = [node.name for node in scene.nodes if node.node_id == lane.owner]
     serving = {node.name for node in scene.nodes if is_alive(node, scene.now) and lane.pool in node.pools}
-    if not named and len(serving) == 1:
-        named = list(serving)
-    return named[0] if named else lane.owner.hex[:8]
+    return serving.pop() if len(serving) == 1 else lane.owner.hex[:8]
 
 
 def at_text(at: datetime, now: datetime) -> str:
@@ -186,7 +191,7 @@ def _queued(group: Group, scene: Scene) -> Cause:
         head, state = "first try is for later", "wait"
     hold = hold_of(lane, scene.holds)
     if hold is not None:
-        head += f"; and its lane is {_hold_words(hold)}"
+        head += f"; and its lane is {of_hold(hold)}"
     elif lane.is_paused and (lane.paused_until is None or lane.paused_until > group.due_at):
         head += f"; and its lane waits: {lane_cause(lane, scene, group.due_at).head}"
     return Cause(state=state, head=head, since=group.first_at, until=group.due_at)
@@ -210,12 +215,7 @@ def _session_hold(group: Group, scene: Scene) -> Hold | None:
 
 
 def _hold_cause(hold: Hold) -> Cause:
-    return Cause(state="wait", head=_hold_words(hold), since=hold.created_at)
-
-
-def _hold_words(hold: Hold) -> str:
-    note = f": {hold.note}" if hold.note else ""
-    return f"held by the operator ({hold.scope.value} {hold.subject}){note}"
+    return Cause(state="wait", head=of_hold(hold), since=hold.created_at)
 
 
 def _merge(one: Cause, other: Cause) -> Cause:
@@ -230,7 +230,7 @@ def _merge(one: Cause, other: Cause) -> Cause:
 
 def _line(cause: Cause, count: int, now: datetime, *, is_capped: bool) -> Line:
     parts = [cause.head] if cause.head else []
-    is_final = cause.state in set(RecipientStatus) - {"held"}
+    is_final = cause.state in _FINAL
     if cause.since is not None:
         word = "at" if is_final else "since"
         parts.append(f"{word} {at_text(cause.since, now)}")

@@ -1,8 +1,9 @@
 """How long-running parts start and stop. A torture test runs on each of them (tests/unit/engine/test_service.py).
 
 A part is anything with `run` (returns when stopped; raises when it cannot go on) and `stop` (asks `run` to return; safe
-twice, and before `run`). `run_all` runs several and stops them in the reverse of their order, so that what others
-stand on (the settler, the lane keeper) stops last. `Rounds` is for parts that look again every so often.
+twice, and before `run`). `run_all` runs several and stops them in the reverse of their order: name first what others
+stand on. A part may have parts of its own (`engine.deliver`). `Rounds` is for those that do the same at an even pace
+and may stop a quarter of a second late.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The knobs of this floor. `config.py` assembles all floors' sections into one file.
 
-A bound that holds whatever is configured is in `base.limits`; the others stand here.
+What a knob does, and what it costs to turn it, stands at the knob. The hard limits that bound them are `base.limits`.
 """
 
 from typing import Annotated
@@ -56,7 +56,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Attempts in one settle commit."""
 
     message_life_s: Annotated[float, Meta(ge=60, le=limits.MESSAGE_LIFE_S_MAX)] = 72 * 3600.0
-    """How long to keep trying; then the recipient is `expired`."""
+    """How long to keep trying; then the recipient is `expired`. Longer reaches servers that are down for days, but
+    customers hear of it later."""
 
     drafts_bytes_max: Annotated[int, Meta(ge=1_000_000, le=10_000_000_000)] = 32_000_000
     """Composed messages kept in memory by one deliver process, so that the next recipient costs only a signature."""

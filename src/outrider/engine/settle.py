@@ -50,8 +50,9 @@ class Outcome(msgspec.Struct, frozen=True):
     answer: Answer
     attempt: Attempt
     ended_at: datetime
-    key: str = ""  # Of the gate it went through, with `attempt.source`; "" for one that got nowhere.
-    provider: str = ""  # Of the figures it is counted in.
+    accepted_at: datetime | None = None  # None: the message could not be read.
+    source: str = ""  # That it left from, and in whose figures it is counted; "" for one that got nowhere.
+    provider: str = ""  # Of those figures.
     retry_at: datetime | None = None
     is_taken_over: bool = False  # The lane's last owner died; it may have delivered this already.
 
@@ -135,6 +136,10 @@ class Settler:
         for fate in Fate:
             if count := sum(o.verdict.fate is fate for o in kept):
                 self._metrics.settled.labels(fate=fate.value).inc(count)
+        for one in kept:
+            if one.status is RecipientStatus.DELIVERED and one.accepted_at is not None:
+                waited_s = (one.ended_at - one.accepted_at).total_seconds()
+                self._metrics.queue_time.observe(max(0.0, waited_s))  # The clock may have stepped back.
 
 
 def _without_words(outcome: Outcome) -> Outcome:
@@ -151,7 +156,7 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Egress]:
         # Greylisting greets every new address; it says nothing about how this one is doing.
         if one.provider and one.answer.phase not in _NOBODY_ASKED and one.verdict.reason != Reason.GREYLIST:
             is_throttled = one.verdict.reason == Reason.RATE_PROVIDER
-            counts[one.ended_at.date(), one.attempt.source, one.provider, one.verdict.fate, is_throttled] += 1
+            counts[one.ended_at.date(), one.source, one.provider, one.verdict.fate, is_throttled] += 1
     return [
         Egress(
             source,
@@ -191,8 +196,8 @@ def _event(outcome: Outcome) -> NewEvent:
     }
     if outcome.attempt.host:
         facts |= {"host": outcome.attempt.host, "ip": outcome.attempt.ip, "tls": outcome.attempt.tls}
-    if outcome.attempt.source:
-        facts["source"] = outcome.attempt.source
+    if outcome.source:
+        facts["source"] = outcome.source
     if outcome.attempt.certificate:
         facts["certificate"] = outcome.attempt.certificate
     if outcome.attempt.dialogue:

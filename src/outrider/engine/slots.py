@@ -18,11 +18,15 @@ from outrider.policy import throttle
 from outrider.policy.gate import Gate
 from outrider.policy.shaping import Limits, Place
 from outrider.policy.throttle import Blocked
+from outrider.store.lanes import Lane
 
 _YIELD_S: Final = 0.05  # Ours: asked after every mail, and a wish lasts far longer.
 _FULL_S: Final = 0.04  # Ours: nobody tells us what another process gives back, and who waits looks every 0.05 s.
 _KEYS_COUNT_MAX: Final = 10_000
 BELOW: Final = "\t"  # Between a provider's key and a site's: in no host name.
+_POOL: Final = "pool:"  # No source is called so, nor any provider as the next one.
+_WARMUP: Final = "warm-up "
+_DOMAIN: Final = "from"
 
 
 class NodeSlots:
@@ -113,7 +117,25 @@ def gate_key(source: str, key: str) -> str:
 
 def pool_name(pool: str) -> str:
     """Name what a whole pool shares, where a source's name stands else."""
-    return f"pool:{pool}"
+    return f"{_POOL}{pool}"
+
+
+def warmup_key(source: str, provider: str) -> str:
+    """Name what is counted against the source's ceiling of the day at the provider."""
+    return gate_key(source, f"{_WARMUP}{provider}")
+
+
+def domain_key(lane: Lane) -> str:
+    """Name the own rate of the lane's sending domain."""
+    return gate_key(_DOMAIN, f"{lane.project_id}/{lane.sender_domain}")
+
+
+def parse_gate_key(name: str) -> tuple[str, str] | None:
+    """Return a gate's source and key; None for what the ledger keeps besides: of pools, domains, warm-ups, below."""
+    source, _, key = name.partition("|")
+    is_domain = source == _DOMAIN and "/" in key  # A source may be called "from".
+    is_gate = not (is_domain or source.startswith(_POOL) or key.startswith(_WARMUP) or BELOW in key)
+    return (source, key) if is_gate else None
 
 
 def slot_key(place: Place, site: Site, limits: Limits) -> str:

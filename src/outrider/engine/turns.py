@@ -1,6 +1,6 @@
 """Whose turn it is inside a process: transactional before marketing, then the projects in turn, then first come.
 
-    line = Line()                        who waits for a connection of one gate (`engine.gates`)
+    line = Line()                        who waits for a connection of one gate (`engine.lines`)
     absence = Absence()                  who was sent away from it, since its next token is far
     places = Places(500, marketing_max=375)   attempts at once in this process (`engine.deliver`)
 

@@ -1,6 +1,6 @@
 """What must be done now and then so that the rest can go on: the event log's partitions for the days to come.
 
-Any number of processes may run it; making a partition that is there changes nothing. Made a week ahead, so that days
+Any number of processes may run it; making a partition that is there changes nothing. Made six days ahead, so that days
 without this service harm nobody.
 """
 
@@ -14,7 +14,7 @@ from outrider.obs.log import Logger
 from outrider.store import events
 from outrider.store.pool import Store
 
-_DAYS: Final = 8  # Ours: yesterday (an attempt that ended before midnight is written after it) to a week from now.
+_DAYS: Final = 8  # Ours: yesterday (an attempt that ended before midnight is written after it) to six days from now.
 _EVERY_S: Final = 3600.0
 _AGAIN_S: Final = 5.0  # After a failure.
 

@@ -15,8 +15,8 @@ process, used from one thread, and nobody else opens its file there**. A `change
 A slot's presence is a lock as well. Opening forgets the connections of our slot and of all slots without a process.
 
 What happens to a foreign file, or one of another layout: a new one takes its place. A full table: nothing raises; the
-caller gets a gate that rests for `FULL_S`, so mail to that key waits, with a reason, and no limit is broken
-(`refused_count`). It takes more keys with open connections, running limits or things learned today than `capacity`.
+caller gets a gate that rests for `FULL_S`, so mail to that key waits, with a reason, and no limit is broken. It takes
+more keys with open connections, running limits or things learned today than `capacity`.
 """
 
 import fcntl
@@ -71,8 +71,6 @@ class Ledger:
         self._places: Final[dict[str, tuple[int, bytes]]] = {}
         self._file: int = -1
         self._map: mmap.mmap
-        self.refused_count = 0
-        """How often a key found no place."""
 
     def __enter__(self) -> Self:
         """Open or begin the file, take the slot, and forget connections of processes that are gone.
@@ -115,7 +113,6 @@ class Ledger:
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, at)
             at, name = self._place(key)  # Its record went to another key meanwhile.
-        self.refused_count += 1
         now_s = self._clock.now().timestamp()
         full = "the table of gates is full"
         return change(Gate(rest_since_s=now_s, rest_until_s=now_s + FULL_S, rest_said=full))
@@ -137,10 +134,6 @@ class Ledger:
             record = self._copy(at)
             key = record[_KEY_AT : _KEY_AT + int.from_bytes(record[4:6], "little")]
             yield key.decode("utf-8", "replace"), layout.unpack(record, _GATE_AT)
-
-    def forget(self, slot: int) -> None:
-        """Forget all connections of the slot: its process is gone. Opening does so for our own."""
-        self._forget({slot})
 
     def _open(self) -> int:
         """Return the locked-and-released descriptor of a file that has our layout and is at `path` now."""

@@ -370,7 +370,7 @@ class ConnectionPool:
             self._rest(group, connection)
 
     def _rest(self, group: _Group, connection: Connection) -> None:
-        connection.rested_at = asyncio.get_running_loop().time()
+        connection.rested_at_s = asyncio.get_running_loop().time()
         group.idle.append(connection)
         group.gate.idle[connection] = self._idle[connection] = group
         self._plan_sweep()
@@ -403,10 +403,10 @@ class ConnectionPool:
     def _sweep_idle(self) -> None:
         """Say QUIT on what nobody has used for `idle_s`."""
         self._sweep = None
-        oldest_at = asyncio.get_running_loop().time() - self._settings.idle_s
+        oldest_s = asyncio.get_running_loop().time() - self._settings.idle_s
         while self._idle:
             connection, group = next(iter(self._idle.items()))
-            if connection.rested_at > oldest_at:
+            if connection.rested_at_s > oldest_s:
                 self._plan_sweep()
                 return
             self._wake(group, connection)

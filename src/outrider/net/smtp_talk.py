@@ -5,7 +5,7 @@ how; `quit`, `stop` and `abort` end it, politely, when its conversation allows, 
 network did is raised.
 
 A protocol, not streams: a mail is two writes, two reads and one future. One timer serves all deadlines of a connection:
-a reply only moves `_deadline_at`, the timer looks at it when it fires. It fires at least every `_tick_s`, the shortest
+a reply only moves `_deadline_s`, the timer looks at it when it fires. It fires at least every `_tick_s`, the shortest
 wait, so no new deadline can lie before it. A deadline is for a whole reply: dripping bytes buys nothing. While the
 body is going out it is for progress: a peer that takes nothing for that long is gone.
 
@@ -52,10 +52,10 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_asked_at",
+        "_asked_at_s",
         "_backlog_bytes",
         "_cipher",
-        "_deadline_at",
+        "_deadline_s",
         "_head",
         "_heard_ms",
         "_loop",
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         "holds_slot",
         "is_gone",
         "message_count",
-        "rested_at",
+        "rested_at_s",
         "session",
         "setup_s",
         "tls_version",
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self.endpoint: Final = endpoint
         self.failure: Answer | None = None  # Why it was not set up.
         self.message_count = 0  # Begun on this connection.
-        self.rested_at = 0.0  # The pool's note: since when it is idle.
+        self.rested_at_s = 0.0  # The pool's note: since when it is idle.
         self.holds_slot = False  # The pool's note: nobody talks on it, it answers for its slot itself.
         self.has_place = True  # The pool's note: it counts towards what this process may have open.
         self.tls_version = ""  # "TLSv1.3"; "" is plain text.
@@ -95,14 +95,14 @@ class Connection(asyncio.Protocol):
         self._source = ""  # Our address.
         self._setup: Final[list[str]] = list(tried)  # How it came to be; told with its first message.
         self._head = ""  # Of the dialogue of every later message.
-        self._asked_at = 0.0  # When we wrote last.
+        self._asked_at_s = 0.0  # When we wrote last.
         self._heard_ms: Final[list[str]] = []  # From then to what was heard; in step with `session.heard`.
         self._loop: Final = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._raw: asyncio.Transport | None = None  # Below TLS; the same without.
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline_at = math.inf
+        self._deadline_s = math.inf
         self._backlog_bytes = 0  # Bytes that waited for the peer to take them at the last look.
         self.is_gone = False  # The socket is closed.
         self._on_gone: Callable[[Connection], None] | None = None
@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
             self._arm()
             await self._turn()
         else:
-            self._asked_at = self._loop.time()  # Nobody was asked.
+            self._asked_at_s = self._loop.time()  # Nobody was asked.
         return session.answers
 
     def quit(self) -> None:
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
         """Start the clock for the greeting."""
         self._raw = self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
-        self._asked_at = self._loop.time()
+        self._asked_at_s = self._loop.time()
         self._arm()
 
     def data_received(self, data: bytes) -> None:
@@ -229,7 +229,7 @@ class Connection(asyncio.Protocol):
         if state is State.READY or state is State.OVER or state is State.TLS:
             self._rest(state)
         elif session.turn != turn:  # A whole reply came, so the next one has its whole time.
-            self._deadline_at = self._loop.time() + session.wait_s
+            self._deadline_s = self._loop.time() + session.wait_s
 
     def pause_writing(self) -> None:
         """See whether all of the body has left us: with a limit of 0, TLS says "pause" and "resume" by turns."""
@@ -251,7 +251,7 @@ class Connection(asyncio.Protocol):
     # Setting up.
 
     async def _set_up(self) -> Answer | None:
-        started_at = self._loop.time()
+        started_s = self._loop.time()
         failure = await self._connect()
         if failure is None:
             await self._turn()
@@ -261,17 +261,17 @@ class Connection(asyncio.Protocol):
             failure = self.session.failure
             self._setup.extend(self._lines())
         self._head = dialogue.head(self._source, self._cipher, "")
-        self.setup_s = self._loop.time() - started_at
+        self.setup_s = self._loop.time() - started_s
         self.session.heard.clear()
         return failure
 
     async def _connect(self) -> Answer | None:
         to = self.endpoint
-        started_at = self._loop.time()
+        started_s = self._loop.time()
         made = await dial(lambda: self, to.ip, to.port, wait_s=to.connect_wait_s, source=to.source)
         failure = made if isinstance(made, Answer) else None
         cause = None if failure is None else failure.cause
-        connect_ms = dialogue.ms(self._loop.time() - started_at)
+        connect_ms = dialogue.ms(self._loop.time() - started_s)
         self._setup.extend(dialogue.lines([(dialogue.CONNECT, cause)], [connect_ms]))
         if failure is not None:
             self.abort()
@@ -283,7 +283,7 @@ class Connection(asyncio.Protocol):
     async def _start_tls(self) -> None:
         waits = self.session.waits
         assert self._raw is not None
-        self._asked_at = self._loop.time()
+        self._asked_at_s = self._loop.time()
         try:
             transport = await self._loop.start_tls(
                 self._raw,
@@ -321,7 +321,7 @@ class Connection(asyncio.Protocol):
         times = self._heard_ms
         count = len(self.session.heard) - len(times)
         if count > 0:
-            times += [dialogue.ms(self._loop.time() - self._asked_at)] * count
+            times += [dialogue.ms(self._loop.time() - self._asked_at_s)] * count
 
     def _lines(self) -> list[str]:
         """Return a line for each thing heard since `begin`, before that since the connection was made."""
@@ -345,7 +345,7 @@ class Connection(asyncio.Protocol):
 
     def _rest(self, state: State) -> None:
         """Our move, or nobody's: stop the clock and wake whoever waits."""
-        self._deadline_at = math.inf
+        self._deadline_s = math.inf
         if state is State.TLS:
             assert self._raw is not None
             self._raw.pause_reading()  # What comes next is for TLS alone.
@@ -356,20 +356,20 @@ class Connection(asyncio.Protocol):
             waiter.set_result(None)
 
     def _arm(self) -> None:
-        self._deadline_at = self._loop.time() + self.session.wait_s
+        self._deadline_s = self._loop.time() + self.session.wait_s
         if self._timer is None:
             self._timer = self._loop.call_later(self._tick_s, self._on_tick)
 
     def _on_tick(self) -> None:
         self._timer = None
         now = self._loop.time()
-        if now >= self._deadline_at:
+        if now >= self._deadline_s:
             if not self._has_progressed():
                 self._lose(Cause.TIMEOUT)
                 return
-            self._deadline_at = now + self.session.wait_s
-        if self._deadline_at != math.inf:  # Else nobody waits; the next `_arm` starts again.
-            self._timer = self._loop.call_at(min(self._deadline_at, now + self._tick_s), self._on_tick)
+            self._deadline_s = now + self.session.wait_s
+        if self._deadline_s != math.inf:  # Else nobody waits; the next `_arm` starts again.
+            self._timer = self._loop.call_at(min(self._deadline_s, now + self._tick_s), self._on_tick)
 
     def _has_progressed(self) -> bool:
         """Tell whether the peer has taken part of the body since the last look."""
@@ -390,7 +390,7 @@ class Connection(asyncio.Protocol):
 
     def _write(self, octets: bytes) -> None:
         assert self._transport is not None
-        self._asked_at = self._loop.time()
+        self._asked_at_s = self._loop.time()
         self._transport.write(octets)
         self._backlog_bytes = self._count_backlog()
 
@@ -400,7 +400,7 @@ class Connection(asyncio.Protocol):
             assert self._raw is not None
             if not self._raw.is_closing():
                 self.session.body_sent()
-                self._deadline_at = self._loop.time() + self.session.wait_s
+                self._deadline_s = self._loop.time() + self.session.wait_s
 
     def _lose(self, cause: Cause) -> None:
         if self.session.state is State.OVER:

@@ -3,8 +3,8 @@
 About an answer: `classify` (with `rules.toml`) turns it into a verdict, `reason` is its vocabulary, `retry` says when
 to try again. About a provider: `shaping` (with `shaping.toml`) what it takes and how we react to its replies,
 `throttle` what may happen at a gate and what replies do to it, with `gate` its state, `gcra` rates in every window,
-`adapt` the rate that replies teach, `hits` how often a rule was hit. About sources: `route` which way mail leaves,
-`warmup` (with `warmup.toml`) how much a new source may send in a day.
+`adapt` the rate that replies teach, `hits` how often a rule was hit, `reach` when to stay away from a dead server.
+About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how much a new source may send in a day.
 
 `rulefile` reads such files, `sentence` writes numbers for people, `settings` has the knobs. Everything here takes
 values and returns values: no clock, no chance, no I/O.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LAYOUT: Final = 1  # The number of this layout, in the header of the file.
 SLOTS_COUNT_MAX: Final = 64  # Ours: deliver processes of a node; one per core is enough.
 RULE_BYTES_MAX: Final = 48  # Ids in shaping.toml have at most 40.
-SAID_BYTES_MAX: Final = 64  # "Yahoo said [TSS04]"; the whole reply is in the attempt's record.
+SAID_BYTES_MAX: Final = 64  # The beginning of a reply, where its codes are; the whole is in the attempt's record.
 HIT_RULES_COUNT: Final = 6  # Rules counting at once at one provider; the one longest silent makes room.
 HIT_INSTANTS_COUNT: Final = 8  # Kept of one rule.
 

@@ -2,7 +2,7 @@
 
 Some reasons set a floor: greylisting wants to see us again after 5 to 15 minutes from the same address, a provider's
 rate limit lasts at least ten, and what only a person can mend is not mended in a minute. The provider-wide pause after
-such replies is not decided here (later `policy.throttle`); this is about one recipient.
+such replies is not decided here (`policy.shaping`, `policy.throttle`); this is about one recipient.
 """
 
 from datetime import datetime, timedelta

@@ -14,7 +14,6 @@ provider, and a name or id of ours replaces ours. Single numbers are changed in 
 
 import difflib
 import enum
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
@@ -27,7 +26,7 @@ from outrider.policy.reason import Reason
 from outrider.policy.rulefile import check_rules, compile_pattern, read_toml
 from outrider.policy.settings import Encryption, Override, ShapingSettings
 
-DEFAULT: Final = "default"  # The limits of every domain without a provider.
+DEFAULT: Final = "default"  # The limits of every domain without a provider, and its name where all are counted as one.
 SMARTHOST: Final = "smarthost"
 CATCH: Final = "catch"
 BUILT_IN: Final = frozenset({DEFAULT, SMARTHOST, CATCH})  # Chosen by their name, never by MX hosts.
@@ -36,7 +35,6 @@ RATES_COUNT_MAX: Final = 4  # One each per second, minute, hour and day; the gat
 _WINDOWS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE: Final = re.compile(r"\s*([0-9]{1,9})\s*/\s*(s|min|h|d)\s*")
 _MX: Final = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-_VERSION_CHARS: Final = 12  # Enough to tell two files apart in a log line.
 _UNCHANGED: Final = ShapingSettings()
 _T = TypeVar("_T")
 
@@ -171,13 +169,6 @@ class Shaping:
             for name, change in _named(changes, by_provider, f"shaping.pools.{pool}")
         }
         self._rules: Final = _sorted_rules(rules, by_provider)
-        known = msgspec.json.encode((providers, rules, settings.providers, settings.pools), order="deterministic")
-        self._version: Final = hashlib.sha256(known).hexdigest()[:_VERSION_CHARS]
-
-    @property
-    def version(self) -> str:
-        """A short hash of all that decides here, the operator's changes included."""
-        return self._version
 
     def place(self, hosts: Iterable[str], site_name: str) -> Place:
         """Return whose limits hold for a domain with these MX hosts. Their order, case and final dot do not matter."""
@@ -245,12 +236,6 @@ def parse_rate(text: str) -> Rate:
     if found is None or not int(found[1]):
         raise ConfigError(f"{text.strip()!r} is no rate; write 10/s, 600/min, 20/h or 2000/d.")
     return Rate(int(found[1]), _WINDOWS_S[found[2]])
-
-
-def format_rate(rate: Rate) -> str:
-    """Return the text that `parse_rate` reads; a window of its own is told in seconds."""
-    unit = next((unit for unit, window_s in _WINDOWS_S.items() if window_s == rate.window_s), f"{rate.window_s:g} s")
-    return f"{rate.count}/{unit}"
 
 
 def normal_pattern(pattern: str) -> str:

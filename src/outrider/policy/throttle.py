@@ -72,8 +72,6 @@ class GateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rest_rule: str = ""
     capped_until_s: float = 0.0
     cap_rule: str = ""
-    warmup_day: int = 0
-    warmup_count: int = 0
 
 
 def admit(gate: Gate, limits: Limits, now_s: float, *, ceiling: Ceiling | None = None) -> Blocked | None:
@@ -229,7 +227,7 @@ def react(gate: Gate, reaction: Reaction, now_s: float, *, said: str = "") -> bo
     SLOW and RECONNECT change nothing here: the first is `answer`'s, the second the connection pool's.
 
     Args:
-        said: who said what, for the sentence: "Yahoo said [TSS04]".
+        said: the words that it answers, for the sentence: "'421 4.7.0 [TSS04] Messages from 192.0.2.7'".
     """
     if reaction.act not in (Act.PAUSE, Act.REST, Act.CAP):
         return False
@@ -255,11 +253,6 @@ def react(gate: Gate, reaction: Reaction, now_s: float, *, said: str = "") -> bo
     return True
 
 
-def resume(gate: Gate) -> None:
-    """End pause, rest and cap at once: an operator said so. The learned rate stays."""
-    gate.pause_until_s = gate.rest_until_s = gate.cap_until_s = 0.0
-
-
 def forget_slot(gate: Gate, slot: int) -> None:
     """Forget the slot's connections and wants: its process is gone."""
     gate.connections[slot] = 0
@@ -283,7 +276,7 @@ def describe(gate: Gate, limits: Limits, now_s: float) -> GateView:
     if (cap := _cap_rate(gate, now_s)) is not None:
         rates.append(rate_of(cap))
     is_paused, is_resting = gate.pause_until_s > now_s, gate.rest_until_s > now_s
-    is_capped, is_warming = gate.cap_until_s > now_s, gate.warm_day == _day_of(now_s)
+    is_capped = gate.cap_until_s > now_s
     return GateView(
         connections=sum(gate.connections),
         connections_max=connections_max(gate, limits, now_s),
@@ -296,8 +289,6 @@ def describe(gate: Gate, limits: Limits, now_s: float) -> GateView:
         rest_rule=gate.rest_rule if is_resting else "",
         capped_until_s=gate.cap_until_s if is_capped else 0.0,
         cap_rule=gate.cap_rule if is_capped else "",
-        warmup_day=gate.warm_day if is_warming else 0,
-        warmup_count=gate.warm_count if is_warming else 0,
     )
 
 

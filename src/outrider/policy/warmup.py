@@ -79,7 +79,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one source did at one provider on one UTC day."""
 
     day: date
-    attempted: int = 0  # Recipients that a server was asked to take.
+    attempted: int = 0  # Attempts that reached a server; greylisting, which says nothing about the source, is left out.
     delivered: int = 0
     deferred: int = 0
     bounced: int = 0

@@ -4,7 +4,7 @@ The records here are what faces render; times are aware UTC, statuses and kinds 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -17,10 +17,6 @@ from outrider.store.events import Event
 from outrider.store.pool import Store
 from outrider.store.recipients import Recipient
 
-_EVENTS_MAX: Final = 10_000  # Ours: 100 recipients, each with every retry of 72 hours, is 4,000.
-# Ours: how far the clock of the machine that delivered may be behind that of the one that accepted. One more partition.
-_CLOCKS_APART: Final = timedelta(days=1)
-
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """One event in the life of a recipient."""
@@ -29,7 +25,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     reason: str = ""  # The word of the rule that judged, "" where nothing was judged.
     reply: str = ""  # What the other server said, "" if it said nothing.
-    facts: Mapping[str, str | int | float | bool] = {}  # Such as host, ip, tls, duration_s, is_ambiguous.
+    facts: Mapping[str, str | int | float | bool] = {}  # Such as host, ip, tls, duration_ms, ambiguous.
 
 
 class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +66,7 @@ class Reports:
             if message is None:
                 raise NotFoundError("There is no such session.", field="session_id")
             rows = await recipients.of_message(tx, project_id, session_id)
-            since = message.accepted_at - _CLOCKS_APART
-            log = await events.of_message(tx, project_id, session_id, since=since, count_max=_EVENTS_MAX)
+            log = await events.of_message(tx, project_id, session_id, accepted_at=message.accepted_at)
         return SessionView(
             session_id=session_id,
             accepted_at=message.accepted_at,

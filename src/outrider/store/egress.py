@@ -104,11 +104,5 @@ async def of_stretches(tx: Tx, stretches: Sequence[Stretch], first: date, last: 
     return found
 
 
-async def figures(tx: Tx, source: str, provider: str, since: date) -> Sequence[Figures]:
-    """Return the figures of one source at one provider since that day, by day."""
-    found = await of_stretches(tx, [Stretch(source, provider, since)], since, date.max)
-    return found[source, provider]
-
-
 def _egress(source: str, provider: str, **counts: int) -> Egress:
     return Egress(source, provider, msgspec.convert(counts, Figures))

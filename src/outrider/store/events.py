@@ -15,6 +15,10 @@ import msgspec
 from outrider.base.vocab import EventKind
 from outrider.store.pool import StoreValueError, Tx
 
+OF_MESSAGE_COUNT_MAX: Final = 10_000  # Ours: 100 recipients, each with every retry of a week, is 5,200.
+# Ours: how far the clock of the machine that delivered may be behind that of the one that accepted. One more partition.
+_CLOCKS_APART: Final = timedelta(days=1)
+
 Facts = Mapping[str, str | int | float | bool]
 
 
@@ -98,12 +102,15 @@ async def append(tx: Tx, events: Sequence[NewEvent]) -> None:
     await tx.execute(_APPEND, *columns)
 
 
-async def of_message(tx: Tx, project_id: UUID, message_id: UUID, *, since: datetime, count_max: int) -> Sequence[Event]:
+async def of_message(
+    tx: Tx, project_id: UUID, message_id: UUID, *, accepted_at: datetime, count_max: int = OF_MESSAGE_COUNT_MAX
+) -> Sequence[Event]:
     """Return the events of the project's message, oldest first.
 
     Args:
-        since: when the message was accepted; spares a look at the older partitions.
+        accepted_at: spares a look at the older partitions.
     """
+    since = accepted_at - _CLOCKS_APART
     return [_event(row) for row in await tx.fetch(_OF_MESSAGE, project_id, message_id, since, count_max)]
 
 

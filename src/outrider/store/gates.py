@@ -13,12 +13,12 @@ from outrider.store.pool import Tx
 class GateState(msgspec.Struct, frozen=True):
     """One gate of a node, as it was a moment ago."""
 
-    source: str  # Of a whole pool: "pool:NAME".
+    source: str
     provider: str  # What its limits are counted by: a provider's name, or a site's.
     state: str  # JSON: a `policy.throttle.GateView`.
 
 
-# What says the same as before is not written again, but for the instant: readers pass over what is old.
+# Written again even if it says the same: readers pass over what is old.
 _PUT: Final = """
     INSERT INTO gate (node_id, source, provider, state, updated_at)
     SELECT $1, source, provider, state, $5

@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.vocab import HoldScope, WaitKind
-from outrider.store.lanes import WAKE_CHANNEL
+from outrider.store import lanes
 from outrider.store.pool import Row, Tx
 
 
@@ -58,17 +58,8 @@ _PAUSE: Final = """
     UPDATE lane SET paused_until = 'infinity', next_due_at = 'infinity', pause_kind = $2, pause_reason = $3,
            paused_since = $4, hold_id = $5
      WHERE lane_id = ANY($1::bigint[])"""
-# FOR UPDATE, and the queue is read in the next statement: an accept that found the lane asleep has committed by then,
-# and none that comes later finds it asleep.
 _LOCK_HELD: Final = """
     SELECT lane_id FROM lane WHERE hold_id = $1 ORDER BY lane_id LIMIT $2 FOR UPDATE"""
-_WAKE: Final = """
-    UPDATE lane SET paused_until = NULL, pause_kind = NULL, pause_reason = NULL, paused_since = NULL, hold_id = NULL,
-           next_due_at = COALESCE(
-               (SELECT due_at FROM queue q WHERE q.lane_id = lane.lane_id ORDER BY due_at LIMIT 1), 'infinity')
-     WHERE lane_id = ANY($1::bigint[])"""
-_NOTIFY: Final = """
-    SELECT pg_notify($1, '')"""
 _ORPHANS: Final = """
     SELECT DISTINCT hold_id FROM lane WHERE hold_id IS NOT NULL
     EXCEPT SELECT hold_id FROM hold"""
@@ -119,18 +110,11 @@ async def pause_lanes(
     return frozenset(free)
 
 
-async def resume(tx: Tx, hold_id: UUID, *, lane_count_max: int = 1000) -> int:
-    """End the hold and wake its first lanes; returns how many. If any, there may be more: `wake` until it says 0."""
-    await remove(tx, hold_id)
-    return await wake(tx, hold_id, lane_count_max=lane_count_max)
-
-
 async def wake(tx: Tx, hold_id: UUID, *, lane_count_max: int = 1000) -> int:
     """End the pause of lanes in a hold that is removed; each is due when its queue says. Returns how many."""
     theirs = [row["lane_id"] for row in await tx.fetch(_LOCK_HELD, hold_id, lane_count_max)]
     if theirs:
-        await tx.execute(_WAKE, theirs)
-        await tx.fetch(_NOTIFY, WAKE_CHANNEL)
+        await lanes.resume(tx, theirs)
     return len(theirs)
 
 

@@ -172,6 +172,11 @@ _LOCK_OF_DOMAIN: Final = """
 _UNPAUSE: Final = """
     UPDATE lane SET paused_until = NULL, pause_kind = NULL, pause_reason = NULL, paused_since = NULL, next_due_at = $2
      WHERE lane_id = ANY($1::bigint[])"""
+_RESUME: Final = """
+    UPDATE lane SET paused_until = NULL, pause_kind = NULL, pause_reason = NULL, paused_since = NULL, hold_id = NULL,
+           next_due_at = COALESCE(
+               (SELECT due_at FROM queue q WHERE q.lane_id = lane.lane_id ORDER BY due_at LIMIT 1), 'infinity')
+     WHERE lane_id = ANY($1::bigint[])"""
 _LOCK_OWNERS: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 ORDER BY lane_id FOR NO KEY UPDATE"""
 
@@ -276,6 +281,16 @@ async def end_pauses(tx: Tx, project_id: UUID, sender_domain: str, kind: WaitKin
         await tx.execute(_UNPAUSE, waiting, now)
         await wake(tx)
     return len(waiting)
+
+
+async def resume(tx: Tx, lane_ids: Sequence[int]) -> None:
+    """End the pauses of these lanes, those by holds too; each is due when its queue says.
+
+    Danger: the caller has locked them FOR UPDATE, in a statement before: an accept that found one of them asleep has
+    committed by then, and none that comes later finds it asleep.
+    """
+    await tx.execute(_RESUME, lane_ids)
+    await wake(tx)
 
 
 async def abandon(tx: Tx, owner: UUID, *, now: datetime) -> int:

@@ -17,7 +17,6 @@ import msgspec
 
 from outrider.base.vocab import HoldScope, RecipientStatus
 from outrider.store import lanes
-from outrider.store.lanes import WAKE_CHANNEL
 from outrider.store.pool import Row, Tx
 
 OPERATOR: Final = "operator"  # The reason of what an operator held or cancelled.
@@ -63,8 +62,6 @@ _LEASED: Final[Mapping[HoldScope, str]] = {
 }
 _KNOWN: Final = """
     SELECT FROM lane WHERE provider = $1 UNION ALL SELECT FROM gate WHERE provider = $1 LIMIT 1"""
-_PROJECT: Final = """
-    SELECT FROM project WHERE project_id = $1"""
 # LATERAL: an index scan of each lane, so the cost follows what is changed, never the backlog.
 _FLUSH: Final = """
     WITH late AS (
@@ -79,13 +76,6 @@ _LOCK_FLUSHED: Final = """
     SELECT lane_id FROM lane
      WHERE lane_id = ANY($1::bigint[]) AND hold_id IS NULL
        AND (lane_id = ANY($2::bigint[]) OR paused_until IS NOT NULL) ORDER BY lane_id FOR UPDATE"""
-_UNPAUSE: Final = """
-    UPDATE lane SET paused_until = NULL, pause_kind = NULL, pause_reason = NULL, paused_since = NULL,
-           next_due_at = COALESCE(
-               (SELECT due_at FROM queue q WHERE q.lane_id = lane.lane_id ORDER BY due_at LIMIT 1), 'infinity')
-     WHERE lane_id = ANY($1::bigint[])"""
-_NOTIFY: Final = """
-    SELECT pg_notify($1, '')"""
 _FLUSH_SESSION: Final = """
     WITH late AS (
         SELECT q.recipient_id FROM recipient r JOIN queue q USING (recipient_id)
@@ -181,11 +171,6 @@ async def is_provider_known(tx: Tx, provider: str) -> bool:
     return await tx.fetch_row(_KNOWN, provider) is not None
 
 
-async def is_project_known(tx: Tx, project_id: UUID) -> bool:
-    """Whether there is such a project."""
-    return await tx.fetch_row(_PROJECT, project_id) is not None
-
-
 async def flush(tx: Tx, page: Sequence[int], *, now: datetime, count_max: int) -> int:
     """Make up to `count_max` deferred rows of these lanes due now, and end the lanes' pauses, but not their holds.
 
@@ -194,8 +179,7 @@ async def flush(tx: Tx, page: Sequence[int], *, now: datetime, count_max: int) -
     rows = await tx.fetch(_FLUSH, page, now, count_max)
     ready = [row["lane_id"] for row in await tx.fetch(_LOCK_FLUSHED, page, [row["lane_id"] for row in rows])]
     if ready:
-        await tx.execute(_UNPAUSE, ready)
-        await tx.fetch(_NOTIFY, WAKE_CHANNEL)
+        await lanes.resume(tx, ready)
     return len(rows)
 
 

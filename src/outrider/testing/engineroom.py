@@ -337,6 +337,7 @@ class EngineRoom:
             preparer=preparer,
             judge=Judge(
                 Classifier(parse_rules(rules_text())),
+                self.shaping,
                 RetrySettings(first_s=first_s),
                 clock=clock,
                 random=chance,
@@ -399,8 +400,7 @@ class EngineRoom:
         async with self.store.transaction() as tx:
             message = await messages.by_id(tx, PROJECT, session_id)
             assert message is not None
-            since = message.accepted_at - timedelta(days=1)
-            return await events.of_message(tx, PROJECT, session_id, since=since, count_max=10_000)
+            return await events.of_message(tx, PROJECT, session_id, accepted_at=message.accepted_at)
 
     def sample(self, name: str, **labels: str) -> float:
         """Return the present value of a metric, 0 if it was never touched."""

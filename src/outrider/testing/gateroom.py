@@ -23,15 +23,18 @@ from outrider.base.clock import Clock
 from outrider.base.vocab import Phase, Stream
 from outrider.config import Config
 from outrider.engine.gates import Entry, Gates
+from outrider.engine.judge import Judge
 from outrider.engine.slots import NodeSlots
 from outrider.engine.turns import Places
 from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Host, Site
+from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Classifier, Verdict, parse_rules
 from outrider.policy.route import Source, make_egress
-from outrider.policy.settings import EgressSettings, Override, ShapingSettings
+from outrider.policy.settings import EgressSettings, Override, RetrySettings, ShapingSettings
 from outrider.store.lanes import Lane, Pause
+from outrider.store.queue import Claim
 from outrider.testing.delivery import settings_for
 from outrider.testing.engineroom import DOMAIN, PROJECT, Journal, SameExit, Unwarmed
 from outrider.wire.answer import Answer, Cause
@@ -72,9 +75,10 @@ class GateRoom:
         self.ledger: Final = Ledger(folder / "gates", slot, clock=clock, capacity=_GATES_COUNT)
         self.slots: Final = NodeSlots(self.ledger, slot=slot, clock=clock)
         self.connections: Final = ConnectionPool(settings_for(**net), clock=clock, slots=self.slots)
+        shaping = make_shaping(Config(shaping=ShapingSettings(providers=changes)))
         self.gates: Final = Gates(
             make_egress(settings, Source("default")),
-            make_shaping(Config(shaping=ShapingSettings(providers=changes))),
+            shaping,
             self.ledger,
             self.connections,
             self.slots,
@@ -85,7 +89,8 @@ class GateRoom:
             random=Random(1),
             logger=self.journal.logger,
         )
-        self._classifier: Final = Classifier(parse_rules(rules_text()))
+        rules, retries = Classifier(parse_rules(rules_text())), RetrySettings()
+        self._judge: Final = Judge(rules, shaping, retries, clock=clock, random=Random(1), metrics=Metrics())
         self._stack: Final = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -122,11 +127,12 @@ class GateRoom:
             code, enhanced, text = said.split(" ", 2)
             reply = Reply(int(code), enhanced, text)
         answer = Answer(phase, reply, None if reply else Cause(said))
-        verdict = self._classifier.judge(answer, attempt=0, age_s=0)
-        verdict = self.gates.answered(entry, answer, Attempt({}, 0.0, source=entry.source), verdict)
-        self.gates.reached(entry, answer)
+        now = self.clock.now()
+        claim = Claim(UUID(int=1), 1, PROJECT, UUID(int=1), "ann@a.example", now, 0, now)
+        judged = self._judge.verdict(claim, answer, provider=entry.place.provider, accepted_at=now)
+        self.gates.answered(entry, answer, Attempt({}, 0.0, source=entry.source), judged)
         self.give(entry)
-        return verdict
+        return judged.verdict
 
     def give(self, entry: Entry, stream: Stream = Stream.TRANSACTIONAL) -> None:
         """Give back what the entry had; nothing was said."""

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.vocab import HoldScope, RecipientStatus
-from outrider.store import egress, events, holds, lanes, messages, pool, queue, recipients, waiting
+from outrider.store import egress, events, holds, lanes, messages, pool, projects, queue, recipients, waiting
 from outrider.store.events import NewEvent
 from outrider.testing.virtual_loop import VirtualLoop
 
@@ -389,9 +389,9 @@ class SimDatabase:
         """Tell whether a lane has this provider."""
         return [{}] if any(lane.provider == provider for lane in self.lanes.values()) else []
 
-    def is_project_known(self, project_id: UUID) -> Rows:
-        """Tell whether a lane is this project's."""
-        return [{}] if any(lane.project_id == project_id for lane in self.lanes.values()) else []
+    def name_of_project(self, project_id: UUID) -> Rows:
+        """Find a project; here it is known by its lanes."""
+        return [{"name": "sim"}] if any(lane.project_id == project_id for lane in self.lanes.values()) else []
 
     def lanes_in(self, scope: HoldScope, subject: str, after_id: int, count_max: int) -> Rows:
         """Find lanes of a scope."""
@@ -557,6 +557,7 @@ _STATEMENTS: Final[Mapping[str, Statement]] = {
     lanes._LOCK_HOLDS: SimDatabase.lock_holds,
     lanes._RENEW: SimDatabase.renew_lanes,
     lanes._RELEASE: SimDatabase.release_lanes,
+    lanes._RESUME: SimDatabase.end_pauses,
     queue._INSERT: SimDatabase.insert_queue,
     queue._FIRST_DUE: SimDatabase.first_due,
     queue._FINISH: SimDatabase.finish,
@@ -576,15 +577,11 @@ _STATEMENTS: Final[Mapping[str, Statement]] = {
     holds._LOCK_FREE: SimDatabase.lock_free,
     holds._PAUSE: SimDatabase.pause_for_hold,
     holds._LOCK_HELD: SimDatabase.lock_held,
-    holds._WAKE: SimDatabase.end_pauses,
-    holds._NOTIFY: SimDatabase.notify,
     holds._ORPHANS: SimDatabase.orphaned_holds,
     waiting._KNOWN: SimDatabase.is_provider_known,
-    waiting._PROJECT: SimDatabase.is_project_known,
+    projects._NAME: SimDatabase.name_of_project,
     waiting._FLUSH: SimDatabase.flush,
     waiting._LOCK_FLUSHED: SimDatabase.lock_flushed,
-    waiting._UNPAUSE: SimDatabase.end_pauses,
-    waiting._NOTIFY: SimDatabase.notify,
     waiting._HEADS: SimDatabase.heads,
     waiting._DELETE: SimDatabase.delete_queue,
     waiting._MOVE: SimDatabase.move,

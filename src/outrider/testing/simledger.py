@@ -39,7 +39,6 @@ class SimLedger(Ledger):
         self._book: Final = book
         self._own_slot: Final = slot
         self._is_dead = False
-        self.refused_count = 0
 
     def __enter__(self) -> Self:
         """Take the slot; forget connections of processes that are gone."""
@@ -79,7 +78,3 @@ class SimLedger(Ledger):
         """Give every gate there is with its key."""
         for key, packed in self._book.gates.items():
             yield key, layout.unpack(packed)
-
-    def forget(self, slot: int) -> None:
-        """Forget all connections of the slot."""
-        self._book.forget({slot})

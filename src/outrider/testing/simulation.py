@@ -28,7 +28,7 @@ from outrider.base.vocab import Phase, Stream
 from outrider.engine.accept import Acceptor
 from outrider.engine.control import Control, Target
 from outrider.engine.deliver import Deliverer
-from outrider.engine.gates import OTHERS, Entry, Gates
+from outrider.engine.gates import Entry, Gates
 from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper, abandon
@@ -49,7 +49,7 @@ from outrider.obs.settings import LogSettings
 from outrider.policy import shaping
 from outrider.policy.classify import Classifier, parse_rules
 from outrider.policy.route import Egress, Source, make_egress
-from outrider.policy.shaping import Place
+from outrider.policy.shaping import DEFAULT, Place
 from outrider.policy.throttle import Ceiling
 from outrider.store.lanes import Lane, Pause
 from outrider.testing.engineroom import SameExit, Senders
@@ -84,7 +84,7 @@ class WatchedGates(Gates):
     @property
     def waiting_count(self) -> int:
         """How many wait in lines."""
-        return sum(len(queue.line) for queue in self._queues.values())
+        return len(self._lines)
 
 
 class _Keys:
@@ -262,7 +262,9 @@ class Process:
             gates=self.gates,
             holds=HoldBook(self.store, clock=clock, logger=logger),
             preparer=preparer,
-            judge=Judge(_classifier(), plan.retry, clock=clock, random=self._chance, metrics=metrics),
+            judge=Judge(
+                _classifier(), world.story.shaping, plan.retry, clock=clock, random=self._chance, metrics=metrics
+            ),
             settler=Settler(self.store, plan.engine, writer=self.name, clock=clock, logger=logger, metrics=metrics),
             clock=clock,
             logger=logger,
@@ -278,7 +280,7 @@ class Process:
                 self.node.name,
                 entry.source,
                 entry.place.key,
-                entry.place.provider or OTHERS,
+                entry.place.provider or DEFAULT,
                 lane.pool,
                 lane.project_id,
                 lane.sender_domain,

@@ -128,18 +128,13 @@ def decode(text: str) -> Dialogue:
     )
 
 
-def transcript(dialogue: Dialogue, *, sender: str, recipients: Sequence[str], host: str = "") -> list[str]:
+def transcript(dialogue: Dialogue, *, sender: str, recipients: Sequence[str]) -> list[str]:
     """Return the dialogue for people, a line each: "*" what happened, ">" what we said, "<" what the peer said.
 
     Args:
         recipients: of this attempt, in its order; those missing are not named.
-        host: whom we talked to, "mx1.partner.example [192.0.2.7]"; "" leaves the line out.
     """
     lines = []
-    if host:
-        ours = f" from {dialogue.source}" if dialogue.source else ""
-        cipher = f", {dialogue.cipher}" if dialogue.cipher else ""
-        lines.append(f"* {host}{ours}{cipher}")
     if dialogue.message_number > 1:
         lines.append(f"* message {dialogue.message_number} on this connection")
     names = iter(recipients)

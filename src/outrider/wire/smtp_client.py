@@ -76,7 +76,6 @@ class Features(msgspec.Struct, frozen=True):
     has_8bitmime: bool = False
     has_smtputf8: bool = False
     has_starttls: bool = False
-    has_enhanced_codes: bool = False
     has_size: bool = False
     size_bytes_max: int = 0  # 0: it has a limit but does not say which, or none.
     auth: frozenset[str] = frozenset()  # Mechanisms, upper case.
@@ -147,7 +146,6 @@ def parse_features(reply: Reply) -> Features:
         has_8bitmime="8BITMIME" in offered,
         has_smtputf8="SMTPUTF8" in offered,
         has_starttls="STARTTLS" in offered,
-        has_enhanced_codes="ENHANCEDSTATUSCODES" in offered,
         has_size="SIZE" in offered,
         size_bytes_max=int(size[0]) if size and size[0].isascii() and size[0].isdigit() and len(size[0]) < 20 else 0,
         auth=frozenset(offered.get("AUTH", [])),

@@ -186,7 +186,10 @@ async def test_a_pause_stops_every_source_of_the_pool(make: Make, clock: FakeClo
     assert room.answer(await room.entered(), PAUSE).fate is Fate.DEFERRED
     pause = await room.paused()
     assert pause.kind is WaitKind.PAUSE
-    assert "gmail.rate" in pause.reason
+    assert pause.reason == (
+        "gmail: '421 4.7.28 Gmail has detected an unusual rate of email orig...':"
+        " paused until 10:10 UTC by rule gmail.rate"
+    )
     assert timedelta(seconds=600) <= pause.until - clock.now() <= timedelta(seconds=602)
     assert (await used(room, 5, "yahoo")).total() == 5
     clock.advance(601)
@@ -202,6 +205,14 @@ async def test_a_pause_reaches_the_other_processes_within_a_quarter_of_a_second(
     assert (await other.paused()).kind is WaitKind.PAUSE
 
 
+async def test_strange_words_are_quoted_without_harm(make: Make) -> None:
+    room = make()
+    room.answer(await room.entered(), "421 4.7.28 unusual rate of email\r\n\x1b[31m" + "\u00fc" * 60 + "\ud800")
+    pause = await room.paused()
+    assert pause.reason.startswith("gmail: '421 4.7.28 unusual rate of email / ?[31m\u00fc\u00fc")
+    assert pause.reason.isprintable()
+
+
 async def test_a_rest_stops_its_source_alone(make: Make) -> None:
     room = make(**pool(one={}, two={}))
     resting = await room.entered(site=site_of("yahoo"))
@@ -212,15 +223,6 @@ async def test_a_rest_stops_its_source_alone(make: Make) -> None:
     pause = await room.paused(site=site_of("yahoo"))
     assert pause.kind is WaitKind.REST
     assert "yahoo.ts04" in pause.reason
-
-
-async def test_a_rule_may_make_a_refusal_temporary(make: Make) -> None:
-    room = make()
-    said = "553 5.7.1 [BL21] Connections will not be accepted from 192.0.2.7, because the ip is in Spamhaus's list"
-    verdict = room.answer(await room.entered(site=site_of("yahoo")), said)
-    assert (verdict.fate, verdict.rule) == (Fate.DEFERRED, "yahoo.blocklist")
-    verdict = room.answer(await room.entered(site=site_of("small")), "550 5.1.1 no such user")
-    assert verdict.fate is Fate.BOUNCED
 
 
 async def test_a_cap_limits_what_a_connection_carries(make: Make, clock: FakeClock) -> None:

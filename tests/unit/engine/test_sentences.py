@@ -84,7 +84,7 @@ TABLE = [
      ("1 unserved: nobody serves pool default: start `outrider serve --role deliver` on a node that has its sources, "
      "since 14:05:09 UTC (0.3 s)")),
     (due(), scene(lane(**LEASED), before_count=12),
-     "1 sending: by node mta1: 12 due before it, since 14:05:09 UTC"),
+     "1 sending: by mta1: 12 due before it, since 14:05:09 UTC"),
     (due(), scene(lane(**LEASED | {"is_leased": False})),
      "1 due: mta1 let its lease run out; the next look takes it over, since 14:05:09 UTC (0.3 s)"),
     (due(), scene(), "1 due: takes its turn, since 14:05:09 UTC (0.3 s)"),
@@ -165,14 +165,12 @@ def test_what_waits_for_the_same_is_told_once_from_the_first_since_to_the_next_l
     ]
 
 
-def test_an_owner_is_a_node_by_its_id_or_as_the_only_one_else_a_number() -> None:
+def test_an_owner_is_the_only_node_that_serves_the_pool_else_a_number() -> None:
     mine = lane(**LEASED)
     assert sentences.owner_name(lane(), scene()) == "-"
     assert sentences.owner_name(mine, scene()) == "mta1"
     two = (NODE, NodeSeen(UUID(int=8), "mta2", ("default",), NOW))
     assert sentences.owner_name(mine, scene(nodes=two)) == "00000000"
-    named = (*two, NodeSeen(OWNER, "mta3", (), ago(99)))
-    assert sentences.owner_name(mine, scene(nodes=named)) == "mta3"
 
 
 @pytest.mark.parametrize(

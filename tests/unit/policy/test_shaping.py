@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import outrider.policy
 from outrider.base.errors import ConfigError
 from outrider.policy.reason import Reason
+from outrider.policy.sentence import rate_of
 from outrider.policy.settings import Encryption, Override, ShapingSettings
 from outrider.policy.shaping import (
     Act,
@@ -19,7 +20,6 @@ from outrider.policy.shaping import (
     Rate,
     Reaction,
     Shaping,
-    format_rate,
     normal_pattern,
     parse,
     parse_rate,
@@ -168,16 +168,12 @@ def test_a_wrong_setting_is_named(settings: dict[str, object], words: str) -> No
 
 @given(rate=rates)
 def test_a_rate_is_read_as_it_is_written(rate: Rate) -> None:
-    assert parse_rate(format_rate(rate)) == rate
+    assert parse_rate(rate_of(rate)) == rate
 
 
 @given(text=st.from_regex(r"[1-9][0-9]{0,8}/(s|min|h|d)", fullmatch=True))
 def test_a_text_is_written_as_it_was_read(text: str) -> None:
-    assert format_rate(parse_rate(f" {text} ")) == text
-
-
-def test_a_learned_window_has_a_text_too() -> None:
-    assert format_rate(Rate(3, 90.0)) == "3/90 s"
+    assert rate_of(parse_rate(f" {text} ")) == text
 
 
 @given(text=st.text(max_size=8))
@@ -320,19 +316,3 @@ def test_what_must_be_there_is_missed() -> None:
 def test_what_is_no_mx_pattern(pattern: str) -> None:
     with pytest.raises(ConfigError, match="is no MX pattern"):
         normal_pattern(pattern)
-
-
-# Version.
-
-
-def test_the_version_tells_what_decides() -> None:
-    same = parse("# Another comment.\n" + TEXT, ShapingSettings(file="own.toml"))
-    assert same.version == SHAPING.version
-    others = [
-        parse(TEXT.replace("connections = 5", "connections = 6", 1)),
-        parse(TEXT, extra_text=rule()),
-        parse(TEXT, ShapingSettings(providers={"gmail": Override(connections=3)})),
-        parse(TEXT, ShapingSettings(pools={"bulk": {"gmail": Override(connections=3)}})),
-    ]
-    assert len({SHAPING.version, *(other.version for other in others)}) == 5
-    assert len(SHAPING.version) == 12

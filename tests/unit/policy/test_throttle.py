@@ -123,14 +123,6 @@ def test_of_two_caps_the_stricter_holds() -> None:
     assert (gate.cap_count, gate.cap_connections, gate.cap_until_s) == (1, 1, NOW_S + 900)
 
 
-def test_an_operator_ends_them_all() -> None:
-    gate = Gate()
-    for act in (Act.PAUSE, Act.REST, Act.CAP):
-        throttle.react(gate, Reaction(rule="a", act=act, for_s=900, rate=Rate(1, 60.0)), NOW_S)
-    throttle.resume(gate)
-    assert throttle.admit(gate, FREE, NOW_S) is None
-
-
 @pytest.mark.parametrize("act", [Act.PAUSE, Act.REST, Act.CAP])
 def test_after_a_step_back_a_stop_lasts_as_long_as_it_was_meant_to(act: Act) -> None:
     gate = Gate()

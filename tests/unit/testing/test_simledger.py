@@ -19,7 +19,7 @@ STEPS = 300
 def step(ledger: Ledger, chance: random.Random, now_s: float) -> object:
     """Do one thing; return the answer."""
     key, slot = f"mta1|{chance.randrange(3)}", chance.randrange(3)
-    match chance.randrange(7):
+    match chance.randrange(6):
         case 0:
             return ledger.update(key, lambda g: throttle.admit(g, LIMITS, now_s))
         case 1:
@@ -30,8 +30,6 @@ def step(ledger: Ledger, chance: random.Random, now_s: float) -> object:
             return ledger.update(key, lambda g: throttle.react(g, PAUSE, now_s))
         case 4:
             return ledger.read(key)
-        case 5:
-            return ledger.forget(slot)
         case _:
             return sorted((name, gate.connections.tobytes()) for name, gate in ledger.entries())
 

@@ -91,7 +91,6 @@ def test_features_are_read_from_ehlo() -> None:
         has_8bitmime=True,
         has_smtputf8=True,
         has_starttls=True,
-        has_enhanced_codes=True,
         has_size=True,
         size_bytes_max=35882577,
         auth=frozenset({"LOGIN", "PLAIN", "CRAM-MD5"}),
