@@ -9,6 +9,7 @@ An entry that is answered gives its connection back without one ever having been
 """
 
 import contextlib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.app import make_shaping, rules_text
+from outrider.app import make_shaping
 from outrider.base.clock import Clock
 from outrider.base.vocab import Phase, Stream
 from outrider.config import Config
@@ -28,12 +29,13 @@ from outrider.engine.turns import Places
 from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Host, Site
-from outrider.policy.classify import Classifier, Verdict, parse_rules
+from outrider.policy.classify import Verdict
 from outrider.policy.route import Source, make_egress
 from outrider.policy.settings import EgressSettings, Override, ShapingSettings
+from outrider.policy.shaping import Shaping
 from outrider.store.lanes import Lane, Pause
 from outrider.testing.delivery import settings_for
-from outrider.testing.engineroom import DOMAIN, PROJECT, Journal, SameExit, Unwarmed
+from outrider.testing.engineroom import DOMAIN, PROJECT, Journal, SameExit, Unwarmed, classifier
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
 
@@ -74,7 +76,7 @@ class GateRoom:
         self.connections: Final = ConnectionPool(settings_for(**net), clock=clock, slots=self.slots)
         self.gates: Final = Gates(
             make_egress(settings, Source("default")),
-            make_shaping(Config(shaping=ShapingSettings(providers=changes))),
+            make_shaping(Config(shaping=ShapingSettings(providers=changes))) if changes else _plain_shaping(),
             self.ledger,
             self.connections,
             self.slots,
@@ -85,7 +87,6 @@ class GateRoom:
             random=Random(1),
             logger=self.journal.logger,
         )
-        self._classifier: Final = Classifier(parse_rules(rules_text()))
         self._stack: Final = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -122,7 +123,7 @@ class GateRoom:
             code, enhanced, text = said.split(" ", 2)
             reply = Reply(int(code), enhanced, text)
         answer = Answer(phase, reply, None if reply else Cause(said))
-        verdict = self._classifier.judge(answer, attempt=0, age_s=0)
+        verdict = classifier().judge(answer, attempt=0, age_s=0)
         verdict = self.gates.answered(entry, answer, Attempt({}, 0.0, source=entry.source), verdict)
         self.gates.reached(entry, answer)
         self.give(entry)
@@ -143,6 +144,12 @@ class GateRoom:
         assert self.slot_count == 0
         assert self.connections.stats.slot_count == 0
         assert self.places.free_count == _PLACES_COUNT
+
+
+@functools.cache
+def _plain_shaping() -> Shaping:
+    """Our own limits, unchanged; immutable."""
+    return make_shaping(Config())
 
 
 def site_of(provider: str = "gmail", name: str = "") -> Site:

@@ -20,7 +20,6 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from outrider.app import rules_text
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, NotFoundError, StoreError
 from outrider.base.vocab import Phase, Stream
@@ -46,12 +45,11 @@ from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
 from outrider.policy import shaping
-from outrider.policy.classify import Classifier, parse_rules
 from outrider.policy.route import Egress, Source, make_egress
 from outrider.policy.shaping import Place
 from outrider.policy.throttle import Ceiling
 from outrider.store.lanes import Lane, Pause
-from outrider.testing.engineroom import SameExit, Senders
+from outrider.testing.engineroom import SameExit, Senders, classifier
 from outrider.testing.simdatabase import SimDatabase
 from outrider.testing.simledger import NodeBook, SimLedger
 from outrider.testing.simnet import PROCESS, SimNet, SimPeer
@@ -65,7 +63,6 @@ from outrider.wire.answer import Answer, Cause
 _RESTART_S: Final = 1.0
 _CALL_AGAIN_S: Final = 1.0  # A customer whose call failed.
 _CONTEXTS: Final[list[TlsContexts]] = []  # Costly, and never used: this network's TLS is a word.
-_RULES: Final[list[Classifier]] = []
 
 
 class WatchedGates(Gates):
@@ -263,7 +260,7 @@ class Process:
             gates=self.gates,
             holds=HoldBook(self.store, clock=clock, logger=logger),
             preparer=preparer,
-            judge=Judge(_RULES[0], plan.retry, clock=clock, random=self._chance, metrics=metrics),
+            judge=Judge(classifier(), plan.retry, clock=clock, random=self._chance, metrics=metrics),
             settler=Settler(self.store, plan.engine, writer=self.name, clock=clock, logger=logger, metrics=metrics),
             clock=clock,
             logger=logger,
@@ -294,7 +291,6 @@ class World:
     def __init__(self, plan: Plan, loop: VirtualLoop) -> None:
         if not _CONTEXTS:
             _CONTEXTS.append(TlsContexts(NetSettings(tls_verify=False)))
-            _RULES.append(Classifier(parse_rules(rules_text())))
         chance = Random(f"{plan.seed} world")
         self.plan: Final = plan
         self.clock: Final = VirtualClock(loop)
