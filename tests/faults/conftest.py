@@ -7,7 +7,7 @@ import pytest
 from outrider.engine.upkeep import ensure_partitions
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import RealClock
+from outrider.testing.clock import RealClock
 from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated
 
 

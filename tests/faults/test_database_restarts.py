@@ -22,9 +22,10 @@ from outrider.store import migrate
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.pool import Store
 from outrider.store.settings import EmbeddedSettings, StoreSettings
-from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, RealClock, running, submission
+from outrider.testing.clock import RealClock, until
+from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, running, submission
 from outrider.testing.peer import Peer
-from outrider.testing.postgres import make_folder, until
+from outrider.testing.postgres import make_folder
 
 pytestmark = pytest.mark.slow
 

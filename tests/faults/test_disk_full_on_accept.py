@@ -19,7 +19,8 @@ import pytest
 
 from outrider.base.errors import StoreUnavailableError
 from outrider.store.pool import Store
-from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, RealClock, running, submission
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, running, submission
 from outrider.testing.peer import Peer
 from outrider.testing.postgres import ThrowawayPostgres
 

@@ -24,7 +24,8 @@ from outrider.store import cluster, postmaster, unprivileged
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
 from outrider.store.unprivileged import Account
-from outrider.testing.postgres import LoopClock, make_folder, until
+from outrider.testing.clock import RealClock, until
+from outrider.testing.postgres import make_folder
 
 pytestmark = pytest.mark.slow
 
@@ -35,10 +36,10 @@ from pathlib import Path
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
 from outrider.store.unprivileged import Account
-from outrider.testing.postgres import LoopClock
+from outrider.testing.clock import RealClock
 
 async def use():
-    server = EmbeddedPostgres(Path(sys.argv[1]), EmbeddedSettings(), clock=LoopClock())
+    server = EmbeddedPostgres(Path(sys.argv[1]), EmbeddedSettings(), clock=RealClock())
     await server.start()
     print("started", flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -58,7 +59,7 @@ def folder() -> Iterator[Path]:
 
 def user_of(data_dir: Path, version: int = 18, **named: Any) -> EmbeddedPostgres:
     settings = EmbeddedSettings(**named)
-    return EmbeddedPostgres(data_dir, settings, version, clock=LoopClock(), dies_with_us=True)
+    return EmbeddedPostgres(data_dir, settings, version, clock=RealClock(), dies_with_us=True)
 
 
 async def ask(dsn: str, sql: str) -> Any:
@@ -199,7 +200,7 @@ async def test_a_strangers_directory_gets_no_socket(folder: Path) -> None:
 @pytest.mark.skipif(not IS_ROOT, reason="only root can become somebody else")
 async def test_an_ordinary_user_needs_no_root(folder: Path) -> None:
     async def use() -> None:
-        server = EmbeddedPostgres(folder / "mine", EmbeddedSettings(), clock=LoopClock())  # Python may be root's alone.
+        server = EmbeddedPostgres(folder / "mine", EmbeddedSettings(), clock=RealClock())  # Python may be root's alone.
         assert await ask(await server.start(), "SELECT 1") == 1
         assert await server.ensure() is False
         await server.stop()

@@ -22,7 +22,8 @@ from outrider.store.holds import Hold
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import PROJECT, EngineRoom, Line, OneWay, RealClock, running
+from outrider.testing.clock import RealClock, until
+from outrider.testing.engineroom import PROJECT, EngineRoom, Line, OneWay, running
 from outrider.testing.peer import HOST, Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.smtp_client import Envelope, Features
@@ -65,12 +66,6 @@ async def leased_count(room: EngineRoom) -> int:
 def got(*peers: Peer) -> Counter[str]:
     """Count what the peers received, by recipient."""
     return Counter(one.recipients[0] for peer in peers for one in peer.received)
-
-
-async def until_so(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not is_so():
-            await RealClock().sleep(0.005)
 
 
 async def test_on_an_idle_node_a_mail_leaves_at_once(
@@ -396,7 +391,7 @@ async def test_a_stop_lets_what_is_past_the_dot_finish_and_leaves_the_rest_queue
             await at_mail.reached(Stage.MAIL, count=20)
             started_s = clock.monotonic_s()
             deliverer.stop()
-            await until_so(lambda: room.connections[0].stats.open_count == 1)
+            await until(lambda: room.connections[0].stats.open_count == 1)
             at_dot.release()
         assert clock.monotonic_s() - started_s < room.settings.stop_wait_s + 1
         after = await room.recipients(session)
@@ -456,7 +451,7 @@ async def test_what_we_know_is_written_when_the_database_is_back(
         await peer.reached(Stage.DOT, count=2)
         await line.cut()
         peer.release()
-        await until_so(lambda: room.journal.count("settle_delayed") > 0)
+        await until(lambda: room.journal.count("settle_delayed") > 0)
         await line.mend()
         found = await room.until_settled(session)
     assert {(one.status.value, one.attempt) for one in found.values()} == {("delivered", 1)}
@@ -475,7 +470,7 @@ async def test_a_stop_does_not_wait_for_a_database_that_is_away(
             await peer.reached(Stage.DOT)
             await line.cut()
             peer.release()
-            await until_so(lambda: room.journal.count("settle_delayed") > 0)
+            await until(lambda: room.journal.count("settle_delayed") > 0)
             started_s = clock.monotonic_s()
         assert clock.monotonic_s() - started_s < 3
     assert room.journal.count("outcome_not_stored") == 1

@@ -22,7 +22,8 @@ from outrider.services.egress import PoolChooser
 from outrider.store import nodes
 from outrider.store.nodes import Node
 from outrider.store.pool import Store
-from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, RealClock, SameExit, running, submission
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, SameExit, running, submission
 from outrider.testing.peer import Act, Move, Peer, Received, Script, Stage
 from outrider.wire.smtp_client import Credentials, TlsMode
 

@@ -14,7 +14,8 @@ from outrider.base.vocab import Stream
 from outrider.config import Config
 from outrider.policy.settings import Override, ShapingSettings
 from outrider.store.pool import Store
-from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, EngineRoom, OneWay, RealClock, running, submission
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, EngineRoom, OneWay, running, submission
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 
 pytestmark = [

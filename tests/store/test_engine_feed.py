@@ -9,8 +9,8 @@ import pytest
 from outrider.engine.feed import Cursor, Event, Feed, read
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
-from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import EngineRoom, Line, RealClock, running
+from outrider.testing.clock import FakeClock, RealClock
+from outrider.testing.engineroom import EngineRoom, Line, running
 
 
 @pytest.fixture

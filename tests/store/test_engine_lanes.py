@@ -16,8 +16,8 @@ from outrider.store import queue
 from outrider.store.lanes import GivenBack, Lane
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
-from outrider.testing.clock import turns
-from outrider.testing.engineroom import EngineRoom, Line, RealClock, running
+from outrider.testing.clock import RealClock, turns
+from outrider.testing.engineroom import EngineRoom, Line, running
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from outrider.store.pool import Store
-from outrider.testing.engineroom import EngineRoom, RealClock
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import EngineRoom
 from tests.unit.engine.test_service import MAKERS
 
 pytestmark = [

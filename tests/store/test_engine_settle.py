@@ -18,7 +18,8 @@ from outrider.store import queue
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import PROJECT, EngineRoom, Line, RealClock, running
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import PROJECT, EngineRoom, Line, running
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
 

@@ -5,9 +5,8 @@
         session = await room.send("ann@a.example")
         mail = await room.until_settled(session)
 
-Senders and signing keys are given, not stored, so that an engine test needs no service. `RealClock` is the system's
-time; a test may `jump` it, as a machine does that was suspended, or step its wall alone, as NTP does. `Line` is a way
-to the database that a test may cut. Waiting for rows polls them: what the engine writes it tells nobody.
+Senders and signing keys are given, not stored, so that an engine test needs no service. `Line` is a way to the
+database that a test may cut. Waiting for rows polls them: what the engine writes it tells nobody.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -76,35 +75,6 @@ WAIT_S: Final = 15.0  # Ours: for what takes milliseconds on a quiet machine.
 _POLL_S: Final = 0.005
 _SOCKET: Final = ".s.PGSQL."
 _READ_BYTES: Final = 65536
-
-
-class RealClock:
-    """The system's time, plus what the test added."""
-
-    def __init__(self) -> None:
-        self._wall_offset_s = 0.0
-        self._offset_s = 0.0
-
-    def now(self) -> datetime:
-        """Return the present instant."""
-        shift = timedelta(seconds=self._offset_s + self._wall_offset_s)
-        return datetime.now(UTC) + shift  # noqa: TID251 - sockets and the database live in real time.
-
-    def monotonic_s(self) -> float:
-        """Return the loop's time, jumps included."""
-        return asyncio.get_running_loop().time() + self._offset_s
-
-    async def sleep(self, delay_s: float) -> None:
-        """Return after `delay_s` real seconds."""
-        await asyncio.sleep(delay_s)  # noqa: TID251 - as above.
-
-    def jump(self, delay_s: float) -> None:
-        """Let time have passed, as for a process that was stopped. Who sleeps sleeps on."""
-        self._offset_s += delay_s
-
-    def step_wall(self, delta_s: float) -> None:
-        """Move the wall clock alone, back too."""
-        self._wall_offset_s += delta_s
 
 
 class OneWay:

@@ -22,8 +22,8 @@ from outrider.policy.warmup import Plan
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
-from outrider.testing.clock import FakeClock, turns
-from outrider.testing.engineroom import EngineRoom, OneWay, RealClock
+from outrider.testing.clock import FakeClock, RealClock, turns
+from outrider.testing.engineroom import EngineRoom, OneWay
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.answer import Phase as WirePhase
 
