@@ -1,4 +1,7 @@
-"""A real PostgreSQL for every test of this folder, on the oldest and the newest version that we support."""
+"""A real PostgreSQL for every test of this folder, on the oldest and the newest version that we support.
+
+Modules marked `newest` run on the newest alone: what they test holds no SQL of its own.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -13,7 +16,15 @@ from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated
 from outrider.testing.queueroom import QueueRoom
 
 
-@pytest.fixture(scope="session", params=[16, 18], ids=["postgres16", "postgres18"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let each test that needs the server have one of each version."""
+    if "postgres" in metafunc.fixturenames:
+        versions = [18] if metafunc.definition.get_closest_marker("newest") else [16, 18]
+        ids = [f"postgres{version}" for version in versions]
+        metafunc.parametrize("postgres", versions, indirect=True, ids=ids, scope="session")
+
+
+@pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[ThrowawayPostgres]:
     """The server, with a migrated template."""
     with migrated(request.param) as server:

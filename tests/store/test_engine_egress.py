@@ -27,10 +27,7 @@ from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, SameExit, r
 from outrider.testing.peer import Act, Move, Peer, Received, Script, Stage
 from outrider.wire.smtp_client import Credentials, TlsMode
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.newest]
 YAHOO = "mta5.am0.yahoodns.net"
 RESTING = b"421 4.7.0 [TSS04] Messages from 192.0.2.7 temporarily deferred due to unexpected volume\r\n"
 FULL = b"421 Max message per connection reached, closing transmission channel\r\n"

@@ -18,10 +18,7 @@ from outrider.testing.clock import RealClock
 from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, EngineRoom, OneWay, running, submission
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.newest]
 PER_CALL = 100
 
 

@@ -23,7 +23,7 @@ from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import DOMAIN, EngineRoom, running, signing_keys
 from outrider.wire.smtp_client import Features
 
-pytestmark = pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session")
+pytestmark = pytest.mark.newest
 
 
 @pytest.fixture

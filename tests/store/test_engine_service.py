@@ -9,10 +9,7 @@ from outrider.testing.clock import RealClock
 from outrider.testing.engineroom import EngineRoom
 from tests.unit.engine.test_service import MAKERS
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.newest]
 
 
 @pytest.fixture

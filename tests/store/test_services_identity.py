@@ -21,6 +21,8 @@ from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import WAIT_S, Mailroom, wait_blocked
 
+pytestmark = pytest.mark.newest
+
 NEWS = address.parse("news@shop.example")
 MASTER_KEY = bytes(range(32))
 Result = TypeVar("Result")
