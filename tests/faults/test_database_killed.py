@@ -38,8 +38,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def server(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+async def server(folder: Path, cluster_made: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A running server that has committed one row."""
+    shutil.copytree(cluster_made, folder / "postgres")
     started = EmbeddedPostgres(folder, EmbeddedSettings(), clock=RealClock(), dies_with_us=True)
     await started.start()
     await ask(started, "CREATE TABLE kept (n int)")

@@ -41,8 +41,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def server(folder: Path, clock: RealClock) -> AsyncIterator[EmbeddedPostgres]:
+async def server(folder: Path, clock: RealClock, cluster_made: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A server as users have it; only what the system has written it need not write through to the disk."""
+    shutil.copytree(cluster_made, folder / "postgres")
     started = EmbeddedPostgres(folder, EmbeddedSettings(), clock=clock, overrides={"fsync": "off"}, dies_with_us=True)
     dsn = await started.start()
     await migrate.upgrade(dsn)

@@ -4,6 +4,7 @@ Modules marked `newest` run on the newest alone: what they test holds no SQL of 
 """
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
-from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated
+from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated, ready_cluster
 from outrider.testing.queueroom import QueueRoom
 
 
@@ -29,6 +30,13 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[ThrowawayPostgres]:
     """The server, with a migrated template."""
     with migrated(request.param) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster_made() -> Iterator[Path]:
+    """A cluster of an embedded server, to be copied."""
+    with ready_cluster() as path:
+        yield path
 
 
 @pytest.fixture
