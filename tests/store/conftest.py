@@ -5,14 +5,18 @@ Modules marked `newest` run on the newest alone: what they test holds no SQL of 
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from outrider.base.clock import Clock
 from outrider.engine.upkeep import ensure_partitions
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock
+from outrider.testing.engineroom import EngineRoom, running
 from outrider.testing.mailroom import Mailroom
+from outrider.testing.peer import Peer
 from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated, ready_cluster
 from outrider.testing.queueroom import QueueRoom
 
@@ -70,3 +74,24 @@ def mailroom(store: Store, clock: FakeClock) -> Mailroom:
 async def queueroom(store: Store, clock: FakeClock) -> QueueRoom:
     """Rows of a queue in any state, for the store."""
     return await QueueRoom(store, clock).open()
+
+
+@pytest.fixture
+def room_settings() -> dict[str, Any]:
+    """The changes to [engine] with which `room` is made. Override it where it matters."""
+    return {}
+
+
+@pytest.fixture
+async def room(store: Store, clock: Clock, room_settings: dict[str, Any]) -> AsyncIterator[EngineRoom]:
+    """The engine's stations on the store; mail can be accepted."""
+    made = EngineRoom(store, clock, **room_settings)
+    async with running(made.accept):
+        yield made
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    """A server that takes all mail until a test gives it another script."""
+    async with Peer() as made:
+        yield made

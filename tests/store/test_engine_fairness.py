@@ -4,7 +4,6 @@ On one version of PostgreSQL: what is asked of it is asked of both in the tests 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -28,18 +27,10 @@ def clock() -> RealClock:
 
 
 @pytest.fixture
-async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
+def room(room: EngineRoom) -> EngineRoom:
     """A room whose mail all goes over four connections of one gate."""
-    made = EngineRoom(store, clock)
-    made.shaping = make_shaping(Config(shaping=ShapingSettings(providers={"default": Override(connections=4)})))
-    async with running(made.accept):
-        yield made
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    async with Peer() as made:
-        yield made
+    room.shaping = make_shaping(Config(shaping=ShapingSettings(providers={"default": Override(connections=4)})))
+    return room
 
 
 async def accept(

@@ -1,7 +1,6 @@
 """Station 6 on a real database: state and history together, once, whatever the database does meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,13 +31,6 @@ SILENCE = Answer(Phase.DOT, None, Cause.RESET)
 @pytest.fixture
 def clock() -> RealClock:
     return RealClock()
-
-
-@pytest.fixture
-async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(store, clock)
-    async with running(made.accept):
-        yield made
 
 
 def settler_in(room: EngineRoom, store: Store | None = None) -> Settler:

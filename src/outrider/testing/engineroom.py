@@ -72,6 +72,7 @@ SENDER: Final = f"noreply@{DOMAIN}"
 PROJECT: Final = UUID("01970000-0000-7000-8000-000000000001")
 OTHER_PROJECT: Final = UUID("01970000-0000-7000-8000-000000000002")  # Has a sender of the same address.
 WAIT_S: Final = 15.0  # Ours: for what takes milliseconds on a quiet machine.
+TABLES: Final = ("content", "message", "recipient", "queue", "event", "idempotency")  # What an accept writes to.
 _POLL_S: Final = 0.005
 _SOCKET: Final = ".s.PGSQL."
 _READ_BYTES: Final = 65536
@@ -379,6 +380,11 @@ class EngineRoom:
             since = message.accepted_at - timedelta(days=1)
             return await events.of_message(tx, PROJECT, session_id, since=since, count_max=10_000)
 
+    async def leased_count(self) -> int:
+        """Return how many lanes have an owner."""
+        async with self.store.transaction() as tx:
+            return len(await tx.fetch("SELECT FROM lane WHERE owner IS NOT NULL"))
+
     def sample(self, name: str, **labels: str) -> float:
         """Return the present value of a metric, 0 if it was never touched."""
         for family in text_string_to_metric_families(self.metrics.render().decode()):
@@ -386,6 +392,13 @@ class EngineRoom:
                 if one.name == name and one.labels == labels:
                     return one.value
         return 0.0
+
+
+async def counts(store: Store) -> dict[str, int]:
+    """Return how many rows each table of mail has."""
+    text = " UNION ALL ".join(f"SELECT '{table}' AS name, count(*) FROM {table}" for table in TABLES)  # noqa: S608 - ours.
+    async with store.transaction() as tx:
+        return {row["name"]: row["count"] for row in await tx.fetch(text)}
 
 
 @contextlib.asynccontextmanager
