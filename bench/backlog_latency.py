@@ -21,8 +21,8 @@ from bench import backlog, lines
 from bench.backlog import Pile
 from bench.lines import Line
 from bench.rig import EVERYWHERE, Case, Rig, make_line, metered, rig
+from outrider.testing.clock import RealClock
 from outrider.testing.load import recipient
-from outrider.testing.postgres import LoopClock
 from outrider.testing.sink_client import RunningSink
 from outrider.testing.zone import OWN, Rule
 
@@ -144,7 +144,7 @@ async def _fill(one: Rig, variant: Variant) -> None:
 
 async def _send(one: Rig, variant: Variant) -> list[_Sent]:
     """Make a call at each tick, and do not wait for the one before."""
-    clock = LoopClock()
+    clock = RealClock()
     started_s = perf_counter()
 
     async def send(number: int) -> _Sent:

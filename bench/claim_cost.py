@@ -26,7 +26,7 @@ from outrider.store.lanes import GivenBack
 from outrider.store.pool import Store
 from outrider.store.queue import Claim, PutBack
 from outrider.store.settings import EmbeddedSettings, StoreSettings
-from outrider.testing.postgres import LoopClock
+from outrider.testing.clock import RealClock
 
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 _OTHERS_COUNT: Final = 10_000
@@ -65,7 +65,7 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
 
 @contextlib.asynccontextmanager
 async def _filled(path: Path, size: int) -> AsyncIterator[Store]:
-    server = EmbeddedPostgres(path, EmbeddedSettings(), clock=LoopClock(), overrides=_NO_SYNC, dies_with_us=True)
+    server = EmbeddedPostgres(path, EmbeddedSettings(), clock=RealClock(), overrides=_NO_SYNC, dies_with_us=True)
     dsn = await server.start()
     try:
         await migrate.upgrade(dsn)

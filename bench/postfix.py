@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from outrider.testing import usage
-from outrider.testing.postgres import LoopClock
+from outrider.testing.clock import RealClock
 from outrider.testing.program import free_ports
 
 HOST: Final = "127.0.0.1"
@@ -150,7 +150,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 
 
 async def _until_open(port: int, log: Path) -> None:
-    clock = LoopClock()
+    clock = RealClock()
     try:
         async with asyncio.timeout(_START_S):
             while True:

@@ -29,9 +29,9 @@ from bench.lines import Line
 from bench.rig import MEASURED_FIRST, Case, Rig, make_line, metered, rig
 from outrider.testing import usage
 from outrider.testing.behaviour import fault_mix
+from outrider.testing.clock import RealClock
 from outrider.testing.load import LoadReport, LoadSettings
 from outrider.testing.load_client import running_load
-from outrider.testing.postgres import LoopClock
 
 FAULTS_RATIO: Final = 0.15
 SPEED_RATIO: Final = 0.5
@@ -155,7 +155,7 @@ async def _load(one: Rig, run: Run, rate: float) -> LoadReport:
 
 async def _sample(one: Rig, period_s: float, samples: list[Sample]) -> None:
     """Note what we use, until cancelled."""
-    clock = LoopClock()
+    clock = RealClock()
     while True:
         await clock.sleep(period_s)
         ours = [pid for pid, role in (await asyncio.to_thread(one.program.processes)).items() if role != "postgres"]
@@ -188,7 +188,7 @@ def _read_gauges(text: str) -> dict[str, float]:
 
 async def _until_idle(one: Rig, wait_s: float) -> float:
     """Wait until nothing is due; return how long that took, about `wait_s` at most."""
-    clock, started_s = LoopClock(), perf_counter()
+    clock, started_s = RealClock(), perf_counter()
     while (waited_s := perf_counter() - started_s) < wait_s and (await _fetch(one, _DUE))[0]["count"]:
         await clock.sleep(_POLL_S)
     return waited_s

@@ -14,7 +14,7 @@ from typing import Final
 from outrider.net.pool import Bounds, ConnectionPool
 from outrider.net.settings import NetSettings
 from outrider.net.site import Host, Site, Way
-from outrider.testing.postgres import LoopClock
+from outrider.testing.clock import RealClock
 from outrider.testing.slots import FreeSlots
 from outrider.wire.smtp_client import Envelope, TlsMode
 
@@ -60,7 +60,7 @@ async def talking(port: int, *, has_tls: bool = False, ip: str = "127.0.0.1") ->
         ehlo_name="bench.example",
         allow_private_mx=True,
     )
-    pool = ConnectionPool(settings, clock=LoopClock(), slots=FreeSlots())
+    pool = ConnectionPool(settings, clock=RealClock(), slots=FreeSlots())
     tls = TlsMode.OPPORTUNISTIC if has_tls else TlsMode.NEVER
     try:
         yield Talker(pool, Site("sink", (Host("sink.example", (ip,)),), port, tls))

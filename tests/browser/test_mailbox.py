@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 from outrider.faces.api.app import make_app
@@ -20,7 +21,7 @@ from outrider.testing.web import HOST, serving
 from tests.conftest import CHROMIUM
 from tests.unit.faces.conftest import ApiFace, StillClock
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 FLAGS = (
     "--no-sandbox",
@@ -88,42 +89,48 @@ async def trapping() -> AsyncIterator[Trap]:
         await server.wait_closed()
 
 
-@contextlib.asynccontextmanager
-async def browsing() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """Yield a browser for the module; each test has a context of its own, without a cookie or a cache."""
     program = next(filter(None, map(shutil.which, CHROMIUM)))
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
-        try:
-            yield browser
-        finally:
-            await browser.close()
+        made = await playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
+        yield made
+        await made.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """Yield a page of a context of its own."""
+    async with await browser.new_context() as context:
+        made = await context.new_page()
+        made.set_default_timeout(20_000)
+        yield made
 
 
 @contextlib.asynccontextmanager
-async def opened(mailbox: Mailbox) -> AsyncIterator[tuple[Page, str]]:
-    """Give a browser's page and the address of the mailbox."""
+async def served(mailbox: Mailbox) -> AsyncIterator[str]:
+    """Give the address of the mailbox."""
 
     async def no_record(domain: str, selector: str) -> str | None:
         return None
 
     app = make_app(ApiFace().ports(), pages.routes(mailbox, no_record, StillClock()))
-    async with serving(app) as port, browsing() as browser:
-        page = await browser.new_page()
-        page.set_default_timeout(20_000)
-        yield page, f"http://{HOST}:{port}/mailbox"
+    async with serving(app) as port:
+        yield f"http://{HOST}:{port}/mailbox"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def mailbox(tmp_path: Path) -> AsyncIterator[Mailbox]:
     found = Mailbox(tmp_path / "box", clock=StillClock(), chance=random.Random(1))
     yield found
     found.close()
 
 
-async def test_a_caught_message_can_be_found_and_read(mailbox: Mailbox) -> None:
+async def test_a_caught_message_can_be_found_and_read(page: Page, mailbox: Mailbox) -> None:
     await mailbox.deliver(GREETING, "bounce@shop.example", ["ana@partner.example"])
     complaints: list[str] = []
-    async with opened(mailbox) as (page, address):
+    async with served(mailbox) as address:
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(address)
@@ -138,21 +145,21 @@ async def test_a_caught_message_can_be_found_and_read(mailbox: Mailbox) -> None:
     assert complaints == []
 
 
-async def test_the_pages_fit_a_narrow_screen(mailbox: Mailbox) -> None:
+async def test_the_pages_fit_a_narrow_screen(page: Page, mailbox: Mailbox) -> None:
     long = (
         b"From: " + b"x" * 300 + b"\r\nSubject: " + b"long " * 60 + b"\r\nX-Y: " + b"z" * 900 + b"\r\n\r\n" + b"w" * 900
     )
     name = await mailbox.deliver(long, "b" * 200 + "@shop.example", ["c" * 200 + "@partner.example"])
-    async with opened(mailbox) as (page, address):
+    async with served(mailbox) as address:
         await page.set_viewport_size({"width": 340, "height": 700})
         for path in ("", f"/{name}"):
             await page.goto(address + path)
             assert await page.evaluate("document.documentElement.scrollWidth") <= 340
 
 
-async def test_a_hostile_message_runs_nothing_and_dials_nobody(mailbox: Mailbox) -> None:
+async def test_a_hostile_message_runs_nothing_and_dials_nobody(page: Page, mailbox: Mailbox) -> None:
     dialogs: list[str] = []
-    async with trapping() as trap, opened(mailbox) as (page, address):
+    async with trapping() as trap, served(mailbox) as address:
         name = await mailbox.deliver(hostile(trap), "", ["a@x.example"])
         page.on("dialog", lambda dialog: dialogs.append(dialog.message))
         for path in (f"/{name}", f"/{name}/html"):  # In its frame, and opened on its own.
@@ -165,10 +172,10 @@ async def test_a_hostile_message_runs_nothing_and_dials_nobody(mailbox: Mailbox)
 
 
 @pytest.mark.parametrize("wanted", ["#go", "#js", "#away"])
-async def test_a_click_into_a_hostile_message_asks_nobody_anything(mailbox: Mailbox, wanted: str) -> None:
+async def test_a_click_into_a_hostile_message_asks_nobody_anything(page: Page, mailbox: Mailbox, wanted: str) -> None:
     """Chromium may dial the host of a link that is pressed; it must not say a word there, nor leave the page."""
     dialogs: list[str] = []
-    async with trapping() as trap, opened(mailbox) as (page, address):
+    async with trapping() as trap, served(mailbox) as address:
         name = await mailbox.deliver(hostile(trap), "", ["a@x.example"])
         page.on("dialog", lambda dialog: dialogs.append(dialog.message))
         await page.goto(f"{address}/{name}", wait_until="networkidle")
@@ -179,10 +186,9 @@ async def test_a_click_into_a_hostile_message_asks_nobody_anything(mailbox: Mail
     assert dialogs == []
 
 
-async def test_the_trap_would_notice(mailbox: Mailbox) -> None:
+async def test_the_trap_would_notice(page: Page) -> None:
     """The same ways of fetching, without our policy: the test above does not pass for lack of trying."""
-    async with trapping() as trap, browsing() as browser:
-        page = await browser.new_page()
+    async with trapping() as trap:
         content = hostile(trap).decode().partition("\r\n\r\n")[2]
         await page.set_content(
             content.replace("alert(", "void(").replace('"0; url', '"9; url'), wait_until="networkidle"

@@ -1,13 +1,13 @@
 """Real programs for the end-to-end tests: each in a short data directory that is removed, whatever happens."""
 
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from outrider.testing.postgres import make_folder
 from outrider.testing.program import Program
 from outrider.testing.sink_client import RunningSink
 
@@ -15,25 +15,27 @@ from outrider.testing.sink_client import RunningSink
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Yield a directory with a short path: a socket's path has 107 bytes, pytest's own directories are longer."""
-    path = Path(tempfile.mkdtemp(prefix="outrider-e2e-"))
+    path = make_folder()
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")
 def shared_folder() -> Iterator[Path]:
     """Yield such a directory for a whole module."""
-    path = Path(tempfile.mkdtemp(prefix="outrider-e2e-"))
+    path = make_folder()
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(path)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def caught(shared_folder: Path) -> AsyncIterator[Program]:
-    """Yield a program in catch mode, running, for a whole module."""
-    async with Program(shared_folder / "node") as program:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def caught() -> AsyncIterator[Program]:
+    """Yield a program in catch mode, running, for the whole session. Tests leave their mail in it, but nothing held."""
+    folder = make_folder()
+    async with Program(folder / "node") as program:
         await program.start()
         yield program
+    shutil.rmtree(folder)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

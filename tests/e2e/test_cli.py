@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from outrider.store.embedded import EmbeddedPostgres
+from outrider.store.settings import EmbeddedSettings
+from outrider.testing.clock import RealClock
+from outrider.testing.postgres import make_folder
 from outrider.testing.program import Program
 from outrider.testing.sink_client import RunningSink
 
@@ -16,17 +21,28 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 SEND = ("send", "user@partner.example", "--from", "noreply@shop.example", "--subject", "Hi", "--text", "Hello")
 EXIT_USAGE, EXIT_DATA, EXIT_CONFIG = 2, 65, 78
+RUNNING = pytest.mark.parametrize("program", ["running"], indirect=True)
+STOPPED = pytest.mark.parametrize("program", ["stopped"], indirect=True)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["running", "stopped"])
-async def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Program]:
-    """Yield a program in catch mode that is set up; it runs, or nobody does."""
-    async with Program(tmp_path_factory.mktemp("cli") / "node") as one:
+async def program(request: pytest.FixtureRequest) -> AsyncIterator[Program]:
+    """Yield a program in catch mode that is set up; it runs, or nobody does, but for the database.
+
+    That is held up for the module: each command would start and stop it again (tests/e2e/test_first_mail.py has one
+    that does).
+    """
+    folder = make_folder()
+    database = EmbeddedPostgres(folder / "node", EmbeddedSettings(), clock=RealClock())
+    async with Program(folder / "node") as one:
         if request.param == "running":
             await one.start()
         else:
             await one.set_up()
+            await database.start()
         yield one
+        await database.stop()
+    shutil.rmtree(folder)
 
 
 async def test_init_is_safe_to_repeat(program: Program) -> None:
@@ -127,37 +143,48 @@ async def test_an_idempotency_key_sends_once(program: Program) -> None:
     assert (await program.command_json(*SEND, "--idempotency-key", "order-1"))["session_id"] == first["session_id"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (("status", "not-a-session"), EXIT_DATA),
-        (("status", "3b6c8a0e-4d1f-4a53-9b0f-2f6f0f0c7a11"), EXIT_DATA),
-        (("domain", "dns", "unknown.example"), EXIT_DATA),
-        (("domain", "add", "not a domain"), EXIT_DATA),
-        (("domain", "rate", "shop.example", "0"), EXIT_DATA),
-        (("domain", "rate", "shop.example", "fast"), EXIT_DATA),
-        (("domain", "rate", "shop.example", "9" * 5000), EXIT_DATA),
-        (("domain", "rate", "unknown.example", "5"), EXIT_DATA),
-        (("events", "--after", "9" * 5000 + "-0"), EXIT_DATA),
-        (("events", "--after", "0-" + "9" * 5000), EXIT_DATA),
-        (("queue", "pause", "lane", "9" * 5000), EXIT_DATA),
-        (("warmup", "set", "out1", "gmail", "--plan", "sparkpost", "--stage", "9" * 5000), EXIT_DATA),
-        (("why", "9" * 5000), EXIT_DATA),
-        (("show", "9" * 5000), EXIT_DATA),
-        (("sender", "add", "me@elsewhere.example"), EXIT_DATA),
-        (("sender", "add", "nobody"), EXIT_DATA),
-        (("send", "user@partner.example", "--from", "x@shop.example", "--subject", "s", "--text", "t"), EXIT_DATA),
-        (("mailbox", "../../etc/passwd"), EXIT_DATA),
-        (("mailbox", "1.nothing"), EXIT_DATA),
-        (("mailbox", "--limit", "501"), EXIT_USAGE),  # The mailbox lists no more at once.
-        (("key", "revoke", "0" * 32), EXIT_DATA),
-        (("serve", "--role", "cook"), EXIT_CONFIG),
-        (("dance",), EXIT_USAGE),
-    ],
-)
+MISTAKES = [
+    (("status", "not-a-session"), EXIT_DATA),
+    (("status", "3b6c8a0e-4d1f-4a53-9b0f-2f6f0f0c7a11"), EXIT_DATA),
+    (("domain", "dns", "unknown.example"), EXIT_DATA),
+    (("domain", "add", "not a domain"), EXIT_DATA),
+    (("domain", "rate", "shop.example", "0"), EXIT_DATA),
+    (("domain", "rate", "shop.example", "fast"), EXIT_DATA),
+    (("domain", "rate", "shop.example", "9" * 5000), EXIT_DATA),
+    (("domain", "rate", "unknown.example", "5"), EXIT_DATA),
+    (("events", "--after", "9" * 5000 + "-0"), EXIT_DATA),
+    (("events", "--after", "0-" + "9" * 5000), EXIT_DATA),
+    (("queue", "pause", "lane", "9" * 5000), EXIT_DATA),
+    (("warmup", "set", "out1", "gmail", "--plan", "sparkpost", "--stage", "9" * 5000), EXIT_DATA),
+    (("why", "9" * 5000), EXIT_DATA),
+    (("show", "9" * 5000), EXIT_DATA),
+    (("sender", "add", "me@elsewhere.example"), EXIT_DATA),
+    (("sender", "add", "nobody"), EXIT_DATA),
+    (("send", "user@partner.example", "--from", "x@shop.example", "--subject", "s", "--text", "t"), EXIT_DATA),
+    (("mailbox", "../../etc/passwd"), EXIT_DATA),
+    (("mailbox", "1.nothing"), EXIT_DATA),
+    (("mailbox", "--limit", "501"), EXIT_USAGE),  # The mailbox lists no more at once.
+    (("key", "revoke", "0" * 32), EXIT_DATA),
+    (("serve", "--role", "cook"), EXIT_CONFIG),
+    (("dance",), EXIT_USAGE),
+]
+
+
+@RUNNING
+@pytest.mark.parametrize(("arguments", "code"), MISTAKES)
 async def test_a_mistake_is_one_sentence_and_an_exit_code(
     program: Program, arguments: tuple[str, ...], code: int
 ) -> None:
+    await check_mistake(program, arguments, code)
+
+
+@STOPPED
+@pytest.mark.parametrize(("arguments", "code"), [MISTAKES[0], MISTAKES[-1]])
+async def test_a_mistake_is_the_same_while_nobody_runs(program: Program, arguments: tuple[str, ...], code: int) -> None:
+    await check_mistake(program, arguments, code)
+
+
+async def check_mistake(program: Program, arguments: tuple[str, ...], code: int) -> None:
     finished = await program.command(*arguments)
     assert (finished.code, finished.stdout) == (code, "")
     assert finished.stderr.strip()
@@ -189,6 +216,7 @@ async def test_a_taken_port_is_named(folder: Path, sink: RunningSink) -> None:
     assert "OUTRIDER_HTTP_PORT" in finished.stderr
 
 
+@RUNNING
 async def test_help_is_quick_and_names_every_command(program: Program) -> None:
     finished = await program.command("--help", timeout_s=10.0)
     assert finished.code == 0
@@ -196,6 +224,7 @@ async def test_help_is_quick_and_names_every_command(program: Program) -> None:
         assert command in finished.stdout
 
 
+@RUNNING
 async def test_the_sink_is_a_command(program: Program) -> None:
     with contextlib.suppress(TimeoutError):
         finished = await program.command("sink", "--", "--lifetime", "0.2", timeout_s=20.0)

@@ -17,7 +17,7 @@ import pytest
 
 from outrider.testing.program import STOP_S, Key, Program
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 CURL = """
 curl -X POST "http://127.0.0.1:8025/api/v1/email/SendEmail" \
@@ -148,12 +148,16 @@ async def test_an_idle_node_delivers_at_once(caught: Program) -> None:
     assert min(taken_s) < 0.3
 
 
-async def test_a_restart_keeps_everything(folder: Path) -> None:
+async def test_a_restart_keeps_everything_and_the_port_answers_while_it_lives_only(folder: Path) -> None:
     async with Program(folder / "node") as program:
         key = await program.start()
+        for path in ("/healthz", "/readyz", "/metrics", "/", "/mailbox"):
+            assert (await program.request("GET", path)).status == 200
         first = await program.send(["before@partner.example"])
         await program.settled(first["SessionNo"])
         assert await program.stop() < STOP_S
+        with pytest.raises((OSError, http.client.HTTPException)):
+            await program.request("GET", "/healthz")
         await program.serve()
         await program.ready()
         assert (await program.session(first["SessionNo"]))["Data"][0]["Status"] == "delivered"
@@ -197,19 +201,19 @@ async def test_two_instances_live_side_by_side(folder: Path) -> None:
         await two.stop()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_ctrl_c_stops_cleanly_under_load(folder: Path, number: signal.Signals) -> None:
+async def test_ctrl_c_stops_cleanly_under_load(folder: Path) -> None:
     async with Program(folder / "node") as program:
         await program.start()
-        for _ in range(5):
-            answer = await program.send([f"u{at}@route{at % 10}.example" for at in range(100)])
-            assert answer["RetCode"] == 0
-        assert await program.stop(number) < STOP_S
-        assert program.processes() == {}
-        await program.serve()
-        await program.ready()
-        status = await program.settled(answer["SessionNo"])
-        assert {row["Status"] for row in status["Data"]} == {"delivered"}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for _ in range(5):
+                answer = await program.send([f"u{at}@route{at % 10}.example" for at in range(100)])
+                assert answer["RetCode"] == 0
+            assert await program.stop(number) < STOP_S
+            assert program.processes() == {}
+            await program.serve()
+            await program.ready()
+            status = await program.settled(answer["SessionNo"])
+            assert {row["Status"] for row in status["Data"]} == {"delivered"}
         await program.stop()
 
 
@@ -218,13 +222,3 @@ async def test_a_second_start_on_the_same_directory_is_refused(caught: Program) 
     assert finished.code != 0
     assert "Traceback" not in finished.stderr
     assert "runs here already" in finished.stderr
-
-
-async def test_the_port_answers_while_it_lives_and_nothing_after(folder: Path) -> None:
-    async with Program(folder / "node") as program:
-        await program.start()
-        for path in ("/healthz", "/readyz", "/metrics", "/", "/mailbox"):
-            assert (await program.request("GET", path)).status == 200
-        await program.stop()
-        with pytest.raises((OSError, http.client.HTTPException)):
-            await program.request("GET", "/healthz")

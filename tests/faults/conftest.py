@@ -1,14 +1,15 @@
 """The database of the faults that need one: on the newest version that we support, in real time."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from outrider.engine.upkeep import ensure_partitions
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import RealClock
-from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated
+from outrider.testing.clock import RealClock
+from outrider.testing.postgres import ThrowawayPostgres, cloned, migrated, ready_cluster
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,13 @@ def postgres() -> Iterator[ThrowawayPostgres]:
     """The server, with a migrated template."""
     with migrated() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster_made() -> Iterator[Path]:
+    """A cluster of an embedded server, to be copied."""
+    with ready_cluster() as path:
+        yield path
 
 
 @pytest.fixture

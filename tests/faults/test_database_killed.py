@@ -21,7 +21,8 @@ import pytest
 from outrider.store import cluster, postmaster, unprivileged
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
-from outrider.testing.postgres import LoopClock, make_folder, until
+from outrider.testing.clock import RealClock, until
+from outrider.testing.postgres import make_folder
 
 pytestmark = pytest.mark.slow
 
@@ -37,9 +38,10 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def server(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+async def server(folder: Path, cluster_made: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A running server that has committed one row."""
-    started = EmbeddedPostgres(folder, EmbeddedSettings(), clock=LoopClock(), dies_with_us=True)
+    shutil.copytree(cluster_made, folder / "postgres")
+    started = EmbeddedPostgres(folder, EmbeddedSettings(), clock=RealClock(), dies_with_us=True)
     await started.start()
     await ask(started, "CREATE TABLE kept (n int)")
     await ask(started, "INSERT INTO kept VALUES (7)")

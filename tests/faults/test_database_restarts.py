@@ -22,9 +22,10 @@ from outrider.store import migrate
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.pool import Store
 from outrider.store.settings import EmbeddedSettings, StoreSettings
-from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, RealClock, running, submission
+from outrider.testing.clock import RealClock, until
+from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, running, submission
 from outrider.testing.peer import Peer
-from outrider.testing.postgres import make_folder, until
+from outrider.testing.postgres import make_folder
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +41,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def server(folder: Path, clock: RealClock) -> AsyncIterator[EmbeddedPostgres]:
+async def server(folder: Path, clock: RealClock, cluster_made: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A server as users have it; only what the system has written it need not write through to the disk."""
+    shutil.copytree(cluster_made, folder / "postgres")
     started = EmbeddedPostgres(folder, EmbeddedSettings(), clock=clock, overrides={"fsync": "off"}, dies_with_us=True)
     dsn = await started.start()
     await migrate.upgrade(dsn)

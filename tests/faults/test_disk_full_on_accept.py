@@ -19,13 +19,12 @@ import pytest
 
 from outrider.base.errors import StoreUnavailableError
 from outrider.store.pool import Store
-from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, RealClock, running, submission
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import PROJECT, TABLES, EngineRoom, OneWay, counts, running, submission
 from outrider.testing.peer import Peer
 from outrider.testing.postgres import ThrowawayPostgres
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-
-TABLES = ["content", "message", "recipient", "queue", "event", "idempotency"]
 
 
 class Disk:
@@ -82,18 +81,12 @@ async def test_the_caller_is_told_and_nothing_is_kept(
         assert "No space left on device" in str(answers[0].detail["cause"])
         assert os.sep not in answers[0].public, "which file is the operator's business"
         await disk.clear(path)
-        assert set((await counts(room)).values()) == {0}
+        assert set((await counts(room.store)).values()) == {0}
         for n in range(5):
             answer = await room.accept(PROJECT, submission(f"u{n}@a.example"), idempotency_key=f"key {n}")
             assert answer.session_id is not None
             await room.until_settled(answer.session_id)
         assert sorted(one.recipients[0] for one in peer.received) == [f"u{n}@a.example" for n in range(5)]
-    assert await counts(room) == {
+    assert await counts(room.store) == {
         "content": 1, "message": 5, "recipient": 5, "queue": 0, "event": 10, "idempotency": 5
     }  # fmt: skip
-
-
-async def counts(room: EngineRoom) -> dict[str, int]:
-    text = " UNION ALL ".join(f"SELECT '{table}' AS name, count(*) FROM {table}" for table in TABLES)
-    async with room.store.transaction() as tx:
-        return {row["name"]: row["count"] for row in await tx.fetch(text)}

@@ -14,7 +14,6 @@ import os
 import random
 import secrets
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ import pytest
 
 from outrider.testing.load import ROUTES_COUNT, LoadSettings
 from outrider.testing.load_client import AcceptedCall, RunningLoad, read_accepted, running_load
+from outrider.testing.postgres import make_folder
 from outrider.testing.program import Program, ProgramError
 from outrider.testing.sink_client import RunningSink
 
@@ -49,10 +49,9 @@ STARTS_MAX = 3
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="outrider-kill-"))
+    path = make_folder()
     yield path
-    shutil.copy(path / "node.log", "/tmp/killed-node.log")
-    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(path)
 
 
 @asynccontextmanager
@@ -68,7 +67,7 @@ async def running(folder: Path) -> AsyncIterator[tuple[Program, RunningSink]]:
         RunningSink.start(rules=rules, record=record, lifetime_s=230.0) as sink,
         Program(folder / "node", delivery=f"smarthost://127.0.0.1:{sink.port}", env=env) as program,
     ):
-        await program.start()
+        await program.start(domain_options=["--algorithm", "ed25519-sha256"])  # RSA would sign for most of the time.
         yield program, sink
 
 

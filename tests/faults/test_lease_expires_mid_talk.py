@@ -12,7 +12,8 @@ import pytest
 
 from outrider.base.vocab import EventKind
 from outrider.store.pool import Store
-from outrider.testing.engineroom import EngineRoom, OneWay, RealClock, running
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import EngineRoom, OneWay, running
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 
 pytestmark = pytest.mark.slow

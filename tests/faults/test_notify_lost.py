@@ -14,7 +14,8 @@ import pytest
 from outrider.base.errors import StoreUnavailableError
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import EngineRoom, Line, OneWay, RealClock, running
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import EngineRoom, Line, OneWay, running
 from outrider.testing.peer import Peer
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,8 @@ import pytest
 from outrider.store import postmaster
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
-from outrider.testing.postgres import LoopClock, make_folder, until
+from outrider.testing.clock import RealClock, until
+from outrider.testing.postgres import make_folder
 
 pytestmark = pytest.mark.slow
 
@@ -28,10 +29,10 @@ import asyncio, sys
 from pathlib import Path
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
-from outrider.testing.postgres import LoopClock
+from outrider.testing.clock import RealClock
 
 async def serve():
-    server = EmbeddedPostgres(Path(sys.argv[1]), EmbeddedSettings(), clock=LoopClock())
+    server = EmbeddedPostgres(Path(sys.argv[1]), EmbeddedSettings(), clock=RealClock())
     await server.start()
     print(server.pid, flush=True)
     await asyncio.Event().wait()
@@ -48,7 +49,7 @@ def folder() -> Iterator[Path]:
 
 
 def user_of(folder: Path) -> EmbeddedPostgres:
-    return EmbeddedPostgres(folder, EmbeddedSettings(), clock=LoopClock(), dies_with_us=True)
+    return EmbeddedPostgres(folder, EmbeddedSettings(), clock=RealClock(), dies_with_us=True)
 
 
 def outrider(folder: Path) -> subprocess.Popen[str]:

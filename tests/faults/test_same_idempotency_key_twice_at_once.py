@@ -13,7 +13,8 @@ from outrider.base.errors import ConflictError, StoreError
 from outrider.engine.submission import Accepted
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import PROJECT, EngineRoom, Line, RealClock, running, submission
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import PROJECT, EngineRoom, Line, running, submission
 
 
 async def message_count(store: Store) -> int:

@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from outrider.store.pool import Store
-from outrider.testing.engineroom import EngineRoom, OneWay, RealClock, running
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import EngineRoom, OneWay, running
 from outrider.testing.peer import Peer
 
 pytestmark = pytest.mark.slow

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,6 +33,7 @@ SABOTAGED_SEEDS = range(30)
 DEADLINE_S = 110.0
 Check = Callable[[Story], list[str]]
 Patch = Callable[[pytest.MonkeyPatch], None]
+Playing = dict[object, Future[Any]]
 
 
 def judge(seed: int) -> list[str]:
@@ -39,24 +41,31 @@ def judge(seed: int) -> list[str]:
     return simcheck.all_of(play(draw(seed)))
 
 
+def judge_broken(sabotage: Patch, check: Check, words: str) -> bool:
+    """Play calm seeds with a broken engine until a check says `words`; return whether one did."""
+    with pytest.MonkeyPatch.context() as patch:
+        sabotage(patch)
+        return any(words in complaint for seed in SABOTAGED_SEEDS for complaint in check(play(_calm(seed))))
+
+
 @pytest.fixture(scope="module")
-def playing(request: pytest.FixtureRequest) -> Iterator[dict[int, Future[list[str]]]]:
-    """The seeds that are asked for, played on all cores."""
-    asked = [item.callspec.params["seed"] for item in request.session.items if "seed" in _params(item)]
+def playing(request: pytest.FixtureRequest) -> Iterator[Playing]:
+    """What is asked for, played on all cores: seeds, and sabotages by the words that they must bring about."""
+    asked = [item.callspec.params for item in request.session.items if _is_here(item) and hasattr(item, "callspec")]
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield {seed: pool.submit(judge, seed) for seed in asked}
+        yield {
+            params.get("seed", params.get("words")): pool.submit(judge if "seed" in params else judge_broken, **params)
+            for params in asked
+        }
 
 
-def _params(item: pytest.Item) -> dict[str, object]:
-    is_here = isinstance(item, pytest.Function) and item.module.__name__ == __name__
-    return item.callspec.params if is_here and hasattr(item, "callspec") else {}
+def _is_here(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and item.module.__name__ == __name__
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_happens_nothing_is_lost_doubled_or_above_a_limit(
-    playing: dict[int, Future[list[str]]], seed: int
-) -> None:
+def test_whatever_happens_nothing_is_lost_doubled_or_above_a_limit(playing: Playing, seed: int) -> None:
     complaints = playing[seed].result(timeout=DEADLINE_S)
     assert not complaints, f"play it again: OUTRIDER_TEST_SEED={seed}"
 
@@ -170,9 +179,8 @@ def keep_slots(monkeypatch: pytest.MonkeyPatch) -> None:
         (keep_slots, simcheck.memory, "slots in the ledger"),
     ],
 )
-def test_a_broken_engine_is_seen(monkeypatch: pytest.MonkeyPatch, sabotage: Patch, check: Check, words: str) -> None:
-    sabotage(monkeypatch)
-    assert any(words in complaint for seed in SABOTAGED_SEEDS for complaint in check(play(_calm(seed)))), words
+def test_a_broken_engine_is_seen(playing: Playing, sabotage: Patch, check: Check, words: str) -> None:
+    assert playing[words].result(timeout=DEADLINE_S), f"{sabotage} was not seen by {check}"
 
 
 def _calm(seed: int) -> object:

@@ -24,7 +24,8 @@ from outrider.store import cluster, postmaster, unprivileged
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
 from outrider.store.unprivileged import Account
-from outrider.testing.postgres import LoopClock, make_folder, until
+from outrider.testing.clock import RealClock, until
+from outrider.testing.postgres import make_folder
 
 pytestmark = pytest.mark.slow
 
@@ -35,10 +36,10 @@ from pathlib import Path
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.settings import EmbeddedSettings
 from outrider.store.unprivileged import Account
-from outrider.testing.postgres import LoopClock
+from outrider.testing.clock import RealClock
 
 async def use():
-    server = EmbeddedPostgres(Path(sys.argv[1]), EmbeddedSettings(), clock=LoopClock())
+    server = EmbeddedPostgres(Path(sys.argv[1]), EmbeddedSettings(), clock=RealClock())
     await server.start()
     print("started", flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -56,9 +57,16 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.fixture
+def made(folder: Path, cluster_made: Path) -> Path:
+    """The same, with a cluster that has been used: for tests of what comes after it was made."""
+    shutil.copytree(cluster_made, folder / "postgres")
+    return folder
+
+
 def user_of(data_dir: Path, version: int = 18, **named: Any) -> EmbeddedPostgres:
     settings = EmbeddedSettings(**named)
-    return EmbeddedPostgres(data_dir, settings, version, clock=LoopClock(), dies_with_us=True)
+    return EmbeddedPostgres(data_dir, settings, version, clock=RealClock(), dies_with_us=True)
 
 
 async def ask(dsn: str, sql: str) -> Any:
@@ -110,9 +118,9 @@ async def test_a_commit_is_on_disk_and_nobody_else_may_come(folder: Path, versio
     await server.stop()
 
 
-async def test_sqlalchemy_takes_the_same_address(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sqlalchemy_takes_the_same_address(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPORT", "1")  # What psql would obey.
-    server = user_of(folder)
+    server = user_of(made)
     engine = create_async_engine((await server.start()).replace("postgresql:", "postgresql+asyncpg:"))
     async with engine.connect() as connection:
         assert (await connection.execute(text("SELECT current_database()"))).scalar() == "outrider"
@@ -121,8 +129,8 @@ async def test_sqlalchemy_takes_the_same_address(folder: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("leaves_first", [0, 1])
-async def test_the_last_user_stops_the_server(folder: Path, leaves_first: int) -> None:
-    users = [user_of(folder), user_of(folder)]
+async def test_the_last_user_stops_the_server(made: Path, leaves_first: int) -> None:
+    users = [user_of(made), user_of(made)]
     pids = {await user.start() and user.pid for user in users}
     await users.pop(leaves_first).stop()
     (last,) = users
@@ -130,21 +138,21 @@ async def test_the_last_user_stops_the_server(folder: Path, leaves_first: int) -
     assert last.is_running()
     assert await ask(last.dsn, "SELECT 1") == 1
     await last.stop()
-    assert postmaster.claimed_pid(folder / "postgres") is None
+    assert postmaster.claimed_pid(made / "postgres") is None
 
 
-async def test_a_killed_user_does_not_keep_the_server(folder: Path) -> None:
-    last = user_of(folder)
+async def test_a_killed_user_does_not_keep_the_server(made: Path) -> None:
+    last = user_of(made)
     await last.start()
     with subprocess.Popen(
-        [sys.executable, "-c", USER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", USER, str(made)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None
         assert await asyncio.to_thread(other.stdout.readline) == "started\n"
         other.kill()
     await last.stop()
-    assert postmaster.claimed_pid(folder / "postgres") is None
-    assert starts_in(folder) == 1
+    assert postmaster.claimed_pid(made / "postgres") is None
+    assert starts_in(made) == 1
 
 
 async def test_five_who_start_at_once_share_one_server(folder: Path) -> None:
@@ -156,15 +164,15 @@ async def test_five_who_start_at_once_share_one_server(folder: Path) -> None:
     assert postmaster.claimed_pid(folder / "postgres") is None
 
 
-async def test_users_that_come_and_go_never_meet_a_stopped_server(folder: Path) -> None:
+async def test_users_that_come_and_go_never_meet_a_stopped_server(made: Path) -> None:
     async def come_and_go() -> None:
-        user = user_of(folder)
+        user = user_of(made)
         for _ in range(4):
             assert await ask(await user.start(), "SELECT 1") == 1
             await user.stop()
 
     await asyncio.gather(*(come_and_go() for _ in range(4)))
-    assert postmaster.claimed_pid(folder / "postgres") is None
+    assert postmaster.claimed_pid(made / "postgres") is None
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", 'qu"o\\te', "%41&x=?#", "grüße", "a,b", "n" * 120])
@@ -199,7 +207,7 @@ async def test_a_strangers_directory_gets_no_socket(folder: Path) -> None:
 @pytest.mark.skipif(not IS_ROOT, reason="only root can become somebody else")
 async def test_an_ordinary_user_needs_no_root(folder: Path) -> None:
     async def use() -> None:
-        server = EmbeddedPostgres(folder / "mine", EmbeddedSettings(), clock=LoopClock())  # Python may be root's alone.
+        server = EmbeddedPostgres(folder / "mine", EmbeddedSettings(), clock=RealClock())  # Python may be root's alone.
         assert await ask(await server.start(), "SELECT 1") == 1
         assert await server.ensure() is False
         await server.stop()
@@ -212,12 +220,12 @@ async def test_an_ordinary_user_needs_no_root(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root runs the server as somebody else")
-async def test_as_root_the_server_gets_one_right_and_no_more(folder: Path) -> None:
-    server = user_of(folder)
+async def test_as_root_the_server_gets_one_right_and_no_more(made: Path) -> None:
+    server = user_of(made)
     await server.start()
     status = Path(f"/proc/{server.pid}/status").read_text()
     lines = dict(line.split(":\t", 1) for line in status.splitlines())
-    uid = (folder / "postgres").stat().st_uid
+    uid = (made / "postgres").stat().st_uid
     assert uid != 0
     assert lines["Uid"].split() == [str(uid)] * 4
     # CAP_DAC_READ_SEARCH; where root lacks that, as in containers, CAP_DAC_OVERRIDE.
@@ -267,11 +275,11 @@ async def test_a_server_that_may_not_come_in_says_what_to_do(folder: Path) -> No
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root runs the server as somebody else")
-async def test_a_cluster_restored_by_root_gets_its_owner_back(folder: Path) -> None:
-    server = user_of(folder)
+async def test_a_cluster_restored_by_root_gets_its_owner_back(made: Path) -> None:
+    server = user_of(made)
     await server.start()
     await server.stop()
-    for path in [folder / "postgres", *(folder / "postgres").rglob("*")]:
+    for path in [made / "postgres", *(made / "postgres").rglob("*")]:
         os.chown(path, 0, 0)
     assert await ask(await server.start(), "SELECT 1") == 1
     await server.stop()
@@ -366,11 +374,11 @@ async def test_a_copy_of_the_running_server_can_be_restored(folder: Path) -> Non
     await restored.stop()
 
 
-async def test_operators_may_tune_and_hear_when_they_err(folder: Path) -> None:
-    server = user_of(folder)
+async def test_operators_may_tune_and_hear_when_they_err(made: Path) -> None:
+    server = user_of(made)
     await server.start()
     await server.stop()
-    local = folder / "postgres/local.conf"
+    local = made / "postgres/local.conf"
     local.write_text("work_mem = 6MB\n")
     assert await ask(await server.start(), "SELECT current_setting('work_mem')") == "6MB"
     await server.stop()
@@ -383,8 +391,8 @@ async def test_operators_may_tune_and_hear_when_they_err(folder: Path) -> None:
     await server.stop()
 
 
-async def test_a_recovering_server_is_waited_for_longer_than_a_silent_one(folder: Path) -> None:
-    server = user_of(folder, start_wait_s=0.5)
+async def test_a_recovering_server_is_waited_for_longer_than_a_silent_one(made: Path) -> None:
+    server = user_of(made, start_wait_s=0.5)
     await server.start()
     await server.stop()
     silent, told = 0, asyncio.Event()
@@ -404,45 +412,45 @@ async def test_a_recovering_server_is_waited_for_longer_than_a_silent_one(folder
         stand_in.close()
         path.unlink()
 
-    path = folder / "run/pg" / cluster.SOCKET_NAME
+    path = made / "run/pg" / cluster.SOCKET_NAME
     stand_in = await asyncio.start_unix_server(recover, path)
     dsn, _ = await asyncio.gather(server.start(), end(stand_in, path))
     assert await ask(dsn, "SELECT 1") == 1
     await server.stop()
 
 
-async def test_there_is_never_a_second_server_on_the_files(folder: Path) -> None:
+async def test_there_is_never_a_second_server_on_the_files(made: Path) -> None:
     """Its processes may be out of sight, in another container, and postmaster.pid may be gone: the lock still tells."""
-    server = user_of(folder, start_wait_s=0.3)
+    server = user_of(made, start_wait_s=0.3)
     await server.start()
-    lock = os.open(folder / "run/postgres.server.lock", os.O_RDWR)
+    lock = os.open(made / "run/postgres.server.lock", os.O_RDWR)
     with pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     await server.stop()
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with pytest.raises(StoreUnavailableError):
         await server.start()
-    assert starts_in(folder) == 1
+    assert starts_in(made) == 1
     os.close(lock)
     await server.start()
     await server.stop()
 
 
-async def test_a_maintenance_session_is_left_in_peace(folder: Path) -> None:
-    server = user_of(folder, start_wait_s=0.3)
+async def test_a_maintenance_session_is_left_in_peace(made: Path) -> None:
+    server = user_of(made, start_wait_s=0.3)
     await server.start()
     await server.stop()
-    owner = (folder / "postgres").stat()
-    command = [str(cluster.programs(18) / "postgres"), "--single", "-D", str(folder / "postgres"), "postgres"]
+    owner = (made / "postgres").stat()
+    command = [str(cluster.programs(18) / "postgres"), "--single", "-D", str(made / "postgres"), "postgres"]
     account = Account(owner.st_uid, owner.st_gid) if IS_ROOT else None
     rights = unprivileged.kept_capabilities(Path(command[0])) if IS_ROOT else ()
     with subprocess.Popen(
         unprivileged.wrap(command, account, capabilities=rights), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ):
-        await until((folder / "postgres/postmaster.pid").exists)
+        await until((made / "postgres/postmaster.pid").exists)
         with pytest.raises(StoreUnavailableError):
             await server.start()
-        assert (folder / "postgres/postmaster.pid").exists()
+        assert (made / "postgres/postmaster.pid").exists()
     await server.start()
     await server.stop()
 
@@ -459,11 +467,11 @@ async def test_nobody_who_answers_in_its_place_is_taken_for_it(folder: Path) -> 
     await other.stop()
 
 
-async def test_a_server_without_room_for_us_is_not_available(folder: Path) -> None:
-    server = user_of(folder, max_connections=10)
+async def test_a_server_without_room_for_us_is_not_available(made: Path) -> None:
+    server = user_of(made, max_connections=10)
     dsn = await server.start()
     held = [await asyncpg.connect(dsn) for _ in range(7)]  # Three are kept for the superuser.
-    late = user_of(folder, max_connections=10)
+    late = user_of(made, max_connections=10)
     with pytest.raises(StoreUnavailableError):
         await late.start()
     await held.pop().close()
@@ -475,10 +483,10 @@ async def test_a_server_without_room_for_us_is_not_available(folder: Path) -> No
     await server.stop()
 
 
-async def test_the_log_stays_within_its_bound(folder: Path) -> None:
-    server = user_of(folder, log_bytes_max=65_536)
+async def test_the_log_stays_within_its_bound(made: Path) -> None:
+    server = user_of(made, log_bytes_max=65_536)
     dsn = await server.start()
-    log = folder / "log/postgres.log"
+    log = made / "log/postgres.log"
     for _ in range(4):
         with pytest.raises(asyncpg.PostgresSyntaxError):
             await ask(dsn, "nonsense " * 4000)
@@ -492,8 +500,8 @@ async def test_the_log_stays_within_its_bound(folder: Path) -> None:
     await server.stop()
 
 
-async def test_the_log_quotes_no_row(folder: Path) -> None:
-    server = user_of(folder)
+async def test_the_log_quotes_no_row(made: Path) -> None:
+    server = user_of(made)
     dsn = await server.start()
     await ask(dsn, "CREATE TABLE one (address text UNIQUE)")
     connection = await asyncpg.connect(dsn)
@@ -502,7 +510,7 @@ async def test_the_log_quotes_no_row(folder: Path) -> None:
         await connection.execute("INSERT INTO one VALUES ($1)", "ada@partner.example")
     await connection.close()
     await server.stop()
-    assert "ada@partner.example" not in (folder / "log/postgres.log").read_text()
+    assert "ada@partner.example" not in (made / "log/postgres.log").read_text()
 
 
 async def test_a_cancelled_start_leaves_nobody_behind(folder: Path) -> None:
@@ -517,14 +525,14 @@ async def test_a_cancelled_start_leaves_nobody_behind(folder: Path) -> None:
     await server.stop()
 
 
-async def test_a_server_that_will_not_stop_is_stopped(folder: Path) -> None:
-    server = user_of(folder, stop_wait_s=0.2)
+async def test_a_server_that_will_not_stop_is_stopped(made: Path) -> None:
+    server = user_of(made, stop_wait_s=0.2)
     await ask(await server.start(), "CREATE TABLE t ()")
     assert server.pid is not None
     os.kill(server.pid, signal.SIGSTOP)
     pid = server.pid
     await server.stop()
-    assert not postmaster.is_server(pid, folder / "postgres")
+    assert not postmaster.is_server(pid, made / "postgres")
     await server.start()
     assert await ask(server.dsn, "SELECT count(*) FROM t") == 0
     await server.stop()

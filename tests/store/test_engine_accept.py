@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,27 +18,12 @@ from outrider.engine.submission import Rejected
 from outrider.store import events, messages
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, SENDER, EngineRoom, Journal, running, submission
-
-TABLES = ("content", "message", "recipient", "queue", "event", "idempotency")
-
-
-@pytest.fixture
-async def room(store: Store, clock: FakeClock) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(store, clock)
-    async with running(made.accept):
-        yield made
+from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, SENDER, EngineRoom, Journal, counts, running, submission
 
 
 async def rows(store: Store, sql: str, *arguments: object) -> list[dict[str, Any]]:
     async with store.transaction() as tx:
         return [dict(row) for row in await tx.fetch(sql, *arguments)]
-
-
-async def counts(store: Store) -> dict[str, int]:
-    """Return how many rows each table of mail has."""
-    text = " UNION ALL ".join(f"SELECT '{table}' AS name, count(*) FROM {table}" for table in TABLES)
-    return {row["name"]: row["count"] for row in await rows(store, text)}
 
 
 async def test_a_hundred_recipients_are_one_content_one_message_and_a_hundred_rows(

@@ -5,7 +5,7 @@ On one version of PostgreSQL: what they ask of it is asked of both in the tests 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -22,15 +22,13 @@ from outrider.store.holds import Hold
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import PROJECT, EngineRoom, Line, OneWay, RealClock, running
+from outrider.testing.clock import RealClock, until
+from outrider.testing.engineroom import PROJECT, EngineRoom, Line, OneWay, running
 from outrider.testing.peer import HOST, Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.smtp_client import Envelope, Features
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.newest]
 LATER = b"451 4.3.0 try again later\r\n"
 NO = b"550 5.1.1 no such user\r\n"
 
@@ -40,37 +38,13 @@ def clock() -> RealClock:
     return RealClock()
 
 
-@pytest.fixture
-async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(store, clock)
-    async with running(made.accept):
-        yield made
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    async with Peer() as made:
-        yield made
-
-
 async def kinds(room: EngineRoom, session: UUID) -> list[tuple[EventKind, int]]:
     return [(event.kind, event.attempt) for event in await room.events(session)]
-
-
-async def leased_count(room: EngineRoom) -> int:
-    async with room.store.transaction() as tx:
-        return len(await tx.fetch("SELECT FROM lane WHERE owner IS NOT NULL"))
 
 
 def got(*peers: Peer) -> Counter[str]:
     """Count what the peers received, by recipient."""
     return Counter(one.recipients[0] for peer in peers for one in peer.received)
-
-
-async def until_so(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not is_so():
-            await RealClock().sleep(0.005)
 
 
 async def test_on_an_idle_node_a_mail_leaves_at_once(
@@ -81,7 +55,7 @@ async def test_on_an_idle_node_a_mail_leaves_at_once(
         await room.until_settled(await room.send())  # Lane and connection are there, as on a node that is used.
         waits_ms = []
         for count in range(2, 7):
-            while await leased_count(room):  # Until it is idle again: the lane was given back.
+            while await room.leased_count():  # Until it is idle again: the lane was given back.
                 await clock.sleep(0.01)
             started_s = clock.monotonic_s()
             session = await room.send()
@@ -111,7 +85,7 @@ async def test_a_delivery_has_its_whole_story(room: EngineRoom, peer: Peer) -> N
     assert room.sample("outrider_settled_attempts_total", fate="delivered") == 2
     assert room.sample("outrider_delivery_seconds_count") == 2
     assert room.sample("outrider_attempts_in_flight") == 0
-    assert await leased_count(room) == 0
+    assert await room.leased_count() == 0
 
 
 async def test_a_temporary_refusal_waits_for_its_next_turn(room: EngineRoom, clock: RealClock, peer: Peer) -> None:
@@ -356,7 +330,7 @@ async def test_two_nodes_share_the_lanes_and_send_everything_once(store: Store, 
     assert set(got(peer).values()) == {1}
     assert room.sample("outrider_settle_lost_total") == 0
     assert room.sample("outrider_settled_attempts_total", fate="delivered") == 300
-    assert await leased_count(room) == 0
+    assert await room.leased_count() == 0
 
 
 async def test_what_a_dead_owner_left_is_tried_at_once_and_marked(
@@ -369,7 +343,7 @@ async def test_what_a_dead_owner_left_is_tried_at_once_and_marked(
         await silent.reached(Stage.MAIL)
         dying.cancel()
         await asyncio.wait([dying])
-    assert await leased_count(room) == 1
+    assert await room.leased_count() == 1
     assert await lanes.abandon(room.store, owner, clock=clock) == 1
     async with running(room.deliverer(OneWay(peer.site()))):
         await room.until_settled(session)
@@ -397,7 +371,7 @@ async def test_a_stop_lets_what_is_past_the_dot_finish_and_leaves_the_rest_queue
             await at_mail.reached(Stage.MAIL, count=20)
             started_s = clock.monotonic_s()
             deliverer.stop()
-            await until_so(lambda: room.connections[0].stats.open_count == 1)
+            await until(lambda: room.connections[0].stats.open_count == 1)
             at_dot.release()
         assert clock.monotonic_s() - started_s < room.settings.stop_wait_s + 1
         after = await room.recipients(session)
@@ -405,7 +379,7 @@ async def test_a_stop_lets_what_is_past_the_dot_finish_and_leaves_the_rest_queue
     for n in range(60):
         assert after[f"u{n}@mail.example"] == before[f"u{n}@mail.example"]
     assert len(await room.events(session)) == 2
-    assert await leased_count(room) == 0
+    assert await room.leased_count() == 0
 
 
 async def test_a_stop_does_not_wait_for_ever(store: Store, clock: RealClock) -> None:
@@ -421,7 +395,7 @@ async def test_a_stop_does_not_wait_for_ever(store: Store, clock: RealClock) -> 
         assert clock.monotonic_s() - started_s < 2
     *_, event = await room.events(session)
     assert (event.kind, event.facts["ambiguous"]) == (EventKind.DEFERRED, True)
-    assert await leased_count(room) == 0
+    assert await room.leased_count() == 0
 
 
 async def test_a_stop_does_not_wait_for_dns(room: EngineRoom, clock: RealClock, peer: Peer) -> None:
@@ -441,7 +415,7 @@ async def test_a_stop_does_not_wait_for_dns(room: EngineRoom, clock: RealClock, 
     assert clock.monotonic_s() - started_s < 2
     assert [one.attempt for one in (await room.recipients(session)).values()] == [0]
     assert len(await room.events(session)) == 1
-    assert await leased_count(room) == 0
+    assert await room.leased_count() == 0
 
 
 async def test_what_we_know_is_written_when_the_database_is_back(
@@ -457,12 +431,12 @@ async def test_what_we_know_is_written_when_the_database_is_back(
         await peer.reached(Stage.DOT, count=2)
         await line.cut()
         peer.release()
-        await until_so(lambda: room.journal.count("settle_delayed") > 0)
+        await until(lambda: room.journal.count("settle_delayed") > 0)
         await line.mend()
         found = await room.until_settled(session)
     assert {(one.status.value, one.attempt) for one in found.values()} == {("delivered", 1)}
     assert set(got(peer).values()) == {1}
-    assert await leased_count(room) == 0
+    assert await room.leased_count() == 0
 
 
 async def test_a_stop_does_not_wait_for_a_database_that_is_away(
@@ -476,7 +450,7 @@ async def test_a_stop_does_not_wait_for_a_database_that_is_away(
             await peer.reached(Stage.DOT)
             await line.cut()
             peer.release()
-            await until_so(lambda: room.journal.count("settle_delayed") > 0)
+            await until(lambda: room.journal.count("settle_delayed") > 0)
             started_s = clock.monotonic_s()
         assert clock.monotonic_s() - started_s < 3
     assert room.journal.count("outcome_not_stored") == 1

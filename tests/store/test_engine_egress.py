@@ -6,7 +6,6 @@ On one version of PostgreSQL: what is asked of it is asked of both in the tests 
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -21,15 +20,12 @@ from outrider.policy.settings import EgressSettings, Override, ShapingSettings
 from outrider.services.egress import PoolChooser
 from outrider.store import nodes
 from outrider.store.nodes import Node
-from outrider.store.pool import Store
-from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, RealClock, SameExit, running, submission
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import PROJECT, EngineRoom, OneWay, SameExit, running, submission
 from outrider.testing.peer import Act, Move, Peer, Received, Script, Stage
 from outrider.wire.smtp_client import Credentials, TlsMode
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.newest]
 YAHOO = "mta5.am0.yahoodns.net"
 RESTING = b"421 4.7.0 [TSS04] Messages from 192.0.2.7 temporarily deferred due to unexpected volume\r\n"
 FULL = b"421 Max message per connection reached, closing transmission channel\r\n"
@@ -41,19 +37,6 @@ TWO = {"address": "127.0.0.3", "ehlo_name": "two.example"}
 @pytest.fixture
 def clock() -> RealClock:
     return RealClock()
-
-
-@pytest.fixture
-async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(store, clock)
-    async with running(made.accept):
-        yield made
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    async with Peer() as made:
-        yield made
 
 
 def use(room: EngineRoom, *, limits: dict[str, Any] | None = None, **egress: Any) -> None:

@@ -16,6 +16,8 @@ from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
 from outrider.testing.queueroom import QueueRoom
 
+pytestmark = pytest.mark.newest
+
 MINUTE = timedelta(minutes=1)
 LANES: dict[str, dict[str, Any]] = {
     "free": {},

@@ -4,7 +4,6 @@ On one version of PostgreSQL: what is asked of it is asked of both in the tests 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -14,13 +13,11 @@ from outrider.base.vocab import Stream
 from outrider.config import Config
 from outrider.policy.settings import Override, ShapingSettings
 from outrider.store.pool import Store
-from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, EngineRoom, OneWay, RealClock, running, submission
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, EngineRoom, OneWay, running, submission
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.newest]
 PER_CALL = 100
 
 
@@ -30,18 +27,10 @@ def clock() -> RealClock:
 
 
 @pytest.fixture
-async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
+def room(room: EngineRoom) -> EngineRoom:
     """A room whose mail all goes over four connections of one gate."""
-    made = EngineRoom(store, clock)
-    made.shaping = make_shaping(Config(shaping=ShapingSettings(providers={"default": Override(connections=4)})))
-    async with running(made.accept):
-        yield made
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    async with Peer() as made:
-        yield made
+    room.shaping = make_shaping(Config(shaping=ShapingSettings(providers={"default": Override(connections=4)})))
+    return room
 
 
 async def accept(

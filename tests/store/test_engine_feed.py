@@ -1,7 +1,7 @@
 """Station 7 on a real database: every event at least once, and the cursor only behind what was handled."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,15 +9,8 @@ import pytest
 from outrider.engine.feed import Cursor, Event, Feed, read
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
-from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import EngineRoom, Line, RealClock, running
-
-
-@pytest.fixture
-async def room(store: Store, clock: FakeClock) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(store, clock)
-    async with running(made.accept):
-        yield made
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import EngineRoom, Line, running
 
 
 class Consumer:

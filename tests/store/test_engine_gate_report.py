@@ -21,8 +21,8 @@ from outrider.store import nodes, queue_views
 from outrider.store.nodes import Node
 from outrider.store.pool import Store
 from outrider.store.queue_views import GateSeen
-from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import Journal, RealClock, running
+from outrider.testing.clock import FakeClock, RealClock
+from outrider.testing.engineroom import Journal, running
 
 NODE = UUID(int=1)
 LIMITS = Limits(connections=5)

@@ -9,7 +9,8 @@ from outrider.engine.control import Control, Target
 from outrider.engine.holds import HoldBook
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import Journal, RealClock, running
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import Journal, running
 from outrider.testing.queueroom import QueueRoom
 
 WAIT_S = 10.0

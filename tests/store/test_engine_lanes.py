@@ -1,9 +1,10 @@
 """Station 2 on a real database: whose lane it is, what in it is due, and how one notices that it is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import Sequence, Set
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,8 +17,8 @@ from outrider.store import queue
 from outrider.store.lanes import GivenBack, Lane
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
-from outrider.testing.clock import turns
-from outrider.testing.engineroom import EngineRoom, Line, RealClock, running
+from outrider.testing.clock import RealClock, turns
+from outrider.testing.engineroom import EngineRoom, Line, running
 
 
 @pytest.fixture
@@ -26,10 +27,8 @@ def clock() -> RealClock:
 
 
 @pytest.fixture
-async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(store, clock, claim_count_max=10)
-    async with running(made.accept):
-        yield made
+def room_settings() -> dict[str, Any]:
+    return {"claim_count_max": 10}
 
 
 async def read_nothing(_tx: Tx, _message_ids: Set[UUID]) -> None:

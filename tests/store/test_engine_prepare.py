@@ -6,8 +6,9 @@ On one version of PostgreSQL: it runs one query, and tests/store/test_messages.p
 import asyncio
 import email.policy
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from email.message import EmailMessage
+from typing import Any
 from uuid import UUID
 
 import dkim  # type: ignore[import-untyped]
@@ -17,20 +18,17 @@ from outrider.base.errors import NotFoundError
 from outrider.engine.prepare import Composed, Preparer
 from outrider.mail.dkim import SigningKey, public_record
 from outrider.store import queue
-from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import DOMAIN, EngineRoom, running, signing_keys
+from outrider.testing.engineroom import DOMAIN, EngineRoom, signing_keys
 from outrider.wire.smtp_client import Features
 
-pytestmark = pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session")
+pytestmark = pytest.mark.newest
 
 
 @pytest.fixture
-async def room(store: Store, clock: FakeClock) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(store, clock, drafts_bytes_max=1_000_000)
-    async with running(made.accept):
-        yield made
+def room_settings() -> dict[str, Any]:
+    return {"drafts_bytes_max": 1_000_000}
 
 
 async def claims_of(room: EngineRoom, session: UUID) -> list[Claim]:

@@ -5,23 +5,16 @@ import asyncio
 import pytest
 
 from outrider.store.pool import Store
-from outrider.testing.engineroom import EngineRoom, RealClock
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import EngineRoom
 from tests.unit.engine.test_service import MAKERS
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.parametrize("postgres", [18], indirect=True, ids=["postgres18"], scope="session"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.newest]
 
 
 @pytest.fixture
 def clock() -> RealClock:
     return RealClock()
-
-
-async def leased_count(room: EngineRoom) -> int:
-    async with room.store.transaction() as tx:
-        return len(await tx.fetch("SELECT FROM lane WHERE owner IS NOT NULL"))
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -44,5 +37,5 @@ async def test_it_starts_and_stops_and_is_cancelled_again_and_again(store: Store
         await asyncio.wait([cancelled], timeout=10)
         assert cancelled.cancelled()
     assert asyncio.all_tasks() == before
-    assert await leased_count(room) == 0
+    assert await room.leased_count() == 0
     assert not [line for line in room.journal.lines if line["level"] == "error"]

@@ -1,7 +1,6 @@
 """Station 6 on a real database: state and history together, once, whatever the database does meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from outrider.store import egress, queue
 from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.store.settings import StoreSettings
-from outrider.testing.engineroom import PROJECT, EngineRoom, Line, RealClock, running
+from outrider.testing.clock import RealClock
+from outrider.testing.engineroom import PROJECT, EngineRoom, Line, running
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
 
@@ -32,13 +32,6 @@ SILENCE = Answer(Phase.DOT, None, Cause.RESET)
 @pytest.fixture
 def clock() -> RealClock:
     return RealClock()
-
-
-@pytest.fixture
-async def room(store: Store, clock: RealClock) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(store, clock)
-    async with running(made.accept):
-        yield made
 
 
 def settler_in(room: EngineRoom, store: Store | None = None) -> Settler:

@@ -12,7 +12,7 @@ from outrider.base.vocab import EventKind
 from outrider.engine.upkeep import Upkeep, ensure_partitions
 from outrider.store import events
 from outrider.store.events import NewEvent
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import WAIT_S, Mailroom
@@ -20,8 +20,11 @@ from outrider.testing.mailroom import WAIT_S, Mailroom
 
 @pytest.fixture
 async def bare(database_url: str) -> AsyncIterator[Store]:
-    """Give a store without partitions."""
+    """Give a store without partitions: those that the template has are dropped."""
     async with Store(database_url, StoreSettings()) as opened:
+        async with opened.transaction() as tx:
+            for day in await days_of(tx):
+                await tx.execute(f"DROP TABLE event_{day}")
         yield opened
 
 
@@ -42,10 +45,14 @@ class Notes:
         """Fulfil structlog's idea of a logger."""
 
 
+async def days_of(tx: Tx) -> list[str]:
+    rows = await tx.fetch("SELECT relname FROM pg_class WHERE relname ~ '^event_\\d+$' ORDER BY 1")
+    return [row["relname"].removeprefix("event_") for row in rows]
+
+
 async def days(store: Store) -> list[str]:
     async with store.transaction() as tx:
-        rows = await tx.fetch("SELECT relname FROM pg_class WHERE relname ~ '^event_\\d+$' ORDER BY 1")
-    return [row["relname"].removeprefix("event_") for row in rows]
+        return await days_of(tx)
 
 
 def week(clock: FakeClock) -> list[str]:

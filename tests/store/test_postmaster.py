@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from outrider.store import postmaster
-from outrider.testing.postgres import until
+from outrider.testing.clock import until
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from outrider.services.accounts import Accounts, KeyPair
 from outrider.store.pool import Store, Tx
 from outrider.testing.clock import FakeClock
 
+pytestmark = pytest.mark.newest
+
 
 class CountingStore(Store):
     """A store that counts its transactions and can be away."""

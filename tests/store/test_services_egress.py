@@ -15,6 +15,8 @@ from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
 
+pytestmark = pytest.mark.newest
+
 T, M = Stream.TRANSACTIONAL, Stream.MARKETING
 
 

@@ -22,6 +22,8 @@ from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import WAIT_S, Mailroom, wait_blocked
 from tests.unit.mail.keys import sign
 
+pytestmark = pytest.mark.newest
+
 NEWS = address.parse("news@shop.example")
 MASTER_KEY = bytes(range(32))
 Result = TypeVar("Result")

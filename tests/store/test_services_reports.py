@@ -16,6 +16,8 @@ from outrider.store.recipients import Record
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mail, Mailroom
 
+pytestmark = pytest.mark.newest
+
 ADDRESSES = ["zoe@z.example", "ann@a.example", "zoe@a.example"]
 
 

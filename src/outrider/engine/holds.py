@@ -15,6 +15,7 @@ from uuid import UUID
 from outrider.base.clock import Clock
 from outrider.base.errors import StoreError
 from outrider.base.vocab import HoldScope
+from outrider.engine.service import Rounds
 from outrider.obs.log import Logger
 from outrider.store import holds
 from outrider.store.holds import Hold
@@ -31,13 +32,12 @@ class HoldBook:
 
     def __init__(self, store: Store, *, clock: Clock, logger: Logger) -> None:
         self._store: Final = store
-        self._clock: Final = clock
         self._logger: Final = logger
         self._by_scope: Mapping[HoldScope, Mapping[str, Hold]] = _sorted([])
         self.is_known = False  # Read at least once: before that, "no hold" means nothing.
         self._is_delayed = False
         self._look_count = 0
-        self._stopping = False
+        self._rounds: Final = Rounds(_EVERY_S, clock=clock)
 
     def find(self, *, lane_id: int, provider: str, project_id: UUID) -> Hold | None:
         """Return a hold that this lane is in, None if it may work.
@@ -70,7 +70,7 @@ class HoldBook:
 
     async def run(self) -> None:
         """Read the holds twice a second until `stop`."""
-        while not self._stopping:
+        async for _ in self._rounds:
             try:
                 await self.load()
                 if self._look_count % _MEND_EVERY_COUNT == 0:
@@ -81,11 +81,10 @@ class HoldBook:
                 if not self._is_delayed:  # Once an outage.
                     self._is_delayed = True
                     self._logger.warning("holds_delayed", error=str(error))
-            await self._clock.sleep(_EVERY_S)
 
     def stop(self) -> None:
-        """Let `run` return."""
-        self._stopping = True
+        """Let `run` return; at once, unless it is reading."""
+        self._rounds.stop()
 
     async def _wake_orphans(self) -> None:
         async with self._store.transaction() as tx:

@@ -12,8 +12,6 @@ from typing import Final, Protocol
 
 from outrider.base.clock import Clock
 
-_NAP_S: Final = 0.25  # Ours: how soon a stop is heard.
-
 
 class Part(Protocol):
     """Something that runs until it is stopped."""
@@ -26,24 +24,29 @@ class Part(Protocol):
 
 
 class Rounds:
-    """The rounds of a part that does the same every `every_s`: `async for _ in rounds`. The first comes at once."""
+    """The rounds of a part that does the same again and again: `async for _ in rounds`. The first comes at once.
+
+    Between the end of one and the next lie `every_s`; `stop` cuts that short. For one `async for` at a time.
+    """
 
     def __init__(self, every_s: float, *, clock: Clock) -> None:
         self._every_s: Final = every_s
         self._clock: Final = clock
+        self._nap: asyncio.Task[None] | None = None
         self._stopping = False
 
     async def __aiter__(self) -> AsyncIterator[None]:
-        due_s = self._clock.monotonic_s()
         while not self._stopping:
-            if self._clock.monotonic_s() >= due_s:
-                due_s = self._clock.monotonic_s() + self._every_s
-                yield
-            await self._clock.sleep(_NAP_S)
+            yield
+            if not self._stopping:
+                async with asyncio.TaskGroup() as group:  # A task, so that `stop` can end it and nothing else.
+                    self._nap = group.create_task(self._clock.sleep(self._every_s))
 
     def stop(self) -> None:
-        """Let there be no more. Heard within a quarter of a second."""
+        """Let there be no more; heard at once, after the round that goes on."""
         self._stopping = True
+        if self._nap is not None:
+            self._nap.cancel()
 
 
 async def run_all(parts: Sequence[Part], stop_asked: asyncio.Event) -> None:

@@ -1,16 +1,20 @@
-"""A clock that moves only when told: tests of time without time.
+"""Two clocks for tests: one that moves only when told, so that tests of time need none, and the system's.
 
-`advance` moves it at once and wakes everybody who is due, in the order of their instants (those of one instant in the
-order in which they went to sleep). `run_for` moves it from one due instant to the next and lets the woken work in
-between, so that a loop that sleeps a second ten times in ten seconds does so. `step_wall` moves the wall clock alone,
-as an administrator or NTP does.
+`FakeClock.advance` moves it at once and wakes everybody who is due, in the order of their instants (those of one
+instant in the order in which they went to sleep). `run_for` moves it from one due instant to the next and lets the
+woken work in between, so that a loop that sleeps a second ten times in ten seconds does so. `step_wall` moves the wall
+clock alone, as an administrator or NTP does.
 
-Passes the conformance suite of `base.clock` (tests/unit/base/test_clock.py).
+`RealClock` is for tests in which real processes, sockets or the database take real time; `until` waits for what they do
+without telling us. A test may `jump` it, as a machine does that was suspended, or step its wall alone.
+
+Both pass the conformance suite of `base.clock` (tests/unit/base/test_clock.py).
 """
 
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -97,6 +101,47 @@ class FakeClock:
                 woken.set_result(None)
         self._now += timedelta(seconds=to_s - self._monotonic_s)
         self._monotonic_s = to_s
+
+
+class RealClock:
+    """The system's time, plus what the test added."""
+
+    def __init__(self) -> None:
+        self._wall_offset_s = 0.0
+        self._offset_s = 0.0
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        shift = timedelta(seconds=self._offset_s + self._wall_offset_s)
+        return datetime.now(UTC) + shift  # noqa: TID251 - another process's time is not ours to move.
+
+    def monotonic_s(self) -> float:
+        """Return the loop's time, jumps included."""
+        return asyncio.get_running_loop().time() + self._offset_s
+
+    async def sleep(self, delay_s: float) -> None:
+        """Return after `delay_s` real seconds."""
+        await asyncio.sleep(delay_s)  # noqa: TID251 - as above.
+
+    def jump(self, delay_s: float) -> None:
+        """Let time have passed, as for a process that was stopped. Who sleeps sleeps on."""
+        self._offset_s += delay_s
+
+    def step_wall(self, delta_s: float) -> None:
+        """Move the wall clock alone, back too."""
+        self._wall_offset_s += delta_s
+
+
+async def until(is_so: Callable[[], bool], wait_s: float = 20.0) -> None:
+    """Return when `is_so()`. Fails the test after `wait_s`.
+
+    For what processes of the system do without telling us: they end, files appear.
+    """
+    clock = RealClock()
+    end_s = clock.monotonic_s() + wait_s
+    while not is_so():
+        assert clock.monotonic_s() < end_s, f"still not so after {wait_s} s: {is_so}"
+        await clock.sleep(0.01)
 
 
 async def turn() -> None:

@@ -5,9 +5,7 @@ async with Peer(script) as peer, pool_of(data_end_wait_s=0.1) as pool:
     await check_next_mail(pool, peer)
 """
 
-import asyncio
 import contextlib
-import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -19,6 +17,7 @@ from outrider.net.pool import Attempt, Bounds, ConnectionPool, Reservation
 from outrider.net.settings import NetSettings
 from outrider.net.site import Site, Way
 from outrider.net.tls import TlsContexts
+from outrider.testing.clock import RealClock
 from outrider.testing.peer import Peer, Script
 from outrider.testing.slots import FreeSlots
 from outrider.wire.smtp_client import Envelope
@@ -31,24 +30,6 @@ _NEXT: Final = Envelope("next@shop.example", (TO,), b"Subject: y\r\n\r\nhello ag
 WAY: Final = Way("test")
 BOUNDS: Final = Bounds("peer", 100)
 _WAIT_S: Final = 5.0
-
-
-class LoopClock:
-    """The running loop's time; its day is fixed. For what only measures durations."""
-
-    def now(self) -> dt.datetime:
-        """Return an instant that moves with the loop's clock."""
-        return dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=self.monotonic_s())
-
-    def monotonic_s(self) -> float:
-        """Return the loop's time."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, delay_s: float) -> None:
-        """Return after `delay_s`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await asyncio.Event().wait()
 
 
 def settings_for(**changes: float | str | bool) -> NetSettings:
@@ -65,7 +46,7 @@ async def pool_of(
     settings = settings_for(**changes)
     slots = slots or FreeSlots()
     contexts = TlsContexts(settings, ca_pem=ca_pem)
-    pool = ConnectionPool(settings, clock=clock or LoopClock(), slots=slots, contexts=contexts)
+    pool = ConnectionPool(settings, clock=clock or RealClock(), slots=slots, contexts=contexts)
     try:
         yield pool
     finally:

@@ -5,9 +5,8 @@
         session = await room.send("ann@a.example")
         mail = await room.until_settled(session)
 
-Senders and signing keys are given, not stored, so that an engine test needs no service. `RealClock` is the system's
-time; a test may `jump` it, as a machine does that was suspended, or step its wall alone, as NTP does. `Line` is a way
-to the database that a test may cut. Waiting for rows polls them: what the engine writes it tells nobody.
+Senders and signing keys are given, not stored, so that an engine test needs no service. `Line` is a way to the
+database that a test may cut. Waiting for rows polls them: what the engine writes it tells nobody.
 """
 
 import asyncio
@@ -19,7 +18,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -59,6 +57,7 @@ from outrider.obs.settings import LogSettings
 from outrider.policy.classify import Classifier, parse_rules
 from outrider.policy.route import Source, make_egress
 from outrider.policy.settings import EgressSettings, Override, RetrySettings, ShapingSettings
+from outrider.policy.shaping import Shaping
 from outrider.policy.throttle import Ceiling
 from outrider.store import events, messages, recipients
 from outrider.store.events import Event
@@ -72,38 +71,10 @@ SENDER: Final = f"noreply@{DOMAIN}"
 PROJECT: Final = UUID("01970000-0000-7000-8000-000000000001")
 OTHER_PROJECT: Final = UUID("01970000-0000-7000-8000-000000000002")  # Has a sender of the same address.
 WAIT_S: Final = 15.0  # Ours: for what takes milliseconds on a quiet machine.
+TABLES: Final = ("content", "message", "recipient", "queue", "event", "idempotency")  # What an accept writes to.
 _POLL_S: Final = 0.005
 _SOCKET: Final = ".s.PGSQL."
 _READ_BYTES: Final = 65536
-
-
-class RealClock:
-    """The system's time, plus what the test added."""
-
-    def __init__(self) -> None:
-        self._wall_offset_s = 0.0
-        self._offset_s = 0.0
-
-    def now(self) -> datetime:
-        """Return the present instant."""
-        shift = timedelta(seconds=self._offset_s + self._wall_offset_s)
-        return datetime.now(UTC) + shift  # noqa: TID251 - sockets and the database live in real time.
-
-    def monotonic_s(self) -> float:
-        """Return the loop's time, jumps included."""
-        return asyncio.get_running_loop().time() + self._offset_s
-
-    async def sleep(self, delay_s: float) -> None:
-        """Return after `delay_s` real seconds."""
-        await asyncio.sleep(delay_s)  # noqa: TID251 - as above.
-
-    def jump(self, delay_s: float) -> None:
-        """Let time have passed, as for a process that was stopped. Who sleeps sleeps on."""
-        self._offset_s += delay_s
-
-    def step_wall(self, delta_s: float) -> None:
-        """Move the wall clock alone, back too."""
-        self._wall_offset_s += delta_s
 
 
 class OneWay:
@@ -194,6 +165,18 @@ def signing_keys(selector: str) -> tuple[SigningKey, SigningKey]:
     return dkim.load_key(DOMAIN, f"{selector}r", pems[0]), dkim.load_key(DOMAIN, f"{selector}e", pems[1])
 
 
+@functools.cache
+def classifier() -> Classifier:
+    """Return the classifier of our rules; it is immutable, and 38 KB of rules take 10 ms to read."""
+    return Classifier(parse_rules(rules_text()))
+
+
+@functools.cache
+def usual_shaping() -> Shaping:
+    """Return our providers and limits, but 40 connections to a server of no provider; immutable, too."""
+    return make_shaping(Config(shaping=ShapingSettings(providers={"default": Override(connections=40)})))
+
+
 def submission(*to: str, **changes: Any) -> Submission:
     """Return a submission to these recipients; to one if none is given."""
     usual = {"sender": SENDER, "recipients": to or ("ann@a.example",), "subject": "Hello", "text": "Hello, world.\n"}
@@ -263,7 +246,7 @@ class EngineRoom:
         self.bounds: Final = Unwarmed()
         self.exits = SameExit()
         self.egress = make_egress(EgressSettings(), Source("default"))
-        self.shaping = make_shaping(Config(shaping=ShapingSettings(providers={"default": Override(connections=40)})))
+        self.shaping = usual_shaping()
         folder = Path(tempfile.mkdtemp(prefix="outrider-room-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.ledger: Final = SharedLedger(folder / "gates", 0, clock=clock)
@@ -336,7 +319,7 @@ class EngineRoom:
             holds=holds or HoldBook(store, clock=clock, logger=logger),
             preparer=preparer,
             judge=Judge(
-                Classifier(parse_rules(rules_text())),
+                classifier(),
                 self.shaping,
                 RetrySettings(first_s=first_s),
                 clock=clock,
@@ -402,6 +385,11 @@ class EngineRoom:
             assert message is not None
             return await events.of_message(tx, PROJECT, session_id, accepted_at=message.accepted_at)
 
+    async def leased_count(self) -> int:
+        """Return how many lanes have an owner."""
+        async with self.store.transaction() as tx:
+            return len(await tx.fetch("SELECT FROM lane WHERE owner IS NOT NULL"))
+
     def sample(self, name: str, **labels: str) -> float:
         """Return the present value of a metric, 0 if it was never touched."""
         for family in text_string_to_metric_families(self.metrics.render().decode()):
@@ -409,6 +397,13 @@ class EngineRoom:
                 if one.name == name and one.labels == labels:
                     return one.value
         return 0.0
+
+
+async def counts(store: Store) -> dict[str, int]:
+    """Return how many rows each table of mail has."""
+    text = " UNION ALL ".join(f"SELECT '{table}' AS name, count(*) FROM {table}" for table in TABLES)  # noqa: S608 - ours.
+    async with store.transaction() as tx:
+        return {row["name"]: row["count"] for row in await tx.fetch(text)}
 
 
 @contextlib.asynccontextmanager

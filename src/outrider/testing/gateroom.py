@@ -9,6 +9,7 @@ An entry that is answered gives its connection back without one ever having been
 """
 
 import contextlib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.app import make_shaping, rules_text
+from outrider.app import make_shaping
 from outrider.base.clock import Clock
 from outrider.base.vocab import Phase, Stream
 from outrider.config import Config
@@ -30,13 +31,14 @@ from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Host, Site
 from outrider.obs.metrics import Metrics
-from outrider.policy.classify import Classifier, Verdict, parse_rules
+from outrider.policy.classify import Verdict
 from outrider.policy.route import Source, make_egress
 from outrider.policy.settings import EgressSettings, Override, RetrySettings, ShapingSettings
+from outrider.policy.shaping import Shaping
 from outrider.store.lanes import Lane, Pause
 from outrider.store.queue import Claim
 from outrider.testing.delivery import settings_for
-from outrider.testing.engineroom import DOMAIN, PROJECT, Journal, SameExit, Unwarmed
+from outrider.testing.engineroom import DOMAIN, PROJECT, Journal, SameExit, Unwarmed, classifier
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply
 
@@ -75,7 +77,7 @@ class GateRoom:
         self.ledger: Final = Ledger(folder / "gates", slot, clock=clock, capacity=_GATES_COUNT)
         self.slots: Final = NodeSlots(self.ledger, slot=slot, clock=clock)
         self.connections: Final = ConnectionPool(settings_for(**net), clock=clock, slots=self.slots)
-        shaping = make_shaping(Config(shaping=ShapingSettings(providers=changes)))
+        shaping = make_shaping(Config(shaping=ShapingSettings(providers=changes))) if changes else _plain_shaping()
         self.gates: Final = Gates(
             make_egress(settings, Source("default")),
             shaping,
@@ -89,8 +91,8 @@ class GateRoom:
             random=Random(1),
             logger=self.journal.logger,
         )
-        rules, retries = Classifier(parse_rules(rules_text())), RetrySettings()
-        self._judge: Final = Judge(rules, shaping, retries, clock=clock, random=Random(1), metrics=Metrics())
+        retries = RetrySettings()
+        self._judge: Final = Judge(classifier(), shaping, retries, clock=clock, random=Random(1), metrics=Metrics())
         self._stack: Final = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -149,6 +151,12 @@ class GateRoom:
         assert self.slot_count == 0
         assert self.connections.stats.slot_count == 0
         assert self.places.free_count == _PLACES_COUNT
+
+
+@functools.cache
+def _plain_shaping() -> Shaping:
+    """Our own limits, unchanged; immutable."""
+    return make_shaping(Config())
 
 
 def site_of(provider: str = "gmail", name: str = "") -> Site:

@@ -2,7 +2,7 @@
 
     server = ThrowawayPostgres(18)
     await server.start()                          # 0.5 s, without fsync; ends with the thread that started it
-    await server.make_template(migrate.upgrade)   # once
+    await server.make_template(prepare)           # once
     dsn = await server.clone()                    # per test, tens of milliseconds
     await server.drop(dsn)
     await server.stop()                           # and everything is gone
@@ -18,16 +18,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import asyncpg
 
+from outrider.engine.upkeep import ensure_partitions
 from outrider.store import migrate
 from outrider.store.embedded import EmbeddedPostgres
-from outrider.store.settings import EmbeddedSettings
+from outrider.store.pool import Store
+from outrider.store.settings import EmbeddedSettings, StoreSettings
+from outrider.testing.clock import FakeClock, RealClock
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private directory in it.
 _MEMORY_BYTES_MIN: Final = 1_000_000_000  # Ours: two servers, their logs and some clones.
@@ -45,18 +47,28 @@ _CARELESS: Final[Mapping[str, str]] = {
 
 @contextlib.contextmanager
 def migrated(version: int = 18) -> Iterator["ThrowawayPostgres"]:
-    """Give a server with a migrated template, for the fixtures of a session. Not from inside a running loop."""
+    """Give a server with a migrated template, for the fixtures of a session. Not from inside a running loop.
+
+    The template has the partitions of a fake clock's first days and of today's: making them takes longer than a clone.
+    """
     server = ThrowawayPostgres(version)
 
     async def start() -> None:
         await server.start()
-        await server.make_template(migrate.upgrade)
+        await server.make_template(_prepare)
 
     asyncio.run(start())
     try:
         yield server
     finally:
         asyncio.run(server.stop())
+
+
+async def _prepare(dsn: str) -> None:
+    await migrate.upgrade(dsn)
+    async with Store(dsn, StoreSettings(pool_size=1)) as store:
+        for clock in (FakeClock(), RealClock()):
+            await ensure_partitions(store, clock)
 
 
 @contextlib.asynccontextmanager
@@ -69,38 +81,30 @@ async def cloned(server: "ThrowawayPostgres") -> AsyncIterator[str]:
         await server.drop(dsn)
 
 
+@contextlib.contextmanager
+def ready_cluster() -> Iterator[Path]:
+    """Give an embedded server's cluster, made and stopped, to be copied to where a test wants `DATA_DIR/postgres`.
+
+    For the fixtures of a session: a copy takes 50 ms, another initdb ten times as long. Not from inside a running loop.
+    """
+    folder = make_folder()
+
+    async def make() -> None:
+        server = EmbeddedPostgres(folder, EmbeddedSettings(), clock=RealClock(), dies_with_us=True)
+        await server.start()
+        await server.stop()
+
+    asyncio.run(make())
+    try:
+        yield folder / "postgres"
+    finally:
+        shutil.rmtree(folder)
+
+
 def make_folder() -> Path:
     """Make a private temporary directory, in memory where the system has room there. Yours to remove."""
     is_roomy = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES_MIN
     return Path(tempfile.mkdtemp(prefix="outrider-test-", dir=_MEMORY if is_roomy else None))
-
-
-async def until(is_so: Callable[[], bool], wait_s: float = 20.0) -> None:
-    """Return when `is_so()`. Fails the test after `wait_s`.
-
-    For what processes of the system do without telling us: they end, files appear.
-    """
-    clock = LoopClock()
-    end_s = clock.monotonic_s() + wait_s
-    while not is_so():
-        assert clock.monotonic_s() < end_s, f"still not so after {wait_s} s: {is_so}"
-        await clock.sleep(0.01)
-
-
-class LoopClock:
-    """A `Clock` of the running loop, for tests in which real processes of the system take real time."""
-
-    def now(self) -> datetime:
-        """Return the present instant."""
-        return datetime.now(UTC)  # noqa: TID251 - another process's time is not ours to move.
-
-    def monotonic_s(self) -> float:
-        """Return the loop's time."""
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, delay_s: float) -> None:
-        """Return after `delay_s` seconds."""
-        await asyncio.sleep(delay_s)  # noqa: TID251 - as above.
 
 
 class ThrowawayPostgres:
@@ -125,7 +129,7 @@ class ThrowawayPostgres:
             folder,
             EmbeddedSettings(shared_buffers_mb=32, max_connections=200, max_wal_size_mb=256),
             self.version,
-            clock=LoopClock(),
+            clock=RealClock(),
             overrides=_CARELESS,
             dies_with_us=True,
         )

@@ -90,6 +90,7 @@ class Program:
         self.ports: Final = dict(zip(_PORT_NAMES, free_ports(len(_PORT_NAMES)), strict=True))
         self.key: Key | None = None
         self.sender = ""
+        self._is_catch: Final = delivery == "catch"
         self._env: Final = {
             **{name: value for name, value in os.environ.items() if not name.startswith("OUTRIDER_")},
             "OUTRIDER_DATA_DIR": str(self.data_dir),
@@ -160,10 +161,11 @@ class Program:
     # -- Its life.
 
     async def set_up(self, domain: str = DOMAIN, sender: str = SENDER, *, domain_options: Sequence[str] = ()) -> Key:
-        """Make the project's first key, a verified domain and a sender."""
+        """Make the project's first key, a verified domain and a sender. In catch mode `init` makes the usual ones."""
         self.key = msgspec.convert(await self.command_json("init"), Key)
-        await self.command_json("domain", "add", domain, "--verified", *domain_options)
-        await self.command_json("sender", "add", sender)
+        if not self._is_catch or (domain, sender, *domain_options) != (DOMAIN, SENDER):
+            await self.command_json("domain", "add", domain, "--verified", *domain_options)
+            await self.command_json("sender", "add", sender)
         self.sender = sender
         return self.key
 

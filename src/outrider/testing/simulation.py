@@ -21,7 +21,6 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from outrider.app import rules_text
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, NotFoundError, StoreError
 from outrider.base.vocab import Phase, Stream
@@ -47,12 +46,11 @@ from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
 from outrider.policy import shaping
-from outrider.policy.classify import Classifier, parse_rules
 from outrider.policy.route import Egress, Source, make_egress
 from outrider.policy.shaping import DEFAULT, Place
 from outrider.policy.throttle import Ceiling
 from outrider.store.lanes import Lane, Pause
-from outrider.testing.engineroom import SameExit, Senders
+from outrider.testing.engineroom import SameExit, Senders, classifier
 from outrider.testing.simdatabase import SimDatabase
 from outrider.testing.simledger import NodeBook, SimLedger
 from outrider.testing.simnet import PROCESS, SimNet, SimPeer
@@ -263,7 +261,7 @@ class Process:
             holds=HoldBook(self.store, clock=clock, logger=logger),
             preparer=preparer,
             judge=Judge(
-                _classifier(), world.story.shaping, plan.retry, clock=clock, random=self._chance, metrics=metrics
+                classifier(), world.story.shaping, plan.retry, clock=clock, random=self._chance, metrics=metrics
             ),
             settler=Settler(self.store, plan.engine, writer=self.name, clock=clock, logger=logger, metrics=metrics),
             clock=clock,
@@ -430,11 +428,6 @@ class World:
 def _contexts() -> TlsContexts:
     """Return TLS contexts: costly, and never used, since this network's TLS is a word."""
     return TlsContexts(NetSettings(tls_verify=False))
-
-
-@functools.cache
-def _classifier() -> Classifier:
-    return Classifier(parse_rules(rules_text()))
 
 
 def play(plan: Plan) -> Story:

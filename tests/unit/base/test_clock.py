@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from outrider.base.clock import Clock
-from outrider.testing.clock import FakeClock, turn
+from outrider.testing.clock import FakeClock, RealClock, turn
 
 SOON_S: Final = 0.02  # Long enough to be seen, short enough to be waited for.
 DEADLINE_S: Final = 5.0
@@ -30,8 +30,12 @@ def make_fake() -> Subject:
     return Subject(clock, clock.run_for)
 
 
-# A real clock joins by a line here: `make_real`, whose `pass_s` is the clock's own `sleep`.
-CLOCKS: Final = [make_fake]
+def make_real() -> Subject:
+    clock = RealClock()
+    return Subject(clock, clock.sleep)
+
+
+CLOCKS: Final = [make_fake, make_real]
 
 
 @pytest.fixture(params=CLOCKS, ids=lambda make: make.__name__)

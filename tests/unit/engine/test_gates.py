@@ -20,8 +20,7 @@ from outrider.net.site import Host, Site
 from outrider.policy.gate import Gate
 from outrider.policy.throttle import Ceiling
 from outrider.store.lanes import Pause
-from outrider.testing.clock import FakeClock, turns
-from outrider.testing.delivery import LoopClock
+from outrider.testing.clock import FakeClock, RealClock, turns
 from outrider.testing.engineroom import DOMAIN
 from outrider.testing.gateroom import OK, GateRoom, lane_of, site_of
 from outrider.wire.answer import Answer, Cause
@@ -306,7 +305,7 @@ async def test_a_hard_rate_waits_in_the_line_then_sends_away(make: Make, clock: 
 @pytest.mark.slow
 async def test_lanes_that_wait_for_a_token_do_not_run_in_circles(make: Make) -> None:
     """A mail that was refused must not wake the next by giving back what it never used."""
-    clock = LoopClock()
+    clock = RealClock()
     room = make(clock=clock, limits={"gmail": {"rates": "4/s"}})
     room.answer(await room.entered())
     looks = 0
@@ -423,7 +422,7 @@ async def test_transactional_mail_finds_room_in_a_line_full_of_marketing(make: M
 
 @pytest.mark.slow
 async def test_patience_ends_with_a_reason(make: Make) -> None:
-    room = make(clock=LoopClock(), limits={"gmail": {"connections": 1}})
+    room = make(clock=RealClock(), limits={"gmail": {"connections": 1}})
     held = await room.entered()
     pauses = await asyncio.gather(*(room.paused(lane_of(n)) for n in range(3)))
     assert {one.kind for one in pauses} <= {WaitKind.CONNECTIONS, WaitKind.TURN}

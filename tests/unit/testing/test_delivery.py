@@ -2,7 +2,7 @@
 
 import pytest
 
-from outrider.testing.delivery import MAIL, LoopClock, check_next_mail, is_delivered, pool_of, send, settings_for
+from outrider.testing.delivery import MAIL, check_next_mail, is_delivered, pool_of, send, settings_for
 from outrider.testing.peer import Act, Move, Peer, Script, Stage
 
 
@@ -25,12 +25,3 @@ async def test_a_pool_that_cannot_deliver_fails_the_check() -> None:
         await pool.close()
         with pytest.raises(AssertionError):
             await check_next_mail(pool, peer)
-
-
-async def test_the_loop_clock_follows_the_loop() -> None:
-    clock = LoopClock()
-    before, day = clock.monotonic_s(), clock.now()
-    await clock.sleep(0.001)
-    assert clock.monotonic_s() > before
-    assert clock.now() > day
-    assert day.tzinfo is not None
