@@ -8,6 +8,7 @@ import io
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 
 from outrider.base import limits
 from outrider.mail import arf, bounce, dsn, parse, parts, report
+from outrider.mail.arf import Feedback
+from outrider.mail.dsn import Diagnosis
 from outrider.mail.report import Report, ReportKind
 
 CORPUS: Final = sorted((Path(__file__).parents[1] / "data/reports").glob("*.eml"))
@@ -95,6 +98,51 @@ def test_any_text_is_read(text: str) -> None:
     assert len(said) + len(returned) <= len(text)
     bounce.read(text, ours=())
     parts.text_of_html(text)
+
+
+ADDRESSES: Final = st.from_regex(r"[a-z]{1,10}(\.[a-z]{1,5})?@[a-z]{1,8}\.example", fullmatch=True)
+DIAGNOSES: Final = st.builds(
+    Diagnosis,
+    address=ADDRESSES,
+    original_address=st.just("") | ADDRESSES,
+    action=st.sampled_from(["failed", "delayed", "delivered", "relayed", "expanded"]),
+    status=st.sampled_from(["5.1.1", "4.2.2", "5.7.26"]),
+    code=st.sampled_from([0, 450, 550, 554]),
+    text=st.lists(st.from_regex(r"[a-z]{2,9}", fullmatch=True), min_size=2, max_size=9).map(" ".join),
+    remote_mta=st.sampled_from(["", "mx1.x.example"]),
+)
+ORIGINAL: Final = b"Message-ID: <m1@shop.example>\r\nTo: joe@x.example\r\n\r\nHello\r\n"
+
+
+@given(st.lists(DIAGNOSES, min_size=1, max_size=5))
+def test_any_notification_that_we_build_is_read_back(diagnoses: list[Diagnosis]) -> None:
+    message = dsn.build(
+        reporting_mta="mx.example",
+        sender="mailer-daemon@mx.example",
+        to="bounce-1@bounce.shop.example",
+        date=datetime(2026, 11, 27, tzinfo=UTC),
+        message_id="d1@mx.example",
+        diagnoses=diagnoses,
+        original=ORIGINAL,
+    )
+    found = report.read(message)
+    assert found.diagnoses == tuple(diagnoses)
+    assert (found.original_message_id, found.original_recipient) == ("m1@shop.example", "joe@x.example")
+
+
+@given(st.from_regex(r"[a-z]{2,9}(-[a-z]{2,9})?", fullmatch=True), st.just("") | ADDRESSES)
+def test_any_complaint_that_we_build_is_read_back(feedback_type: str, address: str) -> None:
+    feedback = Feedback(type=feedback_type, original_rcpt_to=arf.unredacted(address), source_ip="192.0.2.1")
+    message = arf.build(
+        feedback=feedback,
+        sender="feedback@isp.example",
+        to="feedback-1@bounce.shop.example",
+        date=datetime(2026, 11, 27, tzinfo=UTC),
+        message_id="f1@isp.example",
+        original=ORIGINAL,
+    )
+    assert arf.read(parse.read_header(message), parts.cut(message)) == feedback
+    assert report.read(message).feedback_type == feedback_type
 
 
 SIZE: Final = 10 * 1024 * 1024

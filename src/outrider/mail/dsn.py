@@ -42,14 +42,14 @@ _NAMES: Final = frozenset({
 })  # fmt: skip
 _ABOUT_ONE: Final = frozenset({"final-recipient", "original-recipient", "x-actual-recipient", "action"})
 _ADDRESS: Final = re.compile(rf"(?<![^\s<>()\[\],;:'\"|]){LOCAL}@{HOST}")
-_ENHANCED: Final = re.compile(r"(?<![\w.-])([245]\.\d{1,3}\.\d{1,3})(?![\w-]|\.\d)")
+_ENHANCED: Final = re.compile(r"(?<![\w.])(?<!\D-)([245]\.\d{1,3}\.\d{1,3})(?![\w-]|\.\d)")
 _IN_TEXT: Final = re.compile(rf"(?<![A-Za-z0-9_.+-]){LOCAL_IN_TEXT}@{HOST_IN_TEXT}")
 _CODE: Final = re.compile(r"(?<![\w./-])(?<!\d:)([245][0-5]\d)(?=[ ,;:'\"-]|$|\.(?!\d))")
 _LEAD: Final = re.compile(
     r"^[\s#<(]*(?:(?<!\d)[245][0-5]\d(?:[ -]+|$))?[#(]?(?:[245]\.\d{1,3}\.\d{1,3}\)?(?:[ :-]+|$))?"
 )
+_DIGIT: Final = re.compile(r"\d")
 _TYPE: Final = re.compile(r"\s*(smtp|x-[\w.-]+|rfc822|utf-8|dns|local|unknown|x400)\s*;\s*", re.IGNORECASE)
-_XTEXT: Final = re.compile(r"\+([0-9A-F]{2})")  # RFC 3461 §4.
 _UNITEXT: Final = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")  # RFC 6533 §3.
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9])?")
 _VALUE_CHARS_MAX: Final = 4 * limits.REPLY_TEXT_CHARS_KEPT_MAX
@@ -292,7 +292,7 @@ def _host(value: str) -> str:
 def _without_codes(text: str) -> str:
     """Return a reply without its codes: at the beginning, and where each of its lines began with them."""
     lead = _LEAD.match(text)
-    if lead is None or not lead[0].strip():
+    if lead is None or not _DIGIT.search(lead[0]):
         return text
     rest = text[lead.end() :]
     mark = lead[0].strip()

@@ -36,6 +36,10 @@ _REPORT_TYPE: Final = re.compile(_PARAMETER.format(name="report-type"), re.IGNOR
 _GUESS: Final = re.compile(
     rb"^--([^\s-][^\r\n]{0,68}?|[^\r\n]{1,69}[^\r\n\s-])[ \t]*\r?\n(?=(?i:content-))", re.MULTILINE
 )
+_MESSAGES: Final = (
+    "message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers", "text/rfc822",
+    "message/rfc822-headers",
+)  # fmt: skip
 _KIND: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 _BREAK: Final = re.compile(r"<(?:br|/p|/div|/tr|/h[1-6]|/li|/table|/pre|p|hr)\b[^<>]*>", re.IGNORECASE)
@@ -55,7 +59,7 @@ class Part(msgspec.Struct, frozen=True):
     @property
     def is_message(self) -> bool:
         """It is a message somebody returns, or its header."""
-        return self.kind in ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
+        return self.kind in _MESSAGES
 
     @property
     def is_text(self) -> bool:

@@ -29,11 +29,10 @@ NOT_RECIPIENT: Final = (
     r"from\b", r"sender\b", r"mail from", r"reply-to", r"return-path", r"message-?id", r"x-[\w-]+:", r"received\b",
     r"in-reply-to", r"references",
     r"(?:for|if you (?:need|have|feel)|please|contact)\b.{0,80}(?:contact|assist|help|mail to|send|report)",
-    r"(?:bitte|veuillez|por favor)\b.{0,80}(?:contact|kontakt)",
-    r">>> mail from", r"von\b", r"absender", r"de ?:", r"expéditeur", r"remitente", r"remetente", r"mittente",
-    r"afzender", r"avsändare", r"nadawca", r"отправитель", r"от ?:", r"差出人", r"发件人", r"寄件者", r"보낸", r"id:",
-    r"dear\b", r"hello\b", r"hi\b", r"this (?:is|message was)", r"by ", r"reporting-mta", r"generating server",
-    r"bcc ?:", r"cc ?:",
+    r"(?:bitte|veuillez|por favor)\b.{0,80}(?:contact|kontakt)", r">>> mail from", r"von\b", r"absender", r"de ?:",
+    r"expéditeur", r"remitente", r"remetente", r"mittente", r"afzender", r"avsändare", r"nadawca", r"отправитель",
+    r"от ?:", r"差出人", r"发件人", r"寄件者", r"보낸", r"id:", r"dear\b", r"hello\b", r"hi\b",
+    r"this (?:is|message was)", r"by ", r"reporting-mta", r"generating server", r"bcc ?:", r"cc ?:",
 )
 # -- Behind a rule of dashes: the mail that was returned begins.
 RETURNED_RULED: Final = (
@@ -121,6 +120,10 @@ _FAILED_BODY: Final = (
     r"message (?:was )?undeliverable", r"will not be retried", r"wasn.t delivered", r"i(?:'m| am) not going to try",
     r"giving up on it",
 )
+_FINAL_BODY: Final = (
+    r"permanent(?:ly)?[ -](?:error|fail|fatal|undeliver)", r"(?:gave|given|giving) up",
+    r"no (?:further|more) (?:delivery )?attempts", r"will not be retried", r"not going to try",
+)
 # -- What a notification about a mail that did not arrive says in its body.
 _BOUNCE_BODY: Final = (
     r"hi\. this is the", r"i wasn.t able to deliver your message", r"this is a permanent error",
@@ -180,26 +183,30 @@ _AWAY_SUBJECT: Final = (
     r"不在", r"休暇", r"自动(?:回复|答复|回覆)", r"自動回覆", r"休假", r"外出", r"자동 ?(?:응답|회신)", r"부재",
 )
 # -- Who wants the sender to prove that he is a person.
-_CHALLENGE: Final = (
+_CHALLENGER: Final = (
     r"spamarrest", r"boxbe", r"\btmda\b", r"choicemail", r"spam ?blocker", r"bluebottle", r"mailblocks", r"knowspam",
-    r"spamlion", r"qurb", r"sender (?:address )?verification", r"challenge[- /]response",
-    r"please (?:confirm|verify) (?:that )?(?:you|your (?:e-?mail|message|address|identity))",
-    r"(?:confirm|verify) (?:that )?you(?:r)? (?:sent|are (?:a )?(?:human|person|real)|message)",
+    r"spamlion", r"qurb", r"challenge[- /]response",
+)
+# Never "confirm your address": that is what mail of our customers says, and comes back quoted.
+_CHALLENGE: Final = (
+    r"(?:confirm|verify) (?:that )?you (?:have )?(?:sent|wrote|are (?:a )?(?:human|person|real))",
+    r"(?:confirm|verify) (?:your message|that your message)", r"sender (?:address )?verification",
     r"confirmation (?:is )?(?:required|needed) (?:to|for|before) deliver",
-    r"your message (?:is|has been) (?:held|waiting|awaiting|quarantined)?.{0,40}(?:confirm|verif|approv)",
+    r"your message .{0,40}(?:is|has been) (?:held|waiting|awaiting|quarantined).{0,60}(?:confirm|verif|approv)",
     r"(?:click|reply).{0,60}(?:to|and).{0,30}(?:deliver|release) your (?:message|e-?mail)",
-    r"one[- ]time (?:confirm|verif)", r"prove (?:that )?you.{0,10} (?:human|person|not a)", r"unconfirmed message",
+    r"(?:just )?this once,? click", r"prove (?:that )?you.{0,10} (?:human|person|not a)", r"unconfirmed message",
     r"bestätigen sie.{0,40}(?:absender|nachricht)", r"confirmez que vous avez envoyé",
     r"confirme que (?:usted )?(?:ha )?envi",
 )
+# An end, and nothing else: a subject of ours that begins with "Stop" comes back in answers.
 _UNSUBSCRIBE: Final = (
-    r"(?:list[- ]?)?unsubscribe", r"un-subscribe", r"opt[- ]?out", r"remove(?: me)?", r"stop", r"abmelde?n?",
-    r"abmeldung", r"abbestellen", r"austragen", r"se désabonner", r"désabonne(?:r|ment)", r"désinscription",
-    r"désinscrire", r"baja", r"darse de baja", r"darme de baja", r"cancelar (?:la )?suscripción", r"descadastrar",
-    r"cancelar (?:a )?(?:inscrição|assinatura)", r"disiscriv\w+", r"cancellami", r"annulla iscrizione", r"uitschrijven",
-    r"afmelden", r"avregistrera", r"avprenumerera", r"afmeld", r"wypisz", r"отписаться", r"отписать(?:ся)?",
-    r"отказаться от рассылки", r"配信停止", r"購読解除", r"登録解除", r"退订", r"取消订阅", r"取消訂閱", r"수신 ?거부",
-    r"구독 ?취소",
+    r"un-?subscribe(?: me| us)?", r"opt[- ]?out", r"remove(?: me| us)?", r"stop(?: e?-?mails?)?", r"abmelde?n?",
+    r"abmeldung", r"abbestellen", r"austragen", r"(?:me |se )?désabonne[rz]?(?:[- ]moi)?", r"désabonnement",
+    r"désinscription", r"désinscrire", r"baja", r"(?:darse|darme|dar) de baja", r"cancelar (?:la )?suscripción",
+    r"descadastrar", r"descadastre(?:-me)?", r"cancelar (?:a )?(?:inscrição|assinatura)", r"disiscriv\w{1,9}",
+    r"cancellami", r"annulla iscrizione", r"uitschrijven", r"afmelden", r"avregistrera", r"avprenumerera", r"afmeld",
+    r"wypisz(?: mnie)?", r"отписаться", r"отписать", r"отпишите меня", r"отказаться от рассылки", r"配信停止(?:希望)?",
+    r"購読解除", r"登録解除", r"退订", r"取消订阅", r"取消訂閱", r"수신 ?거부", r"구독 ?취소",
 )
 # fmt: on
 
@@ -218,8 +225,13 @@ _FAILED_BODY_ANY: Final = _any(_FAILED_BODY)
 _DAEMON_ANY: Final = _any(_DAEMON)
 _AWAY_ANY: Final = _any(_AWAY_SUBJECT)
 _CHALLENGE_ANY: Final = _any(_CHALLENGE)
+_CHALLENGER_ANY: Final = _any(_CHALLENGER)
+_FINAL_BODY_ANY: Final = _any(_FINAL_BODY)
 _unsubscribe: Final = re.compile(
-    rf"\s*(?:(?:re|fwd?)\s*:\s*)?(?:please\s+)?(?:{'|'.join(_UNSUBSCRIBE)})(?:[\s:.!,=<].{{0,120}})?\s*", re.IGNORECASE
+    rf"\s*(?:(?:re|aw|fwd?)\s*:\s*)?(?:please,?\s+|bitte\s+)?(?:{'|'.join(_UNSUBSCRIBE)})"
+    r"(?:\s+from (?:this|the|your|all|any) [\w -]{1,40})?(?:,?\s+(?:please|thanks|thank you))?[\s.!]*"
+    r"|\s*(?:list-)?unsubscribe[:=\s]\s*[^\s]{1,120}\s*",
+    re.IGNORECASE,
 ).fullmatch
 
 
@@ -230,7 +242,12 @@ def says_why(text: str) -> bool:
 
 def is_bounce_subject(text: str) -> bool:
     """Tell whether a subject is that of a mail about one that did not arrive, and no answer to such."""
-    return _REPLIED.match(text) is None and _BOUNCE_SUBJECT_ANY.search(text) is not None
+    return not (is_reply(text) or is_away_subject(text)) and _BOUNCE_SUBJECT_ANY.search(text) is not None
+
+
+def is_reply(text: str) -> bool:
+    """Tell whether a subject is that of an answer, or passed on: it may be the subject of a mail of ours."""
+    return _REPLIED.match(text) is not None
 
 
 def is_bounce_body(text: str) -> bool:
@@ -241,7 +258,7 @@ def is_bounce_body(text: str) -> bool:
 def is_delay(subject: str, text: str) -> bool:
     """Tell whether a mail about one that did not arrive says that it may still do so."""
     if _DELAY_SUBJECT_ANY.search(subject):
-        return True
+        return _FINAL_BODY_ANY.search(text) is None  # The subject may be that of the mail that is returned.
     return _DELAY_BODY_ANY.search(text) is not None and _FAILED_BODY_ANY.search(text) is None
 
 
@@ -253,6 +270,11 @@ def is_daemon(text: str) -> bool:
 def is_away_subject(text: str) -> bool:
     """Tell whether a subject is that of somebody who is not there."""
     return _AWAY_ANY.search(text) is not None
+
+
+def is_challenger(text: str) -> bool:
+    """Tell whether From or Subject name a service that asks senders to prove that they are people."""
+    return _CHALLENGER_ANY.search(text) is not None
 
 
 def is_challenge(text: str) -> bool:

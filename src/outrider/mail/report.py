@@ -131,18 +131,26 @@ def _as_complaint(mail: _Mail) -> Report | None:
 def _as_challenge(mail: _Mail) -> Report | None:
     header = mail.header
     says = any(header.first(name) for name in _SAYS_CHALLENGE)
-    said = f"{header.sender} {header.first('reply-to')} {header.subject}"
-    if not says and not phrases.is_challenge(said):
-        is_machine = phrases.is_daemon(header.sender) or phrases.is_bounce_subject(header.subject) or _status_of(mail)
-        if is_machine or not phrases.is_challenge(" ".join(mail.text[:_TEXT_OF_KIND_CHARS_MAX].split())):
+    if not says and not phrases.is_challenger(f"{header.sender} {header.first('reply-to')}"):
+        is_machine = phrases.is_daemon(header.sender) or phrases.is_bounce_subject(header.subject)
+        if is_machine or _status_of(mail):
+            return None
+        own_words = "" if _is_echo(header.subject) else header.subject  # An answer has our subject, not theirs.
+        said = " ".join(line for line in mail.text[:_TEXT_OF_KIND_CHARS_MAX].split("\n") if not line.startswith(">"))
+        said = " ".join(f"{own_words} {said}".split())
+        if not phrases.is_challenge(said) and not phrases.is_challenger(own_words):
             return None
     return Report(kind=ReportKind.CHALLENGE)
+
+
+def _is_echo(subject: str) -> bool:
+    return phrases.is_reply(subject) or phrases.is_away_subject(subject)
 
 
 def _status_of(mail: _Mail) -> str:
     """Return the text with the fields of a delivery status, "" if there is none."""
     status = [part.text() for part in mail.parts if part.kind in dsn.KINDS]
-    if not status and _STATUS_IN_TEXT.search(mail.text):
+    if not status and _STATUS_IN_TEXT.search(mail.text) and not phrases.is_reply(mail.header.subject):
         status = [mail.text]
     return "\n\n".join(status)
 
@@ -225,7 +233,11 @@ def _as_personal(mail: _Mail) -> Report | None:
         or "autoresponder" in header.first("x-post-messageclass").lower()
     )
     said = header.subject
-    is_answer = re.match(r"\s*re\s*:", said, re.IGNORECASE) is not None
+    is_answer = phrases.is_reply(said)
+    is_list = bool(header.first("list-id") or header.first("list-post"))
+    is_auto = is_auto or (is_answer and precedence in ("bulk", "junk") and not is_list)  # vacation(1) and its like.
+    is_auto = is_auto or (is_answer and header.first("return-path").strip() == "<>")
+    is_auto = is_auto or re.search("vacation|autorespon", header.first("x-mailer").lower()) is not None
     is_marked = bool(submitted and submitted != "no") or precedence in ("bulk", "junk", "list")
     is_marked = is_marked or bool(header.first("x-auto-response-suppress"))
     if is_auto or (phrases.is_away_subject(said) and (is_marked or not is_answer)):

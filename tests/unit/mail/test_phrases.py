@@ -67,6 +67,9 @@ def test_delays(subject: str, text: str, is_delay: bool) -> None:
     [
         ("unsubscribe", True), ("Unsubscribe me", True), ("Re: unsubscribe", True), ("please unsubscribe", True),
         ("STOP", True), ("Abmeldung", True), ("baja", True), ("退订", True), ("配信停止", True), ("отписаться", True),
+        ("please unsubscribe me from this list, thanks", True), ("unsubscribe:a1-b2", True),
+        ("Stop missing out", False),
+        ("Remove stains at once", False),
         ("How do I unsubscribe?", False), ("stopwatch", False), ("bajada", False), ("", False),
     ],
 )  # fmt: skip
@@ -81,4 +84,8 @@ def test_reasons_daemons_and_challenges() -> None:
     assert phrases.is_daemon("Mail Delivery System <MAILER-DAEMON@x.example>")
     assert not phrases.is_daemon("Joe <joe@x.example>")
     assert phrases.is_challenge("Please confirm that you sent this")
+    assert not phrases.is_challenge("Please confirm your email address")  # Our customers' mail says so.
+    assert phrases.is_challenger("bounce@spamarrest.example")
+    assert phrases.is_reply("Re: Hello")
+    assert not phrases.is_reply("Return")
     assert phrases.is_bounce_body("Hi. This is the qmail-send program")
