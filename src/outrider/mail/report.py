@@ -15,8 +15,8 @@ Asked in this order; the first that says yes decides:
 Postfix and Exim mark bounces as auto-replied, too, so bounces come first. Whether to believe a report is not
 asked here: only one to a signed return path (`verp`) counts. What a reason means is `policy.classify`'s.
 
-Bounded by `limits.REPORT_*`, whatever is sent: see `parts`. Measured (2026-11, a busy core): 0.2 to 1.6 ms
-for a report of the corpus, 0.1 s for the worst of 500 messages made to cost much.
+Bounded by `limits.REPORT_*`, whatever is sent: see `parts`. Measured (2026-11, under a load of 8 on
+2 cores): a report of the corpus 0.07 to 2.7 ms, median 0.3; the worst of 491 messages made to cost much 0.1 s of CPU.
 """
 
 import enum
