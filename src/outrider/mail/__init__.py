@@ -4,4 +4,7 @@
 `build` composes a message once and addresses it to each recipient; `dkim` signs it; `dkim_verify` checks signatures;
 `parse` cuts any message into what a page shows; `encode` writes octets in 7 bits, and makes a message of others fit the
 server that is to take it: for mail that comes in by SMTP, which is not there yet.
+
+Of mail that comes back: `verp` signs the return path it comes to; `report` says what it is, by way of `parts` (cut into
+parts, bounded), `dsn` (delivery status), `bounce` and `phrases` (the same in words), `arf` (complaints).
 """
