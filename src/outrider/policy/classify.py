@@ -58,7 +58,6 @@ class _RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rule: tuple[Rule, ...]
 
 
-
 class _Compiled(NamedTuple):
     needles: frozenset[str]  # The line has one of them, or the pattern is not found; empty: it must be searched for.
     search: Callable[[str], re.Match[str] | None]
@@ -72,14 +71,19 @@ _REPORTED_PHASES: Final = frozenset({Phase.RCPT, Phase.DOT})  # A report without
 _VERSION_HEX_CHARS: Final = 12
 # How software names the phase in a report: Postfix (bounce(8)), Exim (remote_smtp), Sendmail (>>> lines).
 _PHASE_SAID: Final = (
-    (Phase.MAIL, re.compile(r"in reply to mail from command|after (pipelined )?mail from|>>> mail from", re.IGNORECASE)),
+    (
+        Phase.MAIL,
+        re.compile(r"in reply to mail from command|after (pipelined )?mail from|>>> mail from", re.IGNORECASE),
+    ),
     (Phase.RCPT, re.compile(r"in reply to rcpt to command|after (pipelined )?rcpt to|>>> rcpt to", re.IGNORECASE)),
     (
         Phase.DOT,
         re.compile(r"in reply to (end of )?data command|after (end of data|(pipelined )?data)|>>> data", re.IGNORECASE),
     ),
 )
-_SAID_BY: Final = re.compile(r"\s*(smtp|lmtp|x-[a-z0-9-]+)\s*;\s*", re.IGNORECASE)  # RFC 3464 §2.3.6: the code's type.
+_SAID_BY: Final = re.compile(
+    r"\s*(smtp|lmtp|x-[a-z0-9-]+)\s*;\s*", re.IGNORECASE
+)  # Diagnostic-Code begins with its type.
 _CODES: Final = re.compile(r"(?<![\d.])([45]\d\d)(?:[ -]+#?(?:([45]\.\d{1,3}\.\d{1,3})(?![\d.]))?|$)")
 _LOOSE_ENHANCED: Final = re.compile(r"(?:^|#)([45]\.\d{1,3}\.\d{1,3})(?![\d.])")  # qmail writes (#5.1.1).
 _SILENCE: Final = {
@@ -115,9 +119,7 @@ class Classifier:
     """The rules, compiled. Immutable: one per process, shared by all conversations."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        compiled = [
-            _Compiled(needles_of(rule.pattern), compile_pattern(rule.pattern).search, rule) for rule in rules
-        ]
+        compiled = [_Compiled(needles_of(rule.pattern), compile_pattern(rule.pattern).search, rule) for rule in rules]
         self.rules_version: Final = version_of(rules)
         self._rules: Final = {
             phase: [one for one in compiled if not one.rule.phases or phase in one.rule.phases] for phase in Phase
@@ -137,7 +139,8 @@ class Classifier:
             attempt: attempts that ended before this one.
             age_s: since the message was accepted.
 
-        Cost: 0.1 us for a delivery; a search per rule, COST, for a refusal (2026-11).
+        Cost: 0.1 us for a delivery. A refusal: 75 us the median of tests/data/replies.toml, 0.5 ms the slowest there,
+        5 ms one made to hurt (2026-11, 132 rules). Without needles: 1.2 ms for one that no rule explains.
         """
         reply = answer.reply
         if reply is not None and reply.code // 100 == 2 and answer.phase is Phase.DOT:
@@ -198,12 +201,15 @@ def _read_diagnosis(code: int, enhanced: str, text: str) -> tuple[Reply, bool]:
     Gateways fold a reply of many lines into one, its codes inside ("does 550-5.1.1 not exist"): they are taken out,
     else no pattern would match across them. A code that nobody said is 550 or 450: those two decide nothing alone.
     """
+    is_permanent = code // 100 in (0, 5) and not enhanced.startswith("4")
     text = _SAID_BY.sub("", text[: limits.REPLY_TEXT_CHARS_KEPT_MAX], count=1).lstrip()
     said = _CODES.search(text)
     if said is not None and (code == 0 or int(said[1]) == code):
         code, enhanced = int(said[1]), said[2] or enhanced
         head, rest = text[: said.start()], text[said.start() :]
-        if head.rstrip().endswith(":"):  # "host mx.corp.example [192.0.2.25]: 550 ...": the gateway's words, not theirs.
+        if head.rstrip().endswith(
+            ":"
+        ):  # "host mx.corp.example [192.0.2.25]: 550 ...": the gateway's words, not theirs.
             head = ""
         text = head + _CODES.sub(lambda found: "" if found[1] == said[1] else found[0], rest)
     loose = _LOOSE_ENHANCED.search(text)
@@ -211,7 +217,7 @@ def _read_diagnosis(code: int, enhanced: str, text: str) -> tuple[Reply, bool]:
         enhanced = loose[1]
     if code == 0:
         code = 450 if enhanced.startswith("4") else 550
-    is_permanent = code // 100 == 5 and not enhanced.startswith("4")
+    is_permanent &= code // 100 == 5 and not enhanced.startswith("4")  # Whoever says "temporary" is believed.
     return Reply(code, enhanced, text.strip()), is_permanent
 
 

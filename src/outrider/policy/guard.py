@@ -1,8 +1,8 @@
 """When a campaign, a project or a domain does harm and must be warned, slowed or stopped. Pure.
 
-It is given counts of a few windows (the last hour, the day, the campaign) and judges the worst of them. Bounces are only
-those to addresses that do not exist (`recipient.invalid`): a block list or a full mailbox says nothing about the list of
-addresses. It counts nothing, stops nothing and remembers nothing: its callers do.
+It is given counts of a few windows (the last hour, the day, the campaign) and judges the worst of them. Bounces are
+only those to addresses that do not exist (`recipient.invalid`): a block list or a full mailbox says nothing about the
+list of addresses. It counts nothing, stops nothing and remembers nothing: its callers do.
 
     share of mails            warn      slow     pause
     to unknown addresses     > 2 %     > 4 %     > 5 %

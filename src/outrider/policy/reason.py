@@ -100,13 +100,7 @@ def scope_of(reason: Reason) -> Scope:
             return Scope.CONTENT
         case Reason.SENDER_AUTH | Reason.SENDER_INVALID:
             return Scope.SENDER
-        case (
-            Reason.IP_REPUTATION
-            | Reason.IP_PTR
-            | Reason.RATE_PROVIDER
-            | Reason.RATE_CONNECTIONS
-            | Reason.GREYLIST
-        ):
+        case Reason.IP_REPUTATION | Reason.IP_PTR | Reason.RATE_PROVIDER | Reason.RATE_CONNECTIONS | Reason.GREYLIST:
             return Scope.SOURCE
         case Reason.PROTOCOL | Reason.RELAY_DENIED | Reason.EXPIRED | Reason.INTERNAL:
             return Scope.US

@@ -84,8 +84,8 @@ def _needed(tokens: Sequence[str]) -> frozenset[str]:
     branches: list[list[str]] = [[]]
     depth = 0
     for token in tokens:
-        depth += (token[0] == "(") - (token == ")")
-        if token == "|" and depth == 0:
+        depth += token.startswith("(") - token.startswith(")")
+        if depth == 0 and token == "|":  # noqa: S105 - a token of a pattern, not a password.
             branches.append([])
         else:
             branches[-1].append(token)
@@ -119,7 +119,7 @@ def _needed_in_branch(tokens: Sequence[str]) -> frozenset[str]:
 def _end_of_group(tokens: Sequence[str], start: int) -> int:
     depth = 0
     for at in range(start, len(tokens)):
-        depth += (tokens[at][0] == "(") - (tokens[at] == ")")
+        depth += tokens[at].startswith("(") - tokens[at].startswith(")")
         if depth == 0:
             return at + 1
     raise AssertionError(tokens)  # It compiled, so its groups end.

@@ -12,11 +12,11 @@ does, whatever its code and however often it comes (ADR 0012). What is needed, a
     unknown.hard                  the 3rd in 14 days, of 2 messages or more           all     90 days
     relay_denied                  the 3rd, the first 7 days ago or more               all     90 days
     complaint                     one                                                 stream  ever
-    unsubscribe                   one                                                 stream  ever, or the list or domain
+    unsubscribe                   one                                                 stream* ever
 
-`stream` is marketing: a reader who complains about a newsletter still gets the receipt. A message that is tried
-several times on one day counts once for that day. A delivery wipes what was counted before it: pass it as evidence of
-`accepted`, or do not pass what is older.
+* Or the list or domain that was asked for. `stream` is marketing: a reader who complains about a newsletter still
+gets the receipt. A message that is tried several times on one day counts once for that day. A delivery wipes what was
+counted before it: pass it as evidence of `accepted`, or do not pass what is older.
 
 This module keeps nothing: who calls it keeps the evidence (`is_counted`) and the suppressions, and does not ask about
 replies of a smart host, whose "relaying denied" is about our contract with it.
@@ -118,8 +118,7 @@ def decide(
 
     Args:
         reason: what was learned, at `now`.
-        fate: of the verdict. What is not a refusal for good suppresses nobody, but a full mailbox, which is always tried
-            again.
+        fate: of the verdict. Only a refusal for good suppresses, or a full mailbox, which is always tried again.
         stream: of the mail. A complaint about a receipt ends marketing mail only, as one about a newsletter does.
         earlier: evidence about the same address, in any order; of any reason.
         message_id: of the mail this is about. None: another one than all before.
@@ -153,4 +152,6 @@ def _is_enough(need: _Count, before: Sequence[Evidence], message_id: UUID | None
     days = {(e.message_id, e.at.date()) for e in before} - {(message_id, now.date())}
     messages = {e.message_id for e in before} - {message_id}
     first_at = min((e.at for e in before), default=now)
-    return len(days) + 1 >= need.count_min and len(messages) + 1 >= need.messages_min and now - first_at >= need.span_min
+    return (
+        len(days) + 1 >= need.count_min and len(messages) + 1 >= need.messages_min and now - first_at >= need.span_min
+    )

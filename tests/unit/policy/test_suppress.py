@@ -15,7 +15,7 @@ from outrider.policy.reason import Action, Reason, Scope, action_of, scope_of
 from outrider.policy.suppress import SUPPRESSING, Decision, Evidence, SuppressionScope
 from outrider.wire.answer import Answer
 from outrider.wire.reply import parse_reply
-from tests.unit.policy.test_replies import CLASSIFIER
+from tests.unit.policy.test_classify_replies import CLASSIFIER
 
 NOW: Final = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SPACE: Final = UUID(int=7)
@@ -46,7 +46,9 @@ def decide(
 
 
 evidences = st.lists(
-    st.builds(lambda reason, age, n: Evidence(reason, NOW - age, uuid5(SPACE, str(n))), reasons, ages, st.integers(0, 9)),
+    st.builds(
+        lambda reason, age, n: Evidence(reason, NOW - age, uuid5(SPACE, str(n))), reasons, ages, st.integers(0, 9)
+    ),
     max_size=30,
 )
 
@@ -62,9 +64,7 @@ evidences = st.lists(
 def test_no_other_reason_ever_decides(
     reason: str, fate: Fate, stream: Stream, earlier: list[Evidence], text: str, asked: SuppressionScope
 ) -> None:
-    assert (
-        suppress.decide(reason, fate=fate, stream=stream, earlier=earlier, now=NOW, text=text, asked=asked) is None
-    )
+    assert suppress.decide(reason, fate=fate, stream=stream, earlier=earlier, now=NOW, text=text, asked=asked) is None
     assert not suppress.is_counted(reason)
 
 
@@ -130,7 +130,12 @@ def test_the_tries_of_one_message_on_one_day_count_once() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "days"),
-    [("recipient.full", (20, 15, 10, 5)), ("unknown.hard", (3, 2)), ("relay_denied", (9, 4)), ("recipient.disabled", (5,))],
+    [
+        ("recipient.full", (20, 15, 10, 5)),
+        ("unknown.hard", (3, 2)),
+        ("relay_denied", (9, 4)),
+        ("recipient.disabled", (5,)),
+    ],
 )
 def test_a_delivery_wipes_what_was_counted_before_it(reason: str, days: tuple[int, ...]) -> None:
     assert decide(reason, evidence(reason, *days)) is not None
@@ -147,7 +152,9 @@ def test_a_delivery_wipes_what_was_counted_before_it(reason: str, days: tuple[in
         ("relay_denied", (7, 3), "", NOW + 90 * DAY),
     ],
 )
-def test_enough_of_it_suppresses(reason: str, days: tuple[float, ...], message: str, expires_at: datetime | None) -> None:
+def test_enough_of_it_suppresses(
+    reason: str, days: tuple[float, ...], message: str, expires_at: datetime | None
+) -> None:
     assert decide(reason, evidence(reason, *days, message=message)) == Decision(ALL, reason, expires_at)
 
 
