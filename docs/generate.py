@@ -23,7 +23,13 @@ import msgspec
 ROOT: Final = Path(__file__).parents[1]
 SOURCES: Final = ROOT / "src"
 FROZEN_PATH: Final = ROOT / "tests/docs/frozen_words.json"
-EVENT_WORDS: Final = ("outrider.base.vocab", "outrider.policy.reason", "outrider.wire.answer")
+EVENT_WORDS: Final = (
+    "outrider.base.vocab",
+    "outrider.policy.reason",
+    "outrider.policy.suppress",
+    "outrider.policy.guard",
+    "outrider.wire.answer",
+)
 _NOTE: Final = "<!-- Written by `make docs` from the code; mend the words there. -->"
 _SECTION: Final = re.compile(r"--\s*(.+?)\.?")
 _SETTINGS_INTRO: Final = """\
@@ -40,6 +46,11 @@ A failed delivery is not an error: it is a verdict, and stands in the recipient'
 _PROVIDERS_INTRO: Final = """\
 What Outrider knows without being told. Limits hold for each source address. How to change them, and what the words
 mean: [shaping](../howto/shaping.md)."""
+_REASONS_INTRO: Final = """\
+Why an attempt, a report or a reader ended as it did. The word never changes. Which reply means what is in
+`src/outrider/policy/rules.toml`, with sources and samples; how much of what suppresses an address, and for how long, in
+the head of `src/outrider/policy/suppress.py`, and why so little does in
+[ADR 0012](../decisions/0012-what-may-suppress-an-address.md)."""
 _EVENTS_INTRO: Final = """\
 Lower-case strings, the same in the database, in JSON, in logs and in the console. Never renamed, never reused."""
 
@@ -238,6 +249,21 @@ def events_page() -> str:
     return _page(parts)
 
 
+def reasons_page() -> str:
+    """Return docs/reference/reasons.md: every reason, who is at fault, what we do, and what it takes to suppress."""
+    reason = importlib.import_module("outrider.policy.reason")
+    words = member_words(reason.Reason)
+    rows = [
+        (f"`{one}`", f"`{reason.scope_of(one)}`", f"`{reason.action_of(one)}`", words[one.name])
+        for one in reason.Reason
+    ]
+    parts = ["# Reasons", _NOTE, _REASONS_INTRO, _table(("reason", "at fault", "we", "means"), rows)]
+    for cls, title in ((reason.Scope, "At fault"), (reason.Action, "What we do")):
+        meanings = member_words(cls)
+        parts += [f"## {title}", _table(("word", "means"), [(f"`{one}`", meanings[one.name]) for one in cls])]
+    return _page(parts)
+
+
 def member_words(cls: type[enum.Enum]) -> dict[str, str]:
     """Return the comment beside each member; "" for one that speaks for itself."""
     source = textwrap.dedent(inspect.getsource(cls))
@@ -418,6 +444,7 @@ PAGES: Final = {
     "providers.md": providers_page,
     "errors.md": errors_page,
     "events.md": events_page,
+    "reasons.md": reasons_page,
     "limits.md": limits_page,
     "metrics.md": metrics_page,
     "settings.md": settings_page,

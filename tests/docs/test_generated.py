@@ -7,7 +7,7 @@ import pytest
 from tests.docs.pages import ROOT, assert_fresh, generator
 
 
-@pytest.mark.parametrize("name", ["errors.md", "events.md", "limits.md", "metrics.md", "providers.md"])
+@pytest.mark.parametrize("name", ["errors.md", "events.md", "limits.md", "metrics.md", "providers.md", "reasons.md"])
 def test_the_page_is_what_the_code_says(name: str) -> None:
     assert_fresh(name)
 

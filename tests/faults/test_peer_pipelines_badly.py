@@ -51,7 +51,7 @@ async def test_a_reply_that_may_be_a_neighbours_is_nobodys(octets: bytes, cause:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("act", [Act.DRIP, Act.SAY])
-async def test_replies_merged_or_split_are_still_in_order(act: Act) -> None:
+async def test_classify_replies_merged_or_split_are_still_in_order(act: Act) -> None:
     replies = Move(Act.SAY, YES + YES + NO + YES + GO) if act is Act.SAY else Move(Act.DRIP)
     script = saying(replies.octets) if act is Act.SAY else Script(moves={Stage.RCPT: replies}, refused={SECOND: NO})
     async with Peer(script) as peer, pool_of(data_end_wait_s=0.1) as pool:

@@ -151,7 +151,7 @@ def test_a_missing_test_is_seen() -> None:
     reply = snippet("", "src/outrider/wire/reply.py")
     lanes = snippet("", "src/outrider/store/lanes.py")
     config = snippet("", "src/outrider/config.py")
-    assert len(untested([reply, lanes, config], ["tests/unit/wire/test_replies.py"])) == 3
+    assert len(untested([reply, lanes, config], ["tests/unit/wire/test_classify_replies.py"])) == 3
     there = ["tests/unit/wire/test_reply_fuzz.py", "tests/store/test_lanes.py", "tests/unit/test_config.py"]
     assert untested([reply, lanes, config], there) == []
 

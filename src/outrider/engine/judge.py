@@ -75,7 +75,7 @@ class Judge:
         reactions = self._shaping.react(provider, classify.line_of(answer.reply), verdict.reason)
         mild = next((one for one in reactions if one.is_temporary), None)
         if mild is not None and verdict.fate is Fate.BOUNCED:
-            verdict = Verdict(Fate.DEFERRED, verdict.reason, mild.rule)
+            verdict = Verdict(Fate.DEFERRED, verdict.reason, mild.rule, rules_version=verdict.rules_version)
         return Judgement(verdict, reactions)
 
     def next(self, claim: Claim, verdict: Verdict, now: datetime) -> tuple[RecipientStatus, datetime | None]:

@@ -1,7 +1,8 @@
 """Decisions: from what was said to what we do about it. Pure functions; knowledge is data, not code.
 
-About an answer: `classify` (with `rules.toml`) turns it into a verdict, `reason` is its vocabulary, `retry` says when
-to try again. About a provider: `shaping` (with `shaping.toml`) what it takes and how we react to its replies,
+About an answer or a report: `classify` (with `rules.toml`) turns it into a verdict, `reason` is its vocabulary, `retry`
+says when to try again, `suppress` which addresses get no more mail, `guard` when a campaign must stop. About a
+provider: `shaping` (with `shaping.toml`) what it takes and how we react to its replies,
 `throttle` what may happen at a gate and what replies do to it, with `gate` its state, `gcra` rates in every window,
 `adapt` the rate that replies teach, `hits` how often a rule was hit, `reach` when to stay away from a dead server.
 About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how much a new source may send in a day.

@@ -7,7 +7,7 @@ an unknown key, an id used twice or a broken pattern is a `ConfigError` that say
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -15,6 +15,10 @@ import msgspec
 from outrider.base.errors import ConfigError
 
 _CAPITAL: Final = re.compile(r"\\.|[A-Z]")  # An escape keeps its case: \S is not \s.
+_TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d*,?\d*\}|\(\?(?:[:=!]|<[=!])|.", re.DOTALL)
+_OPTIONAL: Final = re.compile(r"[*?]|\{0?,|\{0\}")
+_REPEATED: Final = re.compile(r"[*?+]|\{\d")
+_NO_LITERAL: Final = frozenset(".^$*?+()")
 _File = TypeVar("_File", bound=msgspec.Struct)
 
 
@@ -66,3 +70,63 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         re.error: it is broken.
     """
     return re.compile(_CAPITAL.sub(lambda found: found[0] if found[0][0] == "\\" else found[0].lower(), pattern))
+
+
+def needles_of(pattern: str) -> frozenset[str]:
+    """Return texts of which a line must have at least one for the pattern to be found; empty: no line can be ruled out.
+
+    To look for a text in a line costs a fiftieth of a search, and most rules have nothing to do with most replies.
+    """
+    return _needed(_TOKEN.findall(pattern.lower()))
+
+
+def _needed(tokens: Sequence[str]) -> frozenset[str]:
+    branches: list[list[str]] = [[]]
+    depth = 0
+    for token in tokens:
+        depth += token.startswith("(") - token.startswith(")")
+        if depth == 0 and token == "|":  # noqa: S105 - a token of a pattern, not a password.
+            branches.append([])
+        else:
+            branches[-1].append(token)
+    found = [_needed_in_branch(branch) for branch in branches]
+    return frozenset().union(*found) if all(found) else frozenset()
+
+
+def _needed_in_branch(tokens: Sequence[str]) -> frozenset[str]:
+    """Return the best of what a branch without alternatives asks for: its longest text, or those of a group in it."""
+    choices: list[frozenset[str]] = []
+    run, at = "", 0
+    while at < len(tokens):
+        token, start = tokens[at], at
+        at += 1
+        if token[0] == "(":
+            at = _end_of_group(tokens, start)
+        following = tokens[at] if at < len(tokens) else ""
+        is_needed = not _OPTIONAL.match(following)
+        literal = _literal(token)
+        if literal and is_needed:
+            run += literal
+        if not literal or _REPEATED.match(following):
+            choices.append(frozenset({run} - {""}))
+            run = ""
+        if token in ("(", "(?:") and is_needed:
+            choices.append(_needed(tokens[start + 1 : at - 1]))
+    choices.append(frozenset({run} - {""}))
+    return max(choices, key=lambda texts: min(map(len, texts), default=0))
+
+
+def _end_of_group(tokens: Sequence[str], start: int) -> int:
+    depth = 0
+    for at in range(start, len(tokens)):
+        depth += tokens[at].startswith("(") - tokens[at].startswith(")")
+        if depth == 0:
+            return at + 1
+    raise AssertionError(tokens)  # It compiled, so its groups end.
+
+
+def _literal(token: str) -> str:
+    """Return the character a token stands for; "" if it stands for several, or for none."""
+    if len(token) == 1:
+        return "" if token in _NO_LITERAL else token
+    return token[1] if token[0] == "\\" and not token[1].isalnum() else ""

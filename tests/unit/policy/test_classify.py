@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,12 +12,19 @@ from hypothesis import strategies as st
 import outrider.policy
 from outrider.base import limits
 from outrider.base.vocab import Fate, Phase
-from outrider.policy.classify import CONFIRM_AFTER_S, Classifier, Verdict, line_of, parse_rules
+from outrider.policy.classify import CONFIRM_AFTER_S, Classifier, Verdict, line_of, parse_rules, version_of
 from outrider.policy.reason import Reason
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply, parse_reply
 
 CLASSIFIER: Final = Classifier(parse_rules((Path(outrider.policy.__path__[0]) / "rules.toml").read_text("utf-8")))
+VERSION: Final = CLASSIFIER.rules_version
+HARD: Final = (
+    Reason.RECIPIENT_INVALID,
+    Reason.RECIPIENT_DOMAIN_INVALID,
+    Reason.RECIPIENT_DISABLED,
+    Reason.RECIPIENT_MOVED,
+)
 ABOUT_THE_MESSAGE: Final = (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT)
 ABOUT_US: Final = tuple(phase for phase in Phase if phase not in ABOUT_THE_MESSAGE)
 
@@ -45,7 +53,7 @@ def test_an_intermediate_reply_at_the_end_delivers_nothing(line: str) -> None:
 
 @pytest.mark.parametrize("phase", ABOUT_THE_MESSAGE)
 def test_a_refusal_that_no_rule_explains_ends_this_message_only(phase: Phase) -> None:
-    assert judge("550 Computer says no", phase) == Verdict(Fate.BOUNCED, "unknown.hard")
+    assert judge("550 Computer says no", phase) == Verdict(Fate.BOUNCED, "unknown.hard", rules_version=VERSION)
 
 
 @pytest.mark.parametrize("phase", [Phase.CONNECT, Phase.GREETING, Phase.EHLO])
@@ -63,7 +71,7 @@ def test_a_refused_starttls_or_auth_is_temporary_whatever_it_says(phase: Phase, 
 
 @pytest.mark.parametrize("phase", ABOUT_THE_MESSAGE)
 def test_a_4xx_that_no_rule_explains_is_tried_again(phase: Phase) -> None:
-    assert judge("451 Computer says perhaps", phase) == Verdict(Fate.DEFERRED, "unknown.soft")
+    assert judge("451 Computer says perhaps", phase) == Verdict(Fate.DEFERRED, "unknown.soft", rules_version=VERSION)
 
 
 @pytest.mark.parametrize(
@@ -194,3 +202,117 @@ def test_two_classifiers_share_nothing() -> None:
     answer = Answer(Phase.RCPT, Reply(550, "", "no"))
     assert own.judge(answer).rule == "x"
     assert CLASSIFIER.judge(answer).rule == ""
+
+
+def test_the_version_is_that_of_exactly_these_rules() -> None:
+    rules = parse_rules((Path(outrider.policy.__path__[0]) / "rules.toml").read_text("utf-8"))
+    assert re.fullmatch(r"[0-9a-f]{12}", VERSION)
+    assert version_of(rules) == VERSION
+    others = (rules[1:], rules[::-1], [*rules[:-1], msgspec.structs.replace(rules[-1], pattern="other")], [])
+    assert len({VERSION, *map(version_of, others)}) == 5
+
+
+def test_what_no_rule_was_asked_about_has_no_version() -> None:
+    assert judge("250 queued", Phase.DOT).rules_version == ""
+    assert CLASSIFIER.judge(Answer(Phase.CONNECT, None, Cause.TIMEOUT)).rules_version == ""
+    assert judge("550 5.1.1 User unknown").rules_version == VERSION
+
+
+@pytest.mark.parametrize(
+    ("code", "enhanced", "text", "fate", "reason"),
+    [
+        # A code alone says nothing about whom: it is not known where it came.
+        (550, "", "", Fate.BOUNCED, Reason.UNKNOWN_HARD),
+        (550, "5.0.0", "Transaction failed", Fate.BOUNCED, Reason.UNKNOWN_HARD),
+        (551, "", "smtp; 551 no", Fate.BOUNCED, Reason.UNKNOWN_HARD),
+        (552, "", "smtp; 552 no", Fate.BOUNCED, Reason.UNKNOWN_HARD),
+        (0, "", "", Fate.BOUNCED, Reason.UNKNOWN_HARD),
+        (0, "4.0.0", "", Fate.DEFERRED, Reason.UNKNOWN_SOFT),
+        # The enhanced code and the words do.
+        (0, "5.1.1", "", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        (550, "5.1.1", "smtp; 550 5.1.1 <user@corp.example>... User unknown", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        (0, "", "smtp;550 No such user here", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        (0, "5.0.0", "Sorry, no mailbox here by that name. (#5.1.1)", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        (0, "5.0.0", "go away (#5.1.1)", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        (0, "5.1.1", "smtp; 550 5.7.1 Blocked using zen.spamhaus.org", Fate.DEFERRED, Reason.IP_REPUTATION),
+        (0, "", "smtp; 452-4.2.2 The inbox is 452-4.2.2 out of storage space.", Fate.DEFERRED, Reason.RECIPIENT_FULL),
+        # Folded by a gateway: the words are found across the codes.
+        (0, "", "smtp; 550-5.1.1 It does 550-5.1.1 not exist. 550 5.1.1 Bye", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        # Final for its author, temporary in itself: the person is not blamed for good.
+        (450, "4.1.1", "smtp; 450 4.1.1 User unknown", Fate.DEFERRED, Reason.RECIPIENT_INVALID),
+        (550, "4.4.7", "QUEUE.Expired; message expired", Fate.DEFERRED, Reason.EXPIRED),
+        (0, "5.4.7", "Delivery time expired", Fate.BOUNCED, Reason.EXPIRED),
+        # Nothing is confirmed twice: nobody asks again.
+        (554, "5.7.1", "smtp; 554 5.7.1 Relay access denied", Fate.BOUNCED, Reason.RELAY_DENIED),
+    ],
+)  # fmt: skip
+def test_what_reports_mean(code: int, enhanced: str, text: str, fate: Fate, reason: Reason) -> None:
+    verdict = CLASSIFIER.judge_report(code, enhanced, text)
+    assert (verdict.fate, verdict.reason, verdict.rules_version) == (fate, reason, VERSION)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("host mx[192.0.2.25] said: 552 no (in reply to RCPT TO command)", Reason.RECIPIENT_FULL),
+        ("host mx[192.0.2.25] said: 552 no (in reply to end of DATA command)", Reason.MAILBOX_TOO_LARGE),
+        ("host mx said: 550 5.1.1 no (in reply to MAIL FROM command)", Reason.UNKNOWN_HARD),
+        ("SMTP error from remote mail server after RCPT TO:<u@corp.example>: 552 no", Reason.RECIPIENT_FULL),
+        ("SMTP error from remote mail server after MAIL FROM:<a@shop.example>: 550 No such user", Reason.UNKNOWN_HARD),
+        ("SMTP error from remote mail server after end of data: 552 no", Reason.MAILBOX_TOO_LARGE),
+    ],
+)
+def test_a_phase_that_the_report_names_counts(text: str, reason: Reason) -> None:
+    assert CLASSIFIER.judge_report(0, "", text).reason == reason
+
+
+@given(
+    code=st.integers(0, 999) | st.sampled_from([0, 421, 450, 550, 551, 552, 554]),
+    enhanced=st.sampled_from(["", "5.0.0", "4.0.0", "5.7.1", "5.1.1", "4.2.2", "9.9.9", "x"]),
+    text=st.text(max_size=80) | st.sampled_from(["smtp; 550 5.1.1 User unknown", "rate limited", "blocked by rbl"]),
+)
+def test_every_report_has_a_verdict(code: int, enhanced: str, text: str) -> None:
+    verdict = CLASSIFIER.judge_report(code, enhanced, text)
+    assert verdict.reason in set(Reason)
+    assert verdict.fate is not Fate.DELIVERED
+    assert verdict.fate is not Fate.BOUNCED or (code in (0, *range(500, 600)) and not enhanced.startswith("4"))
+
+
+@given(code=st.integers(400, 599))
+def test_a_basic_code_alone_blames_nobody_in_a_report(code: int) -> None:
+    verdict = CLASSIFIER.judge_report(code, "", "no")
+    assert (verdict.rule, verdict.reason) == ("", Reason.UNKNOWN_HARD if code >= 500 else Reason.UNKNOWN_SOFT)
+
+
+@pytest.mark.parametrize("enhanced", ["", "5.1.1", "5.1.0", "5.0.0", "5.7.1", "5.1.2"])
+@pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your IP 192.0.2.7 is blocked",
+        "192.0.2.7 is listed at zen.spamhaus.org, unknown user",
+        "Client host [192.0.2.7] blocked: no such user of ours",
+        "Client address not found in DNS",
+        "unknown host [192.0.2.7]",
+        "No such domain in your EHLO",
+        "Sender domain not found",
+        "Sender address rejected: User unknown",
+        "Unknown sender, no such user",
+        "SPF check failed, address unknown",
+        "rejected per DMARC policy, no such mailbox",
+        "Rate limit exceeded for unknown recipients",
+        "Too many unknown users",
+        "too many connections, account suspended",
+        "Message blocked as spam",
+        "Message rejected: virus found",
+        "relaying denied, domain not found",
+        "reverse DNS: address does not exist",
+        "[TSS04] unknown user",
+        "Greylisted, user unknown so far",
+    ],
+)
+def test_a_5xx_that_names_address_rate_auth_or_content_is_never_the_recipients_fault(
+    text: str, phase: Phase, enhanced: str
+) -> None:
+    assert CLASSIFIER.judge(Answer(phase, Reply(550, enhanced, text))).reason not in HARD
+    assert CLASSIFIER.judge_report(550, enhanced, text).reason not in HARD

@@ -71,7 +71,7 @@ def test_a_last_line_seen_before_as_a_whole_reply_still_ends_the_longer_one() ->
     assert reader.feed(b"250 OK\r\n250-a\r\n250 OK\r\n") == [Reply(250, "", "OK"), Reply(250, "", "a\nOK")]
 
 
-def test_replies_before_garbage_are_returned_and_then_it_raises() -> None:
+def test_classify_replies_before_garbage_are_returned_and_then_it_raises() -> None:
     reader = ReplyReader()
     assert [r.code for r in reader.feed(b"250 ok\r\nSSH-2.0-x\r\n250 ok\r\n")] == [250]
     assert reader.is_broken
