@@ -6,7 +6,7 @@ import pytest
 
 from outrider.net.settings import NetSettings
 from outrider.net.tls import TlsContexts
-from outrider.testing.certificate import SelfSigned
+from outrider.net.selfsigned import SelfSigned
 from outrider.wire.smtp_client import TlsMode
 
 
