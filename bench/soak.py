@@ -27,8 +27,8 @@ import msgspec
 from bench import lines
 from bench.lines import Line
 from bench.rig import MEASURED_FIRST, Case, Rig, make_line, metered, rig
-from outrider.testing import usage
 from outrider.policy.behaviour import fault_mix
+from outrider.testing import usage
 from outrider.testing.load import LoadReport, LoadSettings
 from outrider.testing.load_client import running_load
 from outrider.testing.postgres import LoopClock

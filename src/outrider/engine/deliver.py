@@ -400,7 +400,7 @@ class Deliverer:
             attempt=attempt,
             ended_at=now,
             key=way.place.key if isinstance(way, Entry) else "",
-            provider=(way.place.provider or OTHERS) if isinstance(way, Entry) else "",
+            provider=_counted_as(way),
             retry_at=retry_at,
             is_taken_over=taken_over_at is not None and claim.due_at <= taken_over_at,
         )
@@ -408,6 +408,13 @@ class Deliverer:
     def _unanswered(self, claim: Claim, answer: Answer, started_s: float) -> Attempt:
         """An attempt that ended before anybody was asked."""
         return Attempt(answers={claim.address: answer}, duration_s=self._clock.monotonic_s() - started_s)
+
+
+def _counted_as(way: Entry | Answer | None) -> str:
+    """Return whose figures the attempt counts in; "" for none: nobody was asked, or only the simulator."""
+    if not isinstance(way, Entry) or way.place.is_simulated:
+        return ""
+    return way.place.provider or OTHERS
 
 
 def _is_about_the_database(error: Exception) -> bool:

@@ -27,8 +27,8 @@ from typing import Final
 import msgspec
 import uvloop
 
-from outrider.policy.behaviour import Rule, Rulebook, fault_mix, parse_rule
 from outrider.net.selfsigned import SelfSigned
+from outrider.policy.behaviour import Rule, Rulebook, fault_mix, parse_rule
 from outrider.testing.sink_talk import Counter, SinkTalk
 from outrider.testing.tally import Counts, Tally
 

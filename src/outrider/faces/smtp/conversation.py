@@ -5,9 +5,9 @@ the sink of tests and benchmarks. It keeps the header of a message and no body, 
 
     commands --DATA--> body --CRLF.CRLF--> commands          each read: steps until one finds nothing to do, one write
 
-Without rules (`stages` empty) a pipelined MAIL, RCPT and DATA is one match of one regular expression, and a body is searched for its end
-and nothing else, also when the end lies across two reads. Any cut of the stream gives the same result. Bounded: a line,
-the header that is kept, and what a peer may send while it waits for us.
+Without rules (`stages` empty) a pipelined MAIL, RCPT and DATA is one match of one regular expression, and a body is
+searched for its end and nothing else, also when the end lies across two reads. Any cut of the stream gives the same
+result. Bounded: a line, the header that is kept, and what a peer may send while it waits for us.
 Source: RFC 5321, RFC 2920 (pipelining), RFC 3207 (STARTTLS; whatever was pipelined behind it is thrown away).
 """
 
