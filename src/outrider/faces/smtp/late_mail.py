@@ -10,7 +10,7 @@ itself, so no two answers answer each other.
 import asyncio
 import heapq
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -19,14 +19,14 @@ from outrider.base.clock import Clock
 from outrider.net.dialler import Dialler
 from outrider.net.site import Host, Site, Way
 from outrider.obs.log import Logger
-from outrider.policy import simulate
+from outrider.policy import classify, simulate
 from outrider.wire.answer import Answer
 from outrider.wire.smtp_client import Envelope, TlsMode
 
 QUEUE_COUNT_MAX: Final = 1_000  # Ours: 5 MB of reports, 20 at worst.
 _SENT_AT_ONCE_MAX: Final = 8
 _LOOK_S: Final = 0.25  # Ours: how soon a new letter is seen that is due before the others.
-_AGAIN_S: Final = (1.0, 5.0, 30.0)  # Ours: for a receiver that is just starting; then it is not coming.
+AGAIN_S: Final = (1.0, 5.0, 30.0)  # Ours: for a receiver that is just starting; then it is not coming.
 
 Route = Callable[[str], Awaitable[Site | Answer]]
 
@@ -42,7 +42,17 @@ class Letter(msgspec.Struct, frozen=True):
 class Outbox:
     """Sends what is posted, `after_s` later. A part of its process: `run`, `stop`."""
 
-    def __init__(self, route: Route, dialler: Dialler, *, after_s: float, clock: Clock, log: Logger) -> None:
+    def __init__(
+        self,
+        route: Route,
+        dialler: Dialler,
+        *,
+        after_s: float,
+        clock: Clock,
+        log: Logger,
+        again_s: Sequence[float] = AGAIN_S,
+    ) -> None:
+        self._again_s: Final = again_s
         self._route: Final = route
         self._dialler: Final = dialler
         self._after_s: Final = after_s
@@ -100,11 +110,11 @@ class Outbox:
         reply = answer.reply
         if reply is not None and reply.severity == 2:
             self._log.info("late_mail_sent", to=letter.to)
-        elif letter.tries >= len(_AGAIN_S) or (reply is not None and reply.severity == 5):
-            what = f"{reply.code} {reply.text}" if reply is not None else str(answer.cause)
+        elif letter.tries >= len(self._again_s) or (reply is not None and reply.severity == 5):
+            what = classify.line_of(reply) if reply is not None else str(answer.cause)
             self._log.warning("late_mail_given_up", to=letter.to, tries=letter.tries + 1, reason=what[:200])
         else:
-            self._put(Letter(letter.to, letter.message, letter.tries + 1), _AGAIN_S[letter.tries])
+            self._put(Letter(letter.to, letter.message, letter.tries + 1), self._again_s[letter.tries])
 
     async def _deliver(self, letter: Letter) -> Answer:
         site = await self._route(letter.to.rpartition("@")[2])

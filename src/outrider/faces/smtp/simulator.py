@@ -12,6 +12,7 @@ Bounded: connections, recipients of a mail, how long a connection may be silent,
 import asyncio
 import errno
 import re
+import socket
 import ssl
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ CONNECTIONS_COUNT_MAX: Final = 512  # Ours: as the catch receiver.
 RECIPIENTS_COUNT_MAX: Final = 1_000  # Ours: ten times what RFC 5321 §4.5.3.1.8 asks for.
 SILENCE_S_MAX: Final = 900.0  # Ours: over the 600 s of RFC 5321 §4.5.3.2.6, so that timeout@ is the sender's to end.
 _REMEMBERED_COUNT_MAX: Final = 10_000  # Ours: greylisted addresses, and clients with a rate.
+_BACKLOG_COUNT: Final = 128  # Ours: connections that nobody has accepted yet.
 _STAGES: Final = frozenset({Stage.CONNECT, Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT})
 _FULL: Final = Rule(Stage.CONNECT, "*", Action.REPLY, "421 4.3.2 Too many connections; try again later")
 _TOO_MANY: Final = Rule(Stage.RCPT, "*", Action.REPLY, "452 4.5.3 Too many recipients")
@@ -319,23 +321,26 @@ class SimulatorServer:
         loop = asyncio.get_running_loop()
         for host in self._simulator.manner.hosts:
             try:
-                server = await loop.create_server(self._make_visit, host, self.port, start_serving=False)
+                listener = socket.create_server((host, self.port), family=_family_of(host), backlog=_BACKLOG_COUNT)
             except OSError as error:
                 if self._servers and error.errno in _NO_SUCH_FAMILY:
                     continue
                 self.close()
                 raise
-            self._servers.append(server)
+            # Who comes before `run` waits in the backlog.
+            self._servers.append(await loop.create_server(self._make_visit, sock=listener, start_serving=False))
 
     async def run(self) -> None:
         """Serve until `stop`; then hang up."""
         async with self._simulator.upgrades:
-            for server in self._servers:
-                await server.start_serving()
-            await self._stop_asked.wait()
-            self.close()
-            for visit in tuple(self._simulator.visits):
-                visit.abort()
+            try:
+                for server in self._servers:
+                    await server.start_serving()
+                await self._stop_asked.wait()
+            finally:
+                self.close()
+                for visit in tuple(self._simulator.visits):
+                    visit.abort()
 
     def stop(self) -> None:
         """Ask `run` to return soon. Safe twice."""
@@ -349,6 +354,10 @@ class SimulatorServer:
 
     def _make_visit(self) -> Visit:
         return Visit(self._simulator)
+
+
+def _family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _is_address(text: str) -> bool:
