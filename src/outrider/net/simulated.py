@@ -1,8 +1,8 @@
 """The way to the built-in simulator: mail to simulator.outrider.test never looks at DNS and never leaves this machine.
 
 Wrapped around whatever router and exits `delivery` picks, so that it is the same in every mode, and with sources that
-have a smart host of their own. A domain below ours that names a profile (gmail.simulator.outrider.test) is a site of
-its own, shaped as that provider and counted apart from the real one.
+have a smart host of their own. Each domain below ours is a site of its own, so what one of them says stops no other;
+one that names a profile (gmail.simulator.outrider.test) is shaped as that provider and counted apart from the real one.
 """
 
 from collections.abc import Sequence
@@ -43,9 +43,8 @@ class SimulatorRouter:
         if not simulate.is_simulated(domain):
             return await self._inner.route(domain)
         profile = simulate.profile_of(domain, self._profiles)
-        name = f"{profile}.{simulate.DOMAIN}" if profile else simulate.DOMAIN
         host = Host(simulate.HOST_NAME, ADDRESSES)
-        return Site(name, (host,), self._port, provider=profile or simulate.PROVIDER, is_simulated=True)
+        return Site(domain.lower(), (host,), self._port, provider=profile or simulate.PROVIDER, is_simulated=True)
 
 
 class SimulatorExits:

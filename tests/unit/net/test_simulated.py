@@ -26,7 +26,7 @@ class Elsewhere:
     [
         ("simulator.outrider.test", "simulator.outrider.test", "simulator"),
         ("gmail.simulator.outrider.test", "gmail.simulator.outrider.test", "gmail"),
-        ("shop7.simulator.outrider.test", "simulator.outrider.test", "simulator"),
+        ("shop7.simulator.outrider.test", "shop7.simulator.outrider.test", "simulator"),
         ("Yahoo.Simulator.Outrider.Test", "yahoo.simulator.outrider.test", "yahoo"),
     ],
 )
