@@ -1,7 +1,7 @@
 """The simulator for real: each address through the API, and `outrider show` prints the life that it promises.
 
-In catch mode, where all other mail goes to the mailbox, in direct mode, where all other mail asks DNS (a server that
-knows nothing), and beside a smart host that is away. Late answers come by SMTP to a server of the test.
+In direct mode, where all other mail asks DNS (here a server that knows nothing), in catch mode, where all other mail
+goes to the mailbox, and beside a smart host that is away. Late answers come by SMTP to a server of the test.
 """
 
 import asyncio
@@ -45,11 +45,9 @@ async def answered() -> AsyncIterator[Peer]:
         yield peer
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["catch", "direct"])
-async def program(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, answered: Peer
-) -> AsyncIterator[Program]:
-    """Yield a program whose patience is short and whose retries are soon."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def program(tmp_path_factory: pytest.TempPathFactory, answered: Peer) -> AsyncIterator[Program]:
+    """Yield a program in direct mode whose patience is short and whose retries are soon."""
     async with DnsServer({}) as dns:
         env = {
             "OUTRIDER_DNS_SERVER": dns.address,
@@ -60,7 +58,7 @@ async def program(
             "OUTRIDER_FACES__SIMULATOR_ANSWERS_TO": f"127.0.0.1:{answered.port}",
             "OUTRIDER_FACES__SIMULATOR_ANSWER_AFTER_S": "0.1",
         }
-        async with Program(tmp_path_factory.mktemp("sim") / "node", delivery=request.param, env=env) as one:
+        async with Program(tmp_path_factory.mktemp("sim") / "node", delivery="direct", env=env) as one:
             await one.start()
             yield one
 
@@ -124,11 +122,14 @@ async def test_words_of_providers_and_replies_of_ones_own(
     assert str(first["facts"]["tls"]).startswith("TLSv1.")
 
 
-async def test_a_smart_host_does_not_get_simulated_mail(folder: Path) -> None:
-    delivery = f"smarthost://127.0.0.1:{free_ports(1)[0]}"
-    async with Program(folder / "node", delivery=delivery) as program:
+@pytest.mark.parametrize("delivery", ["catch", "smarthost"])
+async def test_the_simulator_answers_in_every_mode(folder: Path, delivery: str) -> None:
+    where = f"smarthost://127.0.0.1:{free_ports(1)[0]}" if delivery == "smarthost" else delivery
+    async with Program(folder / "node", delivery=where) as program:
         await program.start()
-        assert (await shown(program, f"delivered@{DOMAIN}"))["recipient"]["status"] == "delivered"
+        answer = await program.send([f"delivered@{DOMAIN}", f"bounce@gmail.{DOMAIN}"])
+        rows = (await program.settled(answer["SessionNo"]))["Data"]
+    assert sorted(row["Status"] for row in rows) == ["bounced", "delivered"]
 
 
 async def test_without_its_port_there_is_no_simulator_and_other_mail_goes_on(folder: Path, sink: RunningSink) -> None:

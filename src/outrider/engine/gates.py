@@ -51,16 +51,11 @@ from outrider.wire.answer import Answer
 from outrider.wire.smtp_client import TlsMode
 
 _PATIENCE_S: Final = 1.0  # Ours: how long a lane may wait in a line; then others have its lease.
-_LINE_COUNT_MAX: Final = (
-    32  # Ours: lanes of a stream that wait in one line, shared by its projects; more are sent away.
-)
+_LINE_COUNT_MAX: Final = 32  # Ours: lanes of a stream in one line, shared by its projects; more are sent away.
 _POLL_S: Final = 0.05  # Ours: a slot that another process gives back is not announced to us.
 _SHORT_S: Final = 0.5  # Ours: a wait up to this is cheaper spent here than by giving the lane back.
 _PAUSE_S_MIN: Final = 0.25
-_PAUSE_S_MAX: Final = {
-    Stream.TRANSACTIONAL: 2.0,
-    Stream.MARKETING: 60.0,
-}  # By when a lane looks again.
+_PAUSE_S_MAX: Final = {Stream.TRANSACTIONAL: 2.0, Stream.MARKETING: 60.0}  # By when a lane looks again.
 _SPACING_S: Final = 0.05  # Ours: between two lanes' turns at a gate, until we have seen some.
 _SPACING_S_MAX: Final = 5.0
 _SEEN_S: Final = 0.25  # Ours: how old what we know of a pool's pause may be; below the second promised for a hold.

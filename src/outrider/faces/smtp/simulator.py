@@ -229,7 +229,7 @@ class Visit(Conversation):
         if self._timer is not None:
             self._timer.cancel()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # tidy: words asyncio calls it so
         """Note that somebody is there."""
         self._heard_s = self._simulator.clock.monotonic_s()
         super().data_received(data)
