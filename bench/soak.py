@@ -3,7 +3,7 @@
     python -m bench soak            15 minutes; --quick 30 s
 
 The real program delivers by MX, over STARTTLS, to a sink that meets a share of all mail with every kind of trouble it
-knows (`testing.behaviour.fault_mix`): refusals, deferrals, 421, hang-ups before, in and after the message, silence,
+knows (`policy.behaviour.fault_mix`): refusals, deferrals, 421, hang-ups before, in and after the message, silence,
 slowness, garbage, broken TLS. First the machine's speed is measured without them, then half of it is sent.
 
 Each period it notes descriptors, threads, memory (PSS) of our processes, and lanes held, attempts in flight and
@@ -27,8 +27,8 @@ import msgspec
 from bench import lines
 from bench.lines import Line
 from bench.rig import MEASURED_FIRST, Case, Rig, make_line, metered, rig
+from outrider.policy.behaviour import fault_mix
 from outrider.testing import usage
-from outrider.testing.behaviour import fault_mix
 from outrider.testing.clock import RealClock
 from outrider.testing.load import LoadReport, LoadSettings
 from outrider.testing.load_client import running_load

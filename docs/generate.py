@@ -51,6 +51,13 @@ Why an attempt, a report or a reader ended as it did. The word never changes. Wh
 `src/outrider/policy/rules.toml`, with sources and samples; how much of what suppresses an address, and for how long, in
 the head of `src/outrider/policy/suppress.py`, and why so little does in
 [ADR 0012](../decisions/0012-what-may-suppress-an-address.md)."""
+_SIMULATOR_INTRO: Final = """\
+All at `simulator.outrider.test`, or at any domain below it. `bounce+gmail@` and `bounce@gmail.simulator.outrider.test`
+speak as that provider; further tags (`bounce+order-17@`) are yours to use. How to test with it:
+[the simulator](../howto/simulator.md)."""
+_WORDS_INTRO: Final = """\
+`any` is said by a server of no profile, and by a profile that has no words of its own. A stage is named where the
+provider says it elsewhere than others."""
 _EVENTS_INTRO: Final = """\
 Lower-case strings, the same in the database, in JSON, in logs and in the console. Never renamed, never reused."""
 
@@ -398,6 +405,38 @@ def _step_words(step: Any) -> str:
     return " ".join(filter(None, words))
 
 
+# The simulator.
+
+
+def simulator_page() -> str:
+    """Return docs/reference/simulator.md: every address with what it does, and what each provider says."""
+    simulate = importlib.import_module("outrider.policy.simulate")
+    words = importlib.import_module("outrider.app").simulator_words()
+    addresses = [
+        (f"`{one.name}@`", one.does, f"`{one.fate}`", f"`{one.reason}`", f"`{one.late}`" if one.late else "-")
+        for one in simulate.OUTCOMES
+    ]
+    patterns = [(f"`{pattern}@`", does) for pattern, does in simulate.PATTERNS.items()]
+    replies = [
+        (f"`{one.outcome}`", one.profile, one.stage or "-", f"`{one.text}`", one.source, str(one.seen_on))
+        for one in sorted(words.replies, key=lambda one: (one.outcome, one.profile != simulate.ANY, one.profile))
+    ]
+    return _page(
+        [
+            "# Simulator addresses",
+            _NOTE,
+            _SIMULATOR_INTRO,
+            "## Words",
+            _table(("address", "the server ...", "an attempt is", "because of", "comes later"), addresses),
+            "## Of your own making",
+            _table(("address", "the server ..."), patterns),
+            "## What is said",
+            _WORDS_INTRO,
+            _table(("word", "profile", "stage", "reply", "source", "seen on"), replies),
+        ]
+    )
+
+
 # Shared.
 
 
@@ -441,6 +480,7 @@ def _page(parts: Sequence[str]) -> str:
 
 
 PAGES: Final = {
+    "simulator.md": simulator_page,
     "providers.md": providers_page,
     "errors.md": errors_page,
     "events.md": events_page,

@@ -2,7 +2,7 @@
 
 Each `run_*` builds one role of one process and runs it until it is asked to stop:
 
-    web      the HTTP faces and `accept`           smtp     the catch receiver
+    web      the HTTP faces and `accept`           smtp     the simulator, catch mode's receiver
     deliver  lanes, attempts, settling             worker   upkeep of the event log, warm-ups
 
 No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
@@ -46,12 +46,14 @@ from outrider.net.ledger import Ledger
 from outrider.net.ours import check_ours
 from outrider.net.pool import ConnectionPool
 from outrider.net.settings import NetSettings
+from outrider.net.simulated import SimulatorExits, SimulatorRouter
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
-from outrider.policy import shaping
+from outrider.policy import shaping, simulate
 from outrider.policy.classify import Classifier, parse_rules
 from outrider.policy.route import Egress, check_names
 from outrider.policy.shaping import Shaping
+from outrider.policy.simulate import Phrasebook
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
 from outrider.services.egress import PoolChooser
@@ -187,6 +189,8 @@ def _make_deliverer(
     slots = NodeSlots(ledger, slot=slot, clock=clock)
     connections = ConnectionPool(net, clock=clock, slots=slots)
     router, exits = make_ways(config, net, clock, chance)
+    router = SimulatorRouter(router, config.faces.simulator_port, simulator_words().profiles)
+    exits = SimulatorExits(exits)
     holds = HoldBook(store, clock=clock, logger=log)
     return Deliverer(
         store,
@@ -294,10 +298,46 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
 
 
 async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the SMTP faces: in catch mode, the receiver of the built-in mailbox."""
+    """Run the SMTP faces: the simulator and, in catch mode, the receiver of the built-in mailbox."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_run_simulator(context, stop_asked))
+        if context.config.is_catch:
+            group.create_task(_run_catch(context, stop_asked))
+
+
+async def _run_simulator(context: Context, stop_asked: asyncio.Event) -> None:
+    """Run the built-in simulator. Without its port there is none, which must not keep other mail from coming in."""
+    from outrider.faces.smtp import late_mail, simulator
+
+    faces = context.config.faces
+    to = ("127.0.0.1", faces.inbound_port)
+    if faces.simulator_answers_to:
+        to = simulate.parse_host_port(faces.simulator_answers_to, "faces.simulator_answers_to")
+    server, parts = simulator.assemble(
+        simulator.Manner(
+            tls=simulator.make_tls(), port=faces.simulator_port, answer_after_s=faces.simulator_answer_after_s
+        ),
+        simulator_words(),
+        late_mail.to_one(*to),
+        net_settings(context.config),
+        clock=context.clock,
+        random=random.Random(context.chance.getrandbits(64)),
+        log=context.log,
+    )
+    try:
+        await server.listen()
+    except OSError as error:
+        context.log.warning(
+            "simulator_not_started", reason=str(error), port=server.port, setting="OUTRIDER_SIMULATOR_PORT"
+        )
+        await stop_asked.wait()
+        return
+    await run_all(parts, stop_asked)
+
+
+async def _run_catch(context: Context, stop_asked: asyncio.Event) -> None:
     from outrider.faces.smtp.catch import CatchServer
 
-    assert context.config.is_catch
     mailbox = make_mailbox(context)
     server = CatchServer(mailbox, "127.0.0.1", context.config.faces.catch_port, log=context.log)
     await server.start()
@@ -331,6 +371,11 @@ def make_mailbox(context: Context) -> "Mailbox":
 def rules_text() -> str:
     """The classifier's rules as they come with the package."""
     return (importlib.resources.files("outrider.policy") / "rules.toml").read_text("utf-8")
+
+
+def simulator_words() -> Phrasebook:
+    """What the simulator says, as it comes with the package."""
+    return simulate.parse_words((importlib.resources.files("outrider.policy") / "simulate.toml").read_text("utf-8"))
 
 
 def make_shaping(config: Config) -> Shaping:

@@ -21,7 +21,7 @@ from outrider.engine.settings import EngineSettings
 from outrider.faces.settings import FacesSettings
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
-from outrider.policy import route
+from outrider.policy import route, simulate
 from outrider.policy.route import Egress, Smarthost, Source
 from outrider.policy.settings import EgressSettings, RetrySettings, ShapingSettings, WarmupSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
@@ -34,6 +34,7 @@ SHORT_NAMES: Final[Mapping[str, str]] = {
     "SUBMISSION_PORT": "faces.submission_port",
     "SUBMISSIONS_PORT": "faces.submissions_port",
     "INBOUND_PORT": "faces.inbound_port",
+    "SIMULATOR_PORT": "faces.simulator_port",
     "DNS_SERVER": "net.dns_server",
     "SMTP_PORT": "net.smtp_port",
     "ALLOW_PRIVATE_MX": "net.allow_private_mx",
@@ -125,6 +126,8 @@ def load(env: Mapping[str, str]) -> Config:
         raise ConfigError(f"A setting is wrong: {_fault(tree, Config, '$', error)}.") from error
     if config.delivery not in ("catch", "direct"):
         route.parse_smarthost(config.delivery, "delivery")
+    if config.faces.simulator_answers_to:
+        simulate.parse_host_port(config.faces.simulator_answers_to, "faces.simulator_answers_to")
     pools = config.make_egress().pools
     for name in config.shaping.pools:
         if name not in pools:

@@ -1,4 +1,4 @@
-"""The pages about errors, events, limits, metrics and providers are what the code says."""
+"""The pages about errors, events, limits, metrics, providers and the simulator are what the code says."""
 
 import enum
 
@@ -7,7 +7,9 @@ import pytest
 from tests.docs.pages import ROOT, assert_fresh, generator
 
 
-@pytest.mark.parametrize("name", ["errors.md", "events.md", "limits.md", "metrics.md", "providers.md", "reasons.md"])
+@pytest.mark.parametrize(
+    "name", ["errors.md", "events.md", "limits.md", "metrics.md", "providers.md", "reasons.md", "simulator.md"]
+)
 def test_the_page_is_what_the_code_says(name: str) -> None:
     assert_fresh(name)
 

@@ -7,7 +7,7 @@ is sent, and the answer says TLS.
 import pytest
 
 from outrider.base.vocab import Phase
-from outrider.testing.certificate import SelfSigned
+from outrider.net.selfsigned import SelfSigned
 from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of, send
 from outrider.testing.peer import Act, Move, Peer, Script, Stage, TlsKind
 from outrider.wire.answer import Answer, Cause

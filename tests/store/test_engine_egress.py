@@ -73,6 +73,15 @@ async def test_two_sources_share_by_weight_under_their_own_names(room: EngineRoo
     assert {row["source"]: row["count"] for row in rows} == told
 
 
+async def test_simulated_mail_counts_in_nobodys_figures(room: EngineRoom, peer: Peer) -> None:
+    site = msgspec.structs.replace(peer.site(), provider="gmail", is_simulated=True)
+    async with running(room.deliverer(OneWay(site))):
+        await room.until_settled(await room.send())
+    assert len(peer.received) == 1
+    async with room.store.transaction() as tx:
+        assert await tx.fetch("SELECT FROM egress_day") == []
+
+
 async def test_mail_leaves_from_an_ipv6_address(room: EngineRoom) -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()

@@ -19,9 +19,10 @@ from tests.tidy.sources import ROOT
 FOLDER: Final = ROOT / "src/outrider/policy"
 TEXT: Final = (FOLDER / "shaping.toml").read_text("utf-8")
 SHAPING: Final = parse(TEXT)
-SURVEY: Final = (  # providers.md 1.3, in its order, and the two that are ours.
+SURVEY: Final = (  # providers.md 1.3, in its order, and those that are ours.
     *("default", "gmail", "yahoo", "yahoo-japan", "outlook", "microsoft365", "microsoft365-dane", "icloud", "comcast"),
     *("mimecast", "mailcom", "gmx", "orange", "barracuda", "netvigator", "kpn", "qq", "netease", "smarthost", "catch"),
+    "simulator",
 )
 CLASSIFIER: Final = Classifier(parse_rules((FOLDER / "rules.toml").read_text("utf-8")))
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from outrider.cli import accounts, identity, mail, mailbox, queue, serve, warmup, why
+from outrider.cli import accounts, identity, mail, mailbox, queue, serve, simulator, warmup, why
 from outrider.cli.session import EXIT_SOFTWARE
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(why.show)
 app.command()(mailbox.mailbox)
 app.add_typer(warmup.warmups, name="warmup")
 app.command()(serve.sink)
+app.command()(simulator.simulator)
 
 
 def run() -> None:

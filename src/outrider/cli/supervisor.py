@@ -53,7 +53,7 @@ def slots_of(config: Config, roles: Sequence[str]) -> list[Slot]:
     """Return the processes these roles need."""
     counts = {
         "web": config.faces.web_workers,
-        "smtp": 1 if config.is_catch else 0,  # Submission and inbound come later.
+        "smtp": 1,
         "deliver": deliver_count(config),
         "worker": 1,
     }

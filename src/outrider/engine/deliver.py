@@ -405,7 +405,7 @@ class Deliverer:
             ended_at=now,
             accepted_at=accepted_at,
             source=entry.source if entry else "",
-            provider=(entry.place.provider or DEFAULT) if entry else "",
+            provider=_counted_as(entry),
             retry_at=retry_at,
             is_taken_over=taken_over_at is not None and claim.due_at <= taken_over_at,
         )
@@ -413,6 +413,13 @@ class Deliverer:
     def _unanswered(self, claim: Claim, answer: Answer, started_s: float) -> Attempt:
         """An attempt that ended before anybody was asked."""
         return Attempt(answers={claim.address: answer}, duration_s=self._clock.monotonic_s() - started_s)
+
+
+def _counted_as(entry: Entry | None) -> str:
+    """Return whose figures the attempt counts in; "" for none: nobody was asked, or only the simulator."""
+    if entry is None or entry.place.is_simulated:
+        return ""
+    return entry.place.provider or DEFAULT
 
 
 def _is_about_the_database(error: Exception) -> bool:

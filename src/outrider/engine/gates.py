@@ -140,8 +140,8 @@ class Gates:
         """Say by whose limits mail to `site` is counted."""
         place = self._places.get(site.name)
         if place is None:
-            if site.provider:  # Not found by MX patterns: a smart host, or the mailbox of catch mode.
-                place = Place(site.provider, f"{site.provider} {site.name}")
+            if site.provider:  # Not found by MX patterns: a smart host, catch mode's mailbox, the simulator.
+                place = Place(site.provider, f"{site.provider} {site.name}", site.is_simulated)
             else:
                 place = self._shaping.place([host.name for host in site.hosts], site.name)
             if len(self._places) >= _KNOWN_COUNT_MAX:
@@ -283,7 +283,8 @@ class Gates:
         blocked = blocked or self._foreseen(source, place, limits, now_s, is_counting=seen.is_counting)
         if blocked is not None:
             return blocked
-        bounds = Bounds(slot_key(place, site, limits), seen.messages_per_connection, _TLS[limits.tls])
+        tls = None if site.is_simulated else _TLS[limits.tls]  # Nobody vouches for the simulator's certificate.
+        bounds = Bounds(slot_key(place, site, limits), seen.messages_per_connection, tls)
         self._slots.expect(source.name, bounds.key, limits)
         self._slots.refusal, self._slots.refused_key = None, place.key
         reservation = self._connections.reserve(site, Way(source.name, source.address, source.ehlo_name), bounds)
@@ -311,7 +312,7 @@ class Gates:
         blocked = None
         if is_counting:
             blocked = self._foresee(gate_key(source.name, place.key), limits, now_s)
-        ceiling = self._ceilings.ceiling(source.name, place.provider or DEFAULT)
+        ceiling = self._ceiling(source, place)
         if blocked is None and ceiling is not None:
             blocked = self._foresee(warmup_key(source.name, place.provider or DEFAULT), _UNLIMITED, now_s, ceiling)
         return blocked
@@ -326,11 +327,14 @@ class Gates:
 
     def _warmup_blocked(self, source: Source, place: Place, now_s: float) -> Blocked | None:
         """Count the mail against the day's ceiling. Domains of no provider we know share one."""
-        ceiling = self._ceilings.ceiling(source.name, place.provider or DEFAULT)
+        ceiling = self._ceiling(source, place)
         if ceiling is None:
             return None
         key = warmup_key(source.name, place.provider or DEFAULT)
         return self._ledger.update(key, lambda gate: throttle.admit(gate, _UNLIMITED, now_s, ceiling=ceiling))
+
+    def _ceiling(self, source: Source, place: Place) -> Ceiling | None:
+        return None if place.is_simulated else self._ceilings.ceiling(source.name, place.provider or DEFAULT)
 
     def _look(self, pool: str, source: str, place: Place, limits: Limits, now_s: float) -> _Seen:
         """Return what stops the source at this place, or the whole pool, and what caps it, as of a moment ago."""

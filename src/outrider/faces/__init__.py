@@ -2,6 +2,6 @@
 
 api/        HTTP for programs: uSpeedo's dialect, the operational endpoints, the app that carries all routes
 console/    HTML for people: so far the pages of the catch mailbox
-smtp/       SMTP: so far the receiver of catch mode
+smtp/       SMTP: the receiver of catch mode, the simulator
 settings    the knobs of all three
 """

@@ -31,3 +31,12 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     inbound_port: Port = 2526
     """Bounces and reports coming in (a later version). Also OUTRIDER_INBOUND_PORT."""
+
+    simulator_port: Port = 2528
+    """The built-in simulator, on loopback: mail to simulator.outrider.test goes there. Also OUTRIDER_SIMULATOR_PORT."""
+
+    simulator_answers_to: str = ""
+    """HOST:PORT for the simulator's late answers (reports, auto-replies). Empty: the inbound port of this node."""
+
+    simulator_answer_after_s: Annotated[float, Meta(ge=0, le=3600)] = 0.5
+    """How long after a mail the simulator's late answer to it is sent."""

@@ -91,6 +91,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         return self.first("to")
 
     @property
+    def message_id(self) -> str:
+        """The Message-ID field, with its angle brackets."""
+        return self.first("message-id")
+
+    @property
     def date(self) -> str:
         """The Date field as it is written: it may be nonsense."""
         return self.first("date")

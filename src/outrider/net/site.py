@@ -25,6 +25,7 @@ class Site(msgspec.Struct, frozen=True):
     tls: TlsMode = TlsMode.OPPORTUNISTIC
     credentials: Credentials | None = None  # Only for smart hosts.
     provider: str = ""  # By whose limits it is counted, where its MX names do not say: a smart host, catch mode.
+    is_simulated: bool = False  # The simulator on this machine (`net.simulated`).
 
 
 class Way(msgspec.Struct, frozen=True):

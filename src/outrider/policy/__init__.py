@@ -7,6 +7,9 @@ provider: `shaping` (with `shaping.toml`) what it takes and how we react to its 
 `adapt` the rate that replies teach, `hits` how often a rule was hit, `reach` when to stay away from a dead server.
 About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how much a new source may send in a day.
 
+About receivers on purpose: `simulate` (with `simulate.toml`) reads what a simulator address asks for, `behaviour` is
+how one misbehaves.
+
 `rulefile` reads such files, `sentence` writes numbers for people, `settings` has the knobs. Everything here takes
 values and returns values: no clock, no chance, no I/O.
 """

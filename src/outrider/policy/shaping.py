@@ -86,6 +86,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
     provider: str  # "" if it is no provider we know.
     key: str  # What limits are counted by: the provider, else the set of MX hosts.
+    is_simulated: bool = False  # It only plays the provider: it tells nothing about a source's reputation there.
 
 
 class Provider(Override, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,8 +21,8 @@ from typing import Final, Self, cast
 
 import msgspec
 
+from outrider.net.selfsigned import SelfSigned
 from outrider.net.site import Host, Site
-from outrider.testing.certificate import SelfSigned
 from outrider.wire.smtp_client import Credentials, TlsMode
 
 ADDRESS: Final = "127.0.0.1"

@@ -4,8 +4,8 @@
 
 On start it prints one JSON line, `{"port": ..., "control_port": ...}`; port 0 takes a free one. `--host 127.0.0.2`,
 once or more, listens at those addresses instead, all with one port. It runs until SIGTERM, until its control channel
-says stop, or for `--lifetime` seconds. `sink_talk` holds the conversations, `tally` the counts, `behaviour` the rules
-for misbehaving.
+says stop, or for `--lifetime` seconds. `sink_talk` holds the conversations, `tally` the counts, `policy.behaviour`
+the rules for misbehaving.
 
 The control channel is a loopback TCP port, one JSON object a line each way: `{"ask": "counts"}`, `{"ask": "wait",
 "messages": N | "unique": N, "timeout_s": S}`, `recipients`, `repeated`, `reset`, `behave` (`rules`: new lines,
@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import ipaddress
+import random
 import resource
 import signal
 import sys
@@ -26,9 +27,9 @@ from typing import Final
 import msgspec
 import uvloop
 
-from outrider.testing.behaviour import Rule, Rulebook, fault_mix, parse_rule
-from outrider.testing.certificate import SelfSigned
-from outrider.testing.sink_talk import Conversation, Counter
+from outrider.net.selfsigned import SelfSigned
+from outrider.policy.behaviour import Rule, Rulebook, fault_mix, parse_rule
+from outrider.testing.sink_talk import Counter, SinkTalk
 from outrider.testing.tally import Counts, Tally
 
 HOST: Final = "127.0.0.1"
@@ -76,7 +77,7 @@ class Sink:
         self.tally: Final = Tally(settings.record)
         self.counter: Final = Counter(
             self.tally,
-            Rulebook(settings.rules, settings.seed),
+            Rulebook(settings.rules, random.Random(settings.seed).random),
             SelfSigned("sink.example").context if settings.has_tls else None,
         )
         self.stopping: Final = asyncio.Event()
@@ -108,9 +109,7 @@ class Sink:
         servers: list[asyncio.Server] = []
         port = self.settings.port
         for host in self.settings.hosts:
-            servers.append(
-                await loop.create_server(lambda: Conversation(self.counter), host, port, backlog=_BACKLOG_COUNT)
-            )
+            servers.append(await loop.create_server(lambda: SinkTalk(self.counter), host, port, backlog=_BACKLOG_COUNT))
             port = servers[0].sockets[0].getsockname()[1]
         return servers
 
@@ -149,7 +148,8 @@ class Sink:
             case "reset":
                 self.tally.reset()
             case "behave":
-                self.counter.rulebook = Rulebook([parse_rule(rule) for rule in request.rules], self.settings.seed)
+                draw = random.Random(self.settings.seed).random
+                self.counter.rulebook = Rulebook([parse_rule(rule) for rule in request.rules], draw)
             case "stop":
                 self.stopping.set()
             case _:

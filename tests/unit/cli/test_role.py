@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from outrider.testing.program import free_ports
+
 pytestmark = pytest.mark.slow
 
 WAIT_S = 20
@@ -34,6 +36,7 @@ def child(folder: Path, role: str, port: int) -> Iterator[tuple["subprocess.Pope
         "OUTRIDER_DATA_DIR": str(folder),
         "OUTRIDER_DATABASE_URL": "postgresql://nobody@/nowhere?host=/nonexistent",
         "OUTRIDER_CATCH_PORT": str(port),
+        "OUTRIDER_SIMULATOR_PORT": str(free_ports(1)[0]),
         "OUTRIDER_PARENT_FD": str(theirs),
         "OUTRIDER_LOG__FORMAT": "json",
     }

@@ -373,6 +373,21 @@ async def test_a_ceiling_counts_domains_of_no_provider_together(make: Make, cloc
     room.answer(await room.entered(site=site_of("gmail")))
 
 
+async def test_a_simulated_provider_has_its_limits_and_counts_for_nothing_real(make: Make, clock: FakeClock) -> None:
+    room = make(limits={"gmail": {"connections": 2}})
+    room.bounds.ceilings["default", "gmail"] = Ceiling(clock.now().toordinal(), 1)
+    hosts = (Host("mx.simulator.outrider.test", ("127.0.0.1",)),)
+    site = Site("gmail.simulator.outrider.test", hosts, provider="gmail", is_simulated=True)
+    entries = [await room.entered(site=site) for _ in range(2)]  # Over the ceiling of the real one.
+    assert {entry.place.provider for entry in entries} == {"gmail"}
+    assert all(entry.place.is_simulated and entry.place.key != "gmail" for entry in entries)
+    assert {entry.reservation.bounds.tls for entry in entries} == {None}  # Gmail's would want a certificate that holds.
+    assert room.answer(entries[0], PAUSE).reason == "rate.provider"
+    room.give(entries[1])
+    assert (await room.paused(site=site)).kind is WaitKind.PAUSE
+    room.give(await room.entered(site=site_of("gmail")))
+
+
 # Waiting.
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outrider.net import certificate
-from outrider.testing.certificate import SelfSigned
+from outrider.net.selfsigned import SelfSigned
 
 DER = ssl.PEM_cert_to_DER_cert(SelfSigned("mx.partner.example").pem)
 

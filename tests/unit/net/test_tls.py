@@ -4,9 +4,9 @@ import ssl
 
 import pytest
 
+from outrider.net.selfsigned import SelfSigned
 from outrider.net.settings import NetSettings
 from outrider.net.tls import TlsContexts
-from outrider.testing.certificate import SelfSigned
 from outrider.wire.smtp_client import TlsMode
 
 

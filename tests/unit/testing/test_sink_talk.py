@@ -1,6 +1,7 @@
 """The sink's conversation, through its bytes: any cut of the stream, every rule, counts that are right."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.testing.behaviour import Rulebook, parse_rule
-from outrider.testing.sink_talk import Conversation, Counter, find_message_id
+from outrider.policy.behaviour import Rulebook, parse_rule
+from outrider.testing.sink_talk import Counter, SinkTalk, find_message_id
 from outrider.testing.tally import Tally
 
 ONE = (
@@ -41,10 +42,10 @@ class FakeTransport:
     abort = close
 
 
-def talk(*rules: str) -> tuple[Conversation, FakeTransport, Tally]:
+def talk(*rules: str) -> tuple[SinkTalk, FakeTransport, Tally]:
     tally, transport = Tally(), FakeTransport()
-    counter = Counter(tally, Rulebook([parse_rule(rule) for rule in rules], seed=1), None)
-    conversation = Conversation(counter)
+    counter = Counter(tally, Rulebook([parse_rule(rule) for rule in rules], random.Random(1).random), None)
+    conversation = SinkTalk(counter)
     conversation.connection_made(cast("asyncio.Transport", transport))
     return conversation, transport, tally
 

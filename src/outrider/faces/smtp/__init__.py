@@ -1,4 +1,7 @@
 """SMTP, the server side.
 
-catch   the receiver of catch mode: takes everything on loopback and keeps it in the mailbox
+catch              the receiver of catch mode: takes everything on loopback and keeps it in the mailbox
+simulator          a receiver that does with a mail what its address says; `simulator_reports` writes its late answers,
+                   `late_mail` sends them
+conversation       what the simulator and the sink of tests have in common
 """

@@ -1,4 +1,4 @@
-"""How a sink misbehaves on purpose: rules, one line of text each.
+"""How a receiver misbehaves on purpose: rules, one line of text each.
 
     WHEN[@SHARE][#TIMES] PATTERN ACTION
 
@@ -12,12 +12,11 @@
 WHEN is a `Stage`; SHARE the part of its chances a rule takes (seeded, so a run can be repeated); TIMES how often it
 acts at all. PATTERN is a shell pattern on the address the stage is about: the sender at `mail`, the recipient at
 `rcpt`, any of the recipients from `data` on, the greeting name at `ehlo`, "" before. The first rule that matches and
-wins its draw acts; where none does, the sink behaves. Pure.
+wins its draw acts; where none does, the receiver behaves. Pure.
 """
 
 import enum
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -65,12 +64,13 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Rulebook:
-    """The rules of one sink, with what each has used up."""
+    """The rules of one receiver, with what each has used up."""
 
-    def __init__(self, rules: Sequence[Rule], seed: int) -> None:
+    def __init__(self, rules: Sequence[Rule], draw: Callable[[], float]) -> None:
+        """`draw` gives a number from 0 up to 1, a new one each time."""
         self._rules: Final = tuple(rules)
         self._times: Final = [0] * len(rules)
-        self._chance: Final = random.Random(seed)
+        self._draw: Final = draw
         self.stages: Final = frozenset(rule.stage for rule in rules)
 
     def choose(self, stage: Stage, subjects: Sequence[str]) -> Rule | None:
@@ -80,7 +80,7 @@ class Rulebook:
                 continue
             if not any(fnmatchcase(subject, rule.pattern) for subject in subjects):
                 continue
-            if rule.share_ratio < 1.0 and self._chance.random() >= rule.share_ratio:
+            if rule.share_ratio < 1.0 and self._draw() >= rule.share_ratio:
                 continue
             self._times[at] += 1
             return rule

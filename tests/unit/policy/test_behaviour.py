@@ -1,8 +1,10 @@
 """The rules of a misbehaving sink: their grammar, their order, their seeds."""
 
+import random
+
 import pytest
 
-from outrider.testing.behaviour import Action, Rule, Rulebook, Stage, fault_mix, parse_rule
+from outrider.policy.behaviour import Action, Rule, Rulebook, Stage, fault_mix, parse_rule
 
 
 def test_a_rule_is_read_with_all_its_parts() -> None:
@@ -29,7 +31,7 @@ def test_a_line_that_is_no_rule_says_so(line: str) -> None:
 
 
 def test_the_first_rule_that_matches_acts() -> None:
-    book = Rulebook([parse_rule("rcpt a@* drop"), parse_rule("rcpt * hang")], seed=1)
+    book = Rulebook([parse_rule("rcpt a@* drop"), parse_rule("rcpt * hang")], random.Random(1).random)
     drop, hang = book.choose(Stage.RCPT, ["a@x.example"]), book.choose(Stage.RCPT, ["b@x.example"])
     assert drop
     assert hang
@@ -38,13 +40,13 @@ def test_the_first_rule_that_matches_acts() -> None:
 
 
 def test_a_rule_is_used_up() -> None:
-    book = Rulebook([parse_rule("connect#2 * drop")], seed=1)
+    book = Rulebook([parse_rule("connect#2 * drop")], random.Random(1).random)
     assert [book.choose(Stage.CONNECT, [""]) is not None for _ in range(4)] == [True, True, False, False]
 
 
 def test_a_share_is_drawn_by_its_seed() -> None:
     def draw(seed: int) -> list[bool]:
-        book = Rulebook([parse_rule("dot@0.2 * swallow")], seed)
+        book = Rulebook([parse_rule("dot@0.2 * swallow")], random.Random(seed).random)
         return [book.choose(Stage.DOT, [""]) is not None for _ in range(500)]
 
     assert draw(7) == draw(7) != draw(8)

@@ -4,7 +4,7 @@ import ssl
 
 from cryptography import x509
 
-from outrider.testing.certificate import SelfSigned
+from outrider.net.selfsigned import SelfSigned
 
 
 def test_a_certificate_names_its_host_and_fits_its_context() -> None:

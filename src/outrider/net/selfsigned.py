@@ -1,4 +1,4 @@
-"""A certificate that nobody vouches for, for peers that speak TLS."""
+"""A certificate that nobody vouches for: for receivers on this machine, the simulator and the peers of tests."""
 
 import datetime as dt
 import ssl
@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class SelfSigned:
-    """A certificate of its own signature, and its key. Made at once; good from 2020 for a century."""
+    """A certificate of its own signature, and its key. Made at once; good from 2020 to `until_year`."""
 
-    def __init__(self, host: str, *, has_common_name: bool = True) -> None:
+    def __init__(self, host: str, *, has_common_name: bool = True, until_year: int = 2120) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         called = x509.NameOID.COMMON_NAME if has_common_name else x509.NameOID.ORGANIZATION_NAME
         name = x509.Name([x509.NameAttribute(called, host)])
@@ -26,7 +26,7 @@ class SelfSigned:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(start)
-            .not_valid_after(start.replace(year=2120))
+            .not_valid_after(start.replace(year=until_year))
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(key, hashes.SHA256())
