@@ -9,6 +9,7 @@
     latency          one mail on an idle node
     backlog_latency  one mail while a million others wait
     accept_only      API to disk
+    suppressed       API to disk, with none and with a million suppressions stored
     delivery_only    disk to sink
     end_to_end       API to sink
     new_connection   the same with a connection for each mail

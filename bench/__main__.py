@@ -28,10 +28,12 @@ MACRO: Final = (
     "latency",
     "backlog_latency",
     "accept_only",
+    "suppressed",
     "delivery_only",
     "end_to_end",
     "new_connection",
     "routes",
+    "inbound",
 )
 ONLY_BY_NAME: Final = ("soak",)  # A quarter of an hour at half speed: it finds leaks, not speed.
 NAMES: Final = ("rsa_limit", *MICRO, *MACRO)

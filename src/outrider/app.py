@@ -3,7 +3,7 @@
 Each `run_*` builds one role of one process and runs it until it is asked to stop:
 
     web      the HTTP faces and `accept`           smtp     the simulator, catch mode's receiver
-    deliver  lanes, attempts, settling             worker   upkeep of the event log, warm-ups
+    deliver  lanes, attempts, settling             worker   upkeep of the event log, warm-ups, guards
 
 No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
 then the store closes.
@@ -15,8 +15,9 @@ import importlib.resources
 import os
 import random
 import socket
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,7 @@ from outrider.engine.accept import Acceptor
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.gate_report import GateReport
 from outrider.engine.gates import Exits, Gates
+from outrider.engine.guard import GuardBook, GuardJudge
 from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper
@@ -49,16 +51,19 @@ from outrider.net.settings import NetSettings
 from outrider.net.simulated import SimulatorExits, SimulatorRouter
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
-from outrider.policy import shaping, simulate
-from outrider.policy.classify import Classifier, parse_rules
+from outrider.policy import classify, shaping, simulate
+from outrider.policy.classify import Classifier, Rule, parse_own_rules, parse_rules
 from outrider.policy.route import Egress, check_names
 from outrider.policy.shaping import Shaping
 from outrider.policy.simulate import Phrasebook
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
 from outrider.services.egress import PoolChooser
-from outrider.services.identity import Identity
+from outrider.services.identity import Gateway, Identity
+from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.reports import Reports
+from outrider.services.return_paths import ReturnPaths, signer_of
+from outrider.services.suppressions import Suppressions
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
 
@@ -112,6 +117,7 @@ class Services(msgspec.Struct, frozen=True):
     accounts: Accounts
     identity: Identity
     reports: Reports
+    suppressions: Suppressions
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
 
 
@@ -122,8 +128,8 @@ def make_services(context: Context, store: Store) -> Services:
         ConfigError: the master key cannot be used.
     """
     clock, random_bits = context.clock, context.chance.getrandbits
-    vault = Vault(load_or_create_key(context.config.data_path / _MASTER_KEY))
-    identity = Identity(store, vault, clock=clock, random_bits=random_bits)
+    vault = make_vault(context)
+    identity = Identity(store, vault, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
     accept = Acceptor(
         store,
         identity,
@@ -134,7 +140,19 @@ def make_services(context: Context, store: Store) -> Services:
         metrics=context.metrics,
     )
     accounts = Accounts(store, clock=clock, random_bits=random_bits)
-    return Services(context, store, accounts, identity, Reports(store), accept)
+    suppressions = Suppressions(store, clock=clock)
+    return Services(context, store, accounts, identity, Reports(store, clock=clock), suppressions, accept)
+
+
+def gateway(config: Config) -> Gateway:
+    """What DNS has to say of this node, for bounce domains."""
+    sources = config.make_egress().sources
+    return Gateway(
+        shared_domain=config.inbound.bounce_domain,
+        mx_host=config.net.ehlo_name or next((one.ehlo_name for one in sources if one.ehlo_name), ""),
+        addresses=sorted({one.address for one in sources if one.address}),
+        is_relayed=any(one.smarthost is not None for one in sources),
+    )
 
 
 def make_context(config: Config, dsn: str, log: Logger) -> Context:
@@ -172,20 +190,34 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
                     GateReport(store, ledger, limits, context.egress, node_id=node_id, clock=clock, logger=log),
                 ]
             warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
+            guards = GuardBook(store, clock=clock, logger=log)
             await warmups.load()
-            parts += [warmups, _make_deliverer(context, store, ledger, limits, warmups, owner=owner, slot=slot)]
+            await guards.load()
+            bounds = _Bounds(limits, warmups, guards)
+            deliverer = _make_deliverer(context, store, ledger, bounds, owner=owner, slot=slot)
+            parts += [warmups, guards, deliverer]
             await run_all(parts, stop_asked)
 
 
+class _Bounds(msgspec.Struct, frozen=True):
+    """What bounds the mail of one deliver process."""
+
+    limits: Shaping
+    warmups: WarmupBook
+    guards: GuardBook
+
+
 def _make_deliverer(
-    context: Context, store: Store, ledger: Ledger, limits: Shaping, warmups: WarmupBook, *, owner: UUID, slot: int
+    context: Context, store: Store, ledger: Ledger, bounds: _Bounds, *, owner: UUID, slot: int
 ) -> Deliverer:
     """Wire the engine of one deliver process."""
     config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
     net = net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
     identity = make_services(context, store).identity
-    preparer = Preparer(store, identity, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
+    signer = signer_of(make_vault(context))
+    return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
+    preparer = Preparer(store, identity, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
     slots = NodeSlots(ledger, slot=slot, clock=clock)
     connections = ConnectionPool(net, clock=clock, slots=slots)
     router, exits = make_ways(config, net, clock, chance)
@@ -210,22 +242,21 @@ def _make_deliverer(
         connections=connections,
         gates=Gates(
             context.egress,
-            limits,
+            bounds.limits,
             ledger,
             connections,
             slots,
             exits=exits,
-            ceilings=warmups,
+            ceilings=bounds.warmups,
             rates=identity,
+            guards=bounds.guards,
             clock=clock,
             random=chance,
             logger=log,
         ),
         holds=holds,
         preparer=preparer,
-        judge=Judge(
-            Classifier(parse_rules(rules_text())), limits, config.retry, clock=clock, random=chance, metrics=metrics
-        ),
+        judge=Judge(make_classifier(config), bounds.limits, config.retry, clock=clock, random=chance, metrics=metrics),
         settler=Settler(store, config.engine, writer=str(owner), clock=clock, logger=log, metrics=metrics),
         clock=clock,
         logger=log,
@@ -298,11 +329,36 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
 
 
 async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the SMTP faces: the simulator and, in catch mode, the receiver of the built-in mailbox."""
+    """Run the SMTP faces: what comes back, the simulator and, in catch mode, the receiver of the built-in mailbox."""
     async with asyncio.TaskGroup() as group:
+        group.create_task(_run_inbound(context, stop_asked))
         group.create_task(_run_simulator(context, stop_asked))
         if context.config.is_catch:
             group.create_task(_run_catch(context, stop_asked))
+
+
+async def _run_inbound(context: Context, stop_asked: asyncio.Event) -> None:
+    """Take the mail that comes back to our return paths."""
+    from outrider.faces.smtp.inbound import InboundServer
+
+    config, clock = context.config, context.clock
+    async with context.store() as store:
+        signer = signer_of(make_vault(context))
+        inbox = Inbox(store, signer, clock=clock, random_bits=context.chance.getrandbits, metrics=context.metrics)
+        server = InboundServer(
+            inbox,
+            config.faces.inbound_host,
+            config.faces.inbound_port,
+            host_name=net_settings(config).ehlo_name,
+            tls=inbound_tls(config),
+            clock=clock,
+            log=context.log,
+        )
+        await server.start()
+        try:
+            await run_all([inbox], stop_asked)
+        finally:
+            await server.stop()
 
 
 async def _run_simulator(context: Context, stop_asked: asyncio.Event) -> None:
@@ -348,17 +404,56 @@ async def _run_catch(context: Context, stop_asked: asyncio.Event) -> None:
         await asyncio.to_thread(mailbox.close)
 
 
+def inbound_tls(config: Config) -> ssl.SSLContext | None:
+    """What STARTTLS offers to who brings mail back, None without a certificate.
+
+    Raises:
+        ConfigError: the certificate cannot be used.
+    """
+    if not config.inbound.certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(config.data_path / config.inbound.certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"inbound.certificate: {config.inbound.certificate} cannot be used: {error}.") from error
+    return context
+
+
 async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the upkeep and the judge of warm-ups."""
-    clock, log = context.clock, context.log
+    """Run the upkeep, the judges of warm-ups and guards, and the reader of what came back."""
+    clock, log, metrics = context.clock, context.log, context.metrics
     async with context.store() as store:
         judge = WarmupJudge(store, warmup_plans(context.config), context.egress.warmups, clock=clock, logger=log)
-        await run_all([Upkeep(store, clock=clock, logger=log), judge], stop_asked)
+        guards = GuardJudge(store, clock=clock, logger=log, metrics=metrics)
+        reader = ReportReader(store, make_classifier(context.config), clock=clock, logger=log, metrics=metrics)
+        await run_all([Upkeep(store, clock=clock, logger=log), judge, guards, reader], stop_asked)
 
 
 def deliver_count(config: Config) -> int:
     """How many deliver processes this node runs."""
     return config.engine.deliver_workers or min(os.cpu_count() or 1, _CORES_USED_MAX)
+
+
+def make_vault(context: Context) -> Vault:
+    """What opens the secrets of this installation. Raises ConfigError: the master key cannot be used."""
+    return Vault(load_or_create_key(context.config.data_path / _MASTER_KEY))
+
+
+def make_classifier(config: Config) -> Classifier:
+    """The rules about replies, ready to judge. Raises ConfigError: the operator's file is wrong; it says where."""
+    return Classifier(reply_rules(own_rules(config)))
+
+
+def own_rules(config: Config) -> Sequence[Rule]:
+    """The operator's rules about replies. Raises ConfigError: the file is wrong; it says where."""
+    text = read_own_file(config, config.classify.file, "[classify] file")
+    return parse_own_rules(text, "The file of [classify] file") if text else ()
+
+
+def reply_rules(own: Sequence[Rule]) -> Sequence[Rule]:
+    """The operator's rules about replies and those of the package, as they are asked."""
+    return classify.merged(own, parse_rules(rules_text()))
 
 
 def make_mailbox(context: Context) -> "Mailbox":

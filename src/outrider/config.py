@@ -23,7 +23,8 @@ from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
 from outrider.policy import route, simulate
 from outrider.policy.route import Egress, Smarthost, Source
-from outrider.policy.settings import EgressSettings, RetrySettings, ShapingSettings, WarmupSettings
+from outrider.policy.settings import ClassifySettings, EgressSettings, RetrySettings, ShapingSettings, WarmupSettings
+from outrider.services.settings import InboundSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -58,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     faces: FacesSettings = FacesSettings()
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()
+    classify: ClassifySettings = ClassifySettings()
     warmup: WarmupSettings = WarmupSettings()
     shaping: ShapingSettings = ShapingSettings()
     net: NetSettings = NetSettings()
@@ -65,6 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     embedded: EmbeddedSettings = EmbeddedSettings()
     log: LogSettings = LogSettings()
     egress: EgressSettings = EgressSettings()
+    inbound: InboundSettings = InboundSettings()
 
     def __repr__(self) -> str:
         # Both may hold a password.

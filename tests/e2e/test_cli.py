@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from outrider.base.vocab import Stream
+from outrider.policy.guard import GuardLevel
+from outrider.store import guards, projects
 from outrider.store.embedded import EmbeddedPostgres
-from outrider.store.settings import EmbeddedSettings
-from outrider.testing.clock import RealClock
+from outrider.store.guards import Guard
+from outrider.store.pool import Store
+from outrider.store.settings import EmbeddedSettings, StoreSettings
+from outrider.testing.clock import EPOCH, RealClock
 from outrider.testing.postgres import make_folder
 from outrider.testing.program import Program
 from outrider.testing.sink_client import RunningSink
@@ -77,6 +82,18 @@ async def test_domains_and_their_records(program: Program) -> None:
     assert sorted(record["value"].partition("k=")[2].partition(";")[0] for record in keys) == ["ed25519", "rsa"]
 
 
+async def test_a_project_has_a_bounce_domain(program: Program) -> None:
+    assert await program.command_json("domain", "bounces") == {"bounce_domain": "", "is_shared": True}
+    await program.command_json("domain", "add", "paths.example", "--verified")
+    told = await program.command("domain", "bounces", "bounces.paths.example")
+    assert (told.code, "outrider domain dns" in told.stdout) == (0, True)
+    found = await program.command_json("domain", "bounces")
+    assert found == {"bounce_domain": "bounces.paths.example", "is_shared": False}
+    records = await program.command_json("domain", "dns", "paths.example")
+    assert [record["type"] for record in records if record["host"] == "bounces.paths.example"] == ["MX", "TXT"]
+    assert (await program.command_json("domain", "bounces", "--shared"))["is_shared"]
+
+
 async def test_a_domain_has_a_rate(program: Program) -> None:
     await program.command_json("domain", "add", "slow.example")
     assert (await program.command_json("domain", "rate", "slow.example"))["rate_per_minute"] is None
@@ -105,6 +122,26 @@ async def test_warm_ups_are_planned_set_and_listed(program: Program) -> None:
     assert rows["out1", "gmail"] == made
     for wrong in (["gmail", "--stage", "31"], ["gmail", "--stage", "-1"], ["yahoo", "--stage", "1"]):
         assert (await program.command("warmup", "set", "out1", *wrong)).code != 0
+
+
+async def test_guards_are_listed_and_released(program: Program) -> None:
+    assert await program.command_json("guard") == []
+    assert "Nobody sent enough to be judged." in (await program.command("guard")).stdout
+    async with Store(program.dsn(), StoreSettings()) as store, store.transaction() as tx:
+        project = await projects.by_name(tx, "default")
+        assert project is not None
+        for domain in ("", "shop.example"):
+            paused = Guard(project.project_id, domain, Stream.MARKETING, GuardLevel.PAUSE, "Too much.", EPOCH)
+            assert await guards.begin(tx, paused)
+    rows = [(row["sender_domain"], row["state"], row["sentence"]) for row in await program.command_json("guard")]
+    assert rows == [("", "pause", "Too much."), ("shop.example", "pause", "Too much.")]
+    shown = (await program.command("guard")).stdout
+    assert "PROJECT" in shown
+    (released,) = await program.command_json("guard", "release", "shop.example")
+    assert (released["sender_domain"], released["level"]) == ("shop.example", "ok")
+    told = await program.command("guard", "release", "--project", "default")
+    assert told.stdout == "released: marketing mail of the project; what was sent before no longer counts\n"
+    assert {row["state"] for row in await program.command_json("guard")} == {"ok"}
 
 
 async def test_send_status_events_and_mailbox(program: Program) -> None:
@@ -148,6 +185,8 @@ MISTAKES = [
     (("status", "3b6c8a0e-4d1f-4a53-9b0f-2f6f0f0c7a11"), EXIT_DATA),
     (("domain", "dns", "unknown.example"), EXIT_DATA),
     (("domain", "add", "not a domain"), EXIT_DATA),
+    (("domain", "bounces", "bounces.stranger.example"), EXIT_DATA),
+    (("domain", "bounces", "not a domain"), EXIT_DATA),
     (("domain", "rate", "shop.example", "0"), EXIT_DATA),
     (("domain", "rate", "shop.example", "fast"), EXIT_DATA),
     (("domain", "rate", "shop.example", "9" * 5000), EXIT_DATA),
@@ -156,6 +195,9 @@ MISTAKES = [
     (("events", "--after", "0-" + "9" * 5000), EXIT_DATA),
     (("queue", "pause", "lane", "9" * 5000), EXIT_DATA),
     (("warmup", "set", "out1", "gmail", "--plan", "sparkpost", "--stage", "9" * 5000), EXIT_DATA),
+    (("guard", "release", "not a domain"), EXIT_DATA),
+    (("guard", "release", "--project", "nobody"), EXIT_DATA),
+    (("guard", "release"), EXIT_DATA),
     (("why", "9" * 5000), EXIT_DATA),
     (("show", "9" * 5000), EXIT_DATA),
     (("sender", "add", "me@elsewhere.example"), EXIT_DATA),

@@ -6,6 +6,7 @@ see is shown by breaking the engine on purpose, one sabotage for each.
 
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import timedelta
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from outrider.base.vocab import Fate, RecipientStatus, WaitKind
+from outrider.base.vocab import EventKind, Fate, RecipientStatus, WaitKind
 from outrider.engine.gates import Gates
 from outrider.engine.judge import Judge
 from outrider.engine.slots import NodeSlots
@@ -24,7 +25,7 @@ from outrider.store import lanes, queue
 from outrider.store.lanes import Pause
 from outrider.testing import simcheck, simdatabase
 from outrider.testing.simdatabase import INFINITY, Rows, SimDatabase
-from outrider.testing.simplan import draw
+from outrider.testing.simplan import Plan, Trouble, draw
 from outrider.testing.simstory import Story
 from outrider.testing.simulation import play
 
@@ -76,6 +77,24 @@ def test_a_seed_is_the_same_story_each_time() -> None:
     assert first.database.events == second.database.events
     assert first.net.taken == second.net.taken
     assert first.admissions == second.admissions
+
+
+@pytest.mark.slow
+def test_what_guards_hold_back_is_explained_counted_and_let_go() -> None:
+    """All streams of all projects are paused for a while, one after the other, and nothing else goes wrong."""
+    seen = 0
+    for seed in range(5):
+        troubles = [Trouble(0.1 + number / 100, "guard", number + 16, 20.0) for number in range(16)]
+        story = play(msgspec.structs.replace(_calm(seed), troubles=troubles))
+        assert simcheck.all_of(story) == []
+        held = [one for one in story.admissions if 3.0 < one.at_s < 19.0]
+        assert held == [], "a second after they began, and until they ended, nothing left"
+        late = [one for one in story.admissions if 20.0 < one.at_s < 25.0]
+        seen += len(late)
+        counted = sum(sent for sent, _, _ in story.database.guards.sendings.values())
+        kinds = Counter(event.kind for event in story.database.events)
+        assert counted == kinds[EventKind.DELIVERED] + kinds[EventKind.BOUNCED]
+    assert seen > 20, "what waited goes on within seconds"
 
 
 # Sabotage.
@@ -183,7 +202,7 @@ def test_a_broken_engine_is_seen(playing: Playing, sabotage: Patch, check: Check
     assert playing[words].result(timeout=DEADLINE_S), f"{sabotage} was not seen by {check}"
 
 
-def _calm(seed: int) -> object:
+def _calm(seed: int) -> Plan:
     """A plan without deaths: its troubles would excuse much."""
     plan = draw(seed)
     return msgspec.structs.replace(plan, troubles=[])

@@ -23,7 +23,7 @@ from outrider.store.pool import Store
 from outrider.store.queue import Claim
 from outrider.store.settings import StoreSettings
 from outrider.testing.clock import RealClock, until
-from outrider.testing.engineroom import PROJECT, EngineRoom, Line, OneWay, running
+from outrider.testing.engineroom import PROJECT, EngineRoom, Line, OneWay, OwnReturnPaths, running
 from outrider.testing.peer import HOST, Act, Move, Peer, Script, Stage
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.smtp_client import Envelope, Features
@@ -194,7 +194,7 @@ class Clumsy(Preparer):
     """Fails for one message, or for all; with one error or another."""
 
     def __init__(self, room: EngineRoom, error: Exception) -> None:
-        super().__init__(room.store, room.keys, clock=room.clock, drafts_bytes_max=32_000_000)
+        super().__init__(room.store, room.keys, OwnReturnPaths(), clock=room.clock, drafts_bytes_max=32_000_000)
         self.error = error
         self.times_left = 1000
 

@@ -9,7 +9,8 @@ import pytest
 
 from outrider.base import limits
 from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus
-from outrider.engine.settle import Outcome, Settler, reply_text
+from outrider.engine.heard import reply_text
+from outrider.engine.settle import Outcome, Settler
 from outrider.engine.upkeep import ensure_partitions
 from outrider.net.pool import Attempt
 from outrider.obs.metrics import QUEUE_TIME
@@ -258,7 +259,13 @@ async def test_what_is_stored_without_its_words_still_counts_for_its_source(room
         assert await settler.settle(outcome(room, claim, attempt=attempt, source="one", provider="gmail"))
     assert room.journal.count("outcome_stored_without_words") == 1
     _, event = await room.events(session)
-    assert event.facts == {"phase": "dot", "duration_ms": 250, "rule": "some.rule", "source": "one"}
+    assert event.facts == {
+        "phase": "dot",
+        "duration_ms": 250,
+        "rule": "some.rule",
+        "source": "one",
+        "provider": "gmail",
+    }
     async with store.transaction() as tx:
         (counted,) = await egress.of_day(tx, event.at.date())
     assert (counted.source, counted.provider, counted.figures.delivered) == ("one", "gmail", 1)

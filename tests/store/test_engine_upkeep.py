@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
+import msgspec
 import pytest
 import structlog
 
 from outrider.base.errors import StoreError
-from outrider.base.vocab import EventKind
+from outrider.base.vocab import EventKind, SuppressionOrigin, SuppressionScope
 from outrider.engine.upkeep import Upkeep, ensure_partitions
-from outrider.store import events
+from outrider.policy.suppress import EVIDENCE_LIFE
+from outrider.store import events, suppressions
 from outrider.store.events import NewEvent
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
+from outrider.store.suppressions import Evidence, Suppression
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import WAIT_S, Mailroom
 
@@ -114,3 +118,38 @@ async def test_a_database_that_is_away_is_told_and_tried_again(database_url: str
         assert not running.done()
         upkeep.stop()
     assert notes.events == ["upkeep_delayed"]
+
+
+async def test_what_ran_out_is_swept_every_time_and_what_counts_stays(store: Store, clock: FakeClock) -> None:
+    soon, project_id = clock.now() + timedelta(days=1), UUID(int=1)
+    kept = Suppression(
+        project_id=project_id,
+        address_key="ann@a.example",
+        scope=SuppressionScope.ALL,
+        reason="recipient.invalid",
+        origin=SuppressionOrigin.REPLY,
+        created_at=clock.now(),
+    )
+    passing = msgspec.structs.replace(kept, address_key="bob@b.example", expires_at=soon)
+    old = Evidence(project_id, "ann@a.example", "recipient.full", soon - EVIDENCE_LIFE, UUID(int=2))
+    young = msgspec.structs.replace(old, at=soon)
+    async with store.transaction() as tx:
+        await suppressions.put(tx, [kept, passing])
+        await suppressions.note(tx, [old, young])
+    clock.advance(86_400.001)
+    upkeep = Upkeep(store, clock=clock, logger=Notes().logger)
+
+    async def left() -> tuple[int, int]:
+        async with store.transaction() as tx:
+            counts = await tx.fetch("SELECT (SELECT count(*) FROM suppression), (SELECT count(*) FROM evidence)")
+        return tuple(counts[0])  # type: ignore[return-value]
+
+    assert await left() == (2, 2)
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
+        group.create_task(upkeep.run())
+        while await left() != (1, 1):
+            continue
+        upkeep.stop()
+    async with store.transaction() as tx:
+        assert await suppressions.of_address(tx, project_id, "ann@a.example") == [kept]
+        assert await suppressions.noted(tx, [(project_id, "ann@a.example")], since=old.at) == [young]

@@ -84,6 +84,29 @@ async def test_a_late_commit_with_a_lower_transaction_id_is_never_skipped(store:
     assert await read(store, found[-1].cursor) == []
 
 
+async def test_events_of_some_kinds_are_looked_for_page_by_page(
+    store: Store, happened: NewEvent, clock: FakeClock
+) -> None:
+    kinds = [EventKind.DEFERRED, EventKind.DELIVERED, EventKind.DELIVERED, EventKind.BOUNCED, EventKind.DELIVERED]
+    changed = msgspec.structs.replace(happened, facts={"dialogue": "> QUIT", "phase": "rcpt"})
+    old = msgspec.structs.replace(changed, at=clock.now() - timedelta(hours=1))
+    await append(store, old, *(msgspec.structs.replace(changed, kind=kind) for kind in kinds))
+    pages: list[list[EventKind]] = []
+    cursor: Cursor | None = Cursor()
+    while cursor is not None:
+        async with store.transaction() as tx:
+            wanted = [EventKind.DEFERRED, EventKind.BOUNCED]
+            found, cursor = await events.of_kinds(tx, cursor, since=clock.now(), kinds=wanted, count_max=2)
+        pages.append([event.kind for event in found])
+        assert all(event.facts == {"phase": "rcpt"} for event in found)
+    assert pages == [[EventKind.DEFERRED], [EventKind.BOUNCED], []]
+    async with store.transaction() as tx:
+        at = [(old.project_id, old.message_id, old.at), (UUID(int=1), old.message_id, clock.now())]
+        assert [event.at for event in await events.at(tx, at)] == [old.at], "and of that project alone"
+        empty = await events.of_kinds(tx, Cursor(), since=clock.now() + timedelta(1), kinds=kinds, count_max=2)
+        assert empty == ([], None)
+
+
 async def test_one_that_rolls_back_holds_nobody_up(store: Store, happened: NewEvent) -> None:
     with pytest.raises(KeyError):
         await roll_back(store, happened)

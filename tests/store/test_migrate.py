@@ -18,6 +18,7 @@ TABLES = {
     *("project", "api_key", "domain", "dkim_key", "sender", "content", "message", "idempotency", "recipient"),
     *("lane", "queue", "event", "feed_cursor", "alembic_version"),
     *("hold", "node", "gate", "egress_day", "warmup"),
+    *("suppression", "suppression_past", "evidence", "inbound", "sending_hour", "guard"),
 }
 
 

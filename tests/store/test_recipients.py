@@ -1,6 +1,7 @@
 """Recipients: in the order given, seen by their project only, moved by what the table allows."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -8,7 +9,7 @@ from outrider.base.vocab import RecipientStatus
 from outrider.store import queue, recipients
 from outrider.store.pool import Store, StoreValueError
 from outrider.store.queue import PutBack
-from outrider.store.recipients import MOVES, Record
+from outrider.store.recipients import MOVES, LateBounce, Record
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
 
@@ -75,9 +76,39 @@ async def test_recording_nothing_changes_nothing(store: Store, clock: FakeClock)
         await recipients.record(tx, [], now=clock.now())
 
 
-def test_every_status_has_its_moves_and_the_final_ones_none() -> None:
+def test_every_status_has_its_moves_and_the_final_ones_none_but_a_late_bounce() -> None:
     assert set(MOVES) == set(RecipientStatus)
-    assert {status for status, moves in MOVES.items() if not moves} == {s for s in RecipientStatus if s.is_final}
+    assert MOVES[RecipientStatus.DELIVERED] == {RecipientStatus.BOUNCED}
+    assert {status for status, moves in MOVES.items() if not moves} == {
+        s for s in RecipientStatus if s.is_final and s is not RecipientStatus.DELIVERED
+    }
+
+
+async def test_a_late_bounce_moves_what_was_delivered_and_nothing_else(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    mail = await mailroom.mail(await mailroom.project(), [f"{status}@a.example" for status in RecipientStatus])
+    project_id, other_id = mail.message.project_id, await mailroom.project("other")
+    records = [Record(i, s, "was", "250 ok", 1) for i, s in zip(mail.recipient_ids, RecipientStatus, strict=True)]
+    later = clock.now() + timedelta(days=1)
+
+    def late(project_id: UUID) -> list[LateBounce]:
+        return [LateBounce(i, project_id, "recipient.invalid", "550 5.1.1 gone") for i in mail.recipient_ids]
+
+    async with store.transaction() as tx:
+        await recipients.record(tx, records, now=clock.now())
+        before = await recipients.of_message(tx, project_id, mail.message.message_id)
+        await recipients.bounce_late(tx, late(other_id), now=later)
+        await recipients.bounce_late(tx, [], now=later)
+        assert await recipients.of_message(tx, project_id, mail.message.message_id) == before
+        await recipients.bounce_late(tx, late(project_id), now=later)
+        after = await recipients.of_message(tx, project_id, mail.message.message_id)
+    changed = [(old.status, new) for old, new in zip(before, after, strict=True) if old != new]
+    ((status, new),) = changed
+    assert status is RecipientStatus.DELIVERED
+    assert (new.status, new.reason, new.reply, new.attempt, new.updated_at) == (
+        RecipientStatus.BOUNCED, "recipient.invalid", "550 5.1.1 gone", 1, later
+    )  # fmt: skip
 
 
 async def test_the_update_at_settle_stays_on_its_page(store: Store, clock: FakeClock, mailroom: Mailroom) -> None:

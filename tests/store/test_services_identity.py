@@ -15,7 +15,7 @@ from outrider.base.errors import CallerError, ConflictError, NotFoundError, Stor
 from outrider.mail import address, dkim
 from outrider.mail.dkim import SigningKey
 from outrider.services import identity as module
-from outrider.services.identity import Identity
+from outrider.services.identity import BounceDomain, DnsRecord, Gateway, Identity
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
@@ -46,8 +46,11 @@ def real_keys() -> None:
     """Ask for keys of the test's own."""
 
 
-def identity_of(store: Store, clock: FakeClock, master_key: bytes = MASTER_KEY) -> Identity:
-    return Identity(store, Vault(master_key), clock=clock, random_bits=random.SystemRandom().getrandbits)
+def identity_of(
+    store: Store, clock: FakeClock, master_key: bytes = MASTER_KEY, gateway: Gateway | None = None
+) -> Identity:
+    random_bits = random.SystemRandom().getrandbits
+    return Identity(store, Vault(master_key), clock=clock, random_bits=random_bits, gateway=gateway or Gateway())
 
 
 @pytest.fixture
@@ -354,3 +357,54 @@ async def test_a_rate_is_set_on_ones_own_domain_only(identity: Identity, shop: U
     with pytest.raises(CallerError):
         await identity.set_rate(shop, "no domain", 60)
     assert (await identity.domain(shop, "shop.example")).rate_per_minute is None
+
+
+# Bounce domains.
+
+
+def gateway_of(**changes: object) -> Gateway:
+    usual = {"mx_host": "mx.us.example", "addresses": ["192.0.2.7", "2001:db8::7"]}
+    return Gateway(**usual | changes)  # type: ignore[arg-type]
+
+
+async def test_a_project_s_bounces_come_back_below_its_own_verified_domain(
+    store: Store, clock: FakeClock, shop: UUID, other: UUID
+) -> None:
+    identity = identity_of(store, clock, gateway=gateway_of())
+    await identity.add_domain(shop, "shop.example", is_verified=True)
+    await identity.add_domain(shop, "unproven.example", is_verified=False)
+    assert await identity.bounce_domain(shop) == BounceDomain("", is_shared=True)
+    for name in ("bounces.shop.example", "shop.example"):
+        set_ = await identity.set_bounce_domain(shop, name.upper())
+        assert set_ == await identity.bounce_domain(shop) == BounceDomain(name, is_shared=False)
+    for name in ("bounces.unproven.example", "xshop.example", "example", "shop.example.evil.example"):
+        with pytest.raises(CallerError):
+            await identity.set_bounce_domain(shop, name)
+    with pytest.raises(NotFoundError):
+        await identity.set_bounce_domain(other, "bounces.shop.example")
+    assert await identity.set_bounce_domain(shop, "") == BounceDomain("", is_shared=True)
+
+
+async def test_its_records_are_printed_with_those_of_the_domain_above_it(
+    store: Store, clock: FakeClock, shop: UUID
+) -> None:
+    identity = identity_of(store, clock, gateway=gateway_of())
+    await identity.add_domain(shop, "shop.example", is_verified=True)
+    await identity.add_domain(shop, "news.example", is_verified=True)
+    assert {record.type for record in await identity.dns_records(shop, "shop.example")} == {"TXT"}
+    await identity.set_bounce_domain(shop, "bounces.shop.example")
+    assert (await identity.dns_records(shop, "shop.example"))[-2:] == [
+        DnsRecord("MX", "bounces.shop.example", "10 mx.us.example"),
+        DnsRecord("TXT", "bounces.shop.example", "v=spf1 mx ip4:192.0.2.7 ip6:2001:db8::7 -all"),
+    ]
+    assert "MX" not in {record.type for record in await identity.dns_records(shop, "news.example")}
+
+
+async def test_the_shared_one_is_of_those_who_have_none(store: Store, clock: FakeClock, shop: UUID) -> None:
+    gateway = gateway_of(shared_domain="bounces.shop.example", mx_host="", addresses=(), is_relayed=True)
+    identity = identity_of(store, clock, gateway=gateway)
+    await identity.add_domain(shop, "shop.example", is_verified=True)
+    assert await identity.bounce_domain(shop) == BounceDomain("bounces.shop.example", is_shared=True)
+    mx, spf = (await identity.dns_records(shop, "shop.example"))[-2:]
+    assert "OUTRIDER_NET__EHLO_NAME" in mx.value
+    assert spf.value == "v=spf1 mx ~all"

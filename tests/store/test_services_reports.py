@@ -29,8 +29,8 @@ async def mail(mailroom: Mailroom) -> Mail:
 
 
 @pytest.fixture
-def reports(store: Store) -> Reports:
-    return Reports(store)
+def reports(store: Store, clock: FakeClock) -> Reports:
+    return Reports(store, clock=clock)
 
 
 def event_of(mail: Mail, number: int, kind: EventKind, clock: FakeClock, **facts: str | int) -> NewEvent:

@@ -10,19 +10,44 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
-from outrider.base.vocab import EventKind, HoldScope, RecipientStatus, Stream, WaitKind
+from outrider.base.vocab import (
+    EventKind,
+    HoldScope,
+    RecipientStatus,
+    Stream,
+    SuppressionOrigin,
+    SuppressionScope,
+    WaitKind,
+)
+from outrider.policy.guard import GuardLevel
 from outrider.policy.warmup import Figures
-from outrider.store import egress, events, holds, lanes, messages, queue, recipients, waiting
+from outrider.store import (
+    egress,
+    events,
+    guards,
+    holds,
+    lanes,
+    messages,
+    queue,
+    recipients,
+    sending,
+    suppressions,
+    waiting,
+)
 from outrider.store.egress import Egress
 from outrider.store.events import NewEvent
+from outrider.store.guards import Guard
 from outrider.store.holds import Hold
 from outrider.store.lanes import GivenBack, LaneKey, Pause, Share
 from outrider.store.messages import Body, Message
 from outrider.store.pool import Store, Tx
-from outrider.store.queue import Entry, PutBack
+from outrider.store.queue import Claim, Entry, PutBack
 from outrider.store.recipients import NewRecipient, Record
+from outrider.store.sending import Sending
+from outrider.store.suppressions import EVERYBODY, Asked, Evidence, Suppression
 from outrider.store.waiting import Place
 from outrider.testing.clock import FakeClock
 from outrider.testing.simdatabase import SimDatabase
@@ -39,6 +64,14 @@ RECIPIENTS = """
     SELECT recipient_id, message_id, project_id, address, updated_at, status, reason, reply, attempt
       FROM recipient ORDER BY recipient_id"""
 EVENTS = "SELECT kind, recipient_id, attempt, reason FROM event ORDER BY event_id"
+
+ADDRESSES = ["a@a.example", "a@b.example", "a@c.example"]
+SUBJECTS = {
+    SuppressionScope.ALL: [""],
+    SuppressionScope.STREAM: list(Stream),
+    SuppressionScope.DOMAIN: ["s.example", "t.example"],
+    SuppressionScope.LIST: ["7"],
+}
 
 Act = Callable[[Tx], Awaitable[Any]]
 
@@ -64,6 +97,8 @@ class Script:
         self.clock.advance(self.chance.choice((0.25, 1.0, 5.0, 40.0)) + self.chance.randrange(1000) / 1e6)
         acts = [self.accept] * 4 + [self.lease] * 4 + [self.claim] * 4 + [self.settle] * 4 + [self.release] * 4
         acts += [self.renew, self.abandon, self.put_hold, self.end_hold, self.flush, self.cancel, self.count_scopes]
+        acts += [self.guard]
+        acts += [self.suppress, self.suppress, self.ask_suppressed, self.note, self.note, self.lift]
         return self.chance.choice(acts)()
 
     def accept(self) -> Act:
@@ -202,6 +237,104 @@ class Script:
         async def act(tx: Tx) -> Any:
             taken, behind = await waiting.cancel(tx, places, now=now, count_max=count_max)
             return sorted(taken, key=lambda one: one.recipient_id), behind
+
+        return act
+
+    def suppress(self) -> Act:
+        now = self.clock.now()
+        rows = [
+            Suppression(
+                project_id=self.chance.choice([*self.projects[:2], EVERYBODY]),
+                address_key=self.chance.choice(ADDRESSES),
+                scope=scope,
+                subject=self.chance.choice(SUBJECTS[scope]),
+                reason=self.chance.choice(("complaint", "recipient.full")),
+                origin=SuppressionOrigin.REPLY,
+                created_at=now,
+                expires_at=now + timedelta(seconds=10 * number) if number else None,
+            )
+            for scope in self.chance.choices(list(SuppressionScope), k=2)
+            for number in [self.chance.randrange(1, 40) if self.chance.random() < 0.9 else 0]
+        ]
+
+        async def act(tx: Tx) -> Any:
+            return await suppressions.put(tx, rows)
+
+        return act
+
+    def ask_suppressed(self) -> Act:
+        now, lane_ids = self.clock.now(), sorted(self.lane_ids.values())
+        asked = [
+            Asked(project_id, key, stream, domain)
+            for project_id in self.projects
+            for key in ADDRESSES
+            for stream in Stream
+            for domain in ("s.example", "t.example")
+        ]
+        claims = [
+            Claim(
+                recipient_id=UUID(int=number),
+                lane_id=self.chance.choice(lane_ids),
+                attempt=0,
+                due_at=now,
+                expires_at=now,
+                message_id=UUID(int=number),
+                address=self.chance.choice(ADDRESSES),
+                project_id=self.chance.choice(self.projects),
+            )
+            for number in range(20 if lane_ids else 0)
+        ]
+
+        async def act(tx: Tx) -> Any:
+            among = await suppressions.among(tx, asked, now=now)
+            of_claims = await suppressions.among_claims(tx, claims, now=now)
+            return set(among), set(of_claims)  # Of several that hold, which says why is open.
+
+        return act
+
+    def note(self) -> Act:
+        now = self.clock.now()
+        rows = [
+            Evidence(self.chance.choice(self.projects), key, "recipient.full", now + timedelta(seconds=n), UUID(int=n))
+            for n, key in enumerate(self.chance.sample(ADDRESSES, 2))
+        ]
+        pairs = [(self.chance.choice(self.projects), key) for key in ADDRESSES]
+        since = now - timedelta(seconds=self.chance.choice((5, 500)))
+
+        async def act(tx: Tx) -> Any:
+            await suppressions.note(tx, rows)
+            return await suppressions.noted(tx, pairs, since=since)
+
+        return act
+
+    def lift(self) -> Act:
+        pairs = [(self.chance.choice(self.projects), self.chance.choice(ADDRESSES))]
+        everyone = [(project_id, key) for project_id in self.projects for key in ADDRESSES]
+        since = self.clock.now() - timedelta(days=1)
+
+        async def act(tx: Tx) -> Any:
+            await suppressions.lift(tx, pairs)
+            return await suppressions.noted(tx, everyone, since=since)
+
+        return act
+
+    def guard(self) -> Act:
+        now, project_id, domain = self.clock.now(), self.projects[0], self.chance.choice(("", "s.example"))
+        level = self.chance.choice((GuardLevel.WARN, GuardLevel.PAUSE))
+        new = Guard(project_id, domain, Stream.MARKETING, level, "Too much.", now)
+        is_ended = self.chance.random() < 0.5
+        hour = sending.hour_of(now)
+        sent = Sending(hour, project_id, "s.example", Stream.MARKETING, self.chance.randrange(9), 2, 1)
+
+        async def act(tx: Tx) -> Any:
+            await sending.add(tx, self.chance.choice(("v", "w")), [sent])
+            is_new = await guards.begin(tx, new)
+            old = (await guards.of_subject(tx, project_id, domain))[-1]
+            released = msgspec.structs.replace(old, level=GuardLevel.OK, since=now, released_at=now, excused_sent=7)
+            moved = [await guards.move(tx, old, released), await guards.move(tx, old, new)] if is_ended else []
+            woken = await lanes.end_pauses(tx, project_id, domain, self.chance.choice(list(WaitKind)), now=now)
+            total = await sending.of_hour(tx, hour, project_id, domain, Stream.MARKETING)
+            return is_new, old, moved, woken, total, await guards.in_force(tx)
 
         return act
 

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from outrider.app import make_shaping, warmup_plans
+from outrider.app import make_classifier, make_shaping, own_rules, reply_rules, warmup_plans
 from outrider.base.errors import ConfigError
-from outrider.base.vocab import Stream
+from outrider.base.vocab import Phase, Stream
 from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, load, read_own_file
 from outrider.policy.route import Smarthost, Source, parse_smarthost
 from outrider.policy.settings import Encryption, Override
+from outrider.wire.answer import Answer
+from outrider.wire.reply import Reply
 
 SECRET = "hunter2"
 
@@ -376,6 +378,34 @@ def test_own_providers_and_plans_are_read_from_the_same_place(folder: Path) -> N
     assert warmup_plans(config)["mine"].stages == (10, 20)
 
 
+def test_own_rules_come_before_ours_and_replace_those_of_the_same_id(folder: Path) -> None:
+    rule = """
+        [[rule]]
+        id = "{}"
+        reason = "content.spam"
+        pattern = '^550 5\\.1\\.1 '
+        fate = "bounced"
+        source = "us"
+        seen_on = 2026-11-24
+        samples = ["550 5.1.1 x"]
+        """
+    (folder / "rules.toml").write_text(
+        rule.format("own.one") + rule.format("strict.no-user").replace("550", "551"), "utf-8"
+    )
+    ours = reply_rules(own_rules(read(folder)))
+    found = reply_rules(own_rules(read(folder, CLASSIFY__FILE="rules.toml")))
+    assert [rule.id for rule in found[:2]] == ["own.one", "strict.no-user"]
+    assert len(found) == len(ours) + 1
+    classifier = make_classifier(read(folder, CLASSIFY__FILE="rules.toml"))
+    assert classifier.judge(Answer(Phase.RCPT, Reply(550, "5.1.1", "no such user"))).rule == "own.one"
+    (folder / "rules.toml").write_text(rule.format("own.one") + rule.format("own.two"), "utf-8")
+    with pytest.raises(ConfigError, match=r"a sample of rule own.two reaches rule own.one, which stands before it"):
+        own_rules(read(folder, CLASSIFY__FILE="rules.toml"))
+    (folder / "rules.toml").write_text(rule.format("own.one").replace("spam", "spma"), "utf-8")
+    with pytest.raises(ConfigError, match=r"\[classify\] file cannot be read: rule own.one: Invalid enum"):
+        own_rules(read(folder, CLASSIFY__FILE="rules.toml"))
+
+
 @pytest.mark.parametrize("name", ["none.toml", ".", "broken.toml"])
 def test_an_own_file_that_cannot_be_read_is_named(folder: Path, name: str) -> None:
     (folder / "broken.toml").write_bytes(b"\xff")
@@ -383,6 +413,8 @@ def test_an_own_file_that_cannot_be_read_is_named(folder: Path, name: str) -> No
         make_shaping(read(folder, SHAPING__FILE=name))
     with pytest.raises(ConfigError, match=r"\[warmup\] file names .*cannot be read"):
         warmup_plans(read(folder, WARMUP__FILE=name))
+    with pytest.raises(ConfigError, match=r"\[classify\] file names .*cannot be read"):
+        own_rules(read(folder, CLASSIFY__FILE=name))
 
 
 def test_warm_up_plans_may_be_written_down(folder: Path) -> None:

@@ -4,9 +4,10 @@
 land together in a B-tree and no identifier can be guessed from another.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION_BITS = 0x7 << 76
 _VARIANT_BITS = 0b10 << 62
 _RANDOM_A_BITS_MASK = (1 << 12) - 1
@@ -31,3 +32,8 @@ def from_ms(unix_ms: int, random_bits: int) -> UUID:
     random_a = (random_bits >> 62) & _RANDOM_A_BITS_MASK
     random_b = random_bits & _RANDOM_B_BITS_MASK
     return UUID(int=unix_ms << 80 | _VERSION_BITS | random_a << 64 | _VARIANT_BITS | random_b)
+
+
+def made_at(uuid: UUID) -> datetime:
+    """Return the instant in a UUIDv7, to the millisecond."""
+    return _EPOCH + timedelta(milliseconds=uuid.int >> 80)

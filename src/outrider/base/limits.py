@@ -62,6 +62,15 @@ CAUGHT_NAME_CHARS_MAX: Final = 200  # Ours: of an attachment; file systems allow
 CAUGHT_PARTS_COUNT_MAX: Final = 200  # Ours: more than any program makes; the rest is not shown.
 CAUGHT_BOUNDARIES_COUNT_MAX: Final = 100  # Ours: each nested multipart makes every line of it dearer.
 
+# -- Mail that comes back: what strangers may make us do.
+INBOUND_MESSAGE_BYTES_MAX: Final = 1024 * 1024  # Ours: a bounce with the whole mail in it is cut by most at 100 KB.
+INBOUND_CONVERSATIONS_COUNT_MAX: Final = 1000  # Ours: each is a descriptor and some KB.
+INBOUND_CONVERSATIONS_OF_ONE_COUNT_MAX: Final = 50  # Ours: as Postfix's smtpd_client_connection_count_limit.
+INBOUND_OF_ONE_A_MINUTE_COUNT_MAX: Final = 60_000  # Ours: of one address; a large provider's bounces of a campaign.
+INBOUND_REFUSED_COUNT_MAX: Final = 100  # Ours: of one conversation; as many as Postfix and others address at once.
+INBOUND_WAIT_S: Final = 300.0  # RFC 5321 §4.5.3.2.7: a server waits five minutes for the next command.
+INBOUND_HOPS_COUNT_MAX: Final = 100  # RFC 5321 §6.3: a loop is told by at least 100 Received fields.
+
 # -- DNS: what a look-up may cost and how long its answer counts.
 DNS_TTL_S_MIN: Final = 5.0  # Ours: a TTL of 0 must not cost a look-up a mail.
 DNS_TTL_S_MAX: Final = 3600.0  # Ours: RFC 2181 §8 allows more; a moved domain should not wait for us.

@@ -42,6 +42,11 @@ class EventKind(enum.StrEnum):
     RELEASED = "released"
     SUPPRESSED = "suppressed"
     CANCELLED = "cancelled"
+    BOUNCED_LATE = "bounced_late"  # A report that came by mail, mostly after `delivered`.
+    DELAYED = "delayed"  # Somebody on the way still tries; a report too.
+    COMPLAINED = "complained"  # The reader called it spam.
+    UNSUBSCRIBED = "unsubscribed"  # The reader wants no more of it.
+    AUTO_REPLIED = "auto_replied"  # An answer that nobody wrote: away, or a challenge.
     PAUSED = "paused"  # An operator's act on a lane, provider, project or session; as are the next three.
     RESUMED = "resumed"
     FLUSHED = "flushed"
@@ -59,6 +64,7 @@ class WaitKind(enum.StrEnum):
     CONNECTIONS = "connections"  # All connections we may have are in use.
     WARMUP = "warmup"  # The day's ceiling of an address that is being warmed up.
     DOMAIN_RATE = "domain_rate"  # The sending domain's own rate.
+    GUARD = "guard"  # Too many unknown addresses or complaints: the project or the sending domain is slowed or paused.
     HOLD = "hold"  # An operator said so.
     TURN = "turn"  # Others of the same provider are before it.
 
@@ -70,6 +76,25 @@ class HoldScope(enum.StrEnum):
     PROVIDER = "provider"  # All lanes to it: the key by which its limits are counted.
     PROJECT = "project"
     SESSION = "session"  # One accepted call: its recipients leave the queue and are `held`.
+
+
+class SuppressionScope(enum.StrEnum):
+    """Which mail a suppressed address does not get."""
+
+    ALL = "all"  # Everything the project sends.
+    STREAM = "stream"
+    DOMAIN = "domain"  # What comes from one sending domain.
+    LIST = "list"
+
+
+class SuppressionOrigin(enum.StrEnum):
+    """Where a suppression comes from."""
+
+    REPLY = "reply"  # A server refused the address.
+    REPORT = "report"  # A bounce or a complaint that came in.
+    REQUEST = "request"  # The recipient asked for it.
+    IMPORT = "import"
+    OPERATOR = "operator"
 
 
 class Fate(enum.StrEnum):

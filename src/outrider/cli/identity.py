@@ -1,8 +1,8 @@
 """`outrider domain ...`, `outrider sender ...`: whose mail a project may send.
 
 All are safe to repeat: what is there already is shown, not refused. `domain add --verified` takes the operator's word
-until DNS checks come. `domain rate` without a number shows the rate. Other tools rely on `domain dns NAME --json`
-printing a list of `{type, host, value}`.
+until DNS checks come. `domain rate` without a number shows the rate, `domain bounces` without a name where bounces
+come back to. Other tools rely on `domain dns NAME --json` printing a list of `{type, host, value}`.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
 from outrider.services.accounts import DEFAULT_PROJECT
-from outrider.services.identity import ALGORITHMS, DnsRecord, Domain, Sender
+from outrider.services.identity import ALGORITHMS, BounceDomain, DnsRecord, Domain, Sender
 
-domains = typer.Typer(help="Sending domains: add, list, DNS records, rate.", no_args_is_help=True)
+domains = typer.Typer(help="Sending domains: add, list, DNS records, rate, bounces.", no_args_is_help=True)
 senders = typer.Typer(help="From addresses: add, list.", no_args_is_help=True)
 DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]
 
@@ -84,6 +84,33 @@ def set_rate(
         return await services.identity.set_rate(project_id, name, _parse_rate(per_minute))
 
     output.show_facts(_domain_facts(session.run_in(project, work)), as_json=as_json)
+
+
+@domains.command("bounces")
+def set_bounce_domain(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A verified domain of the project, or one below it.")
+    ] = None,
+    *,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Use the installation's, [inbound] bounce_domain, again.")
+    ] = False,
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Show or set the domain that the project's bounces come back to. Used within half a minute."""
+    if name is not None and shared:
+        raise typer.BadParameter("a name or --shared, not both", param_hint="--shared")
+
+    async def work(services: Services, project_id: UUID) -> BounceDomain:
+        if name is None and not shared:
+            return await services.identity.bounce_domain(project_id)
+        return await services.identity.set_bounce_domain(project_id, name or "")
+
+    found = session.run_in(project, work)
+    output.show_facts({"bounce_domain": found.name, "is_shared": found.is_shared}, as_json=as_json)
+    if name is not None and not as_json:
+        output.show_facts({"next": "outrider domain dns DOMAIN prints its MX and SPF records too"})
 
 
 @senders.command("add")

@@ -22,6 +22,7 @@ from outrider.cli.session import EXIT_DATA
 from outrider.engine import feed
 from outrider.engine.accept import Acceptor
 from outrider.engine.feed import Cursor, Event
+from outrider.engine.sentences import suppression_text
 from outrider.engine.submission import Accepted, Submission
 from outrider.services.accounts import DEFAULT_PROJECT
 from outrider.services.reports import SessionView
@@ -121,6 +122,8 @@ def _tell_session(view: SessionView) -> None:
     ]
     columns = ["RECIPIENT", "STATUS", "REASON", "REPLY", "ATTEMPTS", "NEXT", "UPDATED"]
     output.show_table(columns, rows, empty="No recipients.")
+    for known in (one for recipient in view.recipients for one in recipient.suppressions):
+        output.show_text(suppression_text(known))
 
 
 async def _accept(acceptor: Acceptor, project_id: UUID, submission: Submission, key: str) -> Accepted | OutriderError:

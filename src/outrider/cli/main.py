@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from outrider.cli import accounts, identity, mail, mailbox, queue, serve, simulator, warmup, why
+from outrider.cli import (
+    accounts,
+    guard,
+    identity,
+    mail,
+    mailbox,
+    queue,
+    rules,
+    serve,
+    simulator,
+    suppression,
+    warmup,
+    why,
+)
 from outrider.cli.session import EXIT_SOFTWARE
 
 app = typer.Typer(
@@ -24,8 +37,11 @@ app.command()(mail.events)
 app.add_typer(queue.queue, name="queue")
 app.command()(why.why)
 app.command()(why.show)
+app.add_typer(suppression.suppression, name="suppression")
 app.command()(mailbox.mailbox)
 app.add_typer(warmup.warmups, name="warmup")
+app.add_typer(rules.rules, name="rules")
+app.add_typer(guard.guards, name="guard")
 app.command()(serve.sink)
 app.command()(simulator.simulator)
 

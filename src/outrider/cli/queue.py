@@ -8,7 +8,7 @@ repeat, leave an event, and take effect within a second wherever mail is deliver
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import typer
@@ -31,6 +31,7 @@ Scope = Annotated[HoldScope, typer.Argument(help="What SUBJECT is.", metavar="la
 Subject = Annotated[str, typer.Argument(help="A lane's number, a provider's key, a project's name, a session's id.")]
 Note = Annotated[str, typer.Option(help="Why; others read it in `outrider why` and in the event.")]
 _COUNT = 50
+Result = TypeVar("Result")
 
 
 @queue.callback()
@@ -83,7 +84,7 @@ def flush(
         subject,
         project,
         as_json,
-        lambda control, target: _watched("Flushing", lambda heard: control.flush(target, note=note, on_progress=heard)),
+        lambda control, target: watched("Flushing", lambda heard: control.flush(target, note=note, on_progress=heard)),
     )
 
 
@@ -105,7 +106,7 @@ def drop(
         subject,
         project,
         as_json,
-        lambda control, target: _watched("Dropping", lambda heard: control.drop(target, note=note, on_progress=heard)),
+        lambda control, target: watched("Dropping", lambda heard: control.drop(target, note=note, on_progress=heard)),
     )
 
 
@@ -161,8 +162,8 @@ async def _project_id(services: Services, subject: str) -> UUID:
         raise
 
 
-async def _watched(words: str, act: Callable[[Callable[[int], None]], Awaitable[Done]]) -> Done:
-    """Run an act with a bar on a terminal's stderr."""
+async def watched(words: str, act: Callable[[Callable[[int], None]], Awaitable[Result]]) -> Result:
+    """Run an act that tells how far it is, with a bar on a terminal's stderr."""
     screen = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f}"), TimeElapsedColumn())
     with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True) as bar:

@@ -82,6 +82,8 @@ def _check_ports(config: Config, roles: tuple[str, ...]) -> None:
     faces = config.faces
     if "web" in roles:
         supervisor.check_port(faces.http_host, faces.http_port, "OUTRIDER_HTTP_PORT")
+    if "smtp" in roles:
+        supervisor.check_port(faces.inbound_host, faces.inbound_port, "OUTRIDER_INBOUND_PORT")
     if "smtp" in roles and config.is_catch:
         supervisor.check_port("127.0.0.1", faces.catch_port, "OUTRIDER_CATCH_PORT")
 

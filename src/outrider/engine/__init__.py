@@ -4,11 +4,12 @@
 
 `submission` what comes in and what goes back, `accept` station 1, `lanes` station 2, `prepare` station 3, `deliver` the
 loop that drives stations 2 to 6 with `lanework` for one lane, `judge` station 5, `settle` station 6, `feed` station 7.
+`protect` what is learned about addresses, `heard` what was said, kept to be judged again.
 
 Between a lane and the network: `gates` which source may send now, `ways` where it hands the mail, `lines` who waits for
 it and until when, `turns` who is next, `slots` the node's connections, `tally` what passes freely. For operators:
 `holds` and `control` act on what waits, `explain`, `sentences` and `transcript` say why and how it was, `gate_report`
-and `nodes` tell the database, `warmup` moves stages.
+and `nodes` tell the database, `warmup` moves stages, `guard` slows and pauses who does harm.
 
 `service` how long-running parts start and stop, `upkeep` what must be done now and then, `settings` the knobs.
 """

@@ -5,7 +5,8 @@
 Checks that concern the whole call raise a `CallerError` whose `field` is the Submission's field; a bad address only
 rejects that recipient. Nothing is stored before these checks are over; then first the lanes that are missing, in a
 commit of their own: an empty lane is a row and means nothing. The answer is given after the commit that holds content,
-message, recipients, queue, event and idempotency key together; concurrent callers share that commit.
+message, recipients, queue, event and idempotency key together; concurrent callers share that commit. In one query it
+also asks who of the recipients is suppressed: they are rejected.
 
 Failure policy: when the database is away the caller is told so (`StoreUnavailableError`) and nothing is kept, unless
 the connection died during the commit: then only an idempotency key makes the caller's retry safe.
@@ -29,7 +30,7 @@ from outrider.mail import address, headers
 from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
 from outrider.policy import retry
-from outrider.store import events, idempotency, lanes, messages, queue, recipients
+from outrider.store import events, idempotency, lanes, messages, queue, recipients, suppressions
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
 from outrider.store.idempotency import KeyedAnswer
@@ -38,7 +39,9 @@ from outrider.store.messages import Body, Message
 from outrider.store.pool import Store
 from outrider.store.queue import Entry
 from outrider.store.recipients import NewRecipient
+from outrider.store.suppressions import Asked, Suppression
 
+SUPPRESSED: Final = "recipient suppressed"  # uSpeedo's word (shared/uspeedo.md 1.3).
 _LANES_KNOWN_MAX: Final = 200_000  # Ours: about 60 MB of lane names; past it the memory starts anew.
 
 
@@ -82,6 +85,7 @@ class _Draft(msgspec.Struct, frozen=True):
     body: bytes  # As `content.body` holds it.
     recipients: Sequence[NewRecipient]
     entries: Sequence[Entry]
+    asked: Sequence[Asked]  # As the recipients; who of them gets no mail is found out at the commit.
     answer: Accepted
     keyed: KeyedAnswer | None
 
@@ -146,14 +150,15 @@ class Acceptor:
         _check_key(idempotency_key)
         sender = await self._find_sender(project_id, submission.sender)
         addresses, rejected = _read_addresses(submission.recipients)
-        self._metrics.rejected.inc(len(rejected))
         if not addresses:
+            self._metrics.rejected.inc(len(rejected))
             return Accepted(None, 0, tuple(rejected))
         request_hash = _hash(submission) if idempotency_key else b""
         checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash)
         lane_ids = await self._find_lanes(checked, {to.domain for to in addresses})
         accepted = await self._commit.submit(self._draft(checked, lane_ids))
-        self._metrics.accepted.inc(len(addresses))
+        self._metrics.rejected.inc(len(accepted.rejected))
+        self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
     async def _find_sender(self, project_id: UUID, text: str) -> AllowedSender:
@@ -208,6 +213,9 @@ class Acceptor:
             body=body,
             recipients=[NewRecipient(id_, message_id, checked.project_id, to.text) for id_, to in recipients_of_call],
             entries=[Entry(id_, lane_ids[to.domain], now, expires_at) for id_, to in recipients_of_call],
+            asked=[
+                Asked(checked.project_id, to.key, submission.stream, checked.sender.address.domain) for to in addresses
+            ],
             answer=answer,
             keyed=_keyed(checked, answer),
         )
@@ -222,6 +230,10 @@ class Acceptor:
         now = self._clock.now()
         keyed = [draft.keyed for draft in drafts if draft.keyed is not None]
         async with self._store.transaction() as tx:
+            suppressed = await suppressions.among(tx, [one for draft in drafts for one in draft.asked], now=now)
+            if suppressed:
+                drafts = [_without(draft, suppressed) for draft in drafts]
+                keyed = [draft.keyed for draft in drafts if draft.keyed is not None]
             repeats: dict[tuple[UUID, str], KeyedAnswer] = {}
             if keyed:
                 first = {(k.project_id, k.idempotency_key): k for k in reversed(keyed)}
@@ -230,7 +242,7 @@ class Acceptor:
                 if others := [pair for pair in first if pair not in ours]:
                     repeats |= await idempotency.find(tx, others)
             fresh, results = _sort_out(drafts, repeats)
-            if fresh:
+            if fresh := [draft for draft in fresh if draft.recipients]:
                 contents = {(d.message.project_id, d.message.content_hash): d.body for d in fresh}
                 rows = [(project_id, content_hash, body) for (project_id, content_hash), body in contents.items()]
                 await messages.insert_contents(tx, rows, now=now)
@@ -335,6 +347,26 @@ def _sort_out(
         else:
             results.append(_decode_answer(first.answer))
     return fresh, results
+
+
+def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:
+    """Return the draft without the recipients that get no mail from the project; they are rejected."""
+    pairs = list(zip(draft.recipients, draft.entries, draft.asked, strict=True))
+    kept = [pair for pair in pairs if pair[2] not in suppressed]
+    if len(kept) == len(pairs):
+        return draft
+    rejected = [Rejected(to.address, SUPPRESSED) for to, _, asked in pairs if asked in suppressed]
+    session_id = draft.answer.session_id if kept else None
+    answer = Accepted(session_id, len(kept), (*draft.answer.rejected, *rejected))
+    return msgspec.structs.replace(
+        draft,
+        message=msgspec.structs.replace(draft.message, recipient_count=len(kept)),
+        recipients=[pair[0] for pair in kept],
+        entries=[pair[1] for pair in kept],
+        asked=[pair[2] for pair in kept],
+        answer=answer,
+        keyed=msgspec.structs.replace(draft.keyed, answer=_encode(answer)) if draft.keyed else None,
+    )
 
 
 def _accepted_event(draft: _Draft) -> NewEvent:

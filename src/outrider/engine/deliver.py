@@ -23,7 +23,7 @@ from uuid import UUID
 
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, NotFoundError, StoreCorruptError, StoreError
-from outrider.base.vocab import Phase, Stream, WaitKind
+from outrider.base.vocab import Fate, Phase, RecipientStatus, Stream, WaitKind
 from outrider.engine import sentences
 from outrider.engine.gates import Entry, Gates
 from outrider.engine.holds import HoldBook
@@ -39,6 +39,7 @@ from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Site
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
+from outrider.policy.classify import Verdict
 from outrider.policy.shaping import DEFAULT
 from outrider.store.lanes import WAKE_CHANNEL, GivenBack, Lane, Pause
 from outrider.store.pool import Store
@@ -207,7 +208,8 @@ class Deliverer:
         if work.is_interrupted:
             await self._clock.sleep(_AWAY_PAUSE_S)
         self._workers[lane.stream] -= 1
-        await self._keeper.release(GivenBack(lane.lane_id, work.provider, work.pause))
+        pause = work.pause if work.pause is not None and self._gates.still_waits(lane, work.pause) else None
+        await self._keeper.release(GivenBack(lane.lane_id, work.provider, pause))
         self._woken.set()  # There is room for another lane.
 
     async def _drain(self, work: LaneWork, claims: list[Claim]) -> None:
@@ -249,9 +251,9 @@ class Deliverer:
         self._in_flight.update(claim.recipient_id for claim in claims)
         started_count = 0
         now = self._clock.now()
-        if any(claim.expires_at <= now for claim in claims):
+        if any(claim.suppressed_for or claim.expires_at <= now for claim in claims):
             # First, whatever the rest must wait for: mail that may never go must not wait in a lane that may not now.
-            claims = sorted(claims, key=lambda claim: claim.expires_at > now)
+            claims = sorted(claims, key=lambda claim: not claim.suppressed_for and claim.expires_at > now)
         try:
             site = await self._route(work.lane.route)
             if isinstance(site, Site):
@@ -270,7 +272,9 @@ class Deliverer:
             self._in_flight.discard(claim.recipient_id)
             return True
         await work.places.acquire()
-        if claim.expires_at <= self._clock.now():
+        if claim.suppressed_for:
+            site = Answer(Phase.ROUTE, None, Cause.SUPPRESSED)
+        elif claim.expires_at <= self._clock.now():
             site = Answer(Phase.ROUTE, None, Cause.EXPIRED)
         entered: Entry | Pause | None = None if isinstance(site, Answer) else self._held(work)
         if entered is None and isinstance(site, Site) and composed is not None:
@@ -393,17 +397,23 @@ class Deliverer:
         judged = self._judge.verdict(claim, answer, provider=provider, accepted_at=accepted_at)
         if entry is not None:
             self._gates.answered(entry, answer, attempt, judged)
-        status, retry_at = self._judge.next(claim, judged.verdict, now)
+        verdict, status, retry_at = judged.verdict, RecipientStatus.SUPPRESSED, None
+        if claim.suppressed_for:
+            verdict = Verdict(Fate.BOUNCED, claim.suppressed_for)
+        else:
+            status, retry_at = self._judge.next(claim, verdict, now)
         taken_over_at = work.lane.taken_over_at
         return Outcome(
             claim=claim,
             project_id=claim.project_id,
             status=status,
-            verdict=judged.verdict,
+            verdict=verdict,
             answer=answer,
             attempt=attempt,
             ended_at=now,
             accepted_at=accepted_at,
+            stream=work.lane.stream,
+            sender_domain=work.lane.sender_domain,
             source=entry.source if entry else "",
             provider=_counted_as(entry),
             retry_at=retry_at,

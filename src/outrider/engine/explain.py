@@ -23,7 +23,8 @@ from outrider.base.vocab import RecipientStatus
 from outrider.engine import sentences, transcript
 from outrider.engine.sentences import Line, Scene
 from outrider.mail import address
-from outrider.store import events, holds, queue_views
+from outrider.mail.address import Address
+from outrider.store import events, holds, queue_views, suppressions
 from outrider.store.events import Event
 from outrider.store.holds import Hold
 from outrider.store.pool import Store, Tx
@@ -35,6 +36,7 @@ _NEWEST_COUNT: Final = 20  # Ours: recipients of one address that are explained;
 _LANE_COUNT_MAX: Final = 1000  # Ours: lanes of one domain that are looked into.
 _FRESH: Final = timedelta(seconds=10)  # A node tells its limits every second; older than that they are nobody's.
 _NOBODY: Final = "There is no recipient, session, lane or domain like that."
+_NO_RECIPIENT: Final = "There is no such recipient."
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -104,7 +106,7 @@ class Explainer:
         self._clock: Final = clock
 
     async def why(self, subject: str, *, project_id: UUID) -> Sequence[Explanation]:
-        """Say what becomes of `subject` and why. One explanation; for an address one of each of its newest recipients.
+        """Say what becomes of `subject` and why. Of an address: what is suppressed, then each of its newest recipients.
 
         Raises:
             NotFoundError: nothing is called so, in that project.
@@ -112,12 +114,11 @@ class Explainer:
         now = self._clock.now()
         async with self._store.transaction() as tx:
             if (identifier := _uuid(subject)) is not None:
-                return [await _of_identifier(tx, project_id, identifier, now)]
+                return await _of_identifier(tx, project_id, identifier, now)
             if (lane_id := digits.parse(subject)) is not None:
                 return [await _of_lanes(tx, f"lane {lane_id}", [lane_id], now)]
             if "@" in subject:
-                found = await _newest(tx, project_id, subject)
-                return [await _of_recipient(tx, one, now) for one in found]
+                return await _of_address(tx, project_id, subject, now)
             try:
                 route = address.parse_domain(subject)
             except CallerError as error:
@@ -167,25 +168,55 @@ class Explainer:
             if (identifier := _uuid(subject)) is not None:
                 found = await queue_views.recipient(tx, project_id, identifier)
             else:
-                found = (await _newest(tx, project_id, subject))[0]
+                found = next(iter(await _newest(tx, project_id, _parse_address(subject))), None)
             if found is None:
-                raise NotFoundError("There is no such recipient.", field="recipient")
+                raise NotFoundError(_NO_RECIPIENT, field="recipient")
             log = await events.of_message(tx, project_id, found.message_id, accepted_at=found.accepted_at)
             lines = (await _of_recipient(tx, found, now)).lines
+            suppressed = await _suppressed(tx, project_id, address.key_of(found.address), now)
         spoken = [_spoken(event, found) for event in log if event.recipient_id in (None, found.recipient_id)]
-        return Shown(recipient=found, why=lines, events=spoken)
+        return Shown(recipient=found, why=[*lines, *(line for one in suppressed for line in one.lines)], events=spoken)
 
 
-async def _of_identifier(tx: Tx, project_id: UUID, identifier: UUID, now: datetime) -> Explanation:
+async def _of_address(tx: Tx, project_id: UUID, subject: str, now: datetime) -> Sequence[Explanation]:
+    """Explain an address, if it is suppressed, and each of its newest recipients. Raises NotFoundError: neither."""
+    parsed = _parse_address(subject)
+    told = await _suppressed(tx, project_id, parsed.key, now)
+    for one in await _newest(tx, project_id, parsed):
+        told.append(await _of_recipient(tx, one, now))
+    if not told:
+        raise NotFoundError(_NO_RECIPIENT, field="recipient")
+    return told
+
+
+async def _suppressed(tx: Tx, project_id: UUID, address_key: str, now: datetime) -> list[Explanation]:
+    """Say which mail the address does not get, in one explanation; [] if it gets all."""
+    lines = [
+        Line(
+            count=1,
+            is_capped=False,
+            state=RecipientStatus.SUPPRESSED.value,
+            text=sentences.suppression_text(one),
+            since=one.created_at,
+            until=one.expires_at,
+        )
+        for one in await suppressions.of_address(tx, project_id, address_key)
+        if one.expires_at is None or one.expires_at > now
+    ]
+    return [Explanation(f"address {address_key}", lines)] if lines else []
+
+
+async def _of_identifier(tx: Tx, project_id: UUID, identifier: UUID, now: datetime) -> Sequence[Explanation]:
     """Explain the recipient or the session of that id."""
     found = await queue_views.recipient(tx, project_id, identifier)
     if found is not None:
-        return await _of_recipient(tx, found, now)
+        of_recipient = await _of_recipient(tx, found, now)
+        return [of_recipient, *await _suppressed(tx, project_id, address.key_of(found.address), now)]
     groups = await queue_views.groups_of_session(tx, project_id, identifier, now=now)
     if not groups:
         raise NotFoundError(_NOBODY, field="subject")
     scene = await _scene(tx, [group.lane_id for group in groups if group.lane_id is not None], now)
-    return Explanation(f"session {identifier}", sentences.tell(groups, scene))
+    return [Explanation(f"session {identifier}", sentences.tell(groups, scene))]
 
 
 async def _of_recipient(tx: Tx, found: Seen, now: datetime) -> Explanation:
@@ -226,18 +257,17 @@ async def _of_lanes(tx: Tx, heading: str, lane_ids: Sequence[int], now: datetime
     return Explanation(heading, lines or [Line(count=0, is_capped=False, state="empty", text="nothing waits")])
 
 
-async def _newest(tx: Tx, project_id: UUID, subject: str) -> Sequence[Seen]:
-    """Return the project's newest recipients of an address, at least one. Raises NotFoundError."""
-    missing = NotFoundError("There is no such recipient.", field="recipient")
+def _parse_address(subject: str) -> Address:
     try:
-        parsed = address.parse(subject)
+        return address.parse(subject)
     except CallerError as error:
-        raise missing from error
+        raise NotFoundError(_NO_RECIPIENT, field="recipient") from error
+
+
+async def _newest(tx: Tx, project_id: UUID, parsed: Address) -> Sequence[Seen]:
+    """Return the project's newest recipients of an address."""
     wanted = f"{parsed.local.lower()}@{parsed.domain}"
-    found = await queue_views.recipients(tx, project_id, wanted, parsed.domain, count_max=_NEWEST_COUNT)
-    if not found:
-        raise missing
-    return found
+    return await queue_views.recipients(tx, project_id, wanted, parsed.domain, count_max=_NEWEST_COUNT)
 
 
 async def _scene(tx: Tx, lane_ids: Sequence[int], now: datetime) -> Scene:

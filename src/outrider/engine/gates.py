@@ -8,7 +8,7 @@ A gate is one (source, key): the key is the provider, or for domains of no provi
 data (`policy.shaping`), its state lives in the node's ledger (`net.ledger`), what happens to it is `policy.throttle`.
 Here they meet: the members of the lane's pool are asked in the order of `policy.route`; a member that is resting or
 out of tokens leaves it to the next; overflow members only carry what a warm-up ceiling keeps, fail-over members only
-what nobody else may carry.
+what nobody else may carry. Before all of them come the sending domain's own rate, and its guards (`engine.guard`).
 
 Who may not now waits in a line or is sent away: `engine.lines`.
 
@@ -16,6 +16,8 @@ A place is taken before a connection, never the other way round: a campaign that
 connections that transactional mail could use.
 """
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Final, Protocol
@@ -25,10 +27,10 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.vocab import Fate, WaitKind
+from outrider.engine.heard import reply_text
 from outrider.engine.judge import Judgement
 from outrider.engine.lines import Lines
-from outrider.engine.settle import reply_text
-from outrider.engine.slots import NodeSlots, domain_key, gate_key, pool_name, slot_key, warmup_key
+from outrider.engine.slots import NodeSlots, domain_key, gate_key, guard_key, pool_name, slot_key, warmup_key
 from outrider.engine.tally import Tally
 from outrider.engine.turns import Places
 from outrider.net.ledger import Ledger
@@ -37,12 +39,14 @@ from outrider.net.site import Site, Way
 from outrider.obs.log import Logger
 from outrider.policy import adapt, reach, throttle
 from outrider.policy.gate import SAID_BYTES_MAX, Gate
+from outrider.policy.guard import SLOW_PER_MINUTE, GuardLevel
 from outrider.policy.reach import Reach
 from outrider.policy.reason import Reason
 from outrider.policy.route import Egress, Source
 from outrider.policy.settings import Encryption, Use
 from outrider.policy.shaping import DEFAULT, Act, Limits, Place, Rate, Reaction, Shaping
 from outrider.policy.throttle import Blocked, Ceiling
+from outrider.store.guards import Guard
 from outrider.store.lanes import Lane, Pause
 from outrider.wire.answer import Answer
 from outrider.wire.smtp_client import TlsMode
@@ -50,7 +54,9 @@ from outrider.wire.smtp_client import TlsMode
 _SEEN_S: Final = 0.25  # Ours: how old what we know of a pool's pause may be; below the second promised for a hold.
 _KNOWN_COUNT_MAX: Final = 10_000  # Ours: of each memory; some MB. Past it, it starts anew.
 _NOBODY_S: Final = 60.0  # Ours: a pool whose sources can all not find their smart host.
+_GUARD_LOOK_S: Final = 300.0  # Ours: its end is told (`engine.guard`); who misses that looks by himself.
 _UNLIMITED: Final = Limits(rates=())
+_SLOW: Final = Limits(rates=(Rate(SLOW_PER_MINUTE, 60.0),))
 _RESTING: Final = frozenset({WaitKind.PAUSE, WaitKind.REST, WaitKind.AWAY})
 _THROTTLED: Final = frozenset({Reason.RATE_PROVIDER})
 _TLS: Final = {
@@ -74,6 +80,13 @@ class DomainRates(Protocol):
         """Return mails a minute, None if it has no rate of its own."""
 
 
+class Guards(Protocol):
+    """Which projects and sending domains are slowed or paused for the harm they do (`engine.guard`)."""
+
+    def of(self, lane: Lane) -> Sequence[Guard]:
+        """Return what keeps this lane's mail back; mostly nothing."""
+
+
 class Exits(Protocol):
     """Where a source hands its mail: to the recipient's site, or to its own smart host (`engine.ways`)."""
 
@@ -89,6 +102,15 @@ class Entry(msgspec.Struct, frozen=True):
     pool: str
     place: Place
     is_counted: bool  # At the gate, one by one; else in the tally.
+
+
+class _OwnRate(msgspec.Struct, frozen=True):
+    """A rate of the sending domain or its project, whoever receives."""
+
+    key: str
+    limits: Limits
+    kind: WaitKind
+    words: str  # "{} mails": what the sentence about the rate is put into.
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -114,6 +136,7 @@ class Gates:
         exits: Exits,
         ceilings: Ceilings,
         rates: DomainRates,
+        guards: Guards,
         clock: Clock,
         random: Random,
         logger: Logger,
@@ -127,6 +150,7 @@ class Gates:
         self._exits: Final = exits
         self._ceilings: Final = ceilings
         self._rates: Final = rates
+        self._guards: Final = guards
         self._clock: Final = clock
         self._random: Final = random
         self._logger: Final = logger
@@ -160,10 +184,16 @@ class Gates:
 
         Safe: cancellable; concurrent.
         """
+        if (pause := self._paused_by_guard(lane)) is not None:
+            return pause
         place = self.place(site)
         line_key = self._line_key(lane.pool, place, site)
         attempt = partial(self._try_in_place, lane, site, place, line_key, places)
         return await self._lines.enter(lane, line_key, attempt, said_of=place.provider or place.key)
+
+    def still_waits(self, lane: Lane, pause: Pause) -> bool:
+        """Whether a pause with which a lane was sent away holds yet; its last attempts may have taken long."""
+        return pause.kind is not WaitKind.GUARD or bool(self._guards.of(lane))
 
     def answered(self, entry: Entry, answer: Answer, attempt: Attempt, judged: Judgement) -> None:
         """Learn from what a peer said, or that none did, and do what the reply rules ask for."""
@@ -250,8 +280,8 @@ class Gates:
 
     async def _try(self, lane: Lane, site: Site, place: Place, line_key: str) -> Entry | Blocked:
         """Ask the pool's members in turn; return the first that may, or the refusal that ends first."""
-        domain_limits = await self._domain_limits(lane)
-        if domain_limits is not None and (blocked := self._domain_blocked(lane, domain_limits)) is not None:
+        own_rates = await self._own_rates(lane)
+        if own_rates and (blocked := self._own_blocked(own_rates)) is not None:
             return blocked
         refusals: list[Blocked] = []
         for member in self._egress.order(lane.pool, place.provider, self._random.random()):
@@ -265,7 +295,7 @@ class Gates:
                 continue
             tried = self._try_source(lane, source, exit_site, self.place(exit_site))
             if isinstance(tried, Entry):
-                return tried if domain_limits is None else self._take_domain_token(lane, domain_limits, tried)
+                return self._take_own_tokens(lane, own_rates, tried) if own_rates else tried
             if tried.kind is WaitKind.CONNECTIONS:
                 self._lines.ask((source.name, self._slots.refused_key), (lane.pool, line_key))
             refusals.append(tried)
@@ -358,24 +388,47 @@ class Gates:
         )
         return seen
 
-    # The sending domain's own rate.
+    # The sending domain's own rate, and those to which guards slow it.
 
-    async def _domain_limits(self, lane: Lane) -> Limits | None:
+    async def _own_rates(self, lane: Lane) -> list[_OwnRate]:
+        rates = [
+            _OwnRate(guard_key(lane, guard.sender_domain), _SLOW, WaitKind.GUARD, _slowed(guard))
+            for guard in self._guards.of(lane)
+            if guard.level is GuardLevel.SLOW
+        ]
         per_minute = await self._rates.rate_of(lane.project_id, lane.sender_domain)
-        return None if per_minute is None else Limits(rates=(Rate(per_minute, 60.0),))
+        if per_minute is not None:
+            limits = Limits(rates=(Rate(per_minute, 60.0),))
+            words = f"{lane.sender_domain} may send {{}}"
+            rates.append(_OwnRate(domain_key(lane), limits, WaitKind.DOMAIN_RATE, words))
+        return rates
 
-    def _domain_blocked(self, lane: Lane, limits: Limits) -> Blocked | None:
-        """Return why the sending domain may not send now. A look, no more: its token is taken last."""
-        return _of_domain(lane, self._foresee(domain_key(lane), limits, self._now_s()))
-
-    def _take_domain_token(self, lane: Lane, limits: Limits, entry: Entry) -> Entry | Blocked:
+    def _own_blocked(self, rates: Sequence[_OwnRate]) -> Blocked | None:
+        """Return why the sending domain may not send now. A look, no more: its tokens are taken last."""
         now_s = self._now_s()
-        blocked = self._ledger.update(domain_key(lane), lambda gate: throttle.admit(gate, limits, now_s))
-        if blocked is None:
-            self._lines.note_turn_of_domain(lane)
-            return entry
-        self._connections.drop(entry.reservation)
-        return _of_domain(lane, blocked) or blocked
+        for rate in rates:
+            if (blocked := self._foresee(rate.key, rate.limits, now_s)) is not None:
+                return _by_own(rate, blocked)
+        return None
+
+    def _take_own_tokens(self, lane: Lane, rates: Sequence[_OwnRate], entry: Entry) -> Entry | Blocked:
+        now_s = self._now_s()
+        for rate in rates:  # One that was taken before another refused is lost: a look came before, so it is rare.
+            blocked = self._ledger.update(rate.key, partial(throttle.admit, limits=rate.limits, now_s=now_s))
+            if blocked is not None:
+                self._connections.drop(entry.reservation)
+                return _by_own(rate, blocked)
+            self._lines.note_turn_of_domain(lane, rate.kind)
+        return entry
+
+    def _paused_by_guard(self, lane: Lane) -> Pause | None:
+        """Return the pause of a guard on this lane's mail. Its end is only when to look again."""
+        for guard in self._guards.of(lane):
+            if guard.level is GuardLevel.PAUSE:
+                wait_s = _GUARD_LOOK_S * (0.5 + self._random.random() / 2)  # Not all lanes at once.
+                until = datetime.fromtimestamp(self._now_s() + wait_s, UTC)
+                return Pause(until, WaitKind.GUARD, f"{_guarded(guard)} paused: {guard.sentence}")
+        return None
 
     def _line_key(self, pool: str, place: Place, site: Site) -> str:
         """Name the line that mail of `pool` to `site` waits in: nobody waits for another site's connections."""
@@ -402,9 +455,14 @@ def _from(source: Source, refusal: Blocked | None, now_s: float) -> Blocked:
     return Blocked(until_s, refusal.kind, refusal.rule, f"{refusal.sentence} from {source.name}")
 
 
-def _of_domain(lane: Lane, blocked: Blocked | None) -> Blocked | None:
+def _by_own(rate: _OwnRate, blocked: Blocked) -> Blocked:
     """The same refusal, said of the sending domain."""
-    if blocked is None:
-        return None
-    sentence = f"{lane.sender_domain} may send {blocked.sentence}"
-    return Blocked(blocked.until_s, WaitKind.DOMAIN_RATE, "", sentence)
+    return Blocked(blocked.until_s, rate.kind, "", rate.words.format(blocked.sentence))
+
+
+def _guarded(guard: Guard) -> str:
+    return f"{guard.stream} mail of {guard.sender_domain or 'the project'} is"
+
+
+def _slowed(guard: Guard) -> str:
+    return f"{_guarded(guard)} slowed to {{}}: {guard.sentence}"

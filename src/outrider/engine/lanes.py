@@ -12,12 +12,14 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, StoreError
 from outrider.base.vocab import Stream
 from outrider.engine.settings import EngineSettings
 from outrider.obs.log import Logger
-from outrider.store import lanes, queue
+from outrider.store import lanes, queue, suppressions
 from outrider.store.batch import GroupCommit
 from outrider.store.lanes import GivenBack, Lane, Share
 from outrider.store.pool import Store, Tx
@@ -185,9 +187,13 @@ class LaneKeeper:
         claims = await queue.first_due(
             tx, lane_ids, now=self._clock.now(), busy=list(self.busy), count_max=self._settings.claim_count_max
         )
-        if claims:
-            await self._preload(tx, {claim.message_id for claim in claims})
-        return claims
+        if not claims:
+            return []
+        await self._preload(tx, {claim.message_id for claim in claims})
+        suppressed = await suppressions.among_claims(tx, claims, now=self._clock.now())
+        if not suppressed:
+            return claims
+        return [msgspec.structs.replace(one, suppressed_for=suppressed.get(one.recipient_id, "")) for one in claims]
 
     async def _release(self, given: Sequence[GivenBack]) -> Sequence[None]:
         async with self._store.transaction() as tx:

@@ -46,6 +46,7 @@ _SPACING_WEIGHT: Final = 0.1  # Ours: of the newest observation; ten turns make 
 _KNOWN_COUNT_MAX: Final = 10_000  # Ours: lines; past it, those in which nobody stands are forgotten.
 _BACK_S: Final = 1.5  # Ours: within this a lane is back after its pause; a process polls every second.
 _ABOUT_RATE: Final = frozenset({WaitKind.RATE, WaitKind.THROTTLE})
+_OF_DOMAIN: Final = frozenset({WaitKind.DOMAIN_RATE, WaitKind.GUARD})
 _IN_TURN: Final = _ABOUT_RATE | {WaitKind.CONNECTIONS, WaitKind.TURN}
 
 
@@ -121,9 +122,13 @@ class Lines:
             has_turn = await self._wait(waiters, lane, blocked, left_s, is_again=is_again)
             is_again = True
 
-    def note_turn_of_domain(self, lane: Lane) -> None:
-        """Note that a mail took a token of its sending domain's rate: those who wait for one are so far apart."""
-        self._note_turn(self._of_domain(lane))
+    def note_turn_of_domain(self, lane: Lane, kind: WaitKind) -> None:
+        """Note that a mail took a token of its sending domain's rate: those who wait for one are so far apart.
+
+        Args:
+            kind: whose rate it is: the domain's own, or its guard's.
+        """
+        self._note_turn(self._of_domain(lane, kind))
 
     def ask(self, gate: Key, asker: Key) -> None:
         """Remember which line to tell when a connection of the gate comes free."""
@@ -193,8 +198,8 @@ class Lines:
         now_s, mono_s = self._now_s(), self._clock.monotonic_s()
         if blocked is None:
             blocked = Blocked(now_s, WaitKind.TURN, "", "others are before it")
-        if blocked.kind is WaitKind.DOMAIN_RATE:
-            waiters = self._of_domain(lane)
+        if blocked.kind in _OF_DOMAIN:
+            waiters = self._of_domain(lane, blocked.kind)
         longest_s = _PAUSE_S_MAX[lane.stream]
         waiters.tail_s = max(waiters.tail_s, mono_s) + waiters.spacing_s
         wait_s = waiters.tail_s - mono_s
@@ -215,8 +220,10 @@ class Lines:
                 del self._waiters[known]
         return self._waiters.setdefault((pool, key), _Waiters(Line()))
 
-    def _of_domain(self, lane: Lane) -> _Waiters:
-        return self._of("from", domain_key(lane))
+    def _of_domain(self, lane: Lane, kind: WaitKind) -> _Waiters:
+        # A guard's rate is of one stream: what is slowed must not make the other wait.
+        own = "" if kind is WaitKind.DOMAIN_RATE else f"{kind} {lane.stream}"
+        return self._of(f"from {own}", domain_key(lane))
 
     def _now_s(self) -> float:
         return self._clock.now().timestamp()

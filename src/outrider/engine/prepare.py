@@ -20,10 +20,12 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import NotFoundError
+from outrider.base.vocab import Stream
 from outrider.mail import address, build, dkim
 from outrider.mail.address import Address
 from outrider.mail.build import Draft
 from outrider.mail.dkim import SigningKey
+from outrider.mail.verp import Purpose
 from outrider.store import messages
 from outrider.store.messages import Loaded
 from outrider.store.pool import Store, Tx
@@ -39,6 +41,16 @@ class SigningKeys(Protocol):
 
     async def of_domain(self, project_id: UUID, domain: str) -> Sequence[SigningKey]:
         """Return the keys to sign with now; [] if the project has no such domain any more."""
+
+
+class ReturnPathBook(Protocol):
+    """Where mail about our mail comes back to (`services.return_paths`)."""
+
+    async def domain_of(self, project_id: UUID, route: str) -> str:
+        """Return the domain of the return paths of a project's mail to `route`, "" if it has none."""
+
+    def mint(self, recipient_id: UUID, domain: str, purpose: Purpose = Purpose.BOUNCE) -> str:
+        """Return the address for mail about this recipient."""
 
 
 class Composed:
@@ -71,9 +83,12 @@ class Composed:
 class Preparer:
     """Composes messages and signs them for one recipient at a time."""
 
-    def __init__(self, store: Store, keys: SigningKeys, *, clock: Clock, drafts_bytes_max: int) -> None:
+    def __init__(
+        self, store: Store, keys: SigningKeys, return_paths: ReturnPathBook, *, clock: Clock, drafts_bytes_max: int
+    ) -> None:
         self._store: Final = store
         self._keys: Final = keys
+        self._return_paths: Final = return_paths
         self._clock: Final = clock
         self._bytes_max: Final = drafts_bytes_max
         self._bytes = 0
@@ -120,15 +135,29 @@ class Preparer:
         keys = await self._keys.of_domain(message.project_id, composed.sender.domain)
         if not keys:
             raise NotFoundError("The sender's domain has no signing key any more.", domain=composed.sender.domain)
-        return lambda features: self._envelope(composed, claim, keys, features)
-
-    def _envelope(self, composed: Composed, claim: Claim, keys: Sequence[SigningKey], _features: Features) -> Envelope:
-        """Sign for this recipient. What we compose is 7-bit, so every server can take it as it is."""
         to = address.parse(claim.address)
+        domain = await self._return_paths.domain_of(message.project_id, to.domain)
+        return lambda _features: self._envelope(composed, claim, to, domain, keys)  # Ours is 7-bit: all can take it.
+
+    def _envelope(
+        self,
+        composed: Composed,
+        claim: Claim,
+        to: Address,
+        domain: str,
+        keys: Sequence[SigningKey],
+    ) -> Envelope:
+        """Sign for this recipient. `domain`: of its return path, "" for the sender's own address."""
         own = composed.draft.fields_for(to, f"{claim.recipient_id.hex}@{composed.sender.domain}")
+        sender = composed.sender.text
+        if domain:
+            sender = self._return_paths.mint(claim.recipient_id, domain)
+            if composed.message.stream is Stream.MARKETING:  # RFC 2369 §3.2; a link of its own comes with tracking.
+                leave = self._return_paths.mint(claim.recipient_id, domain, Purpose.UNSUBSCRIBE)
+                own.append(f"List-Unsubscribe: <mailto:{leave}?subject=unsubscribe>\r\n".encode("ascii"))
         signatures = composed.sign(own, keys, self._clock.now())
         return Envelope(
-            sender=composed.sender.text,
+            sender=sender,
             recipients=(to.text,),
             content=b"".join((signatures, *own, *composed.draft.fields, b"\r\n", composed.draft.body)),
             needs_smtputf8=to.needs_smtputf8 or composed.sender.needs_smtputf8,

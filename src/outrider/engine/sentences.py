@@ -13,10 +13,11 @@ from typing import Final
 
 import msgspec
 
-from outrider.base.vocab import HoldScope, RecipientStatus
+from outrider.base.vocab import HoldScope, RecipientStatus, SuppressionOrigin, SuppressionScope, WaitKind
 from outrider.engine.nodes import SEEN_S
 from outrider.store.holds import Hold
 from outrider.store.queue_views import Group, LaneSeen, NodeSeen
+from outrider.store.suppressions import EVERYBODY, Suppression
 
 _FINAL: Final = frozenset(status.value for status in RecipientStatus if status.is_final)
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
@@ -102,7 +103,8 @@ def lane_cause(lane: LaneSeen, scene: Scene, due_at: datetime | None) -> Cause:
         return _hold_cause(hold)
     if lane.is_paused:
         reason = lane.pause_reason or (lane.pause_kind or "paused")
-        head = reason if not lane.provider or lane.provider in reason else f"{lane.provider}, {reason}"
+        is_of_provider = lane.provider and lane.provider not in reason and lane.pause_kind is not WaitKind.GUARD
+        head = f"{lane.provider}, {reason}" if is_of_provider else reason
         return Cause(state="wait", head=head, since=lane.paused_since, until=lane.paused_until)
     if not any(is_alive(node, scene.now) and lane.pool in node.pools for node in scene.nodes):
         head = f"nobody serves pool {lane.pool}: start `outrider serve --role deliver` on a node that has its sources"
@@ -134,6 +136,30 @@ def of_hold(hold: Hold) -> str:
     """Say who holds what, and the note if there is one. `lane.pause_reason` of a lane that is paused for it."""
     by = f"held by the operator ({hold.scope.value} {hold.subject})"
     return f"{by}: {hold.note}" if hold.note else by
+
+
+def suppression_text(one: Suppression) -> str:
+    """Say which mail an address does not get, why, who says so, since when and until when."""
+    what = {
+        SuppressionScope.ALL: "no mail",
+        SuppressionScope.STREAM: f"no {one.subject} mail",
+        SuppressionScope.DOMAIN: f"no mail from {one.subject}",
+        SuppressionScope.LIST: f"no mail of list {one.subject}",
+    }[one.scope]
+    whose = " from any project" if one.project_id == EVERYBODY else ""
+    until = f"until {one.expires_at:%Y-%m-%d %H:%M} UTC" if one.expires_at else "until it is removed"
+    since = f"since {one.created_at:%Y-%m-%d %H:%M:%S} UTC"
+    rule = f", rule {one.rule}" if one.rule else ""
+    return f"{one.address_key} gets {what}{whose}: {one.reason}, {_ORIGINS[one.origin]}{rule}, {since}, {until}"
+
+
+_ORIGINS: Final = {
+    SuppressionOrigin.REPLY: "a server's reply",
+    SuppressionOrigin.REPORT: "a bounce that came back",
+    SuppressionOrigin.REQUEST: "the reader's wish",
+    SuppressionOrigin.IMPORT: "imported",
+    SuppressionOrigin.OPERATOR: "by the operator",
+}
 
 
 def is_alive(node: NodeSeen, now: datetime) -> bool:

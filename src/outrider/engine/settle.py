@@ -16,26 +16,34 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, StoreError
-from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus
+from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus, Stream, SuppressionOrigin
+from outrider.engine import heard, protect
+from outrider.engine.heard import reply_text
+from outrider.engine.protect import Finding
 from outrider.engine.settings import EngineSettings
+from outrider.mail import address
 from outrider.net.pool import Attempt
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Verdict
+from outrider.policy.guard import INVALID
 from outrider.policy.reason import Reason
+from outrider.policy.shaping import SMARTHOST
 from outrider.policy.warmup import Figures
-from outrider.store import egress, events, queue, recipients
+from outrider.store import egress, events, queue, recipients, sending, suppressions
 from outrider.store.batch import GroupCommit
 from outrider.store.egress import Egress
 from outrider.store.events import NewEvent
 from outrider.store.pool import Store, StoreValueError
 from outrider.store.queue import Claim, PutBack
 from outrider.store.recipients import Record
+from outrider.store.sending import Sending
+from outrider.store.suppressions import Suppression
 from outrider.wire.answer import Answer, Cause
 
+_SENT: Final = frozenset({RecipientStatus.DELIVERED, RecipientStatus.BOUNCED})
 _NOBODY_ASKED: Final = frozenset({Phase.ROUTE, Phase.CONNECT})
 _RETRY_S: Final = 0.5  # Ours: how often to offer an outcome to a database that is away.
 
@@ -51,6 +59,8 @@ class Outcome(msgspec.Struct, frozen=True):
     attempt: Attempt
     ended_at: datetime
     accepted_at: datetime | None = None  # None: the message could not be read.
+    stream: Stream = Stream.TRANSACTIONAL
+    sender_domain: str = ""  # In whose figures it is counted with its stream; "" for none.
     source: str = ""  # That it left from, and in whose figures it is counted; "" for one that got nowhere.
     provider: str = ""  # Of those figures.
     retry_at: datetime | None = None
@@ -121,9 +131,14 @@ class Settler:
                 ours |= await queue.put_back(tx, [_put_back(o) for o in waiting])
             kept = [o for o in outcomes if o.claim.recipient_id in ours]
             await recipients.record(tx, [_record(o) for o in kept], now=now)
-            await events.append(tx, [_event(o) for o in kept])
+            if mended := [_pair(o) for o in kept if o.status is RecipientStatus.DELIVERED]:
+                await suppressions.lift(tx, mended)
+            suppressed = await protect.learn(tx, [_finding(o) for o in kept if _tells(o)], now=now)
+            await events.append(tx, [_event(o, suppressed.get(o.claim.recipient_id)) for o in kept])
             if figures := _figures(kept):
                 await egress.add(tx, self._writer, figures)
+            if sendings := _sendings(kept):
+                await sending.add(tx, self._writer, sendings)
         self._is_delayed = False
         self._count(outcomes, kept)
         return [o.claim.recipient_id in ours for o in outcomes]
@@ -174,6 +189,21 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Egress]:
     ]
 
 
+def _sendings(outcomes: Sequence[Outcome]) -> list[Sending]:
+    """Count what ended by a receiver's word, and what DNS says has no receiver: what guards judge."""
+    counts: Counter[tuple[datetime, UUID, str, Stream, bool]] = Counter()
+    for one in outcomes:
+        is_invalid = one.status is RecipientStatus.BOUNCED and one.verdict.reason in INVALID
+        is_answered = one.answer.reply is not None and bool(one.provider)  # Without: only the simulator.
+        is_sent = one.status in _SENT and (is_answered or (is_invalid and one.answer.phase is Phase.ROUTE))
+        if is_sent and one.sender_domain:
+            counts[sending.hour_of(one.ended_at), one.project_id, one.sender_domain, one.stream, is_invalid] += 1
+    return [
+        Sending(hour, project_id, domain, stream, sent=count, invalid=count if is_invalid else 0)
+        for (hour, project_id, domain, stream, is_invalid), count in counts.items()
+    ]
+
+
 def _put_back(outcome: Outcome) -> PutBack:
     assert outcome.retry_at is not None
     return PutBack(outcome.claim.recipient_id, outcome.claim.attempt, outcome.retry_at)
@@ -189,7 +219,35 @@ def _record(outcome: Outcome) -> Record:
     )
 
 
-def _event(outcome: Outcome) -> NewEvent:
+def _pair(outcome: Outcome) -> tuple[UUID, str]:
+    return outcome.project_id, address.key_of(outcome.claim.address)
+
+
+def _tells(outcome: Outcome) -> bool:
+    """Whether it says something about the address: somebody, or DNS, refused it; and not our own smart host us."""
+    if outcome.verdict.fate is Fate.DELIVERED or outcome.status is RecipientStatus.SUPPRESSED:
+        return False
+    return outcome.provider != SMARTHOST or outcome.verdict.reason != Reason.RELAY_DENIED
+
+
+def _finding(outcome: Outcome) -> Finding:
+    project_id, address_key = _pair(outcome)
+    return Finding(
+        project_id=project_id,
+        address_key=address_key,
+        message_id=outcome.claim.message_id,
+        recipient_id=outcome.claim.recipient_id,
+        reason=outcome.verdict.reason,
+        fate=outcome.verdict.fate,
+        origin=SuppressionOrigin.REPLY,
+        rule=outcome.verdict.rule,
+        rules=outcome.verdict.rules_version,
+        said=reply_text(outcome.answer),
+        at=outcome.ended_at,
+    )
+
+
+def _event(outcome: Outcome, suppression: Suppression | None) -> NewEvent:
     facts: dict[str, str | int | float | bool] = {
         "phase": outcome.answer.phase.value,
         "duration_ms": round(outcome.attempt.duration_s * 1000),
@@ -198,12 +256,19 @@ def _event(outcome: Outcome) -> NewEvent:
         facts |= {"host": outcome.attempt.host, "ip": outcome.attempt.ip, "tls": outcome.attempt.tls}
     if outcome.source:
         facts["source"] = outcome.source
+    if outcome.provider:
+        facts["provider"] = outcome.provider
     if outcome.attempt.certificate:
         facts["certificate"] = outcome.attempt.certificate
     if outcome.attempt.dialogue:
         facts["dialogue"] = outcome.attempt.dialogue
     if outcome.verdict.rule:
         facts["rule"] = outcome.verdict.rule
+    if outcome.verdict.rules_version:
+        facts["rules"] = outcome.verdict.rules_version
+        facts |= heard.facts_of(outcome.answer)
+    if suppression is not None:
+        facts["suppressed"] = suppression.scope.value
     if outcome.verdict.is_ambiguous:
         facts["ambiguous"] = True
     if outcome.is_taken_over:
@@ -232,17 +297,3 @@ _KINDS: Final = {
     RecipientStatus.SUPPRESSED: EventKind.SUPPRESSED,
     RecipientStatus.CANCELLED: EventKind.CANCELLED,
 }
-
-
-def reply_text(answer: Answer) -> str:
-    """Write an answer as people read it: the server's reply on one line, or what kept it from coming.
-
-    Bounded by REPLY_TEXT_CHARS_KEPT_MAX; control characters (NUL too, which the database refuses) are gone.
-    """
-    reply = answer.reply
-    if reply is None:
-        text = f"no reply: {answer.cause}"
-    else:
-        words = " / ".join(line.strip() for line in reply.text.splitlines() if line.strip())
-        text = " ".join(part for part in (str(reply.code), reply.enhanced, words) if part)
-    return "".join(c if c.isprintable() else "?" for c in text[: limits.REPLY_TEXT_CHARS_KEPT_MAX])

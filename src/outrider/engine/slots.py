@@ -5,6 +5,7 @@ mta1|microsoft365<tab><site>  the connections of one site below a provider that 
 pool:marketing|gmail       what a whole pool shares: a provider's pause, the rate it has taught us
 mta1|warm-up gmail         what a source in warm-up has sent there today
 from|<project>/<domain>    a sending domain's own rate
+from|<project>/<domain>/marketing  the rate to which a guard slows that stream; of the whole project without a domain
 """
 
 from typing import Final
@@ -128,6 +129,11 @@ def warmup_key(source: str, provider: str) -> str:
 def domain_key(lane: Lane) -> str:
     """Name the own rate of the lane's sending domain."""
     return gate_key(_DOMAIN, f"{lane.project_id}/{lane.sender_domain}")
+
+
+def guard_key(lane: Lane, sender_domain: str) -> str:
+    """Name the rate to which a guard slows the lane's stream of that domain, or with "" of its whole project."""
+    return gate_key(_DOMAIN, f"{lane.project_id}/{sender_domain}/{lane.stream}")
 
 
 def parse_gate_key(name: str) -> tuple[str, str] | None:

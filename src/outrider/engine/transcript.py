@@ -6,8 +6,24 @@ from typing import Final
 from outrider.store.events import Event
 from outrider.wire import dialogue
 
-# What the head of an attempt says already, or the dialogue.
-_TOLD: Final = frozenset({"dialogue", "phase", "host", "ip", "source", "tls", "duration_ms", "rule", "certificate"})
+# What the head of an attempt says already, or the dialogue or the reply.
+_TOLD: Final = frozenset(
+    {
+        "code",
+        "enhanced",
+        "text",
+        "fate",
+        "dialogue",
+        "phase",
+        "host",
+        "ip",
+        "source",
+        "tls",
+        "duration_ms",
+        "rule",
+        "certificate",
+    }
+)
 _HEAD: Final[Mapping[str, str]] = {"source": "from", "host": "to", "ip": "at", "tls": "TLS", "certificate": "name"}
 
 

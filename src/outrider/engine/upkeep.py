@@ -1,7 +1,8 @@
-"""What must be done now and then so that the rest can go on: the event log's partitions for the days to come.
+"""What must be done now and then so that the rest can go on: the event log's days to come, suppressions that ran out.
 
-Any number of processes may run it; making a partition that is there changes nothing. Made six days ahead, so that days
-without this service harm nobody.
+Any number of processes may run it. Making a partition that is there changes nothing; they are made six days ahead, so
+that days without this service harm nobody. What ran out counts for nobody already: `sweep` only gives its room back, a
+batch a transaction.
 """
 
 import asyncio
@@ -11,16 +12,18 @@ from typing import Final
 from outrider.base.clock import Clock
 from outrider.base.errors import StoreError
 from outrider.obs.log import Logger
-from outrider.store import events
+from outrider.policy import suppress
+from outrider.store import events, suppressions
 from outrider.store.pool import Store
 
 _DAYS: Final = 8  # Ours: yesterday (an attempt that ended before midnight is written after it) to six days from now.
 _EVERY_S: Final = 3600.0
+_SWEEP_COUNT: Final = 5_000  # Ours: rows a transaction; tens of milliseconds.
 _AGAIN_S: Final = 5.0  # After a failure.
 
 
 class Upkeep:
-    """Keeps the partitions ahead of the clock while `run` runs."""
+    """Keeps the partitions ahead of the clock, and the suppressions swept, while `run` runs."""
 
     def __init__(self, store: Store, *, clock: Clock, logger: Logger) -> None:
         self._store: Final = store
@@ -29,11 +32,13 @@ class Upkeep:
         self._stop_asked: Final = asyncio.Event()
 
     async def run(self) -> None:
-        """Look once an hour until `stop`."""
+        """Look at once, then once an hour until `stop`."""
         while not self._stop_asked.is_set():
             pause_s = _EVERY_S
             try:
                 await ensure_partitions(self._store, self._clock)
+                while await sweep(self._store, self._clock) and not self._stop_asked.is_set():
+                    await self._clock.sleep(0)
             except StoreError as error:
                 self._logger.warning("upkeep_delayed", error=str(error))
                 pause_s = _AGAIN_S
@@ -53,3 +58,15 @@ async def ensure_partitions(store: Store, clock: Clock) -> None:
     first = (clock.now() - timedelta(days=1)).date()
     async with store.transaction() as tx:
         await events.ensure_partitions(tx, first, _DAYS)
+
+
+async def sweep(store: Store, clock: Clock) -> bool:
+    """Delete a batch of suppressions that ran out and of evidence too old to count; return whether there may be more.
+
+    Safe twice and concurrently. Raises StoreError.
+    """
+    now = clock.now()
+    async with store.transaction() as tx:
+        return await suppressions.sweep(
+            tx, now=now, evidence_before=now - suppress.EVIDENCE_LIFE, count_max=_SWEEP_COUNT
+        )

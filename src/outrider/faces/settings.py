@@ -29,8 +29,12 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     submissions_port: Port = 2465
     """SMTP submission with implicit TLS (a later version). Also OUTRIDER_SUBMISSIONS_PORT."""
 
+    inbound_host: str = "127.0.0.1"
+    """Where mail that comes back is taken. `0.0.0.0` opens it to the network; port 25 of the bounce domain's MX leads
+    to it."""
+
     inbound_port: Port = 2526
-    """Bounces and reports coming in (a later version). Also OUTRIDER_INBOUND_PORT."""
+    """Bounces, complaints and unsubscribes coming in. Also OUTRIDER_INBOUND_PORT."""
 
     simulator_port: Port = 2528
     """The built-in simulator, on loopback: mail to simulator.outrider.test goes there. Also OUTRIDER_SIMULATOR_PORT."""

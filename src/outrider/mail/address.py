@@ -56,12 +56,18 @@ class Address(msgspec.Struct, frozen=True):
         The local part is compared without case. RFC 5321 §2.4 lets a host tell "Joe" from "joe"; hardly any does, and
         a mail sent twice is worse than one not sent to a mailbox that differs by case alone.
         """
-        return f"{self.local.casefold()}@{self.domain}"
+        return f"{self.local.casefold()}@{self.domain}"  # As `key_of`.
 
     @property
     def needs_smtputf8(self) -> bool:
         """Only a server with SMTPUTF8 (RFC 6531) can take it."""
         return not self.local.isascii()
+
+
+def key_of(text: str) -> str:
+    """Return the `Address.key` of an address that `Address.text` wrote, without reading it again."""
+    local, _, domain = text.rpartition("@")
+    return f"{local.casefold()}@{domain}"
 
 
 def parse(text: str) -> Address:

@@ -108,6 +108,30 @@ API_CALLS: Final = Declared(
     "215400 (our fault) above zero for 5 minutes.",
     ("ret_code",),
 )
+INBOUND: Final = Declared(
+    "outrider_inbound_mails_total",
+    "counter",
+    "Mails that came back and were kept, by what their address was for.",
+    "A few per cent of what is sent.",
+    "A sudden rise: a bounced campaign, or somebody who knows a token.",
+    ("purpose",),
+)
+REPORTS: Final = Declared(
+    "outrider_reports_total",
+    "counter",
+    "Mails that came back and were read, by what they are.",
+    "Mostly `bounce` and `auto_reply`.",
+    "`complaint` above 0.3 % of what is sent.",
+    ("kind",),
+)
+GUARDS: Final = Declared(
+    "outrider_guard_changes_total",
+    "counter",
+    "Guards that the figures of a project or sending domain moved into a state. The log says whose and why.",
+    "Rare, and followed by `ok`.",
+    "Any `pause`.",
+    ("state",),
+)
 
 DECLARED: Final = (
     ACCEPTED,
@@ -121,6 +145,9 @@ DECLARED: Final = (
     LANES_HELD,
     CONNECTIONS,
     API_CALLS,
+    INBOUND,
+    REPORTS,
+    GUARDS,
 )
 
 
@@ -140,6 +167,9 @@ class Metrics:
         self.lanes_held: Final = self._gauge(LANES_HELD)
         self.connections: Final = self._gauge(CONNECTIONS)
         self.api_calls: Final = self._counter(API_CALLS)
+        self.inbound: Final = self._counter(INBOUND)
+        self.reports: Final = self._counter(REPORTS)
+        self.guards: Final = self._counter(GUARDS)
 
     def render(self) -> bytes:
         """Return the text exposition: of the whole node if it shares a directory, else of this process."""

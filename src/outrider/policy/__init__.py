@@ -10,6 +10,6 @@ About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how 
 About receivers on purpose: `simulate` (with `simulate.toml`) reads what a simulator address asks for, `behaviour` is
 how one misbehaves.
 
-`rulefile` reads such files, `sentence` writes numbers for people, `settings` has the knobs. Everything here takes
-values and returns values: no clock, no chance, no I/O.
+`masking` shows which replies say the same, `rulefile` reads such files, `sentence` writes numbers for people,
+`settings` has the knobs. Everything here takes values and returns values: no clock, no chance, no I/O.
 """

@@ -22,11 +22,12 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from outrider.base import limits
+from outrider.base.errors import ConfigError, RemoteProtocolError
 from outrider.base.vocab import Fate, Phase
 from outrider.policy.reason import Reason
 from outrider.policy.rulefile import check_rules, compile_pattern, needles_of, read_toml
 from outrider.wire.answer import Answer, Cause
-from outrider.wire.reply import Reply
+from outrider.wire.reply import Reply, parse_reply
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -100,19 +101,48 @@ _SILENCE: Final = {
     Cause.DNS_NO_DOMAIN: Reason.RECIPIENT_DOMAIN_INVALID,
     Cause.DNS_NULL_MX: Reason.RECIPIENT_DOMAIN_INVALID,
     Cause.EXPIRED: Reason.EXPIRED,
+    Cause.SUPPRESSED: Reason.POLICY_OTHER,  # Its record says the reason of the suppression (`engine.deliver`).
     Cause.INTERNAL: Reason.INTERNAL,
 }
 
 
-def parse_rules(text: str) -> tuple[Rule, ...]:
-    """Read a rules file (TOML, a [[rule]] table each), in its order.
+def parse_rules(text: str, title: str = "The file of rules") -> tuple[Rule, ...]:
+    """Read a rules file (TOML, a [[rule]] table each), in its order; `title` names it in complaints.
 
     Raises:
-        ConfigError: not TOML, an unknown or missing key, an id used twice, a broken pattern; it says which.
+        ConfigError: not TOML, an unknown or missing key, an id used twice, a broken pattern; it says which, of which
+            rule.
     """
-    rules = read_toml(text, _RuleFile, "The file of rules").rule
+    rules = read_toml(text, _RuleFile, title).rule
     check_rules(rules)
     return rules
+
+
+def parse_own_rules(text: str, title: str) -> tuple[Rule, ...]:
+    """Read an operator's file of rules. As `parse_rules`, and each sample must reach its rule.
+
+    Raises:
+        ConfigError: names the rule.
+    """
+    rules = parse_rules(text, title)
+    classifier = Classifier(rules)
+    for rule in rules:
+        for sample in rule.samples:
+            try:
+                reply = parse_reply([line.encode() for line in sample.split("\n")])
+            except RemoteProtocolError as error:
+                raise ConfigError(f"{title}: a sample of rule {rule.id} is no reply: {sample!r}.") from error
+            for phase in rule.phases or {Phase.RCPT}:
+                if (reached := classifier.judge(Answer(phase, reply)).rule) != rule.id:
+                    other = f"rule {reached}, which stands before it" if reached else "none"
+                    raise ConfigError(f"{title}: a sample of rule {rule.id} reaches {other}: {sample!r}.")
+    return rules
+
+
+def merged(own: Sequence[Rule], ours: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return the rules in the order in which they are asked: an operator's first; one of the same id replaces ours."""
+    replaced = {rule.id for rule in own}
+    return (*own, *(rule for rule in ours if rule.id not in replaced))
 
 
 class Classifier:

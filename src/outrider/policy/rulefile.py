@@ -7,8 +7,8 @@ an unknown key, an id used twice or a broken pattern is a `ConfigError` that say
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar, get_args
 
 import msgspec
 
@@ -38,12 +38,31 @@ def read_toml(text: str, kind: type[_File], title: str) -> _File:
     """Read a file's text as that record; `title` names the file to the operator.
 
     Raises:
-        ConfigError: not TOML, an unknown or missing key, a value out of bounds; it says which.
+        ConfigError: not TOML, an unknown or missing key, a value out of bounds; it says which, of which rule.
     """
     try:
-        return msgspec.convert(tomllib.loads(text), kind)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{title} cannot be read: {error}") from error
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{title} cannot be read: {_fault(tree, kind) or error}") from error
+
+
+def _fault(tree: Mapping[str, object], kind: type[msgspec.Struct]) -> str:
+    """Say which table is wrong, by its name or number, which msgspec leaves out; "" if it is none of them."""
+    for field in msgspec.structs.fields(kind):
+        tables = tree.get(field.name)
+        if not isinstance(tables, list):
+            continue
+        for number, table in enumerate(tables, 1):
+            try:
+                msgspec.convert(table, get_args(field.type)[0])
+            except msgspec.ValidationError as error:
+                name = table.get("id", table.get("name")) if isinstance(table, dict) else None
+                return f"{field.name} {name or f'number {number}'}: {error}"
+    return ""
 
 
 def check_rules(rules: Iterable[Patterned]) -> None:

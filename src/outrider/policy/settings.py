@@ -1,4 +1,4 @@
-"""The knobs of policy: [retry], [warmup], [egress] and [shaping]. `config.py` assembles all sections into one file.
+"""The knobs of policy: [retry], [classify], [warmup], [egress], [shaping]; `config.py` assembles all into one file.
 
 A `*Settings` record is a table of the file, an `*Entry` a table in it whose name the operator chooses. What one field
 says is checked here by its type; what several must agree on, by the module that uses them (`policy.route`).
@@ -37,6 +37,14 @@ class RetrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     slow_s: Delay = 1800.0
     """At least this when only a person can mend it: a full mailbox, DNS records, a block list."""
+
+
+class ClassifySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [classify] table: what replies and reports mean."""
+
+    file: str = ""
+    """A TOML file of your own rules about replies, relative to the data directory; a [[rule]] table each, as in
+    policy/rules.toml. They come before ours; one of the same id replaces ours. Try it: `outrider rules replay`."""
 
 
 class WarmupSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

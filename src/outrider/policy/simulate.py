@@ -32,6 +32,7 @@ from outrider.policy.rulefile import read_toml
 
 DOMAIN: Final = "simulator.outrider.test"  # RFC 2606 §2: never anybody's.
 HOST_NAME: Final = f"mx.{DOMAIN}"
+BOUNCE_DOMAIN: Final = f"bounces.{DOMAIN}"  # Of the return paths of mail to it, where its project has no other.
 PROVIDER: Final = "simulator"  # By whose limits mail to no profile is counted: shaping.toml.
 ANY: Final = "any"  # In simulate.toml: the words of a server of no profile.
 DELIVERED: Final = "delivered"

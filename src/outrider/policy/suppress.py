@@ -22,7 +22,6 @@ This module keeps nothing: who calls it keeps the evidence (`is_counted`) and th
 replies of a smart host, whose "relaying denied" is about our contract with it.
 """
 
-import enum
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -31,17 +30,8 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base.vocab import Fate, Stream
+from outrider.base.vocab import Fate, SuppressionScope
 from outrider.policy.reason import Reason
-
-
-class SuppressionScope(enum.StrEnum):
-    """What a suppressed address no longer gets."""
-
-    ALL = "all"
-    STREAM = "stream"  # Marketing mail.
-    DOMAIN = "domain"  # Marketing mail of one sending domain.
-    LIST = "list"
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +81,7 @@ _COUNTED: Final = {  # providers.md 2.2. Where it gives no window: ours, a quart
     Reason.UNKNOWN_HARD: _Count(3, timedelta(days=14), messages_min=2, kept_for=_QUARTER),
     Reason.RELAY_DENIED: _Count(3, _QUARTER, span_min=timedelta(days=7), kept_for=_QUARTER),
 }
+EVIDENCE_LIFE: Final = max(count.within for count in _COUNTED.values())  # What is older counts for nothing.
 _CLOSED: Final = re.compile(
     r"\b(account|mailbox|user|address)\b.{0,40}\b(closed|deleted|terminated|cancell?ed)\b"
     r"|\b(closed|deleted|terminated|cancell?ed) (account|mailbox|user|address)\b",
@@ -107,7 +98,6 @@ def decide(
     reason: str,
     *,
     fate: Fate,
-    stream: Stream,  # noqa: ARG001 - it decides nothing, said below; callers must have thought of it.
     earlier: Sequence[Evidence],
     now: datetime,
     message_id: UUID | None = None,
@@ -119,7 +109,6 @@ def decide(
     Args:
         reason: what was learned, at `now`.
         fate: of the verdict. Only a refusal for good suppresses, or a full mailbox, which is always tried again.
-        stream: of the mail. A complaint about a receipt ends marketing mail only, as one about a newsletter does.
         earlier: evidence about the same address, in any order; of any reason.
         message_id: of the mail this is about. None: another one than all before.
         text: what the server said.

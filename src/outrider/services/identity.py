@@ -1,7 +1,8 @@
 """Whose mail a project may send: domains with their DKIM keys, and senders.
 
 A domain gets two keys when it is added, RSA-2048 and Ed25519 (RFC 8301, RFC 8463), sealed before they are stored. It
-may be used once it is verified; checking its DNS records is a later step, until then somebody says so by hand.
+may be used once it is verified; checking its DNS records is a later step, until then somebody says so by hand. Below
+such a domain a project may have a bounce domain, where its return paths are; without one it uses the shared one.
 
 The hot questions (may this sender send? which keys sign? how fast may a domain send?) are answered from memory for at
 most `FRESH_S`; a removed sender, a new key or another rate is noticed everywhere within a second.
@@ -31,12 +32,13 @@ from outrider.store.recent import Recent
 from outrider.store.senders import Sender
 from outrider.store.vault import Vault
 
-__all__ = ["DnsRecord", "Domain", "Identity", "Sender"]  # With the records a caller meets.
+__all__ = ["BounceDomain", "DnsRecord", "Domain", "Gateway", "Identity", "Sender"]  # With the records a caller meets.
 
 ALGORITHMS: Final = (dkim.RSA_SHA256, dkim.ED25519_SHA256)
 FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
 _RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
 _RSA_EXPONENT: Final = 65537
+_NAMELESS: Final = "(the public name of this machine: set OUTRIDER_NET__EHLO_NAME)"
 
 
 class DnsRecord(msgspec.Struct, frozen=True):
@@ -47,10 +49,38 @@ class DnsRecord(msgspec.Struct, frozen=True):
     value: str  # Of a TXT record: the whole text; over 255 bytes it is published as several strings.
 
 
+class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """What DNS has to say of this installation, for bounce domains."""
+
+    shared_domain: str = ""  # Of projects without a bounce domain of their own; "" if there is none.
+    mx_host: str = ""  # Where mail that comes back is taken; "" if its name is not set.
+    addresses: Sequence[str] = ()  # What mail leaves from, besides that host's own.
+    is_relayed: bool = False  # Mail leaves from smart hosts, too, whose addresses we do not know.
+
+
+NO_GATEWAY: Final = Gateway()
+
+
+class BounceDomain(msgspec.Struct, frozen=True):
+    """Where the return paths of a project are."""
+
+    name: str  # "": nowhere; bounces go to the senders.
+    is_shared: bool
+
+
 class Identity:
     """Domains and senders of all projects; also the engine's `SenderBook` and `SigningKeys`."""
 
-    def __init__(self, store: Store, vault: Vault, *, clock: Clock, random_bits: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        *,
+        clock: Clock,
+        random_bits: Callable[[int], int],
+        gateway: Gateway = NO_GATEWAY,
+    ) -> None:
+        self._gateway: Final = gateway
         self._store: Final = store
         self._vault: Final = vault
         self._clock: Final = clock
@@ -134,12 +164,41 @@ class Identity:
         return await self._rates.get((project_id, domain))
 
     async def dns_records(self, project_id: UUID, name: str) -> list[DnsRecord]:
-        """Return what to publish for the project's domain: one TXT record per DKIM key, and a first DMARC policy."""
+        """Return what to publish for the project's domain: one TXT record per DKIM key, and a first DMARC policy.
+
+        With them those of the project's bounce domain, if it is this one or below it.
+        """
         domain = await self.domain(project_id, name)
         async with self._store.transaction() as tx:
             keys = await domains.keys_of(tx, project_id, domain.name)
         records = [DnsRecord("TXT", f"{key.selector}._domainkey.{domain.name}", key.public_record) for key in keys]
-        return [*records, DnsRecord("TXT", f"_dmarc.{domain.name}", "v=DMARC1; p=none")]
+        records.append(DnsRecord("TXT", f"_dmarc.{domain.name}", "v=DMARC1; p=none"))
+        bounces = await self.bounce_domain(project_id)
+        return records + (self._bounce_records(bounces.name) if _is_within(bounces.name, domain.name) else [])
+
+    async def bounce_domain(self, project_id: UUID) -> BounceDomain:
+        """Return where the return paths of the project are."""
+        async with self._store.transaction() as tx:
+            own = await projects.bounce_domain_of(tx, project_id)
+        return BounceDomain(own or self._gateway.shared_domain, is_shared=not own)
+
+    async def set_bounce_domain(self, project_id: UUID, name: str) -> BounceDomain:
+        """Give the project's return paths a domain, "" for the shared one. Used within half a minute. Safe twice.
+
+        Raises:
+            CallerError: `name` is no domain name.
+            NotFoundError: it is neither a verified domain of the project nor below one.
+        """
+        name = address.parse_domain(name) if name else ""
+        async with self._store.transaction() as tx:
+            known = await domains.of_project(tx, project_id)
+            if name and not any(one.verified_at is not None and _is_within(name, one.name) for one in known):
+                raise NotFoundError(
+                    f"{name} is neither a verified domain of the project nor below one; see `outrider domain list`.",
+                    field="domain",
+                )
+            await projects.set_bounce_domain(tx, project_id, name)
+        return await self.bounce_domain(project_id)
 
     async def published_record(self, domain: str, selector: str) -> str | None:
         """Return the TXT value of a DKIM key as the world's DNS should have it, None if no verified domain has it."""
@@ -195,6 +254,13 @@ class Identity:
         """Return the domain's signing keys, RSA first (`engine.prepare.SigningKeys`)."""
         return await self._keys.get((project_id, domain))
 
+    def _bounce_records(self, name: str) -> list[DnsRecord]:
+        """Source: RFC 5321 §5.1 (MX), RFC 7208 §5 (SPF)."""
+        gateway = self._gateway
+        sources = [f"ip{6 if ':' in one else 4}:{one}" for one in gateway.addresses]
+        spf = " ".join(["v=spf1", "mx", *sources, "~all" if gateway.is_relayed else "-all"])
+        return [DnsRecord("MX", name, f"10 {gateway.mx_host or _NAMELESS}"), DnsRecord("TXT", name, spf)]
+
     async def _find_domain(self, project_id: UUID, name: str) -> Domain | None:
         async with self._store.transaction() as tx:
             return await domains.by_name(tx, project_id, name)
@@ -244,6 +310,10 @@ class Identity:
 
     def _new_id(self) -> UUID:
         return ids.uuid7(self._clock.now(), self._random_bits(74))
+
+
+def _is_within(name: str, domain: str) -> bool:
+    return name == domain or name.endswith(f".{domain}")
 
 
 def _context(domain_id: UUID, selector: str) -> str:

@@ -10,12 +10,15 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base.clock import Clock
 from outrider.base.errors import NotFoundError
 from outrider.base.vocab import EventKind, RecipientStatus
-from outrider.store import events, messages, recipients
+from outrider.mail import address
+from outrider.store import events, messages, recipients, suppressions
 from outrider.store.events import Event
 from outrider.store.pool import Store
 from outrider.store.recipients import Recipient
+from outrider.store.suppressions import Suppression
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +41,7 @@ class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
     attempt_count: int = 0  # Attempts made so far.
     next_attempt_at: datetime | None = None  # None: no further attempt is planned.
     updated_at: datetime
+    suppressions: tuple[Suppression, ...] = ()  # What the address does not get now, and why; oldest first.
     events: tuple[EventView, ...] = ()  # Oldest first.
 
 
@@ -52,8 +56,9 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
 class Reports:
     """What became of what a project sent."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store: Final = store
+        self._clock: Final = clock
 
     async def session(self, project_id: UUID, session_id: UUID) -> SessionView:
         """Return the session as it stands now.
@@ -67,14 +72,16 @@ class Reports:
                 raise NotFoundError("There is no such session.", field="session_id")
             rows = await recipients.of_message(tx, project_id, session_id)
             log = await events.of_message(tx, project_id, session_id, accepted_at=message.accepted_at)
+            keys = [address.key_of(row.address) for row in rows]
+            known = await suppressions.of_addresses(tx, project_id, keys, now=self._clock.now())
         return SessionView(
             session_id=session_id,
             accepted_at=message.accepted_at,
-            recipients=tuple(_view(row, log) for row in rows),
+            recipients=tuple(_view(row, log, known.get(address.key_of(row.address), ())) for row in rows),
         )
 
 
-def _view(row: Recipient, log: Sequence[Event]) -> RecipientView:
+def _view(row: Recipient, log: Sequence[Event], known: Sequence[Suppression]) -> RecipientView:
     return RecipientView(
         address=row.address,
         status=row.status,
@@ -83,6 +90,7 @@ def _view(row: Recipient, log: Sequence[Event]) -> RecipientView:
         attempt_count=row.attempt,
         next_attempt_at=row.due_at,
         updated_at=row.updated_at,
+        suppressions=tuple(known),
         events=tuple(
             EventView(kind=event.kind, at=event.at, reason=event.reason, reply=event.reply, facts=event.facts)
             for event in log

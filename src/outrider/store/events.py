@@ -73,6 +73,22 @@ _OF_MESSAGE: Final = f"""{_COLUMNS}
 _AFTER: Final = f"""{_COLUMNS} /* tidy: project-scope consumers read every project's */
      WHERE (xid, event_id) > ($1::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
      ORDER BY event.xid, event_id LIMIT $3"""
+# Bounded by what is looked at, not by what is found: the last row looked at comes along, whatever it is.
+_OF_KINDS: Final = """
+    SELECT xid::text::bigint AS xid, event_id, at, project_id, message_id, recipient_id, kind, attempt, reason,
+           reply, (facts - 'dialogue')::text AS facts, number
+      FROM (SELECT *, row_number() OVER place AS number, lead(event_id) OVER place IS NULL AS is_last
+              FROM (SELECT * FROM event /* tidy: project-scope an operator replays every project's */
+                     WHERE (xid, event_id) > ($1::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                       AND at >= $3
+                     ORDER BY xid, event_id LIMIT $4) AS looked_at
+            WINDOW place AS (ORDER BY looked_at.xid, event_id)) AS numbered
+     WHERE is_last OR kind = ANY($5) ORDER BY number"""
+_AT: Final = """
+    SELECT xid::text::bigint AS xid, event_id, at, project_id, message_id, recipient_id, kind, attempt, reason,
+           reply, (facts - 'dialogue')::text AS facts
+      FROM event JOIN unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS wanted(project_id, message_id, at)
+           USING (project_id, message_id, at)"""
 _CURSOR: Final = """
     SELECT xid::text::bigint AS xid, event_id FROM feed_cursor WHERE consumer = $1"""
 _MOVE: Final = """
@@ -117,6 +133,26 @@ async def of_message(
 async def after(tx: Tx, cursor: Cursor, *, count_max: int) -> Sequence[Event]:
     """Return up to `count_max` events behind `cursor`, in the log's order. Never skips one that commits later."""
     return [_event(row) for row in await tx.fetch(_AFTER, str(cursor.xid), cursor.event_id, count_max)]
+
+
+async def of_kinds(
+    tx: Tx, cursor: Cursor, *, since: datetime, kinds: Sequence[EventKind], count_max: int
+) -> tuple[Sequence[Event], Cursor | None]:
+    """Look at `count_max` events since then behind `cursor`, in the log's order; return those of these kinds.
+
+    Returns where to look on as well; None at the end of the log. `dialogue` is left out of the facts.
+    """
+    rows = [dict(row) for row in await tx.fetch(_OF_KINDS, str(cursor.xid), cursor.event_id, since, count_max, kinds)]
+    looked_at_count = max((row.pop("number") for row in rows), default=0)
+    found = [_event(row) for row in rows]
+    is_end = looked_at_count < count_max
+    return [event for event in found if event.kind in kinds], None if is_end else found[-1].cursor
+
+
+async def at(tx: Tx, places: Sequence[tuple[UUID, UUID, datetime]]) -> Sequence[Event]:
+    """Return the events of these (project, message, instant), in no order; without `dialogue` in the facts."""
+    columns = [[place[column] for place in places] for column in range(3)]
+    return [_event(row) for row in await tx.fetch(_AT, *columns)]
 
 
 async def read_cursor(tx: Tx, consumer: str) -> Cursor:

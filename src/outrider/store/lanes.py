@@ -167,7 +167,8 @@ _RELEASE: Final = """
  RETURNING next_due_at"""
 _LOCK_OF_DOMAIN: Final = """
     SELECT lane_id FROM lane
-     WHERE project_id = $1 AND sender_domain = $2 AND pause_kind = $3 AND owner IS NULL ORDER BY lane_id FOR UPDATE"""
+     WHERE project_id = $1 AND (sender_domain = $2 OR $2 = '') AND pause_kind = $3 AND owner IS NULL
+     ORDER BY lane_id FOR UPDATE"""
 # Looked at by whoever has it next, who pauses it again if it must still wait. The queue's head is looked at then, too.
 _UNPAUSE: Final = """
     UPDATE lane SET paused_until = NULL, pause_kind = NULL, pause_reason = NULL, paused_since = NULL, next_due_at = $2
@@ -275,7 +276,10 @@ async def release(tx: Tx, owner: UUID, given: Sequence[GivenBack], *, now: datet
 
 
 async def end_pauses(tx: Tx, project_id: UUID, sender_domain: str, kind: WaitKind, *, now: datetime) -> int:
-    """Let the lanes of the project's domain that wait for this reason be looked at now. Returns how many."""
+    """Let the lanes of the project's domain, of all its domains with "", that wait for this reason be looked at now.
+
+    Returns how many.
+    """
     waiting = [row["lane_id"] for row in await tx.fetch(_LOCK_OF_DOMAIN, project_id, sender_domain, kind)]
     if waiting:
         await tx.execute(_UNPAUSE, waiting, now)

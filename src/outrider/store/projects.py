@@ -1,4 +1,8 @@
-"""Projects: the tenants. Every other row that belongs to a customer carries a `project_id`."""
+"""Projects: the tenants. Every other row that belongs to a customer carries a `project_id`.
+
+A project's name is unique and for people; `bounce_domain` is where its return paths are, "" for the shared one. Nothing
+here deletes a project.
+"""
 
 from datetime import datetime
 from typing import Final
@@ -23,6 +27,10 @@ _BY_NAME: Final = """
     SELECT project_id, name FROM project WHERE name = $1"""
 _NAME: Final = """
     SELECT name FROM project WHERE project_id = $1"""
+_BOUNCE_DOMAIN: Final = """
+    SELECT bounce_domain FROM project WHERE project_id = $1"""
+_SET_BOUNCE_DOMAIN: Final = """
+    UPDATE project SET bounce_domain = $2 WHERE project_id = $1"""
 _LOCK: Final = """
     SELECT FROM project WHERE project_id = $1 FOR NO KEY UPDATE"""
 
@@ -50,3 +58,14 @@ async def name_of(tx: Tx, project_id: UUID) -> str | None:
 async def lock(tx: Tx, project_id: UUID) -> None:
     """Let nobody else pass here for this project before the transaction ends. Rows that refer to it may be written."""
     await tx.fetch(_LOCK, project_id)
+
+
+async def bounce_domain_of(tx: Tx, project_id: UUID) -> str:
+    """Return the domain of the project's return paths, "" if it has none of its own."""
+    row = await tx.fetch_row(_BOUNCE_DOMAIN, project_id)
+    return "" if row is None else str(row["bounce_domain"])
+
+
+async def set_bounce_domain(tx: Tx, project_id: UUID, domain: str) -> None:
+    """Give the project's return paths a domain of their own; "" for the shared one."""
+    await tx.execute(_SET_BOUNCE_DOMAIN, project_id, domain)

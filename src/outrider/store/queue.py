@@ -34,6 +34,7 @@ class Claim(msgspec.Struct, frozen=True):
     due_at: datetime
     attempt: int  # Finished attempts so far.
     expires_at: datetime
+    suppressed_for: str = ""  # A `policy.reason.Reason`: why its address gets no mail any more; "" if it does.
 
 
 class PutBack(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@
     -----------|-------------------------------------|--------------------------|-------------------------------
     queued     | waits for an attempt, or is in one  | any of the others        | the lane's lease ends, another tries
     held       | parked by a rule or an operator     | queued cancelled expired | stays held
-    delivered  | a server took responsibility (250)  | -                        | final
+    delivered  | a server took responsibility (250)  | bounced                  | final, but for a late bounce
     bounced    | refused for good                    | -                        | final
     expired    | its time was over before an answer  | -                        | final
     suppressed | never tried: the address is blocked | -                        | final
@@ -26,7 +26,7 @@ from outrider.store.pool import Tx
 MOVES: Final[Mapping[RecipientStatus, frozenset[RecipientStatus]]] = {
     RecipientStatus.QUEUED: frozenset(RecipientStatus) - {RecipientStatus.QUEUED},
     RecipientStatus.HELD: frozenset({RecipientStatus.QUEUED, RecipientStatus.CANCELLED, RecipientStatus.EXPIRED}),
-    RecipientStatus.DELIVERED: frozenset(),
+    RecipientStatus.DELIVERED: frozenset({RecipientStatus.BOUNCED}),
     RecipientStatus.BOUNCED: frozenset(),
     RecipientStatus.EXPIRED: frozenset(),
     RecipientStatus.SUPPRESSED: frozenset(),
@@ -51,6 +51,15 @@ class Record(msgspec.Struct, frozen=True):
     reason: str
     reply: str
     attempt: int
+
+
+class LateBounce(msgspec.Struct, frozen=True):
+    """A report that a mail did not arrive after all."""
+
+    recipient_id: UUID
+    project_id: UUID
+    reason: str
+    reply: str
 
 
 class Recipient(msgspec.Struct, frozen=True):
@@ -78,6 +87,10 @@ _RECORD: Final = """
       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[])
         AS made(recipient_id, status, reason, reply, attempt)
      WHERE r.recipient_id = made.recipient_id"""
+_BOUNCE_LATE: Final = """
+    UPDATE recipient r SET status = 'bounced', reason = made.reason, reply = made.reply, updated_at = $5
+      FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS made(recipient_id, project_id, reason, reply)
+     WHERE r.recipient_id = made.recipient_id AND r.project_id = made.project_id AND r.status = 'delivered'"""
 _OF_MESSAGE: Final = """
     SELECT recipient_id, address, status, reason, reply, r.attempt, updated_at, q.due_at
       FROM recipient r LEFT JOIN queue q USING (recipient_id)
@@ -105,6 +118,14 @@ async def record(tx: Tx, records: Sequence[Record], *, now: datetime) -> None:
         [r.attempt for r in records],
     )
     await tx.execute(_RECORD, *columns, now)
+
+
+async def bounce_late(tx: Tx, bounces: Sequence[LateBounce], *, now: datetime) -> None:
+    """Let `delivered` recipients be `bounced`; others stay as they are."""
+    if not bounces:
+        return
+    columns = [[getattr(one, field) for one in bounces] for field in LateBounce.__struct_fields__]
+    await tx.execute(_BOUNCE_LATE, *columns, now)
 
 
 async def of_message(tx: Tx, project_id: UUID, message_id: UUID) -> Sequence[Recipient]:

@@ -14,6 +14,8 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from outrider.base.errors import ConfigError, StoreCorruptError
 
@@ -27,7 +29,15 @@ class Vault:
 
     def __init__(self, master_key: bytes) -> None:
         assert len(master_key) == KEY_BYTES
+        self._master_key: Final = master_key
         self._cipher: Final = AESGCM(master_key)
+
+    def derive(self, purpose: str) -> bytes:
+        """Return a key of 32 octets for `purpose`, always the same; none of them says anything about another.
+
+        Source: RFC 5869 (HKDF).
+        """
+        return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"outrider " + purpose.encode()).derive(self._master_key)
 
     def seal(self, secret: bytes, context: str) -> bytes:
         """Encrypt `secret` for this `context`."""

@@ -6,6 +6,7 @@ provider with a limit. Rooms: `postgres` a real database, `mailroom` and
 `queueroom` rows in it, `engineroom` the engine on it, `gateroom` gates alone, `delivery` one mail over the wire. The
 whole program: `program`, `web`, `usage`, `load` (with `load_client`).
 
-The simulation: `simplan` what a seed decides, `simulation` plays it with `simstore` and `simdatabase`, `simnet`,
-`simledger`, writes it down in `simstory`; `simwatch` looks on, `simcheck` judges.
+The simulation: `simplan` what a seed decides, `simulation` plays it with `simstore` and `simdatabase` (of it,
+`simaddresses`, `simguards`), `simnet`, `simledger`, writes it down in `simstory`; `simwatch` looks on, `simcheck`
+judges.
 """

@@ -36,6 +36,7 @@ from outrider.config import Config
 from outrider.engine.accept import Acceptor, AllowedSender, PoolBook
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.gates import Gates
+from outrider.engine.guard import GuardBook
 from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper
@@ -48,6 +49,7 @@ from outrider.engine.submission import Accepted, Submission
 from outrider.mail import address, dkim
 from outrider.mail.address import Address
 from outrider.mail.dkim import SigningKey
+from outrider.mail.verp import Purpose
 from outrider.net.ledger import Ledger
 from outrider.net.pool import ConnectionPool
 from outrider.net.site import Site
@@ -61,6 +63,8 @@ from outrider.policy.shaping import Shaping
 from outrider.policy.throttle import Ceiling
 from outrider.store import events, messages, recipients
 from outrider.store.events import Event
+from outrider.store.guards import Guard
+from outrider.store.lanes import Lane
 from outrider.store.pool import Store
 from outrider.store.recipients import Recipient
 from outrider.testing.delivery import settings_for
@@ -119,12 +123,35 @@ class OnePool:
         return self.pool
 
 
+class OwnReturnPaths:
+    """A `ReturnPathBook` without a bounce domain: bounces go to the sender."""
+
+    async def domain_of(self, project_id: UUID, route: str) -> str:  # noqa: ARG002 - the contract.
+        """Return "": none."""
+        return ""
+
+    def mint(self, recipient_id: UUID, domain: str, purpose: Purpose = Purpose.BOUNCE) -> str:
+        """Return an address that anybody could have made."""
+        return f"{purpose}-{recipient_id.hex}@{domain}"
+
+
 class Unwarmed:
-    """A `Ceilings` without any, and a `DomainRates` whose `per_minute` a test may set by domain."""
+    """A `Ceilings` without any, a `DomainRates` whose `per_minute` a test may set by domain, and its `Guards`."""
 
     def __init__(self) -> None:
         self.ceilings: Final[dict[tuple[str, str], Ceiling]] = {}
         self.per_minute: Final[dict[str, int]] = {}
+        self.guards: Final[list[Guard]] = []
+
+    def of(self, lane: Lane) -> Sequence[Guard]:
+        """Return the guards that the test set, if they are about the lane's mail."""
+        return [
+            guard
+            for guard in self.guards
+            if guard.project_id == lane.project_id
+            and guard.stream is lane.stream
+            and guard.sender_domain in ("", lane.sender_domain)
+        ]
 
     def ceiling(self, source: str, provider: str) -> Ceiling | None:
         """Return the ceiling that the test set."""
@@ -244,6 +271,7 @@ class EngineRoom:
         self.connections: Final[list[ConnectionPool]] = []  # Of each deliverer, in the order they were made.
         self.pools: PoolBook = OnePool()  # Of acceptors that are made from then on.
         self.bounds: Final = Unwarmed()
+        self.guards: GuardBook | None = None  # Of deliverers that are made from then on; else those of `bounds`.
         self.exits = SameExit()
         self.egress = make_egress(EgressSettings(), Source("default"))
         self.shaping = usual_shaping()
@@ -269,6 +297,7 @@ class EngineRoom:
         return Preparer(
             store or self.store,
             keys or self.keys,
+            OwnReturnPaths(),
             clock=self.clock,
             drafts_bytes_max=self.settings.drafts_bytes_max,
         )
@@ -304,6 +333,7 @@ class EngineRoom:
             exits=self.exits,
             ceilings=self.bounds,
             rates=self.bounds,
+            guards=self.guards or self.bounds,
             clock=clock,
             random=chance,
             logger=logger,

@@ -53,7 +53,7 @@ _GATES_COUNT: Final = 1024  # A small file is a fast one.
 
 
 class GateRoom:
-    """A context manager. What a test may change: `bounds` (ceilings and domain rates), `exits`."""
+    """A context manager. What a test may change: `bounds` (ceilings, domain rates, guards), `exits`."""
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class GateRoom:
             exits=self.exits,
             ceilings=self.bounds,
             rates=self.bounds,
+            guards=self.bounds,
             clock=clock,
             random=Random(1),
             logger=self.journal.logger,

@@ -1,7 +1,8 @@
 """The tables of a simulated database, and what each statement of `store` does to them. Used through `simstore`.
 
 One method a statement, found by the statement's text (`_STATEMENTS`), so that a new or changed one cannot be forgotten.
-Read each beside its SQL. Rows are in dictionaries and small mutable records; nothing is locked, since nothing waits.
+Read each beside its SQL; those about addresses are in `simaddresses`, about guards in `simguards`. Rows are in
+dictionaries and small mutable records; nothing is locked, since nothing waits.
 """
 
 import math
@@ -16,6 +17,9 @@ import msgspec
 from outrider.base.vocab import HoldScope, RecipientStatus
 from outrider.store import egress, events, holds, lanes, messages, pool, projects, queue, recipients, waiting
 from outrider.store.events import NewEvent
+from outrider.testing import simaddresses, simguards
+from outrider.testing.simaddresses import SimAddresses
+from outrider.testing.simguards import SimGuards
 from outrider.testing.virtual_loop import VirtualLoop
 
 INFINITY: Final = datetime.max.replace(tzinfo=UTC)  # The driver reads PostgreSQL's without a zone: `_as_read`.
@@ -84,6 +88,8 @@ class SimDatabase:
         self.contents: Final[dict[tuple[UUID, bytes], bytes]] = {}
         self.events: Final[list[NewEvent]] = []
         self.holds: Final[dict[UUID, dict[str, Any]]] = {}
+        self.addresses: Final = SimAddresses(self.lanes)
+        self.guards: Final = SimGuards(self.lanes)
         self.figures: Final[dict[tuple[Any, ...], int]] = {}  # Attempts by day, source, provider and writer.
         self.listeners: Final[list[Callable[[str], None]]] = []
         self.taken_over: Final[list[int]] = []  # Lanes, as often as they were taken from an owner.
@@ -98,6 +104,9 @@ class SimDatabase:
 
     def run(self, sql: str, arguments: Sequence[Any]) -> Rows:
         """Do one statement."""
+        for statements, part in ((simaddresses.STATEMENTS, self.addresses), (simguards.STATEMENTS, self.guards)):
+            if sql in statements:
+                return statements[sql](part, *arguments)
         statement = _STATEMENTS.get(sql)
         assert statement is not None, f"no model of this statement; write one in testing/simstore.py:{sql}"
         return statement(self, *arguments)

@@ -5,7 +5,7 @@
 Instants are seconds since the start; `chaos_s` is when the troubles end, `end_s` when everybody is told to stop.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Final
 
@@ -46,7 +46,7 @@ class Trouble(msgspec.Struct, frozen=True):
     """Something that happens to somebody."""
 
     at_s: float
-    kind: str  # One of `_TROUBLES`.
+    kind: str  # One of `_TROUBLES`, or "guard".
     number: int  # Whom it is about; taken modulo how many there are.
     for_s: float
 
@@ -98,7 +98,7 @@ def draw(seed: int) -> Plan:
         domains=domains,
         nodes=nodes,
         calls=_calls(chance, project_count, domains),
-        troubles=_troubles(chance),
+        troubles=_by_time([*_troubles(chance), *_guards(Random(f"{seed} guards"))]),
         shaping=_shaping(chance),
         engine=_engine(chance),
         net=_net(chance),
@@ -212,18 +212,26 @@ def _calls(chance: Random, project_count: int, domains: Sequence[Domain]) -> lis
 
 
 def _troubles(chance: Random) -> list[Trouble]:
-    return sorted(
-        (
-            Trouble(
-                chance.uniform(0.5, CHAOS_S),
-                chance.choice(_TROUBLES),
-                chance.randrange(1000),
-                chance.choice((0.5, 3.0, 10.0, 20.0)),
-            )
-            for _ in range(chance.choice((0, 3, 6, 10)))
-        ),
-        key=lambda trouble: trouble.at_s,
+    return _by_time(
+        Trouble(
+            chance.uniform(0.5, CHAOS_S),
+            chance.choice(_TROUBLES),
+            chance.randrange(1000),
+            chance.choice((0.5, 3.0, 10.0, 20.0)),
+        )
+        for _ in range(chance.choice((0, 3, 6, 10)))
     )
+
+
+def _guards(chance: Random) -> list[Trouble]:
+    return [
+        Trouble(chance.uniform(0.5, CHAOS_S), "guard", chance.randrange(1000), chance.choice((0.5, 3.0, 20.0)))
+        for _ in range(chance.choice((0, 0, 1, 3)))
+    ]
+
+
+def _by_time(troubles: Iterable[Trouble]) -> list[Trouble]:
+    return sorted(troubles, key=lambda trouble: trouble.at_s)
 
 
 def _shaping(chance: Random) -> str:

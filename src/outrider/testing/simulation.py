@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -24,10 +24,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, NotFoundError, StoreError
 from outrider.base.vocab import Phase, Stream
-from outrider.engine.accept import Acceptor
+from outrider.engine import guard
+from outrider.engine.accept import SUPPRESSED, Acceptor
 from outrider.engine.control import Control, Target
 from outrider.engine.deliver import Deliverer
 from outrider.engine.gates import Entry, Gates
+from outrider.engine.guard import GuardBook
 from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper, abandon
@@ -46,11 +48,14 @@ from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
 from outrider.policy import shaping
+from outrider.policy.guard import GuardLevel
 from outrider.policy.route import Egress, Source, make_egress
 from outrider.policy.shaping import DEFAULT, Place
 from outrider.policy.throttle import Ceiling
+from outrider.store import guards
+from outrider.store.guards import Guard
 from outrider.store.lanes import Lane, Pause
-from outrider.testing.engineroom import SameExit, Senders, classifier
+from outrider.testing.engineroom import OwnReturnPaths, SameExit, Senders, classifier
 from outrider.testing.simdatabase import SimDatabase
 from outrider.testing.simledger import NodeBook, SimLedger
 from outrider.testing.simnet import PROCESS, SimNet, SimPeer
@@ -184,7 +189,10 @@ class Process:
 
     async def _deliver(self) -> None:
         try:
-            await self.deliverer.run()
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(self.guards.run())
+                await self.deliverer.run()
+                reading.cancel()  # It only reads.
         except* (StoreError, BusyError, OSError):
             if not self._is_dying:  # A dead process cannot say that its database or its sockets are gone.
                 raise
@@ -224,6 +232,7 @@ class Process:
         self.ledger = SimLedger(world.books[self.node.name], self.slot)
         slots = NodeSlots(self.ledger, slot=self.slot, clock=clock)
         self.pool = ConnectionPool(plan.net, clock=clock, slots=slots, contexts=_contexts())
+        self.guards = GuardBook(self.store, clock=clock, logger=logger)
         self.gates = WatchedGates(
             self._note,
             self.egress,
@@ -234,11 +243,12 @@ class Process:
             exits=SameExit(),
             ceilings=world.bounds,
             rates=world.bounds,
+            guards=self.guards,
             clock=clock,
             random=self._chance,
             logger=logger,
         )
-        preparer = Preparer(self.store, world.keys, clock=clock, drafts_bytes_max=1_000_000)
+        preparer = Preparer(self.store, world.keys, OwnReturnPaths(), clock=clock, drafts_bytes_max=1_000_000)
         assert self.owner is not None
         self.keeper = LaneKeeper(
             self.store,
@@ -367,8 +377,10 @@ class World:
             except StoreError:
                 await self.clock.sleep(_CALL_AGAIN_S)
                 continue
-            assert accepted.session_id is not None
-            self.story.accepted.append(accepted.session_id)
+            if accepted.session_id is not None:
+                self.story.accepted.append(accepted.session_id)
+            else:  # All of them have been refused for good before.
+                assert {one.reason for one in accepted.rejected} == {SUPPRESSED}
             return
 
     async def _trouble(self, trouble: Trouble) -> None:
@@ -393,6 +405,8 @@ class World:
                 delta_s = trouble.for_s * (1 if trouble.number % 2 else -1)
                 self.story.steps.append((self.clock.monotonic_s(), delta_s))
                 self.clock.step_wall(delta_s)
+            case "guard":
+                await self._guard(trouble)
             case _:
                 await self._operate(trouble)
 
@@ -402,6 +416,34 @@ class World:
         peer.manners = msgspec.structs.replace(peer.manners, away="refused" if trouble.kind == "away" else "silent")
         await self.clock.sleep(trouble.for_s)
         peer.manners = msgspec.structs.replace(peer.manners, away="")
+
+    async def _guard(self, trouble: Trouble) -> None:
+        """Slow or pause a stream of a project, or of its sending domain; let it go on later."""
+        project = trouble.number % self.plan.project_count
+        project_id, stream = self.projects[project], list(Stream)[trouble.number // 4 % 2]
+        domain = project_domain(project) if trouble.number // 8 % 2 else ""
+        level = GuardLevel.SLOW if trouble.number // 16 % 4 == 0 else GuardLevel.PAUSE
+        store = SimStore(self.database)
+
+        async def begin() -> None:
+            async with store.transaction() as tx:
+                await guards.begin(
+                    tx, Guard(project_id, domain, stream, level, "Too many complaints.", self.clock.now())
+                )
+
+        await self._until_stored(begin)
+        await self.clock.sleep(trouble.for_s)
+        with contextlib.suppress(NotFoundError):  # Nothing began, or another one has ended it.
+            await self._until_stored(lambda: guard.release(store, project_id, domain, clock=self.clock))
+
+    async def _until_stored(self, act: Callable[[], Awaitable[object]]) -> None:
+        while not self.is_over:
+            try:
+                await act()
+            except StoreError:
+                await self.clock.sleep(_CALL_AGAIN_S)
+            else:
+                return
 
     async def _operate(self, trouble: Trouble) -> None:
         targets = [Target.project(project_id) for project_id in self.projects]

@@ -27,6 +27,7 @@ class Cause(enum.StrEnum):
     DNS_NO_DOMAIN = "dns_no_domain"  # The domain does not exist, or has no mail host and no address.
     DNS_NULL_MX = "dns_null_mx"  # The domain says that it takes no mail. RFC 7505.
     EXPIRED = "expired"  # Its time was over before it could be tried again; nobody was asked.
+    SUPPRESSED = "suppressed"  # The address gets no mail from this project; nobody was asked.
     INTERNAL = "internal"  # Ours: out of sockets, or a bug.
 
 

@@ -59,3 +59,8 @@ def test_the_instant_of_a_datetime_is_its_millisecond() -> None:
 def test_a_time_that_does_not_fit_is_a_bug(ms: int) -> None:
     with pytest.raises(AssertionError):
         ids.from_ms(ms, 0)
+
+
+@given(ms=st.integers(0, 253_402_300_799_999), random_bits=randoms)
+def test_the_instant_is_read_back(ms: int, random_bits: int) -> None:
+    assert ids.made_at(ids.from_ms(ms, random_bits)) == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)

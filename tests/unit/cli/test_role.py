@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from outrider.testing.postgres import ThrowawayPostgres, migrated
 from outrider.testing.program import free_ports
 
 pytestmark = pytest.mark.slow
@@ -27,16 +28,28 @@ def port() -> int:
         return number
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[ThrowawayPostgres]:
+    """A database to run on."""
+    with migrated() as server:
+        yield server
+
+
 @contextlib.contextmanager
-def child(folder: Path, role: str, port: int) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def child(
+    folder: Path, role: str, port: int, dsn: str = "postgresql://nobody@/nowhere?host=/nonexistent"
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """Start a role as the supervisor does; yield it and our end of its pipe."""
     theirs, ours = os.pipe()
     env = {name: value for name, value in os.environ.items() if not name.startswith("OUTRIDER_")}
     env |= {
         "OUTRIDER_DATA_DIR": str(folder),
-        "OUTRIDER_DATABASE_URL": "postgresql://nobody@/nowhere?host=/nonexistent",
+        "OUTRIDER_DATABASE_URL": dsn,
         "OUTRIDER_CATCH_PORT": str(port),
-        "OUTRIDER_SIMULATOR_PORT": str(free_ports(1)[0]),
+        **{
+            f"OUTRIDER_{name}_PORT": str(free)
+            for name, free in zip(("SIMULATOR", "INBOUND"), free_ports(2), strict=True)
+        },
         "OUTRIDER_PARENT_FD": str(theirs),
         "OUTRIDER_LOG__FORMAT": "json",
     }
@@ -58,8 +71,10 @@ def line_of(running: "subprocess.Popen[str]") -> dict[str, object]:
 
 
 @pytest.mark.parametrize("way", ["parent gone", "terminated"])
-def test_it_runs_until_its_parent_is_gone_or_it_is_told(tmp_path: Path, port: int, way: str) -> None:
-    with child(tmp_path, "smtp", port) as (running, ours):
+def test_it_runs_until_its_parent_is_gone_or_it_is_told(
+    tmp_path: Path, port: int, postgres: ThrowawayPostgres, way: str
+) -> None:
+    with child(tmp_path, "smtp", port, postgres.dsn) as (running, ours):
         assert line_of(running)["event"] == "role_started"
         running.send_signal(signal.SIGINT)  # The terminal's, for the parent to act on.
         if way == "parent gone":

@@ -18,10 +18,12 @@ from outrider.engine.gates import Entry
 from outrider.engine.turns import Places
 from outrider.net.site import Host, Site
 from outrider.policy.gate import Gate
+from outrider.policy.guard import SLOW_PER_MINUTE, GuardLevel
 from outrider.policy.throttle import Ceiling
+from outrider.store.guards import Guard
 from outrider.store.lanes import Pause
 from outrider.testing.clock import FakeClock, RealClock, turns
-from outrider.testing.engineroom import DOMAIN
+from outrider.testing.engineroom import DOMAIN, PROJECT
 from outrider.testing.gateroom import OK, GateRoom, lane_of, site_of
 from outrider.wire.answer import Answer, Cause
 
@@ -291,6 +293,64 @@ async def test_a_domain_rate_holds_and_a_change_counts_at_once(make: Make, clock
     room.answer(await room.entered())
     del room.bounds.per_minute[DOMAIN]
     assert (await used(room, 50)).total() == 50
+
+
+def guard(level: GuardLevel, *, stream: Stream = Stream.MARKETING, domain: str = DOMAIN) -> Guard:
+    return Guard(PROJECT, domain, stream, level, "Too many complaints.", datetime(2026, 3, 4, 9, tzinfo=UTC))
+
+
+NEWS = lane_of(2, Stream.MARKETING)
+
+
+async def test_a_guards_pause_takes_nothing_and_holds_its_stream_alone(make: Make, clock: FakeClock) -> None:
+    room = make()
+    room.bounds.guards.append(guard(GuardLevel.PAUSE))
+    pause = await room.paused(NEWS)
+    assert (pause.kind, pause.reason) == (
+        WaitKind.GUARD, f"marketing mail of {DOMAIN} is paused: Too many complaints."
+    )  # fmt: skip
+    assert timedelta(seconds=150) <= pause.until - clock.now() <= timedelta(seconds=300)
+    assert not room.gates.is_wanted("default", site_of()), "nobody else makes room for it"
+    room.answer(await room.entered())
+    room.answer(await room.entered(lane_of(3, Stream.MARKETING, sender_domain="other.example")))
+    assert room.gates.still_waits(NEWS, pause)
+    room.bounds.guards.clear()
+    assert not room.gates.still_waits(NEWS, pause)
+    room.answer(await room.entered(NEWS))
+
+
+async def test_a_guard_slows_its_stream_besides_the_domains_own_rate(make: Make, clock: FakeClock) -> None:
+    room = make()
+    room.bounds.guards += [guard(GuardLevel.SLOW), guard(GuardLevel.WARN, stream=Stream.TRANSACTIONAL)]
+    room.bounds.per_minute[DOMAIN] = 6000
+    sent_count = 0
+    for _ in range(120):
+        while isinstance(entry := await room.enter(NEWS), Entry):
+            room.answer(entry)
+            sent_count += 1
+        assert entry.kind is WaitKind.GUARD
+        clock.advance(0.5)
+    assert 15 <= sent_count <= SLOW_PER_MINUTE
+    assert f"marketing mail of {DOMAIN} is slowed to 20/min, next in" in entry.reason
+    assert entry.reason.endswith(": Too many complaints.")
+    for _ in range(50):
+        room.answer(await room.entered())
+    room.bounds.per_minute[DOMAIN] = 1
+    assert (await room.paused()).kind is WaitKind.DOMAIN_RATE
+
+
+async def test_a_projects_guard_slows_all_its_domains_together(make: Make) -> None:
+    room = make()
+    room.bounds.guards.append(guard(GuardLevel.SLOW, domain=""))
+    taken = 0
+    for number in range(40):
+        entry = await room.enter(lane_of(number, Stream.MARKETING, sender_domain=f"d{number}.example"))
+        if isinstance(entry, Entry):
+            room.answer(entry)
+            taken += 1
+    assert 0 < taken <= 4
+    assert isinstance(entry, Pause)
+    assert "marketing mail of the project is slowed to 20/min" in entry.reason
 
 
 async def test_a_hard_rate_waits_in_the_line_then_sends_away(make: Make, clock: FakeClock) -> None:

@@ -105,11 +105,14 @@ async def test_a_full_line_sends_away_who_comes_then(lines: Lines, clock: FakeCl
     assert len(lines) == 0
 
 
-async def test_lanes_of_a_slow_domain_come_back_as_far_apart_as_its_tokens(lines: Lines, clock: FakeClock) -> None:
+@pytest.mark.parametrize("kind", [WaitKind.DOMAIN_RATE, WaitKind.GUARD])
+async def test_lanes_of_a_slow_domain_come_back_as_far_apart_as_its_tokens(
+    lines: Lines, clock: FakeClock, kind: WaitKind
+) -> None:
+    lane, attempt = lane_of(stream=Stream.MARKETING), refused(clock, kind)
     for _ in range(50):
-        lines.note_turn_of_domain(lane_of())
+        lines.note_turn_of_domain(lane, kind)
         clock.advance(1)
-    lane, attempt = lane_of(stream=Stream.MARKETING), refused(clock, WaitKind.DOMAIN_RATE)
     until = []
     for site in ("gmail", "yahoo", "gmail"):  # A domain's mail waits in one row, wherever it goes.
         pause = await lines.enter(lane, site, attempt, said_of=site)

@@ -7,11 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from outrider.base.vocab import HoldScope, RecipientStatus, Stream, WaitKind
+from outrider.base.vocab import HoldScope, RecipientStatus, Stream, SuppressionOrigin, SuppressionScope, WaitKind
 from outrider.engine import sentences
 from outrider.engine.sentences import Scene
 from outrider.store.holds import Hold
 from outrider.store.queue_views import Group, LaneSeen, NodeSeen
+from outrider.store.suppressions import EVERYBODY, Suppression
 
 NOW = datetime(2026, 11, 27, 14, 5, 10, tzinfo=UTC)
 PROJECT, SESSION, OWNER = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -68,6 +69,8 @@ TABLE = [
      "41 wait: gmail: 10/min, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
     (due(3, is_capped=True), scene(lane(**PAUSED | {"pause_reason": "", "provider": ""})),
      "3+ wait: connections, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
+    (due(41), scene(lane(**PAUSED | {"pause_kind": WaitKind.GUARD, "pause_reason": "marketing mail of a.b is paused"})),
+     "41 wait: marketing mail of a.b is paused, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
     (due(), scene(holds=[hold()]),
      "1 wait: held by the operator (provider gmail): complaints, since 14:01:00 UTC"),
     (due(), scene(holds=[hold(HoldScope.PROJECT, str(PROJECT), "")]),
@@ -185,3 +188,28 @@ def test_durations_are_told_in_what_matters(seconds: float, text: str) -> None:
 def test_a_long_reply_is_cut() -> None:
     (line,) = sentences.tell([final(RecipientStatus.BOUNCED, reply="x" * 500)], scene())
     assert line.text.startswith(f"'{'x' * 120}...'")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "gets no mail: complaint, the reader's wish, since 2026-11-27 14:05:10 UTC, until it is removed"),
+        ({"scope": SuppressionScope.STREAM, "subject": "marketing"}, "gets no marketing mail: complaint, "),
+        ({"scope": SuppressionScope.DOMAIN, "subject": "shop.example"}, "gets no mail from shop.example: "),
+        ({"scope": SuppressionScope.LIST, "subject": "7"}, "gets no mail of list 7: "),
+        ({"project_id": EVERYBODY}, "gets no mail from any project: "),
+        (
+            {"expires_at": NOW + timedelta(days=1), "rule": "a.rule"},
+            "rule a.rule, since 2026-11-27 14:05:10 UTC, until 2",
+        ),
+        *(({"origin": origin}, "gets no mail: complaint, ") for origin in SuppressionOrigin),
+    ],
+)
+def test_a_suppression_says_what_why_who_and_how_long(changes: Mapping[str, Any], text: str) -> None:
+    values: dict[str, Any] = {
+        "project_id": PROJECT, "address_key": "ann@a.example", "scope": SuppressionScope.ALL, "reason": "complaint",
+        "origin": SuppressionOrigin.REQUEST, "created_at": NOW,
+    }  # fmt: skip
+    said = sentences.suppression_text(Suppression(**values | changes))
+    assert said.startswith("ann@a.example gets no")
+    assert text in said

@@ -18,12 +18,14 @@ from outrider.engine.service import Part, Rounds, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.upkeep import Upkeep
 from outrider.engine.warmup import WarmupBook, WarmupJudge
+from outrider.mail.verp import Signer
 from outrider.policy.warmup import Plan
+from outrider.services.inbound import Inbox, ReportReader
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
 from outrider.testing.clock import FakeClock, RealClock, turns
-from outrider.testing.engineroom import EngineRoom, OneWay
+from outrider.testing.engineroom import EngineRoom, OneWay, classifier
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.answer import Phase as WirePhase
 
@@ -182,6 +184,12 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "acceptor": lambda room: room.acceptor(),
     "warmup_book": lambda room: WarmupBook(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "warmup_judge": lambda room: WarmupJudge(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
+    "report_reader": lambda room: ReportReader(
+        room.store, classifier(), clock=room.clock, logger=room.journal.logger, metrics=room.metrics
+    ),
+    "inbox": lambda room: Inbox(
+        room.store, Signer(bytes(32)), clock=room.clock, random_bits=lambda _: 0, metrics=room.metrics
+    ),
     "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
 }
 

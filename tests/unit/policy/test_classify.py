@@ -11,8 +11,18 @@ from hypothesis import strategies as st
 
 import outrider.policy
 from outrider.base import limits
+from outrider.base.errors import ConfigError
 from outrider.base.vocab import Fate, Phase
-from outrider.policy.classify import CONFIRM_AFTER_S, Classifier, Verdict, line_of, parse_rules, version_of
+from outrider.policy.classify import (
+    CONFIRM_AFTER_S,
+    Classifier,
+    Verdict,
+    line_of,
+    merged,
+    parse_own_rules,
+    parse_rules,
+    version_of,
+)
 from outrider.policy.reason import Reason
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.reply import Reply, parse_reply
@@ -316,3 +326,41 @@ def test_a_5xx_that_names_address_rate_auth_or_content_is_never_the_recipients_f
 ) -> None:
     assert CLASSIFIER.judge(Answer(phase, Reply(550, enhanced, text))).reason not in HARD
     assert CLASSIFIER.judge_report(550, enhanced, text).reason not in HARD
+
+
+OWN: Final = """
+[[rule]]
+id = "strict.no-user"
+reason = "recipient.invalid"
+pattern = '(?!)'
+fate = "bounced"
+source = "us"
+seen_on = 2026-11-24
+samples = []
+"""
+
+
+def test_an_own_rule_that_nothing_matches_puts_ours_out_of_force() -> None:
+    rules = parse_rules((Path(outrider.policy.__path__[0]) / "rules.toml").read_text("utf-8"))
+    answer = Answer(Phase.RCPT, Reply(550, "5.1.1", "no such user"))
+    assert CLASSIFIER.judge(answer).rule == "strict.no-user"
+    assert Classifier(merged(parse_own_rules(OWN, "own.toml"), rules)).judge(answer).rule != "strict.no-user"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[]", '["550 5.1.1 x"]', "own.toml: a sample of rule strict.no-user reaches none: '550 5.1.1 x'"),
+        ("[]", '["x"]', "own.toml: a sample of rule strict.no-user is no reply: 'x'"),
+        ("(?!)", "(", "The pattern of rule strict.no-user is broken"),
+        (
+            'fate = "bounced"',
+            'fate = "gone"',
+            "own.toml cannot be read: rule strict.no-user: Invalid enum value 'gone'",
+        ),
+        ('id = "strict.no-user"', "", "own.toml cannot be read: rule number 1: Object missing required field `id`"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_its_rule(old: str, new: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        parse_own_rules(OWN.replace(old, new), "own.toml")

@@ -78,6 +78,33 @@ def test_without_windows_all_is_well() -> None:
     assert guard.judge([]) == GuardVerdict(GuardLevel.OK, "")
 
 
+def test_complaints_may_be_bounded() -> None:
+    bad = Window(name="today", sent_count=1_000, complaint_count=50)
+    bounded = guard.judge([bad], complained_max=GuardLevel.WARN)
+    assert (bounded.level, bounded.sentence) == (GuardLevel.WARN, guard.judge([bad]).sentence)
+    worse = Window(name="today", sent_count=1_000, complaint_count=50, invalid_count=60)
+    assert guard.judge([worse], complained_max=GuardLevel.WARN).level is GuardLevel.PAUSE
+    good = Window(name="today", sent_count=1_000)
+    assert guard.judge([good], complained_max=GuardLevel.WARN) == GuardVerdict(GuardLevel.OK, "")
+
+
+PAUSED = GuardVerdict(GuardLevel.PAUSE, "It was bad.")
+SLOWED = GuardVerdict(GuardLevel.SLOW, "It was not good.")
+
+
+def test_a_pause_is_ended_by_figures_alone() -> None:
+    few = [Window(name="the last hour", sent_count=0), Window(name="today", sent_count=499, invalid_count=1)]
+    assert guard.decide(PAUSED, few) == guard.decide(PAUSED, []) == PAUSED
+    assert guard.decide(SLOWED, few).level is GuardLevel.OK, "what is slowed sends, so silence is no pause of ours"
+    enough = [*few, Window(name="the campaign", sent_count=500, invalid_count=11)]
+    assert guard.decide(PAUSED, enough).level is GuardLevel.WARN
+
+
+@given(st.lists(windows, max_size=5))
+def test_what_is_not_paused_is_judged_by_its_figures_alone(some: list[Window]) -> None:
+    assert guard.decide(SLOWED, some) == guard.judge(some)
+
+
 @given(st.lists(windows, max_size=5))
 def test_only_what_is_wrong_has_a_sentence_and_small_windows_say_nothing(some: list[Window]) -> None:
     verdict = guard.judge(some)

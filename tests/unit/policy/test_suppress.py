@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.base.vocab import Fate, Phase, Stream
+from outrider.base.vocab import Fate, Phase, SuppressionScope
 from outrider.policy import suppress
 from outrider.policy.reason import Action, Reason, Scope, action_of, scope_of
-from outrider.policy.suppress import SUPPRESSING, Decision, Evidence, SuppressionScope
+from outrider.policy.suppress import SUPPRESSING, Decision, Evidence
 from outrider.wire.answer import Answer
 from outrider.wire.reply import parse_reply
 from tests.unit.policy.test_classify_replies import CLASSIFIER
@@ -37,7 +37,6 @@ def decide(
     return suppress.decide(
         reason,
         fate=fate,
-        stream=Stream.MARKETING,
         earlier=earlier,
         now=NOW,
         message_id=uuid5(SPACE, message),
@@ -56,15 +55,14 @@ evidences = st.lists(
 @given(
     reason=reasons.filter(lambda reason: reason not in SUPPRESSING),
     fate=st.sampled_from(Fate),
-    stream=st.sampled_from(Stream),
     earlier=evidences,
     text=st.text(max_size=60) | st.just("account closed, user unknown"),
     asked=st.sampled_from(SuppressionScope),
 )
 def test_no_other_reason_ever_decides(
-    reason: str, fate: Fate, stream: Stream, earlier: list[Evidence], text: str, asked: SuppressionScope
+    reason: str, fate: Fate, earlier: list[Evidence], text: str, asked: SuppressionScope
 ) -> None:
-    assert suppress.decide(reason, fate=fate, stream=stream, earlier=earlier, now=NOW, text=text, asked=asked) is None
+    assert suppress.decide(reason, fate=fate, earlier=earlier, now=NOW, text=text, asked=asked) is None
     assert not suppress.is_counted(reason)
 
 
@@ -191,9 +189,8 @@ def test_a_closed_account_needs_no_second_time(text: str, is_closed: bool) -> No
     assert decide("recipient.disabled", text=text) == (Decision(ALL, "recipient.disabled", None) if is_closed else None)
 
 
-@pytest.mark.parametrize("stream", Stream)
-def test_a_complaint_ends_marketing_mail_and_nothing_else(stream: Stream) -> None:
-    decision = suppress.decide("complaint", fate=Fate.DELIVERED, stream=stream, earlier=(), now=NOW)
+def test_a_complaint_ends_marketing_mail_and_nothing_else() -> None:
+    decision = suppress.decide("complaint", fate=Fate.DELIVERED, earlier=(), now=NOW)
     assert decision == Decision(SuppressionScope.STREAM, "complaint", None)
 
 
@@ -207,9 +204,7 @@ def test_a_complaint_ends_marketing_mail_and_nothing_else(stream: Stream) -> Non
     ],
 )
 def test_who_unsubscribes_gets_what_was_asked(asked: SuppressionScope, given: SuppressionScope) -> None:
-    decision = suppress.decide(
-        "unsubscribe", fate=Fate.DELIVERED, stream=Stream.MARKETING, earlier=(), now=NOW, asked=asked
-    )
+    decision = suppress.decide("unsubscribe", fate=Fate.DELIVERED, earlier=(), now=NOW, asked=asked)
     assert decision == Decision(given, "unsubscribe", None)
 
 

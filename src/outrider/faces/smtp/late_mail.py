@@ -4,7 +4,7 @@
 
 Memory only: what the simulator promises it promises for as long as it runs. Bounded: past `QUEUE_COUNT_MAX` mails, new
 ones are dropped with a line in the log; so many are sent at once. A 5xx is final. It never writes to the simulator
-itself, so no two answers answer each other.
+itself, so no two answers answer each other; the return paths below the simulator's domain are Outrider's.
 """
 
 import asyncio
@@ -66,7 +66,8 @@ class Outbox:
 
     def post(self, letter: Letter) -> None:
         """Have it sent. Returns at once."""
-        if simulate.is_simulated(letter.to.rpartition("@")[2]):
+        domain = letter.to.rpartition("@")[2].lower()
+        if simulate.is_simulated(domain) and domain != simulate.BOUNCE_DOMAIN:
             self._log.info("late_mail_not_sent", to=letter.to, reason="it would be to the simulator itself")
         else:
             self._put(letter, self._after_s)

@@ -1,15 +1,14 @@
 """What the simulator's late answers look like: a function for each, from what was taken to a message. Pure.
 
-They look as such mails commonly do, so that what reads them is tested for real: a delivery status notification as
-Postfix writes it, an ARF report as feedback loops send it, an out-of-office reply, a challenge, an unsubscribe mail.
+They look as such mails commonly do, so that what reads them is tested for real: a delivery status notification
+(`mail.dsn`) in Postfix's words, an ARF report (`mail.arf`), an out-of-office reply, a challenge, an unsubscribe mail.
 
-Sources: RFC 3464 (delivery status), RFC 6522 (multipart/report), RFC 5965 (ARF), RFC 3834 (automatic replies),
-RFC 2369 and RFC 6068 (List-Unsubscribe, mailto), RFC 5322.
+Sources: RFC 3834 (automatic replies), RFC 2369 and RFC 6068 (List-Unsubscribe, mailto), RFC 5322.
 """
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Final
@@ -19,10 +18,13 @@ import msgspec
 
 from outrider.base.errors import CallerError
 from outrider.mail import address as addresses
+from outrider.mail import arf, dsn
+from outrider.mail.arf import Feedback
 from outrider.policy.simulate import HOST_NAME, Late
 
 _HEADER_BYTES_MAX: Final = 16 * 1024  # Ours: of the original's header, what a report returns.
 _VALUE_CHARS_MAX: Final = 900  # Ours: with a name a line of RFC 5322 §2.1.1.
+_UNKNOWN_USER: Final = "5.1.1"
 _MAILTO: Final = re.compile(rb"<mailto:([^>?\s]+)(?:\?([^>\s]*))?>", re.IGNORECASE)
 
 
@@ -58,39 +60,48 @@ def build(late: Late, taken: Taken) -> Report:
 
 
 def _bounce(taken: Taken) -> Report:
-    """Source: RFC 3464 §2; the words are Postfix's."""
-    status = next(iter(re.findall(r"\b5\.\d{1,3}\.\d{1,3}\b", taken.diagnosis)), "5.1.1")
+    """The words are Postfix's."""
+    told = dsn.diagnose(taken.diagnosis, address=taken.recipient, action="failed", remote_mta=HOST_NAME)
     text = (
-        f"This is the mail system at host {HOST_NAME}.\n\nI'm sorry to have to inform you that your message could not\n"
-        f"be delivered to one or more recipients.\n\n"
-        f"<{taken.recipient}>: host {HOST_NAME} said:\n    {taken.diagnosis}\n"
+        f"This is the mail system at host {HOST_NAME}.\r\n\r\n"
+        "I'm sorry to have to inform you that your message could not\r\n"
+        "be delivered to one or more recipients.\r\n\r\n"
+        f"<{taken.recipient}>: host {HOST_NAME} said:\r\n    {_one_line(taken.diagnosis)}\r\n"
     )
-    status_lines = (
-        f"Reporting-MTA: dns; {HOST_NAME}\nArrival-Date: {format_datetime(taken.at)}\n\n"
-        f"Final-Recipient: rfc822; {taken.recipient}\nOriginal-Recipient: rfc822;{taken.recipient}\nAction: failed\n"
-        f"Status: {status}\nRemote-MTA: dns; {HOST_NAME}\nDiagnostic-Code: smtp; {taken.diagnosis}\n"
+    message = dsn.build(
+        reporting_mta=HOST_NAME,
+        sender=f"Mail Delivery System <MAILER-DAEMON@{HOST_NAME}>",
+        to=_one_line(taken.return_path),
+        date=taken.at,
+        message_id=f"{taken.mark}@{HOST_NAME}",
+        diagnoses=[
+            msgspec.structs.replace(told, original_address=taken.recipient, status=told.status or _UNKNOWN_USER)
+        ],
+        original=_header_of(taken.head),
+        subject="Undelivered Mail Returned to Sender",
+        text=text,
     )
-    fields = {
-        "From": f"Mail Delivery System <MAILER-DAEMON@{HOST_NAME}>",
-        "Subject": "Undelivered Mail Returned to Sender",
-        "Auto-Submitted": "auto-replied",
-    }
-    return _multipart(
-        taken, fields, "delivery-status", (("text/plain", text), ("message/delivery-status", status_lines))
-    )
+    return Report(taken.return_path, message)
 
 
 def _complaint(taken: Taken) -> Report:
-    """Source: RFC 5965 §3."""
-    text = f"This is an email abuse report for a message received from IP {taken.client} by {taken.recipient}.\n"
-    feedback = (
-        "Feedback-Type: abuse\nUser-Agent: Outrider-Simulator/1.0\nVersion: 1\n"
-        f"Original-Mail-From: <{taken.return_path}>\nOriginal-Rcpt-To: <{taken.recipient}>\n"
-        f"Arrival-Date: {format_datetime(taken.at)}\nSource-IP: {taken.client}\n"
-        f"Reported-Domain: {taken.return_path.rpartition('@')[2]}\n"
+    feedback = Feedback(
+        user_agent="Outrider-Simulator/1.0",
+        original_mail_from=_one_line(taken.return_path),
+        original_rcpt_to=_one_line(taken.recipient),
+        source_ip=taken.client,
+        reported_domain=_one_line(taken.return_path.rpartition("@")[2]),
     )
-    fields = {"From": f"Feedback Loop <fbl@{HOST_NAME}>", "Subject": "FW: complaint about your message"}
-    return _multipart(taken, fields, "feedback-report", (("text/plain", text), ("message/feedback-report", feedback)))
+    message = arf.build(
+        feedback=feedback,
+        sender=f"Feedback Loop <fbl@{HOST_NAME}>",
+        to=_one_line(taken.return_path),
+        date=taken.at,
+        message_id=f"{taken.mark}@{HOST_NAME}",
+        original=_header_of(taken.head),
+        subject="FW: complaint about your message",
+    )
+    return Report(taken.return_path, message)
 
 
 def _auto_reply(taken: Taken) -> Report:
@@ -137,16 +148,6 @@ def _unsubscribe(taken: Taken) -> Report:
 def _thread(taken: Taken) -> Mapping[str, str]:
     message_id = _value(taken.head, "Message-ID")
     return {"In-Reply-To": message_id, "References": message_id} if message_id else {}
-
-
-def _multipart(taken: Taken, fields: Mapping[str, str], kind: str, parts: Sequence[tuple[str, str]]) -> Report:
-    boundary = f"=_{taken.mark}"
-    header = _header_of(taken.head)
-    lines = [f"--{boundary}\nContent-Type: {type_}; charset=utf-8\n\n{text}\n" for type_, text in parts[:1]]
-    lines += [f"--{boundary}\nContent-Type: {type_}\n\n{text}\n" for type_, text in parts[1:]]
-    fields = {**fields, "Content-Type": f'multipart/report; report-type={kind}; boundary="{boundary}"'}
-    octets = _crlf("".join(lines)) + _crlf(f"--{boundary}\nContent-Type: text/rfc822-headers\n\n") + header
-    return Report(taken.return_path, _head(taken, taken.return_path, fields) + octets + _crlf(f"\n--{boundary}--\n"))
 
 
 def _plain(taken: Taken, to: str, fields: Mapping[str, str], text: str) -> Report:

@@ -59,7 +59,7 @@ def test_a_bounce_is_a_delivery_status_notification() -> None:
 def test_a_complaint_is_an_arf_report() -> None:
     message = read(simulator_reports.build(Late.COMPLAINT, taken()))
     assert message.get_param("report-type") == "feedback-report"
-    assert parts(message) == ["text/plain", "message/feedback-report", "text/rfc822-headers"]
+    assert parts(message) == ["text/plain", "message/feedback-report", "message/rfc822"]
     assert b"Feedback-Type: abuse" in bytes(message)
     assert b"Original-Mail-From: <bounces@shop.example>" in bytes(message)
 

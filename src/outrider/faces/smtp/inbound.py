@@ -1,0 +1,262 @@
+"""The SMTP face for what comes back: bounces, complaints, unsubscribes. Takes mail for our own tokens and no other.
+
+    RCPT   a token of ours (`services.inbound.Inbox.check`), one a message; all else is refused, from memory alone
+    DATA   on disk before the 250; 451 and 452 when it cannot be, so that the sender tries again
+
+It relays nothing and has no AUTH. STARTTLS is offered where there is a certificate. Bounded: conversations in all and
+from one address, messages of one address a minute, refused recipients of one conversation, size, silence
+(`limits.INBOUND_*`). A mail that has gone round
+(`Received` more than RFC 5321 §6.3 allows) or comes from a return path of ours is a loop and is refused.
+"""
+
+import asyncio
+import re
+import ssl
+from collections import Counter, OrderedDict
+from typing import AnyStr, Final, Protocol, cast
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from outrider.base import limits
+from outrider.base.clock import Clock
+from outrider.base.errors import BusyError, StoreError
+from outrider.mail.verp import ReturnPath, ReturnPathError
+from outrider.obs.log import Logger
+
+_BUSY: Final = b"421 4.3.2 Too many conversations; try again later\r\n"
+_RECEIVED: Final = re.compile(rb"^Received:", re.IGNORECASE | re.MULTILINE)
+_END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
+_CLIENTS_KNOWN_MAX: Final = 10_000
+_MINUTE_S: Final = 60.0
+
+
+class Inbox(Protocol):
+    """Where the mail goes (`services.inbound`)."""
+
+    def check(self, text: str) -> ReturnPath:
+        """Return what the token in the address says. Raises ReturnPathError."""
+
+    async def keep(self, return_path: ReturnPath, *, sender: str, client: str, content: bytes) -> None:
+        """Return when it is on disk. Raises BusyError, StoreError."""
+
+
+class InboundServer:
+    """Listens from `start` to `stop`; both are safe twice."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        host: str,
+        port: int,
+        *,
+        host_name: str,
+        tls: ssl.SSLContext | None,
+        clock: Clock,
+        log: Logger,
+    ) -> None:
+        self._receiver: Final = _Receiver(inbox, clock, log)
+        self._host: Final = host
+        self._asked_port: Final = port
+        self._host_name: Final = host_name
+        self._tls: Final = tls
+        self._server: asyncio.Server | None = None
+        self._conversations: Final[set[_Conversation]] = set()
+        self._by_client: Final[Counter[str]] = Counter()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; the one asked for while it does not listen."""
+        return self._server.sockets[0].getsockname()[1] if self._server else self._asked_port
+
+    async def start(self) -> None:
+        """Return when it listens.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self._make_protocol, self._host, self._asked_port)
+
+    async def stop(self) -> None:
+        """Stop listening and end all conversations. What was not answered 250 counts as not received."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        for conversation in tuple(self._conversations):
+            await conversation.end()
+        await server.wait_closed()
+
+    def _make_protocol(self) -> asyncio.BaseProtocol:
+        return _Conversation(self._receiver, self._conversations, self._by_client, self._host_name, self._tls)
+
+
+class _Conversation(SMTP):
+    """One connection. `others` holds those that are open, `by_client` counts them."""
+
+    line_length_limit = limits.CAUGHT_LINE_BYTES_MAX
+
+    def __init__(
+        self,
+        receiver: "_Receiver",
+        others: "set[_Conversation]",
+        by_client: Counter[str],
+        host_name: str,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        super().__init__(
+            receiver,
+            data_size_limit=limits.INBOUND_MESSAGE_BYTES_MAX,
+            enable_SMTPUTF8=True,
+            decode_data=False,
+            hostname=host_name,
+            ident="Outrider",
+            tls_context=tls,
+            timeout=limits.INBOUND_WAIT_S,
+            auth_exclude_mechanism=("LOGIN", "PLAIN"),
+            loop=asyncio.get_running_loop(),
+        )
+        self._others: Final = others
+        self._by_client: Final = by_client
+        self._client = ""
+        self._is_refused = False
+        self.refused_count = 0  # Recipients.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", transport)  # uvloop's are none of asyncio's classes.
+        if self not in self._others:  # Not again for the same connection, when TLS begins.
+            peer = transport.get_extra_info("peername")
+            self._client = peer[0] if peer else ""
+            is_full = len(self._others) >= limits.INBOUND_CONVERSATIONS_COUNT_MAX
+            if is_full or self._by_client[self._client] >= limits.INBOUND_CONVERSATIONS_OF_ONE_COUNT_MAX:
+                self._is_refused = True
+                transport.write(_BUSY)
+                transport.close()
+                return
+            self._others.add(self)
+            self._by_client[self._client] += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._is_refused:
+            return
+        if self in self._others:
+            self._others.discard(self)
+            self._by_client[self._client] -= 1
+            if not self._by_client[self._client]:
+                del self._by_client[self._client]
+        super().connection_lost(error)
+
+    @property
+    def has_guessed_enough(self) -> bool:
+        """Whether too many of its recipients were refused."""
+        return self.refused_count > limits.INBOUND_REFUSED_COUNT_MAX
+
+    async def push(self, status: AnyStr) -> None:
+        """Say it; hang up after the 421, which RFC 5321 §3.8 asks for and the library leaves to us."""
+        await super().push(status)
+        if self.has_guessed_enough and self.transport is not None:
+            self.transport.close()
+
+    async def end(self) -> None:
+        """Hang up and return when nothing of the conversation runs any more."""
+        if self.transport is not None:
+            cast("asyncio.Transport", self.transport).abort()
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+            await asyncio.wait([self._handler_coroutine])
+
+
+class _Receiver:
+    """aiosmtpd's hooks."""
+
+    def __init__(self, inbox: Inbox, clock: Clock, log: Logger) -> None:
+        self._inbox: Final = inbox
+        self._clock: Final = clock
+        self._log: Final = log
+        self._minutes: Final[OrderedDict[str, tuple[float, int]]] = OrderedDict()  # Since when, how many.
+
+    async def handle_EHLO(  # noqa: N802 - the library's name.
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Offer PIPELINING too: commands are read from a buffer one after another, whatever came with them.
+
+        And no AUTH, which the library offers under TLS even if it has no mechanism left.
+        """
+        session.host_name = hostname
+        offers = [line for line in responses[:-1] if not line.startswith("250-AUTH")]
+        return [*offers, "250-PIPELINING", responses[-1]]
+
+    async def handle_MAIL(  # noqa: N802
+        self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Refuse who sends too much, and mail from a return path of ours: that would go round for ever."""
+        if self._is_too_fast(_client_of(session)):
+            return "451 4.7.1 Too much mail from you; try again later"
+        if address and address != "<>":
+            try:
+                self._inbox.check(address)
+            except ReturnPathError:
+                pass
+            else:
+                return "554 5.4.6 This mail goes round"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 OK"
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Take our own tokens, one a message; hang up on who only guesses."""
+        assert isinstance(server, _Conversation)
+        if envelope.rcpt_tos:
+            return "452 4.5.3 One recipient a message"
+        try:
+            self._inbox.check(address)
+        except ReturnPathError:
+            server.refused_count += 1
+            if server.has_guessed_enough:
+                return "421 4.7.0 Too many addresses that are not here"
+            return "550 5.1.1 No such address here"
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Store, then answer."""
+        assert isinstance(envelope.content, bytes)
+        head = envelope.content[: limits.CAUGHT_HEADER_BYTES_MAX]
+        end = _END_OF_HEADER.search(head)
+        if len(_RECEIVED.findall(head[: end.start()] if end else head)) > limits.INBOUND_HOPS_COUNT_MAX:
+            return "554 5.4.6 This mail goes round"
+        try:
+            return_path = self._inbox.check(envelope.rcpt_tos[0])
+        except ReturnPathError:  # It was good at RCPT; others came between.
+            return "550 5.1.1 No such address here"
+        sender = "" if envelope.mail_from in (None, "<>") else str(envelope.mail_from)
+        try:
+            await self._inbox.keep(return_path, sender=sender, client=_client_of(session), content=envelope.content)
+        except (StoreError, BusyError) as error:
+            self._log.warning("inbound_not_kept", error=str(error))
+            return "451 4.3.0 The message could not be stored; try again later"
+        return "250 2.0.0 Kept"
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Answer what the library did not expect: never as final, never with our innards."""
+        self._log.error("inbound_conversation_failed", reason=repr(error))
+        return "451 4.3.0 Something went wrong here"
+
+    def _is_too_fast(self, client: str) -> bool:
+        now_s = self._clock.monotonic_s()
+        since_s, count = self._minutes.get(client, (now_s, 0))
+        if now_s - since_s >= _MINUTE_S:
+            since_s, count = now_s, 0
+        if client not in self._minutes and len(self._minutes) >= _CLIENTS_KNOWN_MAX:
+            self._minutes.popitem(last=False)
+        self._minutes[client] = since_s, count + 1
+        return count >= limits.INBOUND_OF_ONE_A_MINUTE_COUNT_MAX
+
+
+def _client_of(session: Session) -> str:
+    return str(session.peer[0]) if session.peer else ""

@@ -1,0 +1,94 @@
+"""The tables `suppression` and `evidence` of a simulated database; part of `simdatabase`, which see.
+
+One method a statement of `store.suppressions` that the engine runs. Read each beside its SQL.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from outrider.store import suppressions
+from outrider.store.suppressions import Suppression
+
+Rows = list[dict[str, Any]]
+_KEY: Final = ("address_key", "project_id", "scope", "subject")
+
+
+class SimAddresses:
+    """The rows of both tables."""
+
+    def __init__(self, lanes: Mapping[int, Any]) -> None:
+        self._lanes: Final = lanes
+        self.suppressions: Final[dict[tuple[Any, ...], dict[str, Any]]] = {}  # By its key.
+        self.evidence: Final[list[dict[str, Any]]] = []
+
+    def among(self, keys: Sequence[str], projects: Sequence[UUID], now: datetime) -> Rows:
+        """Find what holds for these addresses."""
+        return [
+            row
+            for row in self.suppressions.values()
+            if row["address_key"] in keys and row["project_id"] in projects and _holds(row, now)
+        ]
+
+    def among_claims(self, *given: Any) -> Rows:
+        """Find the claims whose addresses get no mail."""
+        everybody, now = given[4:]
+        found = []
+        for recipient_id, project_id, address_key, lane_id in zip(*given[:4], strict=True):
+            lane = self._lanes[lane_id]
+            for row in self.among([address_key], [project_id, everybody], now):
+                subject = {"all": row["subject"], "stream": lane.stream, "domain": lane.sender_domain}
+                if subject.get(row["scope"]) == row["subject"]:
+                    found.append({"recipient_id": recipient_id, "reason": row["reason"]})
+        return found
+
+    def put(self, *columns: Sequence[Any]) -> Rows:
+        """Store what is new, or holds for longer."""
+        written = {}
+        for values in zip(*columns, strict=True):
+            row = dict(zip(Suppression.__struct_fields__, values, strict=True))
+            key = tuple(row[name] for name in _KEY)
+            before = self.suppressions.get(key)
+            if before is None or (before["expires_at"] is not None and _is_later(row, before)):
+                self.suppressions[key] = written[key] = row
+        return [{"address_key": key[0]} for key in written]
+
+    def note(self, *columns: Sequence[Any]) -> Rows:
+        """Keep evidence."""
+        names = suppressions.Evidence.__struct_fields__
+        self.evidence.extend(dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+        return []
+
+    def noted(self, keys: Sequence[str], projects: Sequence[UUID], since: datetime) -> Rows:
+        """Read evidence."""
+        found = [
+            row
+            for row in self.evidence
+            if row["address_key"] in keys and row["project_id"] in projects and row["at"] >= since
+        ]
+        return sorted(found, key=lambda row: row["at"])
+
+    def lift(self, projects: Sequence[UUID], keys: Sequence[str]) -> Rows:
+        """Forget evidence."""
+        mended = set(zip(projects, keys, strict=True))
+        self.evidence[:] = [row for row in self.evidence if (row["project_id"], row["address_key"]) not in mended]
+        return []
+
+
+STATEMENTS: Final[Mapping[str, Callable[..., Rows]]] = {
+    suppressions._AMONG: SimAddresses.among,
+    suppressions._AMONG_CLAIMS: SimAddresses.among_claims,
+    suppressions._PUT: SimAddresses.put,
+    suppressions._NOTE: SimAddresses.note,
+    suppressions._NOTED: SimAddresses.noted,
+    suppressions._LIFT: SimAddresses.lift,
+}
+
+
+def _holds(row: Mapping[str, Any], now: datetime) -> bool:
+    return row["expires_at"] is None or row["expires_at"] > now
+
+
+def _is_later(row: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    return row["expires_at"] is None or row["expires_at"] > before["expires_at"]

@@ -1,0 +1,134 @@
+"""Return paths: which domain they are under, that every process reads them, and what a mail that uses them says."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from outrider.base.vocab import Stream
+from outrider.engine.prepare import Preparer
+from outrider.mail import parse
+from outrider.mail.verp import ForgedError, Purpose, Signer
+from outrider.policy.simulate import BOUNCE_DOMAIN
+from outrider.policy.simulate import DOMAIN as SIMULATOR
+from outrider.services.return_paths import LIFE, ReturnPaths, signer_of
+from outrider.store import projects
+from outrider.store.pool import Store
+from outrider.store.queue import Claim
+from outrider.store.vault import Vault
+from outrider.testing.clock import FakeClock
+from outrider.testing.engineroom import Keys
+from outrider.testing.mailroom import Mailroom
+from outrider.wire.smtp_client import Envelope, Features
+
+pytestmark = pytest.mark.newest
+
+VAULT = Vault(bytes(range(32)))
+OWN = "bounces.shop.example"
+SHARED = "bounces.platform.example"
+
+
+def paths_of(store: Store, clock: FakeClock, shared: str = "") -> ReturnPaths:
+    return ReturnPaths(store, signer_of(VAULT), shared_domain=shared, clock=clock)
+
+
+async def set_domain(store: Store, project_id: UUID, domain: str) -> None:
+    async with store.transaction() as tx:
+        await projects.set_bounce_domain(tx, project_id, domain)
+
+
+@pytest.fixture
+async def shop(mailroom: Mailroom) -> UUID:
+    return await mailroom.project("shop")
+
+
+async def test_a_project_has_its_own_domain_or_the_shared_one_or_none(
+    store: Store, clock: FakeClock, mailroom: Mailroom, shop: UUID
+) -> None:
+    other = await mailroom.project("other")
+    await set_domain(store, shop, OWN)
+    without, shared = paths_of(store, clock), paths_of(store, clock, SHARED)
+    assert [await shared.domain_of(one, "a.example") for one in (shop, other)] == [OWN, SHARED]
+    assert [await without.domain_of(one, "a.example") for one in (shop, other)] == [OWN, ""]
+
+
+async def test_mail_to_the_simulator_has_one_in_any_case(store: Store, clock: FakeClock, shop: UUID) -> None:
+    paths = paths_of(store, clock)
+    for route in (SIMULATOR, f"gmail.{SIMULATOR}"):
+        assert await paths.domain_of(shop, route) == BOUNCE_DOMAIN
+    assert await paths.domain_of(shop, f"x{SIMULATOR}") == ""
+    assert await paths_of(store, clock, SHARED).domain_of(shop, SIMULATOR) == SHARED
+
+
+async def test_a_changed_domain_is_used_within_half_a_minute(store: Store, clock: FakeClock, shop: UUID) -> None:
+    paths = paths_of(store, clock)
+    assert await paths.domain_of(shop, "a.example") == ""
+    await set_domain(store, shop, OWN)
+    clock.advance(31)
+    assert await paths.domain_of(shop, "a.example") == OWN
+
+
+async def test_every_process_reads_what_any_of_them_made_and_nobody_elses(store: Store, clock: FakeClock) -> None:
+    made = paths_of(store, clock).mint(UUID(int=1), OWN, Purpose.UNSUBSCRIBE)
+    read = signer_of(VAULT).read(made, today=clock.now().date())
+    assert (read.recipient_id, read.purpose) == (UUID(int=1), Purpose.UNSUBSCRIBE)
+    assert read.expires_on == (clock.now() + LIFE).date() >= (clock.now() + timedelta(days=59)).date()
+    with pytest.raises(ForgedError):
+        signer_of(Vault(bytes(32))).read(made, today=clock.now().date())
+
+
+# What goes out.
+
+
+async def envelope(store: Store, clock: FakeClock, mailroom: Mailroom, shop: UUID, stream: Stream, to: str) -> Envelope:
+    mail = await mailroom.mail(shop, [to], stream=stream)
+    preparer = Preparer(store, Keys(), paths_of(store, clock), clock=clock, drafts_bytes_max=1_000_000)
+    composed = (await preparer.compose({mail.message.message_id}))[mail.message.message_id]
+    claim = Claim(
+        recipient_id=mail.recipient_ids[0],
+        message_id=mail.message.message_id,
+        project_id=shop,
+        address=to,
+        lane_id=mail.lane_ids[to.rpartition("@")[2]],
+        attempt=1,
+        due_at=clock.now(),
+        expires_at=mail.message.expires_at,
+    )
+    return (await preparer.maker(composed, claim))(Features())
+
+
+async def test_the_envelope_sender_is_the_recipients_token(
+    store: Store, clock: FakeClock, mailroom: Mailroom, shop: UUID
+) -> None:
+    await set_domain(store, shop, OWN)
+    sent = await envelope(store, clock, mailroom, shop, Stream.TRANSACTIONAL, "ann@a.example")
+    signer: Signer = signer_of(VAULT)
+    assert sent.sender.endswith(f"@{OWN}")
+    recipient_id = signer.read(sent.sender, today=clock.now().date()).recipient_id
+    assert f"Message-ID: <{recipient_id.hex}@shop.example>".encode() in sent.content
+    assert b"List-Unsubscribe" not in sent.content
+
+
+async def test_without_a_domain_it_is_the_sender(
+    store: Store, clock: FakeClock, mailroom: Mailroom, shop: UUID
+) -> None:
+    sent = await envelope(store, clock, mailroom, shop, Stream.MARKETING, "ann@a.example")
+    assert sent.sender == "news@shop.example"
+    assert b"List-Unsubscribe" not in sent.content
+
+
+async def test_marketing_mail_says_how_to_leave_and_that_is_signed(
+    store: Store, clock: FakeClock, mailroom: Mailroom, shop: UUID
+) -> None:
+    await set_domain(store, shop, OWN)
+    sent = await envelope(store, clock, mailroom, shop, Stream.MARKETING, "ann@a.example")
+    value = parse.read_header(sent.content).first("list-unsubscribe")
+    assert value.startswith("<mailto:unsubscribe-")
+    assert value.endswith(f"@{OWN}?subject=unsubscribe>")
+    leave = value.removeprefix("<mailto:").partition("?")[0]
+    read = signer_of(VAULT).read(leave, today=clock.now().date())
+    assert read.purpose is Purpose.UNSUBSCRIBE
+    assert read.recipient_id == signer_of(VAULT).read(sent.sender, today=clock.now().date()).recipient_id
+    signatures = parse.read_header(sent.content).every("dkim-signature")
+    assert len(signatures) == 2
+    assert all("list-unsubscribe" in signature.lower().replace(" ", "") for signature in signatures)

@@ -1,0 +1,200 @@
+"""Suppressions: what holds for which mail, for how long, and what is kept of one that was removed."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from outrider.base.vocab import Stream, SuppressionOrigin, SuppressionScope
+from outrider.store import suppressions
+from outrider.store.pool import Store
+from outrider.store.suppressions import EVERYBODY, Asked, Evidence, Place, Suppression
+from outrider.testing.clock import FakeClock
+
+ONE, TWO = UUID(int=1), UUID(int=2)
+ANN, BOB = "ann@a.example", "bob@b.example"
+
+
+def entry(clock: FakeClock, address_key: str = ANN, **changes: Any) -> Suppression:
+    values: dict[str, Any] = {
+        "project_id": ONE,
+        "address_key": address_key,
+        "scope": SuppressionScope.ALL,
+        "reason": "recipient.invalid",
+        "origin": SuppressionOrigin.REPLY,
+        "created_at": clock.now(),
+    }
+    return Suppression(**values | changes)
+
+
+def asked(
+    address_key: str = ANN, project_id: UUID = ONE, stream: Stream = Stream.TRANSACTIONAL, domain: str = "shop.example"
+) -> Asked:
+    return Asked(project_id, address_key, stream, domain)
+
+
+async def put(store: Store, *entries: Suppression) -> int:
+    async with store.transaction() as tx:
+        return await suppressions.put(tx, entries)
+
+
+async def among(store: Store, clock: FakeClock, *which: Asked) -> dict[Asked, Suppression]:
+    async with store.transaction() as tx:
+        return await suppressions.among(tx, which, now=clock.now())
+
+
+async def test_it_holds_for_its_project_and_address_alone(store: Store, clock: FakeClock) -> None:
+    assert await put(store, entry(clock)) == 1
+    found = await among(store, clock, asked(), asked(BOB), asked(project_id=TWO))
+    assert list(found) == [asked()]
+    assert found[asked()] == entry(clock)
+
+
+async def test_an_operators_entry_holds_for_all_projects(store: Store, clock: FakeClock) -> None:
+    await put(store, entry(clock, project_id=EVERYBODY))
+    assert set(await among(store, clock, asked(), asked(project_id=TWO))) == {asked(), asked(project_id=TWO)}
+
+
+@pytest.mark.parametrize(
+    ("scope", "subject", "covered"),
+    [
+        (SuppressionScope.STREAM, "marketing", [asked(stream=Stream.MARKETING)]),
+        (SuppressionScope.DOMAIN, "shop.example", [asked(), asked(stream=Stream.MARKETING)]),
+        (SuppressionScope.DOMAIN, "other.example", []),
+        (SuppressionScope.LIST, "7", []),
+    ],
+)
+async def test_a_scope_covers_its_subject(
+    store: Store, clock: FakeClock, scope: SuppressionScope, subject: str, covered: list[Asked]
+) -> None:
+    await put(store, entry(clock, scope=scope, subject=subject))
+    assert list(await among(store, clock, asked(), asked(stream=Stream.MARKETING))) == covered
+
+
+async def test_it_ends_at_its_instant_and_is_swept(store: Store, clock: FakeClock) -> None:
+    await put(store, entry(clock, expires_at=clock.now() + timedelta(days=90)), entry(clock, BOB))
+    clock.advance(90 * 86_400 - 1)
+    assert await among(store, clock, asked())
+    clock.advance(1)
+    assert not await among(store, clock, asked())
+    async with store.transaction() as tx:
+        await suppressions.sweep(tx, now=clock.now(), evidence_before=clock.now(), count_max=100)
+        assert await suppressions.of_address(tx, ONE, ANN) == []
+        assert await suppressions.of_address(tx, ONE, BOB) != []
+
+
+async def test_what_holds_for_longer_stays(store: Store, clock: FakeClock) -> None:
+    in_a_day, in_a_week = (clock.now() + timedelta(days=days) for days in (1, 7))
+    assert await put(store, entry(clock, expires_at=in_a_day, reason="recipient.full")) == 1
+    assert await put(store, entry(clock, expires_at=in_a_week)) == 1
+    assert await put(store, entry(clock, expires_at=in_a_day)) == 0
+    assert await put(store, entry(clock)) == 1
+    assert await put(store, entry(clock, reason="complaint")) == 0
+    assert (await among(store, clock, asked()))[asked()] == entry(clock)
+
+
+async def test_one_batch_may_name_an_address_twice(store: Store, clock: FakeClock) -> None:
+    soon = clock.now() + timedelta(days=1)
+    assert await put(store, entry(clock, expires_at=soon), entry(clock), entry(clock, expires_at=soon)) == 1
+    assert (await among(store, clock, asked()))[asked()].expires_at is None
+
+
+async def test_what_is_removed_is_kept_with_the_reason(store: Store, clock: FakeClock) -> None:
+    stream = entry(clock, scope=SuppressionScope.STREAM, subject="marketing", reason="complaint")
+    await put(store, entry(clock), stream, entry(clock, project_id=TWO))
+    async with store.transaction() as tx:
+        removed = await suppressions.remove(
+            tx, ONE, [ANN, BOB], scope=SuppressionScope.ALL, why="the address is back", now=clock.now()
+        )
+        assert removed == [ANN]
+        assert await suppressions.of_address(tx, ONE, ANN) == [stream]
+        (past,) = await suppressions.past(tx, ONE, ANN)
+        assert (past.suppression, past.removed_why) == (entry(clock), "the address is back")
+        assert await suppressions.remove(tx, ONE, [ANN], why="all of it", now=clock.now()) == [ANN]
+        assert len(await suppressions.past(tx, ONE, ANN)) == 2
+        assert await suppressions.of_address(tx, TWO, ANN) != []
+        assert await suppressions.past(tx, TWO, ANN) == []
+
+
+async def test_what_misunderstood_replies_led_to_is_undone(store: Store, clock: FakeClock) -> None:
+    wrong, right, asked_for = UUID(int=11), UUID(int=12), UUID(int=13)
+    await put(
+        store,
+        entry(clock, recipient_id=wrong),
+        entry(clock, BOB, recipient_id=right),
+        entry(clock, "eve@c.example", recipient_id=asked_for, origin=SuppressionOrigin.REQUEST),
+    )
+    async with store.transaction() as tx:
+        undone = await suppressions.remove_of_recipients(
+            tx, ONE, [wrong, asked_for], why="rules replayed", now=clock.now()
+        )
+        assert undone == [ANN]
+        left = await suppressions.of_recipients(tx, [ONE, TWO], [wrong, right, asked_for])
+        assert [one.address_key for one in left] == [BOB], "and none that the reader asked for"
+        assert await suppressions.of_recipients(tx, [TWO], [right]) == []
+        assert await suppressions.remove_of_recipients(tx, TWO, [right], why="not theirs", now=clock.now()) == []
+
+
+async def test_pages_go_through_all_once_in_order(store: Store, clock: FakeClock) -> None:
+    for number in range(7):
+        await put(store, entry(clock, f"u{number}@a.example", reason="complaint" if number % 2 else "recipient.full"))
+        clock.advance(number % 3)
+    seen: list[str] = []
+    after = None
+    async with store.transaction() as tx:
+        while found := await suppressions.page(tx, ONE, after=after, count_max=2, now=clock.now()):
+            seen += [one.address_key for one in found]
+            after = Place(found[-1].created_at, found[-1].address_key)
+        complaints = await suppressions.page(tx, ONE, after=None, count_max=9, now=clock.now(), reason="complaint")
+        parts = await suppressions.page(tx, ONE, after=None, count_max=9, now=clock.now(), part="3@")
+        wild = await suppressions.page(tx, ONE, after=None, count_max=9, now=clock.now(), part="u_@%")
+        assert await suppressions.counts(tx, ONE, now=clock.now()) == {"complaint": 3, "recipient.full": 4}
+    assert seen == [f"u{number}@a.example" for number in range(7)]
+    assert [one.address_key for one in complaints] == [f"u{number}@a.example" for number in (1, 3, 5)]
+    assert [one.address_key for one in parts] == ["u3@a.example"]
+    assert wild == [], "what an operator types is text, not a pattern"
+
+
+async def test_evidence_is_noted_lifted_and_forgotten(store: Store, clock: FakeClock) -> None:
+    first = Evidence(ONE, ANN, "recipient.full", clock.now(), UUID(int=21))
+    other = Evidence(TWO, ANN, "recipient.full", clock.now(), UUID(int=22))
+    later = Evidence(ONE, BOB, "unknown.hard", clock.now() + timedelta(days=2), UUID(int=23))
+    async with store.transaction() as tx:
+        await suppressions.note(tx, [later, first, other])
+        assert await suppressions.noted(tx, [(ONE, ANN), (ONE, BOB)], since=clock.now()) == [first, later]
+        assert await suppressions.noted(tx, [(ONE, ANN), (TWO, BOB)], since=clock.now()) == [first]
+        await suppressions.lift(tx, [(ONE, ANN)])
+        assert await suppressions.noted(tx, [(ONE, ANN), (TWO, ANN)], since=clock.now()) == [other]
+        wrong = [other, msgspec.structs.replace(later, message_id=UUID(int=24))]
+        assert await suppressions.withdraw(tx, wrong) == 1, "exactly what is named"
+        await suppressions.note(tx, [other])
+        await suppressions.sweep(tx, now=clock.now(), evidence_before=clock.now() + timedelta(days=1), count_max=100)
+        assert await suppressions.noted(tx, [(TWO, ANN), (ONE, BOB)], since=clock.now()) == [later]
+
+
+@pytest.mark.parametrize(("statement", "count"), [(suppressions._AMONG, 3), (suppressions._AMONG_CLAIMS, 6)])
+async def test_plans_look_up_addresses_even_if_made_before_there_were_any(
+    store: Store, statement: str, count: int
+) -> None:
+    async with store.transaction() as tx:
+        await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await tx.execute(f"PREPARE asked AS {statement}")
+        rows = await tx.fetch(f"EXPLAIN EXECUTE asked({', '.join(['NULL'] * count)})")
+    plan = "\n".join(row["QUERY PLAN"] for row in rows)
+    assert "suppression_pkey" in plan
+    assert "address_key = " in plan
+    assert "suppression_project" not in plan
+    assert "Seq Scan on suppression" not in plan
+
+
+async def test_a_sweep_goes_by_batches(store: Store, clock: FakeClock) -> None:
+    soon = clock.now() + timedelta(days=1)
+    await put(store, *(entry(clock, f"u{number}@a.example", expires_at=soon) for number in range(5)))
+    clock.advance(86_400)
+    more = []
+    for _ in range(3):
+        async with store.transaction() as tx:
+            more.append(await suppressions.sweep(tx, now=clock.now(), evidence_before=clock.now(), count_max=2))
+    assert more == [True, True, False]
