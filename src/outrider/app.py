@@ -2,8 +2,8 @@
 
 Each `run_*` builds one role of one process and runs it until it is asked to stop:
 
-    web      the HTTP faces and `accept`           smtp     the simulator, catch mode's receiver
-    deliver  lanes, attempts, settling             worker   upkeep of the event log, warm-ups, guards
+    web      the HTTP faces and `accept`     smtp     what comes back, the simulator, catch mode's receiver
+    deliver  lanes, attempts, settling       worker   upkeep of the event log, warm-ups, guards, reading what came back
 
 No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
 then the store closes.

@@ -227,7 +227,7 @@ class ReportReader:
         try:
             read = report.read(mail.content)
             return _Read(mail, about, read, self._judge(mail, read))
-        except Exception:
+        except Exception:  # The worker loop: one mail that cannot be read must not stop all others.
             self._logger.exception("inbound_not_read", inbound_id=str(mail.inbound_id))
             self._metrics.internal.labels(place="inbound").inc()
             return None

@@ -19,17 +19,17 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from outrider.base import limits
 from outrider.base.errors import ConfigError
+from outrider.faces.smtp.listener import Conversation, Listener, refuse
 from outrider.obs.log import Logger
 from outrider.services.catch import Mailbox
 
 HOST_NAME: Final = "catch.outrider.invalid"  # What the receiver calls itself; RFC 2606 §2: never a real host.
-_BUSY: Final = b"421 4.3.2 Too many conversations; try again later\r\n"
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What nearly every client says; anything else goes the library's long way through its header parser (ten times slower).
 _PLAIN_PATH: Final = re.compile(r"<([^\s<>\"@]+@[^\s<>\"@]+)>(.*)", re.DOTALL)
 
 
-class CatchServer:
+class CatchServer(Listener):
     """Listens on `host`, a loopback address, from `start` to `stop`; both are safe twice."""
 
     def __init__(self, mailbox: Mailbox, host: str, port: int, *, log: Logger) -> None:
@@ -40,58 +40,29 @@ class CatchServer:
             is_loopback = False
         if not is_loopback:
             raise ConfigError(f"The catch receiver listens on loopback only (127.0.0.1 or ::1), not on {host!r}.")
+        super().__init__(host, port)
         self._receiver: Final = _Receiver(mailbox, log)
-        self._host: Final = host
-        self._asked_port: Final = port
-        self._server: asyncio.Server | None = None
-        self._conversations: Final[set[_Conversation]] = set()
 
-    @property
-    def port(self) -> int:
-        """The port it listens on; the one asked for while it does not listen."""
-        return self._server.sockets[0].getsockname()[1] if self._server else self._asked_port
-
-    async def start(self) -> None:
-        """Return when it listens.
-
-        Raises:
-            OSError: the port is taken.
-        """
-        if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self._make_protocol, self._host, self._asked_port)
-
-    async def stop(self) -> None:
-        """Stop listening and end all conversations. What was not answered 250 counts as not received."""
-        server, self._server = self._server, None
-        if server is None:
-            return
-        server.close()
-        for conversation in tuple(self._conversations):
-            await conversation.end()
-        await server.wait_closed()
-
-    def _make_protocol(self) -> asyncio.BaseProtocol:
-        if len(self._conversations) >= limits.CAUGHT_CONVERSATIONS_COUNT_MAX:
+    def make_protocol(self) -> asyncio.BaseProtocol:
+        """Return a conversation, or a refusal when there are enough."""
+        if len(self.conversations) >= limits.CAUGHT_CONVERSATIONS_COUNT_MAX:
             return _Refusal()
-        return _Conversation(self._receiver, self._conversations)
+        return _Conversation(self._receiver, self.conversations)
 
 
 class _Refusal(asyncio.Protocol):
     """Says that we are full and hangs up."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(_BUSY)
-        transport.close()
+        refuse(transport)
 
 
-class _Conversation(SMTP):
+class _Conversation(Conversation):
     """One connection. `others` holds those that are open."""
 
     line_length_limit = limits.CAUGHT_LINE_BYTES_MAX
 
-    def __init__(self, receiver: "_Receiver", others: "set[_Conversation]") -> None:
+    def __init__(self, receiver: "_Receiver", others: set[Conversation]) -> None:
         super().__init__(
             receiver,
             data_size_limit=limits.CAUGHT_MESSAGE_BYTES_MAX,
@@ -112,14 +83,6 @@ class _Conversation(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         self._others.discard(self)
         super().connection_lost(error)
-
-    async def end(self) -> None:
-        """Hang up and return when nothing of the conversation runs any more."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
-        if self._handler_coroutine is not None:
-            self._handler_coroutine.cancel()
-            await asyncio.wait([self._handler_coroutine])
 
     def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
         """Take the usual form of a path directly."""

@@ -13,17 +13,17 @@ import asyncio
 import re
 import ssl
 from collections import Counter, OrderedDict
-from typing import AnyStr, Final, Protocol, cast
+from typing import AnyStr, Final, Protocol
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, StoreError
+from outrider.faces.smtp.listener import Conversation, Listener, refuse
 from outrider.mail.verp import ReturnPath, ReturnPathError
 from outrider.obs.log import Logger
 
-_BUSY: Final = b"421 4.3.2 Too many conversations; try again later\r\n"
 _RECEIVED: Final = re.compile(rb"^Received:", re.IGNORECASE | re.MULTILINE)
 _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 _CLIENTS_KNOWN_MAX: Final = 10_000
@@ -40,7 +40,7 @@ class Inbox(Protocol):
         """Return when it is on disk. Raises BusyError, StoreError."""
 
 
-class InboundServer:
+class InboundServer(Listener):
     """Listens from `start` to `stop`; both are safe twice."""
 
     def __init__(
@@ -54,45 +54,18 @@ class InboundServer:
         clock: Clock,
         log: Logger,
     ) -> None:
+        super().__init__(host, port)
         self._receiver: Final = _Receiver(inbox, clock, log)
-        self._host: Final = host
-        self._asked_port: Final = port
         self._host_name: Final = host_name
         self._tls: Final = tls
-        self._server: asyncio.Server | None = None
-        self._conversations: Final[set[_Conversation]] = set()
         self._by_client: Final[Counter[str]] = Counter()
 
-    @property
-    def port(self) -> int:
-        """The port it listens on; the one asked for while it does not listen."""
-        return self._server.sockets[0].getsockname()[1] if self._server else self._asked_port
-
-    async def start(self) -> None:
-        """Return when it listens.
-
-        Raises:
-            OSError: the port is taken.
-        """
-        if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self._make_protocol, self._host, self._asked_port)
-
-    async def stop(self) -> None:
-        """Stop listening and end all conversations. What was not answered 250 counts as not received."""
-        server, self._server = self._server, None
-        if server is None:
-            return
-        server.close()
-        for conversation in tuple(self._conversations):
-            await conversation.end()
-        await server.wait_closed()
-
-    def _make_protocol(self) -> asyncio.BaseProtocol:
-        return _Conversation(self._receiver, self._conversations, self._by_client, self._host_name, self._tls)
+    def make_protocol(self) -> asyncio.BaseProtocol:
+        """Return a conversation; one too many refuses itself, when it knows its client."""
+        return _Conversation(self._receiver, self.conversations, self._by_client, self._host_name, self._tls)
 
 
-class _Conversation(SMTP):
+class _Conversation(Conversation):
     """One connection. `others` holds those that are open, `by_client` counts them."""
 
     line_length_limit = limits.CAUGHT_LINE_BYTES_MAX
@@ -100,7 +73,7 @@ class _Conversation(SMTP):
     def __init__(
         self,
         receiver: "_Receiver",
-        others: "set[_Conversation]",
+        others: set[Conversation],
         by_client: Counter[str],
         host_name: str,
         tls: ssl.SSLContext | None,
@@ -124,15 +97,13 @@ class _Conversation(SMTP):
         self.refused_count = 0  # Recipients.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's are none of asyncio's classes.
         if self not in self._others:  # Not again for the same connection, when TLS begins.
             peer = transport.get_extra_info("peername")
             self._client = peer[0] if peer else ""
             is_full = len(self._others) >= limits.INBOUND_CONVERSATIONS_COUNT_MAX
             if is_full or self._by_client[self._client] >= limits.INBOUND_CONVERSATIONS_OF_ONE_COUNT_MAX:
                 self._is_refused = True
-                transport.write(_BUSY)
-                transport.close()
+                refuse(transport)
                 return
             self._others.add(self)
             self._by_client[self._client] += 1
@@ -158,14 +129,6 @@ class _Conversation(SMTP):
         await super().push(status)
         if self.has_guessed_enough and self.transport is not None:
             self.transport.close()
-
-    async def end(self) -> None:
-        """Hang up and return when nothing of the conversation runs any more."""
-        if self.transport is not None:
-            cast("asyncio.Transport", self.transport).abort()
-        if self._handler_coroutine is not None:
-            self._handler_coroutine.cancel()
-            await asyncio.wait([self._handler_coroutine])
 
 
 class _Receiver:

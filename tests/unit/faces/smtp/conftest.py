@@ -1,4 +1,4 @@
-"""The inbound face is tested on both loops: transports and TLS differ, and the real program has uvloop."""
+"""Receivers are tested on both loops: transports and TLS differ, and the real program has uvloop."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
+ON_BOTH = ("test_catch.py", "test_inbound.py", "test_listener.py")
 BOTH = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -14,4 +15,4 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Return the loops that a test of this folder runs on."""
     del config
-    return BOTH if item.path.name == "test_inbound.py" else {"asyncio": asyncio.new_event_loop}
+    return BOTH if item.path.name in ON_BOTH else {"asyncio": asyncio.new_event_loop}

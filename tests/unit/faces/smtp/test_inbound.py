@@ -204,7 +204,7 @@ async def test_one_client_has_so_many_conversations_and_gets_more_when_it_ends_s
     first, _ = await face.greeted(), await face.greeted()
     assert (await (await face.dial()).hear()).startswith("421 4.3.2")
     assert (await first.say("QUIT"))[:3] == "221"
-    await until(lambda: len(face.server._conversations) == 1)
+    await until(lambda: len(face.server.conversations) == 1)
     await face.greeted()
 
 
@@ -233,7 +233,7 @@ async def test_who_only_guesses_is_hung_up_on(face: Face) -> None:
     assert {line[:3] for line in said[:-1]} == {"550"}
     assert said[-1].startswith("421 4.7.0")
     assert await client.hear() == ""
-    await until(lambda: not face.server._conversations)
+    await until(lambda: not face.server.conversations)
 
 
 async def test_an_address_that_is_no_text_is_kept_out_of_trouble(face: Face) -> None:
@@ -259,7 +259,7 @@ async def test_starttls_with_a_certificate() -> None:
         async with asyncio.timeout(WAIT_S):
             assert not await asyncio.to_thread(talk)
         assert [(kept.sender, kept.client) for kept in face.inbox.kept] == [("", HOST)]
-        await until(lambda: not face.server._conversations and not face.server._by_client)
+        await until(lambda: not face.server.conversations and not face.server._by_client)
     finally:
         await face.close()
 

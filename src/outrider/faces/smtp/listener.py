@@ -1,0 +1,73 @@
+"""Listening for SMTP with aiosmtpd: what the receivers of catch mode and of what comes back have in common.
+
+A `Listener` hands each connection to the protocol that its subclass makes; those that are conversations stand in
+`conversations` and are hung up on by `stop`. The protocol is aiosmtpd's, run on the loop of the program: uvloop, whose
+transports are none of asyncio's classes, so nothing here asks for their kind.
+"""
+
+import asyncio
+from typing import Final, cast
+
+from aiosmtpd.smtp import SMTP
+
+_BUSY: Final = b"421 4.3.2 Too many conversations; try again later\r\n"
+
+
+class Conversation(SMTP):
+    """One connection."""
+
+    async def end(self) -> None:
+        """Hang up and return when nothing of the conversation runs any more."""
+        if self.transport is not None:
+            cast("asyncio.Transport", self.transport).abort()
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+            await asyncio.wait([self._handler_coroutine])
+
+
+class Listener:
+    """Listens on `host` from `start` to `stop`; both are safe twice."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """`port` 0 takes a free one."""
+        self._host: Final = host
+        self._asked_port: Final = port
+        self._server: asyncio.Server | None = None
+        self.conversations: Final[set[Conversation]] = set()
+        """Those that are open; who makes them keeps this true."""
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; the one asked for while it does not listen."""
+        return self._server.sockets[0].getsockname()[1] if self._server else self._asked_port
+
+    async def start(self) -> None:
+        """Return when it listens.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self.make_protocol, self._host, self._asked_port)
+
+    async def stop(self) -> None:
+        """Stop listening and end all conversations. What was not answered 250 counts as not received."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        for conversation in tuple(self.conversations):
+            await conversation.end()
+        await server.wait_closed()
+
+    def make_protocol(self) -> asyncio.BaseProtocol:
+        """Return what a new connection talks to."""
+        raise AssertionError("a subclass says so")
+
+
+def refuse(transport: asyncio.BaseTransport) -> None:
+    """Say that we are full and hang up."""
+    writing = cast("asyncio.Transport", transport)
+    writing.write(_BUSY)
+    writing.close()
