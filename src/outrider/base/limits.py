@@ -88,6 +88,7 @@ HOST_ADDRESSES_COUNT_MAX: Final = 8  # Ours: of one family and host; Gmail and O
 REPORT_BYTES_MAX: Final = 1024 * 1024  # Ours: what is looked at; what was said stands before what was returned.
 REPORT_PARTS_COUNT_MAX: Final = 50  # Ours: MIME parts looked at, of all levels; a report has 3 to 8.
 REPORT_DEPTH_COUNT_MAX: Final = 8  # Ours: levels of multipart; a report in a list's footer in a gateway's has 4.
+REPORT_RETURN_PATHS_COUNT_MAX: Final = 20  # Ours: looked at in one report; one has two of the same recipient.
 REPORT_TEXT_CHARS_MAX: Final = 64 * 1024  # Ours: of one part of text; a bounce has some 2,000 before the mail.
 REPORT_DIAGNOSES_COUNT_MAX: Final = 50  # Ours: recipients of one report; we send a mail per recipient.
 REPORT_SUMMARY_CHARS_MAX: Final = 500  # Ours: kept as evidence.

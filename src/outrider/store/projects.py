@@ -31,6 +31,9 @@ _BOUNCE_DOMAIN: Final = """
     SELECT bounce_domain FROM project WHERE project_id = $1"""
 _SET_BOUNCE_DOMAIN: Final = """
     UPDATE project SET bounce_domain = $2 WHERE project_id = $1"""
+_BOUNCE_DOMAINS: Final = """
+    SELECT DISTINCT bounce_domain FROM project /* tidy: project-scope where strangers may write to, as in DNS */
+     WHERE bounce_domain <> ''"""
 _LOCK: Final = """
     SELECT FROM project WHERE project_id = $1 FOR NO KEY UPDATE"""
 
@@ -69,3 +72,8 @@ async def bounce_domain_of(tx: Tx, project_id: UUID) -> str:
 async def set_bounce_domain(tx: Tx, project_id: UUID, domain: str) -> None:
     """Give the project's return paths a domain of their own; "" for the shared one."""
     await tx.execute(_SET_BOUNCE_DOMAIN, project_id, domain)
+
+
+async def bounce_domains(tx: Tx) -> frozenset[str]:
+    """Return the domains of return paths that any project has of its own."""
+    return frozenset(str(row["bounce_domain"]) for row in await tx.fetch(_BOUNCE_DOMAINS))
