@@ -13,7 +13,8 @@ The first rank with one that is ours decides; a mail of ours that the one compla
 here is verified: that is `verp.Signer.read`'s, and what to do about two recipients its caller's.
 
 Bounded as all of `report` is: the first `REPORT_BYTES_MAX`, `REPORT_PARTS_COUNT_MAX` parts of it,
-`REPORT_RETURN_PATHS_COUNT_MAX` addresses a rank.
+`REPORT_RETURN_PATHS_COUNT_MAX` addresses a rank. Measured (2026-11): 0.3 ms for a report of 8 KB, 14 to 30 ms for 1 MB,
+whatever it is.
 """
 
 from collections.abc import Sequence

@@ -86,7 +86,7 @@ class BounceDomains:
     async def load(self) -> None:
         """Read them anew. Raises StoreError."""
         async with self._store.transaction() as tx:
-            self._known = await projects.bounce_domains(tx)
+            self._known = frozenset((await projects.bounce_domains(tx)).values())
 
     async def run(self) -> None:
         """Read them every half minute until `stop`."""

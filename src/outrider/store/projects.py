@@ -32,8 +32,7 @@ _BOUNCE_DOMAIN: Final = """
 _SET_BOUNCE_DOMAIN: Final = """
     UPDATE project SET bounce_domain = $2 WHERE project_id = $1"""
 _BOUNCE_DOMAINS: Final = """
-    SELECT DISTINCT bounce_domain FROM project /* tidy: project-scope where strangers may write to, as in DNS */
-     WHERE bounce_domain <> ''"""
+    SELECT project_id, bounce_domain FROM project WHERE bounce_domain <> ''"""
 _LOCK: Final = """
     SELECT FROM project WHERE project_id = $1 FOR NO KEY UPDATE"""
 
@@ -74,6 +73,6 @@ async def set_bounce_domain(tx: Tx, project_id: UUID, domain: str) -> None:
     await tx.execute(_SET_BOUNCE_DOMAIN, project_id, domain)
 
 
-async def bounce_domains(tx: Tx) -> frozenset[str]:
-    """Return the domains of return paths that any project has of its own."""
-    return frozenset(str(row["bounce_domain"]) for row in await tx.fetch(_BOUNCE_DOMAINS))
+async def bounce_domains(tx: Tx) -> dict[UUID, str]:
+    """Return the domain of the return paths of every project that has one of its own."""
+    return {row["project_id"]: str(row["bounce_domain"]) for row in await tx.fetch(_BOUNCE_DOMAINS)}
