@@ -67,6 +67,7 @@ INBOUND_MESSAGE_BYTES_MAX: Final = 1024 * 1024  # Ours: a bounce with the whole 
 INBOUND_CONVERSATIONS_COUNT_MAX: Final = 1000  # Ours: each is a descriptor and some KB.
 INBOUND_CONVERSATIONS_OF_ONE_COUNT_MAX: Final = 50  # Ours: as Postfix's smtpd_client_connection_count_limit.
 INBOUND_OF_ONE_A_MINUTE_COUNT_MAX: Final = 60_000  # Ours: of one address; a large provider's bounces of a campaign.
+INBOUND_REPORTS_REFUSED_A_MINUTE_COUNT_MAX: Final = 20  # Ours: of one address; each of 1 MB takes 0.1 s of CPU.
 INBOUND_REFUSED_COUNT_MAX: Final = 100  # Ours: of one conversation; as many as Postfix and others address at once.
 INBOUND_WAIT_S: Final = 300.0  # RFC 5321 §4.5.3.2.7: a server waits five minutes for the next command.
 INBOUND_HOPS_COUNT_MAX: Final = 100  # RFC 5321 §6.3: a loop is told by at least 100 Received fields.

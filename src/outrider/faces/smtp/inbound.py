@@ -6,9 +6,9 @@
            550 unless a token of ours is in it (`Inbox.find_reported`)
 
 It relays nothing and has no AUTH. STARTTLS is offered where there is a certificate. Bounded: conversations in all and
-from one address, messages of one address a minute, refused recipients of one conversation, size, silence
-(`limits.INBOUND_*`). A mail that has gone round (`Received` more than RFC 5321 §6.3 allows) or comes from a return path
-of ours is a loop and is refused.
+from one address, messages of one address a minute, reports of it that were refused, refused recipients of one
+conversation, size, silence (`limits.INBOUND_*`). A mail that has gone round (`Received` more than RFC 5321 §6.3 allows)
+or comes from a return path of ours is a loop and is refused.
 """
 
 import asyncio
@@ -32,7 +32,6 @@ _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 _CLIENTS_KNOWN_MAX: Final = 10_000
 _MINUTE_S: Final = 60.0
 _LATER: Final = "451 4.3.0 The message could not be stored; try again later"
-_NOT_OURS: Final = "550 5.7.1 This report is not about mail from here"
 
 
 class Inbox(Protocol):
@@ -149,7 +148,8 @@ class _Receiver:
         self._inbox: Final = inbox
         self._clock: Final = clock
         self._log: Final = log
-        self._minutes: Final[OrderedDict[str, tuple[float, int]]] = OrderedDict()  # Since when, how many.
+        self._mails: Final = _Minutes(clock)
+        self._reports_refused: Final = _Minutes(clock)
 
     async def handle_EHLO(  # noqa: N802 - the library's name.
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
@@ -166,7 +166,7 @@ class _Receiver:
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Refuse who sends too much, and mail from a return path of ours: that would go round for ever."""
-        if self._is_too_fast(_client_of(session)):
+        if self._mails.add(_client_of(session)) > limits.INBOUND_OF_ONE_A_MINUTE_COUNT_MAX:
             return "451 4.7.1 Too much mail from you; try again later"
         if address and address != "<>":
             try:
@@ -180,15 +180,21 @@ class _Receiver:
         return "250 2.1.0 OK"
 
     async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take our own tokens, one a message; hang up on who only guesses."""
+        """Take our own tokens and reports to a feedback address, one a message; hang up on who only guesses.
+
+        Everybody may know a feedback address, and what is wrong with a report shows only when all of it has come: so
+        who has sent enough of those waits. Tokens are taken from the same client meanwhile: it may be our own relay.
+        """
         assert isinstance(server, _Conversation)
         if envelope.rcpt_tos:
             return "452 4.5.3 One recipient a message"
         try:
             if not self._inbox.is_feedback(address):
                 self._inbox.check(address)
+            elif self._reports_refused.of(_client_of(session)) >= limits.INBOUND_REPORTS_REFUSED_A_MINUTE_COUNT_MAX:
+                return "451 4.7.1 Too many reports from you that are not about mail from here; try again later"
         except BusyError:
             return _LATER
         except ReturnPathError:
@@ -214,8 +220,10 @@ class _Receiver:
                 return_path = self._inbox.check(to)
             await self._inbox.keep(return_path, sender=sender, client=_client_of(session), content=envelope.content)
         except ReturnPathError:  # Of a token: it was good at RCPT; others came between.
-            is_token = not verp.feedback_domain(to)
-            return _refused(server, "550 5.1.1 No such address here" if is_token else _NOT_OURS)
+            if not verp.feedback_domain(to):
+                return _refused(server, "550 5.1.1 No such address here")
+            self._reports_refused.add(_client_of(session))
+            return _refused(server, "550 5.7.1 This report is not about mail from here")
         except (StoreError, BusyError) as error:
             self._log.warning("inbound_not_kept", error=str(error))
             return _LATER
@@ -226,15 +234,27 @@ class _Receiver:
         self._log.error("inbound_conversation_failed", reason=verp.masked(repr(error)))
         return "451 4.3.0 Something went wrong here"
 
-    def _is_too_fast(self, client: str) -> bool:
-        now_s = self._clock.monotonic_s()
-        since_s, count = self._minutes.get(client, (now_s, 0))
-        if now_s - since_s >= _MINUTE_S:
-            since_s, count = now_s, 0
-        if client not in self._minutes and len(self._minutes) >= _CLIENTS_KNOWN_MAX:
-            self._minutes.popitem(last=False)
-        self._minutes[client] = since_s, count + 1
-        return count >= limits.INBOUND_OF_ONE_A_MINUTE_COUNT_MAX
+
+class _Minutes:
+    """How much each client has done in the minute that runs for it. Bounded: the client longest known is forgotten."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock: Final = clock
+        self._known: Final[OrderedDict[str, tuple[float, int]]] = OrderedDict()  # Since when, how much.
+
+    def of(self, client: str) -> int:
+        """Return how much so far."""
+        since_s, count = self._known.get(client, (0.0, 0))
+        return count if self._clock.monotonic_s() - since_s < _MINUTE_S else 0
+
+    def add(self, client: str) -> int:
+        """Count one more; return how much it is with it."""
+        count = self.of(client) + 1
+        since_s = self._known[client][0] if count > 1 else self._clock.monotonic_s()
+        if client not in self._known and len(self._known) >= _CLIENTS_KNOWN_MAX:
+            self._known.popitem(last=False)
+        self._known[client] = since_s, count
+        return count
 
 
 def _refused(server: _Conversation, words: str) -> str:

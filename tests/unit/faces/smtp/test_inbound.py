@@ -251,6 +251,23 @@ async def test_who_only_sends_reports_about_nothing_is_hung_up_on(face: Face, mo
     assert await client.hear() == ""
 
 
+async def test_who_sends_many_reports_about_nothing_waits_a_minute_with_reports_and_not_with_tokens(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INBOUND_REPORTS_REFUSED_A_MINUTE_COUNT_MAX", 2)
+    client = await face.greeted()
+    for _ in range(2):
+        assert (await client.send(REPORT, "<>", f"<{FEEDBACK}>"))[:3] == "550"
+    other = await face.greeted()
+    await other.say("MAIL FROM:<>")
+    assert (await other.say(f"RCPT TO:<{FEEDBACK}>")).startswith("451 4.7.1")
+    assert (await other.say(f"RCPT TO:<{TOKEN}>"))[:3] == "250"
+    face.clock.advance(60)
+    reported = b"Return-Path: <%s>\r\n%s" % (TOKEN.encode(), REPORT)
+    for _ in range(3):
+        assert (await client.send(reported, "<>", f"<{FEEDBACK}>"))[:3] == "250"
+
+
 async def test_a_feedback_report_that_is_ten_times_too_large_is_not_even_searched(face: Face) -> None:
     client = await face.greeted()
     content = (b"y" * 70 + b"\r\n") * (10 * limits.INBOUND_MESSAGE_BYTES_MAX // 72)
