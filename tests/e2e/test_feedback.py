@@ -59,6 +59,8 @@ async def test_a_taken_port_stops_no_sending_and_once_it_is_free_complaints_come
             assert "role_died" not in log
         await program.until(lambda: metric(program, 'outrider_smtp_listening{face="inbound"} 1.0'))
 
+        for face in ("catch", "simulator"):
+            assert await metric(program, f'outrider_smtp_listening{{face="{face}"}} 1.0')
         assert (await program.command_json("domain", "bounces"))["feedback_address"] == f"feedback@{SHARED}"
         original = caught_mail(program)
         token = re.search(rb"^Return-Path: <(bounce-\w+)@", original, re.MULTILINE)
