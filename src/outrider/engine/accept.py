@@ -191,7 +191,8 @@ class Acceptor:
         project_id, stream, domain = checked.project_id, checked.submission.stream, checked.sender.address.domain
         campaign = checked.submission.campaign
         pool = await self._pools.pool_for(project_id, stream, domain)
-        known = self._lane_ids.setdefault((pool, project_id, stream, domain, campaign), {})
+        whose = (pool, project_id, stream, domain, campaign)
+        known = self._lane_ids.get(whose, {})
         found = {route: known[route] for route in routes if route in known}
         missing = routes - found.keys()
         if unknown := [LaneKey(pool, r, stream, project_id, domain, campaign=campaign) for r in missing]:
@@ -201,7 +202,7 @@ class Acceptor:
             self._lanes_known_count += len(made)
             if self._lanes_known_count > _LANES_KNOWN_MAX:  # Others may be waiting here too, so `found` keeps its own.
                 self._forget_lanes()
-            known.update(found)
+            self._lane_ids.setdefault(whose, {}).update(found)
         return found
 
     def _draft(self, checked: "_Checked", lane_ids: Mapping[str, int]) -> _Draft:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from outrider.base.vocab import Fate, Phase, Stream, WaitKind
@@ -316,6 +317,20 @@ async def test_a_guards_pause_takes_nothing_and_holds_its_stream_alone(make: Mak
     assert room.gates.still_waits(NEWS, pause)
     room.bounds.guards.clear()
     assert not room.gates.still_waits(NEWS, pause)
+    room.answer(await room.entered(NEWS))
+
+
+async def test_a_campaigns_guards_are_of_its_lanes_alone(make: Make) -> None:
+    room, spring = make(), msgspec.structs.replace(NEWS, lane_id=4, campaign="{spring}")
+    of_spring = msgspec.structs.replace(guard(GuardLevel.SLOW, domain=""), campaign="{spring}")
+    room.bounds.guards.append(of_spring)
+    while isinstance(entry := await room.enter(spring), Entry):
+        room.answer(entry)
+    assert "marketing mail of campaign {spring} is slowed to 20/min, next in" in entry.reason
+    for _ in range(50):
+        room.answer(await room.entered(NEWS))
+    room.bounds.guards[:] = [msgspec.structs.replace(of_spring, level=GuardLevel.PAUSE)]
+    assert (await room.paused(spring)).reason == "marketing mail of campaign {spring} is paused: Too many complaints."
     room.answer(await room.entered(NEWS))
 
 
