@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from outrider.base.errors import NotFoundError
+from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import Fate, Stream, SuppressionOrigin
 from outrider.engine.guard import GuardBook, GuardJudge, count_reports, release, views
 from outrider.engine.protect import Finding
@@ -175,6 +175,8 @@ async def test_of_a_campaigns_reasons_each_is_said_and_a_release_is_of_it_alone(
     with pytest.raises(NotFoundError, match="campaign autumn") as caught:
         await release(station.store, PROJECT, "", campaign="autumn", clock=station.clock)
     assert caught.value.field == "campaign"
+    with pytest.raises(CallerError, match="printable"):
+        await release(station.store, PROJECT, "", campaign="spring\n", clock=station.clock)
     with pytest.raises(NotFoundError, match="project itself"):
         await release(station.store, PROJECT, "", clock=station.clock)
     station.clock.advance(MINUTE_S)
