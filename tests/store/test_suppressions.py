@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from outrider.base.vocab import Stream, SuppressionOrigin, SuppressionScope
-from outrider.store import suppressions
+from outrider.store import queue, suppressions
 from outrider.store.pool import Store
 from outrider.store.suppressions import EVERYBODY, Asked, Evidence, Place, Suppression
 from outrider.testing.clock import FakeClock
+from outrider.testing.mailroom import Mailroom
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 ANN, BOB = "ann@a.example", "bob@b.example"
@@ -30,9 +31,13 @@ def entry(clock: FakeClock, address_key: str = ANN, **changes: Any) -> Suppressi
 
 
 def asked(
-    address_key: str = ANN, project_id: UUID = ONE, stream: Stream = Stream.TRANSACTIONAL, domain: str = "shop.example"
+    address_key: str = ANN,
+    project_id: UUID = ONE,
+    stream: Stream = Stream.TRANSACTIONAL,
+    domain: str = "shop.example",
+    list_name: str = "",
 ) -> Asked:
-    return Asked(project_id, address_key, stream, domain)
+    return Asked(project_id, address_key, stream, domain, list_name)
 
 
 async def put(store: Store, *entries: Suppression) -> int:
@@ -61,16 +66,22 @@ async def test_an_operators_entry_holds_for_all_projects(store: Store, clock: Fa
     ("scope", "subject", "covered"),
     [
         (SuppressionScope.STREAM, "marketing", [asked(stream=Stream.MARKETING)]),
-        (SuppressionScope.DOMAIN, "shop.example", [asked(), asked(stream=Stream.MARKETING)]),
+        (
+            SuppressionScope.DOMAIN,
+            "shop.example",
+            [asked(), asked(stream=Stream.MARKETING), asked(list_name="weekly"), asked(list_name="Weekly")],
+        ),
         (SuppressionScope.DOMAIN, "other.example", []),
-        (SuppressionScope.LIST, "7", []),
+        (SuppressionScope.LIST, "weekly", [asked(list_name="weekly")]),
+        (SuppressionScope.LIST, "", []),
     ],
 )
 async def test_a_scope_covers_its_subject(
     store: Store, clock: FakeClock, scope: SuppressionScope, subject: str, covered: list[Asked]
 ) -> None:
     await put(store, entry(clock, scope=scope, subject=subject))
-    assert list(await among(store, clock, asked(), asked(stream=Stream.MARKETING))) == covered
+    which = [asked(), asked(stream=Stream.MARKETING), asked(list_name="weekly"), asked(list_name="Weekly")]
+    assert list(await among(store, clock, *which)) == covered
 
 
 async def test_it_ends_at_its_instant_and_is_swept(store: Store, clock: FakeClock) -> None:
@@ -174,7 +185,7 @@ async def test_evidence_is_noted_lifted_and_forgotten(store: Store, clock: FakeC
         assert await suppressions.noted(tx, [(TWO, ANN), (ONE, BOB)], since=clock.now()) == [later]
 
 
-@pytest.mark.parametrize(("statement", "count"), [(suppressions._AMONG, 3), (suppressions._AMONG_CLAIMS, 6)])
+@pytest.mark.parametrize(("statement", "count"), [(suppressions._AMONG, 3), (suppressions._AMONG_CLAIMS, 7)])
 async def test_plans_look_up_addresses_even_if_made_before_there_were_any(
     store: Store, statement: str, count: int
 ) -> None:
@@ -198,3 +209,23 @@ async def test_a_sweep_goes_by_batches(store: Store, clock: FakeClock) -> None:
         async with store.transaction() as tx:
             more.append(await suppressions.sweep(tx, now=clock.now(), evidence_before=clock.now(), count_max=2))
     assert more == [True, True, False]
+
+
+async def test_before_an_attempt_the_list_is_the_messages_own(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    project_id = await mailroom.project()
+    found = {}
+    for name in ("weekly", "monthly", ""):
+        mail = await mailroom.mail(project_id, [ANN])
+        async with store.transaction() as tx:
+            await tx.execute("UPDATE message SET list_name = $1 WHERE message_id = $2", name, mail.message.message_id)
+            due = await queue.first_due(tx, list(mail.lane_ids.values()), now=clock.now(), busy=[], count_max=9)
+        found[name] = next(claim for claim in due if claim.message_id == mail.message.message_id)
+    stranger = msgspec.structs.replace(found["weekly"], project_id=TWO)
+    await put(store, *(entry(clock, project_id=who, scope=SuppressionScope.LIST, subject="") for who in (ONE, TWO)))
+    await put(store, entry(clock, project_id=project_id, scope=SuppressionScope.LIST, subject="weekly"))
+    async with store.transaction() as tx:
+        held = await suppressions.among_claims(tx, list(found.values()), now=clock.now())
+        assert held == {found["weekly"].recipient_id: "recipient.invalid"}
+        assert await suppressions.among_claims(tx, [stranger], now=clock.now()) == {}
