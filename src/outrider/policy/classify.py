@@ -24,6 +24,7 @@ import msgspec
 from outrider.base import limits
 from outrider.base.errors import ConfigError, RemoteProtocolError
 from outrider.base.vocab import Fate, Phase
+from outrider.mail import dsn
 from outrider.policy.reason import Reason
 from outrider.policy.rulefile import check_rules, compile_pattern, needles_of, read_toml
 from outrider.wire.answer import Answer, Cause
@@ -192,11 +193,17 @@ class Classifier:
         Args:
             code: the reply code; 0 where the report has none. The text is looked through then.
             enhanced: of the Status field, "5.1.1"; "" where there is none. One in the text is nearer to the server.
-            text: the Diagnostic-Code field, or what stands in its place; its type ("smtp;") may be there.
+            text: the Diagnostic-Code field, or what stands in its place; its type ("smtp;") may be there. What stands
+                behind `dsn.ASIDE` decides only where what stands before it does not.
         """
         reply, is_permanent = _read_diagnosis(code, enhanced, text)
         phase = next((phase for phase, said in _PHASE_SAID if said.search(text)), None)
         rules = self._reported if phase is None else self._rules[phase]
+        # "It was rejected by the recipient domain", writes Google about whatever the server said: it is asked second.
+        said = msgspec.structs.replace(reply, text=reply.text.partition(dsn.ASIDE)[0])
+        verdict = self._decide(rules, said, can_bounce=is_permanent, is_confirmed=True)
+        if verdict.rule or said.text == reply.text:
+            return verdict
         return self._decide(rules, reply, can_bounce=is_permanent, is_confirmed=True)
 
     def _decide(self, rules: Iterable[_Compiled], reply: Reply, *, can_bounce: bool, is_confirmed: bool) -> Verdict:
