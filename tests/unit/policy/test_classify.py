@@ -247,8 +247,8 @@ def test_what_no_rule_was_asked_about_has_no_version() -> None:
         (0, "5.1.1", "smtp; 550 5.7.1 Blocked using zen.spamhaus.org", Fate.DEFERRED, Reason.IP_REPUTATION),
         (0, "", "smtp; 452-4.2.2 The inbox is 452-4.2.2 out of storage space.", Fate.DEFERRED, Reason.RECIPIENT_FULL),
         # What the gateway adds is heard only where the server's own words say nothing.
-        (550, "", "Address unknown. | It was rejected by the recipient domain.", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
-        (550, "", "Sorry. | It was rejected by the recipient domain.", Fate.BOUNCED, Reason.RECIPIENT_POLICY),
+        (550, "", "Address unknown. | Rejected by the recipient domain.", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        (550, "", "Sorry. | Rejected by the recipient domain.", Fate.BOUNCED, Reason.RECIPIENT_POLICY),
         # Folded by a gateway: the words are found across the codes.
         (0, "", "smtp; 550-5.1.1 It does 550-5.1.1 not exist. 550 5.1.1 Bye", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
         # Final for its author, temporary in itself: the person is not blamed for good.
