@@ -40,7 +40,8 @@ def reply_text(answer: Answer) -> str:
     else:
         words = _LINES.join(line.strip() for line in reply.text.splitlines() if line.strip())
         text = " ".join(part for part in (str(reply.code), reply.enhanced, words) if part)
-    return "".join(c if c.isprintable() else "?" for c in text[: limits.REPLY_TEXT_CHARS_KEPT_MAX])
+    text = text[: limits.REPLY_TEXT_CHARS_KEPT_MAX]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def parse_text(text: str) -> Reply | None:
