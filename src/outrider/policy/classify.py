@@ -87,6 +87,7 @@ _SAID_BY: Final = re.compile(
     r"\s*(smtp|lmtp|x-[a-z0-9-]+)\s*;\s*", re.IGNORECASE
 )  # Diagnostic-Code begins with its type.
 _CODES: Final = re.compile(r"(?<![\d.])([45]\d\d)(?:[ -]+#?(?:([45]\.\d{1,3}\.\d{1,3})(?![\d.]))?|$)")
+_HASHED_ENHANCED: Final = re.compile(r"\(#([45]\.\d{1,3}\.\d{1,3})\b")  # qmail's, at the end of what it says.
 _LOOSE_ENHANCED: Final = re.compile(r"(?:^|#)([45]\.\d{1,3}\.\d{1,3})(?![\d.])")  # qmail writes (#5.1.1).
 _SILENCE: Final = {
     Cause.TIMEOUT: Reason.NETWORK,
@@ -181,6 +182,8 @@ class Classifier:
             return _judge_silence(answer, is_confirmed=is_confirmed)
         if reply.severity < 4:  # A yes to something else than the message, or a 354 where none was due.
             return Verdict(Fate.DEFERRED, Reason.PROTOCOL)
+        if not reply.enhanced and (hashed := _HASHED_ENHANCED.search(reply.text)):
+            reply = msgspec.structs.replace(reply, enhanced=hashed[1])
         can_bounce = reply.severity == 5 and answer.phase in _ABOUT_THE_MESSAGE
         return self._decide(self._rules[answer.phase], reply, can_bounce=can_bounce, is_confirmed=is_confirmed)
 

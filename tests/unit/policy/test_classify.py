@@ -105,6 +105,10 @@ def test_a_4xx_that_no_rule_explains_is_tried_again(phase: Phase) -> None:
         # A temporary code makes it temporary, whatever the words.
         ("450 4.1.1 User unknown", Phase.RCPT, Fate.DEFERRED, Reason.RECIPIENT_INVALID),
         ("421 5.7.32 not aligned", Phase.DOT, Fate.DEFERRED, Reason.SENDER_AUTH),
+        # qmail says its enhanced code at the end.
+        ("553 sorry, not here (#5.1.1)", Phase.RCPT, Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        ("553 sorry, not here (#5.1.1)", Phase.MAIL, Fate.BOUNCED, Reason.UNKNOWN_HARD),
+        ("451 sorry, not here (#4.3.0)", Phase.RCPT, Fate.DEFERRED, Reason.NETWORK),
         # An address in brackets is no enhanced code, a sender is no recipient.
         ("550 192.0.5.1.1 rejected", Phase.RCPT, Fate.BOUNCED, Reason.UNKNOWN_HARD),
         ("550 5.1.8 Sender address unknown", Phase.RCPT, Fate.BOUNCED, Reason.SENDER_INVALID),
