@@ -435,6 +435,11 @@ async def test_a_delay_is_told_and_nothing_more(room: Room) -> None:
     assert (await room.entries(), (await room.recipient()).status) == ([], RecipientStatus.DELIVERED)
 
 
+async def test_a_delay_that_says_nothing_is_not_unknown_for_good(room: Room) -> None:
+    await room.bring(bounce(msgspec.structs.replace(GONE, action="delayed", status="", code=0, text="we go on")))
+    assert [(event.kind, event.reason) for event in await room.events()] == [("delayed", "unknown.soft")]
+
+
 @pytest.mark.parametrize("diagnosis", [RATE, LISTED])
 async def test_a_bounce_for_what_is_our_own_fault_suppresses_nobody(room: Room, diagnosis: Diagnosis) -> None:
     for _ in range(REPORTS_COUNT_MAX):

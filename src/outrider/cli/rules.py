@@ -192,7 +192,7 @@ def _judge(classifier: Classifier, text: str, phase: Phase | None) -> tuple[Verd
 
 
 def _suppresses(reason: Reason, fate: Fate) -> str:
-    if fate is not Fate.BOUNCED and reason != Reason.RECIPIENT_FULL:
+    if not suppress.is_meant(reason, fate):
         return "no"
     if suppress.is_counted(reason):
         return "when it comes again and again"

@@ -192,6 +192,7 @@ async def _of_address(tx: Tx, project_id: UUID, subject: str, now: datetime) -> 
 
 async def _suppressed(tx: Tx, project_id: UUID, address_key: str, now: datetime) -> list[Explanation]:
     """Say which mail the address does not get, in one explanation; [] if it gets all."""
+    found = await suppressions.of_addresses(tx, project_id, [address_key], now=now)
     lines = [
         Line(
             count=1,
@@ -201,8 +202,7 @@ async def _suppressed(tx: Tx, project_id: UUID, address_key: str, now: datetime)
             since=one.created_at,
             until=one.expires_at,
         )
-        for one in await suppressions.of_address(tx, project_id, address_key)
-        if one.expires_at is None or one.expires_at > now
+        for one in found.get(address_key, ())
     ]
     return [Explanation(f"address {address_key}", lines)] if lines else []
 

@@ -18,6 +18,7 @@ from outrider.base import ids, limits
 from outrider.base.vocab import EventKind, Fate, Phase
 from outrider.policy import classify
 from outrider.policy.classify import Classifier, Verdict
+from outrider.policy.reason import Reason
 from outrider.store.events import Event, Facts
 from outrider.wire.answer import Answer
 from outrider.wire.reply import Reply
@@ -40,7 +41,8 @@ def reply_text(answer: Answer) -> str:
     else:
         words = _LINES.join(line.strip() for line in reply.text.splitlines() if line.strip())
         text = " ".join(part for part in (str(reply.code), reply.enhanced, words) if part)
-    return "".join(c if c.isprintable() else "?" for c in text[: limits.REPLY_TEXT_CHARS_KEPT_MAX])
+    text = text[: limits.REPLY_TEXT_CHARS_KEPT_MAX]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def parse_text(text: str) -> Reply | None:
@@ -87,7 +89,7 @@ def judge_again(classifier: Classifier, event: Event, *, milder: Set[str] = froz
     if event.kind in REPORTED:
         facts = event.facts
         verdict = classifier.judge_report(int(facts.get("code", 0)), _fact(facts, "enhanced"), _fact(facts, "text"))
-        return _mild(verdict) if event.kind is EventKind.DELAYED else verdict
+        return of_delay(verdict) if event.kind is EventKind.DELAYED else verdict
     reply = said(event)
     if reply is None or "phase" not in event.facts:
         return None
@@ -95,6 +97,13 @@ def judge_again(classifier: Classifier, event: Event, *, milder: Set[str] = froz
     answer = Answer(Phase(str(event.facts["phase"])), reply)
     verdict = classifier.judge(answer, attempt=max(0, event.attempt - 1), age_s=age_s)
     return _mild(verdict) if _fact(event.facts, "rule") in milder else verdict
+
+
+def of_delay(verdict: Verdict) -> Verdict:
+    """Return what the words of a report come to whose author goes on trying: whatever they say, it is not over."""
+    if verdict.reason == Reason.UNKNOWN_HARD:
+        return msgspec.structs.replace(verdict, fate=Fate.DEFERRED, reason=Reason.UNKNOWN_SOFT)
+    return _mild(verdict)
 
 
 def said(event: Event) -> Reply | None:

@@ -18,7 +18,6 @@ import msgspec
 
 from outrider.base.vocab import Fate, Stream, SuppressionOrigin, SuppressionScope
 from outrider.policy import suppress
-from outrider.policy.reason import Reason
 from outrider.store import suppressions
 from outrider.store.pool import Tx
 from outrider.store.suppressions import Evidence, Suppression
@@ -48,7 +47,9 @@ async def learn(tx: Tx, findings: Sequence[Finding], *, now: datetime) -> dict[U
 
     Cost: nothing for findings that can never suppress; else up to three statements for all of them together.
     """
-    telling = [one for one in findings if one.reason in suppress.SUPPRESSING and _is_final(one)]
+    telling = [
+        one for one in findings if one.reason in suppress.SUPPRESSING and suppress.is_meant(one.reason, one.fate)
+    ]
     if not telling:
         return {}
     counted = [one for one in telling if suppress.is_counted(one.reason)]
@@ -77,11 +78,6 @@ async def learn(tx: Tx, findings: Sequence[Finding], *, now: datetime) -> dict[U
     if made:
         await suppressions.put(tx, list(made.values()))
     return made
-
-
-def _is_final(finding: Finding) -> bool:
-    """Whether it was meant for good. A full mailbox never is: it is tried again, and counted each time."""
-    return finding.fate is Fate.BOUNCED or finding.reason == Reason.RECIPIENT_FULL
 
 
 def _suppression(finding: Finding, decision: suppress.Decision) -> Suppression:

@@ -27,10 +27,10 @@ from outrider.mail import address
 from outrider.net.pool import Attempt
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
+from outrider.policy import suppress
 from outrider.policy.classify import Verdict
 from outrider.policy.guard import INVALID
 from outrider.policy.reason import Reason
-from outrider.policy.shaping import SMARTHOST
 from outrider.policy.warmup import Figures
 from outrider.store import egress, events, queue, recipients, sending, suppressions
 from outrider.store.batch import GroupCommit
@@ -226,10 +226,10 @@ def _pair(outcome: Outcome) -> tuple[UUID, str]:
 
 
 def _tells(outcome: Outcome) -> bool:
-    """Whether it says something about the address: somebody, or DNS, refused it; and not our own smart host us."""
-    if outcome.verdict.fate is Fate.DELIVERED or outcome.status is RecipientStatus.SUPPRESSED:
+    """Whether it says something about the address: somebody, or DNS, refused it."""
+    if outcome.status is RecipientStatus.SUPPRESSED:
         return False
-    return outcome.provider != SMARTHOST or outcome.verdict.reason != Reason.RELAY_DENIED
+    return suppress.is_meant(outcome.verdict.reason, outcome.verdict.fate, outcome.provider)
 
 
 def _finding(outcome: Outcome) -> Finding:

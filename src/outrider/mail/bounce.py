@@ -224,6 +224,6 @@ def judge(said: str, address: str) -> Diagnosis:
     if begin is not None and begin.start():
         tail = dsn.diagnose(said[begin.start() :].removeprefix("<<<"))
         if _WORDS.search(tail.text):
-            text = f"{tail.text} | {said[: begin.start()].strip()}"
+            text = f"{tail.text}{dsn.ASIDE}{said[: begin.start()].strip()}"
             found = msgspec.structs.replace(found, text=text[: limits.REPLY_TEXT_CHARS_KEPT_MAX])
     return msgspec.structs.replace(found, code=found.code if found.code >= 400 else 0)

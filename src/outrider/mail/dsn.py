@@ -25,6 +25,7 @@ import msgspec
 
 from outrider.base import limits
 
+ASIDE: Final = " | "  # In a `Diagnosis.text`: what the server said, then what whoever reports it says.
 KINDS: Final = ("message/delivery-status", "message/global-delivery-status")  # RFC 3464 §2, RFC 6533 §5.
 LOCAL: Final = r"""(?:[^\s<>()\[\],;:"'@\\|]{1,64}|"[^"\s]{1,64}")"""  # Looser than any RFC: docomo has "a..b.@".
 HOST: Final = r"[A-Za-z0-9\u00a1-\U0010ffff*](?:[\w.*-]{0,250}[\w*])?"

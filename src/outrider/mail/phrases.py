@@ -47,7 +47,7 @@ RETURNED_RULED: Final = (
 )
 RETURNED: Final = (
     r"original (?:message|mail) (?:headers?|follows?|below|text)\b", r"original message:?[ \t]*$",
-    r"message headers? follows?",
+    r"message headers? follows?", r"the first \d{1,4} lines of (?:your|the) ",
     r"(?:your|the) (?:original |undelivered |returned )?message (?:headers? )?(?:follows|begins)",
     r"(?:your|the) (?:original |undelivered |returned )?message is (?:included|attached) below",
     r"here is (?:a copy of )?(?:the |your )?(?:original |message)",

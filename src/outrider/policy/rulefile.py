@@ -19,6 +19,7 @@ _TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d*,?\d*\}|\(\?(?:
 _OPTIONAL: Final = re.compile(r"[*?]|\{0?,|\{0\}")
 _REPEATED: Final = re.compile(r"[*?+]|\{\d")
 _NO_LITERAL: Final = frozenset(".^$*?+()")
+_PIECE_CHARS: Final = 3  # Ours: a refusal has about a hundred such pieces, our needles begin with some 400.
 _File = TypeVar("_File", bound=msgspec.Struct)
 
 
@@ -97,6 +98,25 @@ def needles_of(pattern: str) -> frozenset[str]:
     To look for a text in a line costs a fiftieth of a search, and most rules have nothing to do with most replies.
     """
     return _needed(_TOKEN.findall(pattern.lower()))
+
+
+class Needles:
+    """Texts to be looked for together. Immutable."""
+
+    def __init__(self, needles: Iterable[str]) -> None:
+        self._by_piece: Final[dict[str, list[str]]] = {}
+        for needle in sorted(set(needles)):
+            self._by_piece.setdefault(needle[:_PIECE_CHARS], []).append(needle)
+        self._short: Final = [piece for piece in self._by_piece if len(piece) < _PIECE_CHARS]
+
+    def found_in(self, line: str) -> set[str]:
+        """Return those that the line has.
+
+        Cost: by the length of the line, not by their number: 43 -> 11 us for a thousand in 60 characters (2026-11).
+        """
+        pieces = {line[at : at + _PIECE_CHARS] for at in range(len(line) - _PIECE_CHARS + 1)} & self._by_piece.keys()
+        pieces.update(self._short)
+        return {needle for piece in pieces for needle in self._by_piece[piece] if needle in line}
 
 
 def _needed(tokens: Sequence[str]) -> frozenset[str]:

@@ -19,7 +19,7 @@ gets the receipt. A message that is tried several times on one day counts once f
 counted before it: pass it as evidence of `accepted`, or do not pass what is older.
 
 This module keeps nothing: who calls it keeps the evidence (`is_counted`) and the suppressions, and does not ask about
-replies of a smart host, whose "relaying denied" is about our contract with it.
+what `is_meant` says is not about the address: "relaying denied" of a smart host is about our contract with it.
 """
 
 import re
@@ -32,6 +32,7 @@ import msgspec
 
 from outrider.base.vocab import Fate, SuppressionScope
 from outrider.policy.reason import Reason
+from outrider.policy.shaping import SMARTHOST
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):
@@ -89,6 +90,16 @@ _CLOSED: Final = re.compile(
 )
 
 
+def is_meant(reason: str, fate: Fate, provider: str = "") -> bool:
+    """Tell whether a refusal says something about the address: it was for good, and not our smart host's about us.
+
+    A full mailbox never is for good: it is tried again, and counted each time.
+    """
+    if reason == Reason.RELAY_DENIED and provider == SMARTHOST:
+        return False
+    return fate is Fate.BOUNCED or reason == Reason.RECIPIENT_FULL
+
+
 def is_counted(reason: str) -> bool:
     """Tell whether evidence of it is to be kept: alone it decides nothing, with more of it it may."""
     return reason in _COUNTED
@@ -120,7 +131,7 @@ def decide(
         return Decision(SuppressionScope.STREAM, reason, None)
     if reason == Reason.UNSUBSCRIBE:
         return Decision(SuppressionScope.STREAM if asked is SuppressionScope.ALL else asked, reason, None)
-    if fate is not Fate.BOUNCED and reason != Reason.RECIPIENT_FULL:
+    if not is_meant(reason, fate):
         return None
     if reason in _AT_ONCE or (reason == Reason.RECIPIENT_DISABLED and _CLOSED.search(text)):
         return Decision(SuppressionScope.ALL, reason, None)

@@ -333,7 +333,7 @@ class ReportReader:
         told = _diagnosis(read)
         if read.kind in _ACTIONS and told is not None:
             verdict = self._classifier.judge_report(told.code, told.status, told.text)
-            return verdict if read.kind is ReportKind.BOUNCE else msgspec.structs.replace(verdict, fate=Fate.DEFERRED)
+            return verdict if read.kind is ReportKind.BOUNCE else heard.of_delay(verdict)
         reason = _REASONS.get(read.kind)
         return Verdict(Fate.DEFERRED if reason is None else Fate.BOUNCED, reason or "")
 

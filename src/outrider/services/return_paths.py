@@ -47,7 +47,7 @@ class ReturnPaths:
         return domain
 
     def mint(self, recipient_id: UUID, domain: str, purpose: Purpose = Purpose.BOUNCE) -> str:
-        """Return the address at `domain` for mail about this recipient. Cost: 5 us."""
+        """Return the address at `domain` for mail about this recipient. Cost: `mail.verp` says it."""
         expires_on: date = (self._clock.now() + LIFE).date()
         return self._signer.mint(ReturnPath(recipient_id, purpose, expires_on), domain)
 

@@ -27,7 +27,7 @@ from outrider.mail import address
 from outrider.policy import masking, suppress
 from outrider.policy.classify import Classifier, Verdict
 from outrider.policy.reason import Reason
-from outrider.policy.shaping import SMARTHOST, Shaping
+from outrider.policy.shaping import Shaping
 from outrider.policy.suppress import Decision
 from outrider.store import events, inbound, suppressions
 from outrider.store.events import Cursor, Event
@@ -123,8 +123,8 @@ class _Judged(msgspec.Struct, frozen=True):
         return "suppressed" in self.event.facts
 
     def decide(self, verdict: Verdict, earlier: Sequence[suppress.Evidence] = ()) -> Decision | None:
-        if verdict.reason == Reason.RELAY_DENIED and self.event.facts.get("provider") == SMARTHOST:
-            return None  # As `engine.settle` has it: that is about our contract.
+        if not suppress.is_meant(verdict.reason, verdict.fate, str(self.event.facts.get("provider", ""))):
+            return None
         return suppress.decide(
             verdict.reason,
             fate=verdict.fate,
@@ -323,8 +323,7 @@ class Rules:
 
 def _is_evidence(verdict: Verdict) -> bool:
     """Whether it counts towards a suppression, as `engine.protect` has it."""
-    is_final = verdict.fate is Fate.BOUNCED or verdict.reason == Reason.RECIPIENT_FULL
-    return suppress.is_counted(verdict.reason) and is_final
+    return suppress.is_counted(verdict.reason) and suppress.is_meant(verdict.reason, verdict.fate)
 
 
 def _is_miscounted(one: _Judged) -> bool:

@@ -16,6 +16,7 @@ from outrider.base import ids, limits
 from outrider.base.vocab import EventKind, Fate, Phase
 from outrider.engine import heard
 from outrider.policy.classify import Classifier, Verdict, parse_rules
+from outrider.policy.reason import Reason
 from outrider.store.events import Cursor, Event, Facts
 from outrider.testing.clock import EPOCH
 from outrider.wire.answer import Answer, Cause
@@ -114,6 +115,7 @@ def test_a_report_is_judged_again_as_it_was() -> None:
         again = heard.judge_again(CLASSIFIER, delay)
         assert again is not None
         assert again.fate is Fate.DEFERRED
+        assert again.reason != Reason.UNKNOWN_HARD  # It is not over.
 
 
 def test_what_a_rule_of_shaping_made_milder_stays_so() -> None:

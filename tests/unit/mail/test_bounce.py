@@ -61,6 +61,7 @@ def test_a_reason_far_from_the_only_address_is_found() -> None:
         ("said\n\n--- Below this line is a copy of the message.\n\nA: b", "said\n\n", "A: b"),
         ("said\n----- Original message -----\nA: b", "said\n", "A: b"),
         ("said\nOriginal message headers:\n\nA: b", "said\n", "A: b"),
+        ("said\nThe first 50 lines of your original message follow:> A: b\n> C: d", "said\n", "> C: d"),
         ("said\nReceived: from x\nA: b", "said\n", "Received: from x\nA: b"),
         ("----- Original message -----\nA: b", "----- Original message -----\nA: b", ""),
         ("   ----- Non-delivered information -----\nfull", "   ----- Non-delivered information -----\nfull", ""),

@@ -105,6 +105,10 @@ def test_a_4xx_that_no_rule_explains_is_tried_again(phase: Phase) -> None:
         # A temporary code makes it temporary, whatever the words.
         ("450 4.1.1 User unknown", Phase.RCPT, Fate.DEFERRED, Reason.RECIPIENT_INVALID),
         ("421 5.7.32 not aligned", Phase.DOT, Fate.DEFERRED, Reason.SENDER_AUTH),
+        # qmail says its enhanced code at the end.
+        ("553 sorry, not here (#5.1.1)", Phase.RCPT, Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        ("553 sorry, not here (#5.1.1)", Phase.MAIL, Fate.BOUNCED, Reason.UNKNOWN_HARD),
+        ("451 sorry, not here (#4.3.0)", Phase.RCPT, Fate.DEFERRED, Reason.NETWORK),
         # An address in brackets is no enhanced code, a sender is no recipient.
         ("550 192.0.5.1.1 rejected", Phase.RCPT, Fate.BOUNCED, Reason.UNKNOWN_HARD),
         ("550 5.1.8 Sender address unknown", Phase.RCPT, Fate.BOUNCED, Reason.SENDER_INVALID),
@@ -246,6 +250,9 @@ def test_what_no_rule_was_asked_about_has_no_version() -> None:
         (0, "5.0.0", "go away (#5.1.1)", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
         (0, "5.1.1", "smtp; 550 5.7.1 Blocked using zen.spamhaus.org", Fate.DEFERRED, Reason.IP_REPUTATION),
         (0, "", "smtp; 452-4.2.2 The inbox is 452-4.2.2 out of storage space.", Fate.DEFERRED, Reason.RECIPIENT_FULL),
+        # What the gateway adds is heard only where the server's own words say nothing.
+        (550, "", "Address unknown. | Rejected by the recipient domain.", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
+        (550, "", "Sorry. | Rejected by the recipient domain.", Fate.BOUNCED, Reason.RECIPIENT_POLICY),
         # Folded by a gateway: the words are found across the codes.
         (0, "", "smtp; 550-5.1.1 It does 550-5.1.1 not exist. 550 5.1.1 Bye", Fate.BOUNCED, Reason.RECIPIENT_INVALID),
         # Final for its author, temporary in itself: the person is not blamed for good.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outrider.base.errors import ConfigError
-from outrider.policy.rulefile import check_rules, compile_pattern, needles_of, read_toml
+from outrider.policy.rulefile import Needles, check_rules, compile_pattern, needles_of, read_toml
 
 
 class Sample(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,3 +99,11 @@ def test_a_line_without_any_needle_is_never_found(pattern: str, line: str) -> No
         return
     needles = needles_of(pattern)
     assert not search(line) or not needles or any(needle in line for needle in needles)
+
+
+@given(
+    needles=st.sets(st.text("ab1 ", min_size=1, max_size=5), max_size=20),
+    line=st.text("ab1 ", max_size=30),
+)
+def test_needles_are_found_where_they_are_and_nowhere_else(needles: set[str], line: str) -> None:
+    assert Needles(needles).found_in(line) == {needle for needle in needles if needle in line}

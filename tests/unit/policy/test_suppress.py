@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from outrider.base.vocab import Fate, Phase, SuppressionScope
 from outrider.policy import suppress
 from outrider.policy.reason import Action, Reason, Scope, action_of, scope_of
+from outrider.policy.shaping import SMARTHOST
 from outrider.policy.suppress import SUPPRESSING, Decision, Evidence
 from outrider.wire.answer import Answer
 from outrider.wire.reply import parse_reply
@@ -187,6 +188,21 @@ def test_less_does_not(reason: str, days: tuple[float, ...], message: str) -> No
 )
 def test_a_closed_account_needs_no_second_time(text: str, is_closed: bool) -> None:
     assert decide("recipient.disabled", text=text) == (Decision(ALL, "recipient.disabled", None) if is_closed else None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "fate", "provider", "is_meant"),
+    [
+        (Reason.RELAY_DENIED, Fate.BOUNCED, "gmail", True),
+        (Reason.RELAY_DENIED, Fate.BOUNCED, SMARTHOST, False),  # About our contract with it.
+        (Reason.RECIPIENT_INVALID, Fate.BOUNCED, SMARTHOST, True),
+        (Reason.RECIPIENT_INVALID, Fate.DEFERRED, "gmail", False),
+        (Reason.RECIPIENT_FULL, Fate.DEFERRED, "gmail", True),
+        (Reason.ACCEPTED, Fate.DELIVERED, "gmail", False),
+    ],
+)
+def test_what_is_about_the_address(reason: Reason, fate: Fate, provider: str, is_meant: bool) -> None:
+    assert suppress.is_meant(reason, fate, provider) is is_meant
 
 
 def test_a_complaint_ends_marketing_mail_and_nothing_else() -> None:
