@@ -20,7 +20,7 @@ run: setup ## Start Outrider; Ctrl-C stops it. ARGS="..." go to `outrider serve`
 	@exec $(BIN)/outrider serve $(ARGS)
 
 test: dev ## Run every test; what this machine lacks is skipped loudly. ARGS="..." go to pytest.
-	@$(BIN)/python -m pytest --quiet $(ARGS)
+	@$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: dev ## Style, types, import contracts, our own rules, documents against the code.
 	@$(BIN)/ruff check --quiet .

@@ -1,12 +1,8 @@
-"""The composition root: the only place that makes real clocks, real chance and real connections, and wires the floors.
+"""The composition root: the only place that makes the real clock and real chance, and wires what all processes share.
 
-Each `run_*` builds one role of one process and runs it until it is asked to stop:
-
-    web      the HTTP faces and `accept`     smtp     what comes back, the simulator, catch mode's receiver
-    deliver  lanes, attempts, settling       worker   upkeep of the event log, warm-ups, guards, reading what came back
-
-No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
-then the store closes.
+Commands live on this alone; what one role of a server needs on top is wired in `roles`. It is imported by each command
+and each process, so nothing that only one of them needs belongs here. No module-level state: two apps can live in one
+test.
 """
 
 import asyncio
@@ -15,7 +11,6 @@ import importlib.resources
 import os
 import random
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,27 +23,11 @@ import msgspec
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError
 from outrider.config import Config, read_own_file
-from outrider.engine import lanes, ways
 from outrider.engine.accept import Acceptor
-from outrider.engine.deliver import Deliverer, Router
-from outrider.engine.gate_report import GateReport
-from outrider.engine.gates import Exits, Gates
-from outrider.engine.guard import GuardBook, GuardJudge
-from outrider.engine.holds import HoldBook
-from outrider.engine.judge import Judge
-from outrider.engine.lanes import LaneKeeper
 from outrider.engine.nodes import NodeBook
-from outrider.engine.prepare import Preparer
-from outrider.engine.service import Part, run_all
-from outrider.engine.settle import Settler
-from outrider.engine.slots import NodeSlots
-from outrider.engine.upkeep import Upkeep, ensure_partitions
-from outrider.engine.warmup import WarmupBook, WarmupJudge
-from outrider.net.ledger import Ledger
+from outrider.engine.upkeep import ensure_partitions
 from outrider.net.ours import check_ours
-from outrider.net.pool import ConnectionPool
 from outrider.net.settings import NetSettings
-from outrider.net.simulated import SimulatorExits, SimulatorRouter
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy import classify, shaping, simulate
@@ -60,9 +39,7 @@ from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
 from outrider.services.egress import PoolChooser
 from outrider.services.identity import Gateway, Identity
-from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.reports import Reports
-from outrider.services.return_paths import BounceDomains, ReturnPaths, signer_of
 from outrider.services.suppressions import Suppressions
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
@@ -72,8 +49,6 @@ if TYPE_CHECKING:
     from outrider.store.embedded import EmbeddedPostgres
 
 _CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
-_RECEIVER_WAIT_S: Final = 20.0  # Ours: its process starts beside us, on a busy machine in seconds.
-_RECEIVER_POLL_S: Final = 0.05
 _MASTER_KEY: Final = "master.key"
 
 
@@ -166,104 +141,6 @@ def ways_out(config: Config) -> Egress:
     return egress.caught() if config.is_catch else egress
 
 
-async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) -> None:
-    """Run one deliver process.
-
-    Args:
-        slot: which of this node's deliver processes. A file remembers who holds it; the caller guarantees that nobody
-            else runs in it, so whatever its last holder still leases is free at once, as are its connections.
-    """
-    config, clock, log = context.config, context.clock, context.log
-    if config.is_catch:
-        await _await_receiver(config, clock, stop_asked)
-    owner = uuid4()
-    owner_file = config.data_path / "run" / f"deliver-{slot}.owner"
-    limits = make_shaping(config)
-    async with context.store() as store:
-        await _take_slot(store, owner_file, owner, clock, log)
-        with Ledger(config.data_path / "run" / "gates", slot, clock=clock) as ledger:
-            parts: list[Part] = []
-            if slot == 0:
-                node_id = node_identity(config.data_path)
-                parts += [
-                    await claim_node(context, store),
-                    GateReport(store, ledger, limits, context.egress, node_id=node_id, clock=clock, logger=log),
-                ]
-            warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
-            guards = GuardBook(store, clock=clock, logger=log)
-            await warmups.load()
-            await guards.load()
-            bounds = _Bounds(limits, warmups, guards)
-            deliverer = _make_deliverer(context, store, ledger, bounds, owner=owner, slot=slot)
-            parts += [warmups, guards, deliverer]
-            await run_all(parts, stop_asked)
-
-
-class _Bounds(msgspec.Struct, frozen=True):
-    """What bounds the mail of one deliver process."""
-
-    limits: Shaping
-    warmups: WarmupBook
-    guards: GuardBook
-
-
-def _make_deliverer(
-    context: Context, store: Store, ledger: Ledger, bounds: _Bounds, *, owner: UUID, slot: int
-) -> Deliverer:
-    """Wire the engine of one deliver process."""
-    config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
-    net = net_settings(config)
-    chance = random.Random(context.chance.getrandbits(64))
-    identity = make_services(context, store).identity
-    signer = signer_of(make_vault(context))
-    return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
-    preparer = Preparer(store, identity, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
-    slots = NodeSlots(ledger, slot=slot, clock=clock)
-    connections = ConnectionPool(net, clock=clock, slots=slots)
-    router, exits = make_ways(config, net, clock, chance)
-    router = SimulatorRouter(router, config.faces.simulator_port, simulator_words().profiles)
-    exits = SimulatorExits(exits)
-    holds = HoldBook(store, clock=clock, logger=log)
-    return Deliverer(
-        store,
-        config.engine,
-        keeper=LaneKeeper(
-            store,
-            config.engine,
-            owner=owner,
-            pools=context.egress.pools_served,
-            slot=slot,
-            slot_count=deliver_count(config),
-            clock=clock,
-            logger=log,
-            preload=preparer.load,
-        ),
-        router=router,
-        connections=connections,
-        gates=Gates(
-            context.egress,
-            bounds.limits,
-            ledger,
-            connections,
-            slots,
-            exits=exits,
-            ceilings=bounds.warmups,
-            rates=identity,
-            guards=bounds.guards,
-            clock=clock,
-            random=chance,
-            logger=log,
-        ),
-        holds=holds,
-        preparer=preparer,
-        judge=Judge(make_classifier(config), bounds.limits, config.retry, clock=clock, random=chance, metrics=metrics),
-        settler=Settler(store, config.engine, writer=str(owner), clock=clock, logger=log, metrics=metrics),
-        clock=clock,
-        logger=log,
-        metrics=metrics,
-    )
-
-
 async def claim_node(context: Context, store: Store) -> NodeBook:
     """Make sure that this node may send as its settings say, and tell the others that it does.
 
@@ -298,138 +175,6 @@ def node_identity(data_path: Path) -> UUID:
         node_id = uuid4()
         file.write_text(str(node_id), "ascii")
         return node_id
-
-
-async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run one web process: the API, the mailbox page, health and metrics."""
-    # Only this role needs Litestar (40 MB).
-    from outrider.faces.api.app import make_app
-    from outrider.faces.api.ports import Ports
-    from outrider.faces.api.server import HttpServer
-    from outrider.faces.console.mailbox import routes as mailbox_routes
-
-    config = context.config
-    async with context.store() as store:
-        services = make_services(context, store)
-        ports = Ports(
-            accept=services.accept,
-            authenticate=services.accounts.authenticate,
-            report_session=services.reports.session,
-            is_ready=store.is_ready,
-            new_request_id=uuid4,
-            log=context.log,
-            metrics=context.metrics,
-            has_mailbox=config.is_catch,
-        )
-        more = []
-        if config.is_catch:
-            more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
-        server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
-        await run_all([services.accept, server], stop_asked)
-
-
-async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the SMTP faces: what comes back, the simulator and, in catch mode, the receiver of the built-in mailbox."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_run_inbound(context, stop_asked))
-        group.create_task(_run_simulator(context, stop_asked))
-        if context.config.is_catch:
-            group.create_task(_run_catch(context, stop_asked))
-
-
-async def _run_inbound(context: Context, stop_asked: asyncio.Event) -> None:
-    """Take the mail that comes back to our return paths."""
-    from outrider.faces.smtp.inbound import InboundServer
-    from outrider.faces.smtp.listener import PatientListener
-
-    config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
-    async with context.store() as store:
-        domains = BounceDomains(store, shared_domain=config.inbound.bounce_domain, clock=clock, logger=log)
-        signer, random_bits = signer_of(make_vault(context)), context.chance.getrandbits
-        inbox = Inbox(store, signer, domains, clock=clock, random_bits=random_bits, metrics=metrics)
-        server = InboundServer(
-            inbox,
-            config.faces.inbound_host,
-            config.faces.inbound_port,
-            host_name=net_settings(config).ehlo_name,
-            tls=inbound_tls(config),
-            clock=clock,
-            log=log,
-        )
-        listener = PatientListener(server, "inbound", "OUTRIDER_INBOUND_PORT", clock=clock, log=log, metrics=metrics)
-        await run_all([inbox, domains, listener], stop_asked)
-
-
-async def _run_simulator(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the built-in simulator. Without its port there is none, which must not keep other mail from coming in."""
-    from outrider.faces.smtp import late_mail, simulator
-
-    faces = context.config.faces
-    to = ("127.0.0.1", faces.inbound_port)
-    if faces.simulator_answers_to:
-        to = simulate.parse_host_port(faces.simulator_answers_to, "faces.simulator_answers_to")
-    server, parts = simulator.assemble(
-        simulator.Manner(
-            tls=simulator.make_tls(), port=faces.simulator_port, answer_after_s=faces.simulator_answer_after_s
-        ),
-        simulator_words(),
-        late_mail.to_one(*to),
-        net_settings(context.config),
-        clock=context.clock,
-        random=random.Random(context.chance.getrandbits(64)),
-        log=context.log,
-    )
-    listening, setting = context.metrics.listening.labels(face="simulator"), "OUTRIDER_SIMULATOR_PORT"
-    try:
-        await server.listen()
-    except OSError as error:
-        listening.set(0)
-        context.log.warning("simulator_not_started", reason=str(error), port=server.port, setting=setting)
-        await stop_asked.wait()
-        return
-    listening.set(1)
-    await run_all(parts, stop_asked)
-
-
-async def _run_catch(context: Context, stop_asked: asyncio.Event) -> None:
-    from outrider.faces.smtp.catch import CatchServer
-    from outrider.faces.smtp.listener import PatientListener
-
-    mailbox, clock, log = make_mailbox(context), context.clock, context.log
-    server = CatchServer(mailbox, "127.0.0.1", context.config.faces.catch_port, log=log)
-    setting = "OUTRIDER_CATCH_PORT"
-    try:
-        await run_all(
-            [PatientListener(server, "catch", setting, clock=clock, log=log, metrics=context.metrics)], stop_asked
-        )
-    finally:
-        await asyncio.to_thread(mailbox.close)
-
-
-def inbound_tls(config: Config) -> ssl.SSLContext | None:
-    """What STARTTLS offers to who brings mail back, None without a certificate.
-
-    Raises:
-        ConfigError: the certificate cannot be used.
-    """
-    if not config.inbound.certificate:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(config.data_path / config.inbound.certificate)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"inbound.certificate: {config.inbound.certificate} cannot be used: {error}.") from error
-    return context
-
-
-async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the upkeep, the judges of warm-ups and guards, and the reader of what came back."""
-    clock, log, metrics = context.clock, context.log, context.metrics
-    async with context.store() as store:
-        judge = WarmupJudge(store, warmup_plans(context.config), context.egress.warmups, clock=clock, logger=log)
-        guards = GuardJudge(store, clock=clock, logger=log, metrics=metrics)
-        reader = ReportReader(store, make_classifier(context.config), clock=clock, logger=log, metrics=metrics)
-        await run_all([Upkeep(store, clock=clock, logger=log), judge, guards, reader], stop_asked)
 
 
 def deliver_count(config: Config) -> int:
@@ -500,46 +245,6 @@ def net_settings(config: Config) -> NetSettings:
     """The network's settings, with this machine's name for EHLO if they name none."""
     net = config.net
     return net if net.ehlo_name else msgspec.structs.replace(net, ehlo_name=_machine_name())
-
-
-def make_ways(config: Config, net: NetSettings, clock: Clock, chance: random.Random) -> tuple[Router, Exits]:
-    """Where mail is handed over: as `delivery` says, and where sources have a smart host of their own."""
-    if config.is_catch:
-        return ways.caught(config.faces.catch_port)
-    from outrider.net.dns import Resolver  # Catch mode does not need dnspython (10 MB).
-
-    resolver = Resolver(net, clock=clock, random=chance, our_names=(net.ehlo_name,))
-    return ways.outward(resolver, config.smarthost, may_all_go_plain=net.allow_plaintext_auth)
-
-
-async def _await_receiver(config: Config, clock: Clock, stop_asked: asyncio.Event) -> None:
-    """Wait until catch mode's receiver listens: mail that finds it closed would wait a minute for its next attempt."""
-    until_s = clock.monotonic_s() + _RECEIVER_WAIT_S
-    while clock.monotonic_s() < until_s and not stop_asked.is_set():
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", config.faces.catch_port)
-        except OSError:
-            await clock.sleep(_RECEIVER_POLL_S)
-        else:
-            writer.close()
-            return
-
-
-async def _take_slot(store: Store, owner_file: Path, owner: UUID, clock: Clock, log: Logger) -> None:
-    """Free what the slot's last holder still leases, and write down who holds it now."""
-    last = await asyncio.to_thread(_swap_owner, owner_file, owner)
-    if last is not None and (count := await lanes.abandon(store, last, clock=clock)):
-        log.warning("slot_taken", abandoned_lane_count=count)
-
-
-def _swap_owner(owner_file: Path, owner: UUID) -> UUID | None:
-    """Write down who holds the slot; return who held it last, None if nobody did."""
-    try:
-        last = UUID(owner_file.read_text("ascii").strip())
-    except (FileNotFoundError, ValueError):  # None, or cut off in the middle: its leases run out by themselves.
-        last = None
-    owner_file.write_text(str(owner), "ascii")
-    return last
 
 
 def _machine_name() -> str:

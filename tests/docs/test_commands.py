@@ -27,9 +27,9 @@ def unknown_targets(text: str, targets: set[str]) -> list[str]:
 
 def command_names() -> dict[str, set[str]]:
     """Return each command of the program with its subcommands."""
-    from outrider.cli.main import app
+    from outrider.cli.main import assemble
 
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(assemble())
     commands: dict[str, object] = getattr(root, "commands", {})
     return {name: set(getattr(command, "commands", {})) for name, command in commands.items()}
 

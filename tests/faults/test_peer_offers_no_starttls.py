@@ -9,12 +9,13 @@ import random
 
 import pytest
 
-from outrider.app import make_ways, net_settings
+from outrider.app import net_settings
 from outrider.base.vocab import Fate, Phase
 from outrider.config import load
 from outrider.net.site import Site
 from outrider.policy.classify import Classifier
 from outrider.policy.reason import Reason
+from outrider.roles import deliver
 from outrider.testing.clock import RealClock
 from outrider.testing.delivery import MAIL, TO, check_next_mail, is_delivered, pool_of, send
 from outrider.testing.dns import DnsServer, Node
@@ -67,7 +68,7 @@ async def said_to_relay(host: str, *, delivery: str, **env: str) -> list[str]:
             }
         )
         net = net_settings(config)
-        _, exits = make_ways(config, net, RealClock(), random.Random(1))
+        _, exits = deliver.make_ways(config, net, RealClock(), random.Random(1))
         site = await exits.of(config.make_egress().sources[0], peer.site())
         assert isinstance(site, Site)
         async with pool_of(allow_plaintext_auth=net.allow_plaintext_auth) as pool:

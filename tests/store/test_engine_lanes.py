@@ -169,6 +169,22 @@ async def test_a_lease_that_ran_out_is_no_longer_trusted(room: EngineRoom, clock
     assert not keeper.is_held(lane.lane_id)
 
 
+@pytest.mark.parametrize("moves", ["jump", "step_wall"])
+async def test_a_lane_that_we_are_at_is_not_leased_to_us_twice(room: EngineRoom, clock: RealClock, moves: str) -> None:
+    await room.send("ann@a.example")
+    keeper = keeper_in(room)
+    ((lane, _),) = await keeper.lease(10, 10)
+    getattr(clock, moves)(room.settings.lease_s + 1)
+    assert await keeper.lease(10, 10) == []
+    assert keeper.is_held(lane.lane_id) == (moves == "step_wall"), "by the clock that nobody steps"
+    async with running(*keeper.parts):
+        await keeper.release(GivenBack(lane.lane_id))
+    ((anew, claims),) = await keeper.lease(10, 10)
+    assert (anew.lane_id, anew.taken_over_at, len(claims)) == (lane.lane_id, None, 1)
+    clock.jump(room.settings.lease_s + 1)
+    assert [one.lane_id for one, _ in await keeper_in(room).lease(10, 10)] == [lane.lane_id], "others may have it"
+
+
 @pytest.mark.slow
 async def test_a_lane_that_was_taken_over_is_noticed_and_left_to_its_new_owner(
     room: EngineRoom, clock: RealClock

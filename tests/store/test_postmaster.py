@@ -28,7 +28,7 @@ def test_a_claimed_number_is_read_or_there_is_none(tmp_path: Path, text: str, pi
     assert postmaster.claimed_pid(tmp_path) == pid
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 1, 2**22 + 1, 10**30])
+@pytest.mark.parametrize("pid", [pytest.param(os.getpid(), id="ours"), 1, 2**22 + 1, 10**30])
 def test_a_stranger_is_not_the_server(pid: int) -> None:
     assert not postmaster.is_server(pid, Path.cwd())
 

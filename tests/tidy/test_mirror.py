@@ -17,6 +17,10 @@ from tests.tidy.sources import ROOT, Finding, Module, product, refuse, snippet
 # Declarations: what could a test say that the declaration does not? Each with its reason.
 NO_TEST_OF_ITS_OWN: Final = {
     "outrider.app": "wires the others; every test in tests/e2e runs it",
+    "outrider.roles.deliver": "wires the others; every test in tests/e2e runs it",
+    "outrider.roles.smtp": "wires the others; every test in tests/e2e runs it",
+    "outrider.roles.web": "wires the others; every test in tests/e2e runs it",
+    "outrider.roles.worker": "wires the others; every test in tests/e2e runs it",
     "outrider.base.vocab": "words; tests/docs/test_frozen_words.py holds them",
     "outrider.engine.submission": "records only",
     "outrider.store.schema.env": "alembic runs it; tests/store/test_migrate.py runs alembic",

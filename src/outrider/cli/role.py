@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import uvloop
@@ -20,6 +21,7 @@ from outrider.base.errors import OutriderError
 from outrider.config import load
 from outrider.obs.log import make_logger
 
+Run = Callable[[Context, asyncio.Event], Awaitable[None]]
 PARENT_FD: Final = "OUTRIDER_PARENT_FD"
 EXIT_FAILED: Final = 1
 # Ours: the default looks for cycles every few mails, which took 4 to 7 % of a deliver process (2026-11).
@@ -31,9 +33,10 @@ def main(role: str, slot: int) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = load(os.environ)
     log = make_logger(config.log, role).bind(slot=slot)
+    run = _load(role, slot)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(role, slot, app.make_context(config, config.database_url, log)))
+            runner.run(_run(run, app.make_context(config, config.database_url, log)))
     except OutriderError as error:
         log.exception("role_failed", error=error.public, **error.detail)
         return EXIT_FAILED
@@ -43,22 +46,38 @@ def main(role: str, slot: int) -> int:
     return 0
 
 
-async def _run(role: str, slot: int, context: Context) -> None:
+def _load(role: str, slot: int) -> Run:
+    """Import the role and nothing of the others."""
+    match role:
+        case "web":
+            from outrider.roles import web
+
+            return web.run
+        case "smtp":
+            from outrider.roles import smtp
+
+            return smtp.run
+        case "deliver":
+            from outrider.roles import deliver
+
+            return partial(deliver.run, slot=slot)
+        case _:
+            assert role == "worker", role
+            from outrider.roles import worker
+
+            return worker.run
+
+
+async def _run(run: Run, context: Context) -> None:
     stop_asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop_asked.set)
     parent = int(os.environ[PARENT_FD])
     loop.add_reader(parent, _on_parent, parent, stop_asked)
-    roles: dict[str, Callable[[], Awaitable[None]]] = {
-        "web": lambda: app.run_web(context, stop_asked),
-        "smtp": lambda: app.run_smtp(context, stop_asked),
-        "deliver": lambda: app.run_deliver(context, slot, stop_asked),
-        "worker": lambda: app.run_worker(context, stop_asked),
-    }
     gc.freeze()  # What was imported stays.
     gc.set_threshold(*_GC_THRESHOLDS)
     context.log.info("role_started", pid=os.getpid())
-    await roles[role]()
+    await run(context, stop_asked)
     loop.remove_reader(parent)
     context.log.info("role_stopped")
 

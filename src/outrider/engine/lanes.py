@@ -4,7 +4,8 @@ A lane is leased, renewed every third of the lease while we work on it, and give
 for more rows and giving back are gathered over all lanes, so that thousands of small lanes cost few round trips.
 
 Failure policy: when the database is away nothing is lost: a lease that cannot be renewed runs out, and `is_held` tells
-the lane's worker to stop; what it had in flight may then be tried by somebody else too.
+the lane's worker to stop; what it had in flight may then be tried by somebody else too, but not by us: until the worker
+has given the lane back we do not take it anew, whatever became of its lease while we, or the clock, stood still.
 """
 
 from collections.abc import Awaitable, Callable, Sequence, Set
@@ -61,6 +62,7 @@ class LaneKeeper:
         self.busy: Final[set[UUID]] = set()  # Recipients being tried right now; they are not claimed again meanwhile.
         # Until when, by our monotonic clock, whatever becomes of the database.
         self._held: Final[dict[int, float]] = {}
+        self._at_work: Final[dict[int, Lane]] = {}  # Leased and not given back yet, held or not.
         self._owed: Final[dict[int, GivenBack]] = {}  # Given up, but the database was away when it was told.
         self._stopping = False
         gather = {"clock": clock, "wait_s": _GATHER_S, "weight_max": settings.lanes_max}
@@ -106,11 +108,14 @@ class LaneKeeper:
                         lease_until=lease_until,
                         count_max=free_count,
                         share=Share(self._slot_count, self._slot, now - timedelta(seconds=_OTHERS_AFTER_S)),
+                        # Danger: with two workers at it, what one has read and not begun the other sends too.
+                        at_work=self._at_work.keys(),
                     )
             if not leased:
                 return []
             claims = await self._first_due(tx, [lane.lane_id for lane in leased])
         self._held.update((lane.lane_id, until_s) for lane in leased)
+        self._at_work.update((lane.lane_id, lane) for lane in leased)
         heads = _by_lane([lane.lane_id for lane in leased], claims)
         return list(zip(leased, heads, strict=True))
 
@@ -128,11 +133,14 @@ class LaneKeeper:
         If the database is away, `run` does it later or the lease ends.
         """
         self._held.pop(given.lane_id, None)
+        at_work = self._at_work.get(given.lane_id)
         try:
             await self._releases.submit(given)
         except (StoreError, BusyError) as error:
             self._owed[given.lane_id] = given
             self._logger.warning("lane_not_released", lane_id=given.lane_id, error=str(error))
+        if self._at_work.get(given.lane_id) is at_work:  # Not where it is ours anew already.
+            self._at_work.pop(given.lane_id, None)
 
     async def run(self) -> None:
         """Renew leases until `stop`."""

@@ -15,7 +15,7 @@ Turns: transactional lanes first; inside a stream the projects take turns, and i
 that is given back goes to the end of the line. So nobody's million starves another's hundred.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -250,15 +250,18 @@ async def lease(
     lease_until: datetime,
     count_max: int,
     share: Share | None = None,
+    at_work: Collection[int] = (),
 ) -> list[Lane]:
     """Lease up to `count_max` due lanes of `stream`, a few of each project, longest due first; [] if none is due.
 
     Args:
         share: take only these at once, others when they have been due for a while; None takes all.
+        at_work: the lanes that `owner` is still at: not taken anew from itself, though their lease ran out.
     """
     assert now < lease_until
     share = share or Share(1, 0, now)
     rows = await tx.fetch(_DUE, pools, now, count_max, stream, share.count, share.number, share.others_due_at)
+    rows = [row for row in rows if row["owner"] != owner or row["lane_id"] not in at_work]
     if rows:
         await tx.execute(_TAKE, [row["lane_id"] for row in rows], owner, lease_until, now)
     return [_lane(row, now) for row in rows]

@@ -13,12 +13,14 @@ What the processes print goes to `program.log_path`, beside the data directory.
 import asyncio
 import base64
 import contextlib
+import functools
 import http.client
+import itertools
 import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -39,6 +41,10 @@ SETTLED_S: Final = 20.0
 _COMMAND_S: Final = 60.0
 _POLL_S: Final = 0.02
 _KILL_S: Final = 5.0
+# Linux takes those from 32768 on for connections (ip_local_port_range).
+_PORT_FIRST: Final = 12_000
+_SHARE_PORTS: Final = 200
+_SHARE_COUNT: Final = 100
 _PORT_NAMES: Final = ("HTTP", "CATCH", "SUBMISSION", "SUBMISSIONS", "INBOUND", "SIMULATOR")
 _LOG_TAIL_CHARS: Final = 6000
 _SEND_PATH: Final = "/api/v1/email/SendEmail"
@@ -401,12 +407,25 @@ def role_of(pid: int) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many different ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
+    """Return so many different ports that nobody listens on now, nor will: other test processes are given others.
+
+    A port of the kernel's choice may be chosen again, for a connection even, before the program has started.
+    """
+    return list(itertools.islice(filter(_is_free, _own_ports()), count))
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """The ports of this process, again and again. Two processes share them if their pids differ by 100, or 200, ..."""
+    first = _PORT_FIRST + os.getpid() % _SHARE_COUNT * _SHARE_PORTS
+    return itertools.cycle(range(first, first + _SHARE_PORTS))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind((HOST, port))
+        return True
+    return False
 
 
 def _outrider() -> Sequence[str]:

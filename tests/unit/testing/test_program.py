@@ -1,5 +1,6 @@
 """The parts of the program double that need no program; tests/e2e runs the rest."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,17 @@ from outrider.testing.program import Program, ProgramError, free_ports, role_of
 
 def test_ports_are_different() -> None:
     assert len(set(free_ports(20))) == 20
+
+
+def test_a_port_is_not_given_twice_before_it_can_be_used() -> None:
+    assert not set(free_ports(6)) & set(free_ports(6))
+
+
+def test_a_port_that_somebody_has_is_not_given() -> None:
+    (port,) = free_ports(1)
+    with socket.socket() as taker:
+        taker.bind(("127.0.0.1", port))
+        assert port not in free_ports(199)
 
 
 async def test_a_program_that_never_started_has_no_processes_and_stops(tmp_path: Path) -> None:
