@@ -6,12 +6,13 @@ import typer
 
 from outrider.cli import (
     accounts,
+    domains,
     guard,
-    identity,
     mail,
     mailbox,
     queue,
     rules,
+    senders,
     serve,
     simulator,
     suppression,
@@ -29,8 +30,8 @@ app = typer.Typer(
 app.command()(accounts.init)
 app.command()(serve.serve)
 app.add_typer(accounts.keys, name="key")
-app.add_typer(identity.domains, name="domain")
-app.add_typer(identity.senders, name="sender")
+app.add_typer(domains.domains, name="domain")
+app.add_typer(senders.senders, name="sender")
 app.command()(mail.send)
 app.command()(mail.status)
 app.command()(mail.events)

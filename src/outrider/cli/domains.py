@@ -1,4 +1,4 @@
-"""`outrider domain ...`, `outrider sender ...`: whose mail a project may send.
+"""`outrider domain ...`: the domains a project sends from.
 
 All are safe to repeat: what is there already is shown, not refused. `domain add --verified` takes the operator's word
 until DNS checks come. `domain rate` without a number shows the rate, `domain bounces` without a name where bounces
@@ -18,10 +18,9 @@ from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
 from outrider.services.accounts import DEFAULT_PROJECT
-from outrider.services.identity import ALGORITHMS, BounceDomain, DnsRecord, Domain, Sender
+from outrider.services.identity import ALGORITHMS, BounceDomain, DnsRecord, Domain
 
 domains = typer.Typer(help="Sending domains: add, list, DNS records, rate, bounces.", no_args_is_help=True)
-senders = typer.Typer(help="From addresses: add, list.", no_args_is_help=True)
 DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]
 
 
@@ -113,26 +112,6 @@ def set_bounce_domain(
         output.show_facts({"next": "outrider domain dns DOMAIN prints its MX and SPF records too"})
 
 
-@senders.command("add")
-def add_sender(
-    address: Annotated[str, typer.Argument(help="The From address, on a domain of the project.")],
-    name: Annotated[str, typer.Option(help="Display name used when a call gives none.")] = "",
-    as_json: AsJson = False,
-    project: Project = DEFAULT_PROJECT,
-) -> None:
-    """Let the project send as this address. Safe to repeat."""
-    made = session.run_in(project, lambda services, project_id: services.identity.add_sender(project_id, address, name))
-    output.show_facts(_sender_facts(made), as_json=as_json)
-
-
-@senders.command("list")
-def list_senders(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
-    """List the project's senders."""
-    found = session.run_in(project, lambda services, project_id: services.identity.list_senders(project_id))
-    columns = ["ADDRESS", "NAME", "DOMAIN", "DEFAULT", "ENABLED", "MAY SEND"]
-    output.show_rows(columns, [_sender_facts(sender) for sender in found], empty="No senders.", as_json=as_json)
-
-
 def _tell_records(records: Sequence[DnsRecord]) -> None:
     for record in records:
         output.show_facts(msgspec.structs.asdict(record))
@@ -155,14 +134,3 @@ def _parse_rate(text: str) -> int | None:
     if (rate := digits.parse(text)) is None:
         raise CallerError("A rate is a number of mails a minute, or none.", field="rate_per_minute")
     return rate
-
-
-def _sender_facts(sender: Sender) -> dict[str, object]:
-    return {
-        "address": sender.address,
-        "name": sender.name,
-        "domain": sender.domain,
-        "is_default": sender.is_default,
-        "is_enabled": sender.is_enabled,
-        "may_send": sender.is_enabled and sender.is_domain_verified,
-    }
