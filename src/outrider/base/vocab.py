@@ -51,6 +51,9 @@ class EventKind(enum.StrEnum):
     RESUMED = "resumed"
     FLUSHED = "flushed"
     DROPPED = "dropped"
+    DOMAIN_PASSED = "domain_passed"  # Every record that a sending domain needs is as it should be, for the first time or again.
+    DOMAIN_FAILED = "domain_failed"  # It had passed, and a record that it needs is gone or wrong.
+    DOMAIN_STOPPED = "domain_stopped"  # It failed for longer than the grace period: its mail waits, new mail is refused.
 
 
 class WaitKind(enum.StrEnum):
@@ -65,6 +68,7 @@ class WaitKind(enum.StrEnum):
     WARMUP = "warmup"  # The day's ceiling of an address that is being warmed up.
     DOMAIN_RATE = "domain_rate"  # The sending domain's own rate.
     GUARD = "guard"  # Too many unknown addresses or complaints: the project or the sending domain is slowed or paused.
+    DOMAIN = "domain"  # The sending domain's records are gone or wrong for longer than the grace period.
     HOLD = "hold"  # An operator said so.
     TURN = "turn"  # Others of the same provider are before it.
 
