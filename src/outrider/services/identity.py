@@ -19,14 +19,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, ConflictError, NotFoundError
-from outrider.base.vocab import WaitKind
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
+from outrider.base.vocab import Stream, WaitKind
 from outrider.engine.accept import AllowedSender
-from outrider.mail import address, dkim, headers
+from outrider.mail import address, dkim, headers, orgdomain
 from outrider.mail.address import Address
 from outrider.mail.dkim import SigningKey
+from outrider.policy import standing
 from outrider.store import domains, lanes, projects, senders
-from outrider.store.domains import DkimKey, Domain
+from outrider.store.domains import DkimKey, Domain, Terms
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
 from outrider.store.senders import Sender
@@ -38,6 +39,7 @@ ALGORITHMS: Final = (dkim.RSA_SHA256, dkim.ED25519_SHA256)
 FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
 _RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
 _RSA_EXPONENT: Final = 65537
+_HOST_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, as text without the last dot.
 _NAMELESS: Final = "(the public name of this machine: set OUTRIDER_NET__EHLO_NAME)"
 
 
@@ -89,24 +91,39 @@ class Identity:
         self._keys: Final = Recent[tuple[UUID, str], Sequence[SigningKey]](
             self._read_keys, clock=clock, fresh_s=FRESH_S
         )
-        self._rates: Final = Recent[tuple[UUID, str], int | None](self._read_rate, clock=clock, fresh_s=FRESH_S)
+        self._domains: Final = Recent[tuple[UUID, str], Domain | None](self._read_domain, clock=clock, fresh_s=FRESH_S)
         self._opened: Final[dict[UUID, SigningKey]] = {}
 
     async def add_domain(
-        self, project_id: UUID, name: str, *, is_verified: bool, algorithms: Collection[str] = ALGORITHMS
+        self,
+        project_id: UUID,
+        name: str,
+        *,
+        is_verified: bool,
+        algorithms: Collection[str] = ALGORITHMS,
+        stream: Stream | None = None,
+        return_path: str | None = None,
+        tracking_host: str = "",
     ) -> Domain:
         """Add a sending domain with its DKIM keys. Safe twice and at once: one that is there is returned as it is.
 
         Args:
             algorithms: what to sign with, one key each, of ALGORITHMS; at least one.
+            stream: the only kind of mail it is to send; None: both.
+            return_path: the host its bounces come back to, "" for none of its own; None: `bounces.` before the name,
+                none on the operator's word.
+            tracking_host: "" for none.
             is_verified: trust the caller that the domain is the project's and its records are published; also marks a
                 domain verified that is there already.
 
         Raises:
-            CallerError: `name` is no domain name, or an algorithm is unknown.
+            CallerError: `name` is no domain name, an algorithm is unknown, or a host is none of the domain's.
             ConflictError: another project has proven that domain.
         """
         name = address.parse_domain(name)
+        if return_path is None:
+            return_path = "" if is_verified else _default_return_path(name)
+        terms = _parse_terms(name, Terms(stream=stream, return_path=return_path, tracking_host=tracking_host))
         if not algorithms or not set(algorithms) <= set(ALGORITHMS):
             raise CallerError(f"DKIM signs with {' or '.join(ALGORITHMS)}.", field="algorithms")
         existing = await self._find_domain(project_id, name)
@@ -115,17 +132,32 @@ class Identity:
                 await self._mark_verified(existing)
             return await self.domain(project_id, name)
         now = self._clock.now()
-        domain = Domain(self._new_id(), project_id, name, now, now if is_verified else None)
+        domain = Domain(
+            self._new_id(),
+            project_id,
+            name,
+            now,
+            now if is_verified else None,
+            stream=terms.stream,
+            return_path=terms.return_path,
+            tracking_host=terms.tracking_host,
+        )
         makers = [(suffix, maker) for algorithm, (suffix, maker) in _KEYS.items() if algorithm in algorithms]
         keys = [self._seal(domain, suffix, await asyncio.to_thread(maker)) for suffix, maker in makers]
         try:
             async with self._store.transaction() as tx:
-                await domains.insert(tx, domain)
+                await domains.insert(tx, domain, check_due_at=standing.first_check_at(now))
                 for key in keys:
                     await domains.insert_key(tx, key)
         except ConflictError as error:
             if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
-                return await self.add_domain(project_id, name, is_verified=is_verified, algorithms=algorithms)
+                return await self.add_domain(
+                    project_id,
+                    name,
+                    is_verified=is_verified,
+                    algorithms=algorithms,
+                    **msgspec.structs.asdict(terms),
+                )
             raise _explained(error, name) from error
         return domain
 
@@ -159,9 +191,83 @@ class Identity:
             await lanes.end_pauses(tx, project_id, domain.name, WaitKind.DOMAIN_RATE, now=self._clock.now())
         return await self.domain(project_id, name)
 
+    async def set_terms(
+        self,
+        project_id: UUID,
+        name: str,
+        *,
+        stream: Stream | None = None,
+        return_path: str | None = None,
+        tracking_host: str | None = None,
+    ) -> Domain:
+        """Change what a domain is for and where its hosts are; None leaves a part as it is, "" takes a host away.
+
+        Of a domain that is proven only what is empty can still be given: mail that left names its hosts, and receivers
+        know what it sends.
+
+        Raises:
+            CallerError: a host is none of the domain's.
+            NotFoundError: the project has no such domain.
+            ConflictError: the domain is proven, and a part that has a value was to change.
+        """
+        found = await self.domain(project_id, name)
+        async with self._store.transaction() as tx:
+            domain = await domains.lock(tx, project_id, found.domain_id)
+            if domain is None:
+                raise NotFoundError(f"The project has no domain {name!r} any more.", field="domain")
+            old = Terms(stream=domain.stream, return_path=domain.return_path, tracking_host=domain.tracking_host)
+            wish = {"stream": stream, "return_path": return_path, "tracking_host": tracking_host}
+            changes = {part: value for part, value in wish.items() if value is not None}
+            new = _parse_terms(domain.name, msgspec.structs.replace(old, **changes))
+            _check_change(domain, old, new)
+            if new != old:
+                now = self._clock.now()
+                await domains.set_terms(tx, project_id, domain.domain_id, new, check_due_at=standing.first_check_at(now))
+        return await self.domain(project_id, name)
+
+    async def remove_domain(self, project_id: UUID, name: str) -> Domain:
+        """Remove a domain that was never proven, with its keys and senders; return what it was.
+
+        Raises:
+            NotFoundError: the project has no such domain.
+            ConflictError: it is proven: its keys verify mail that is under way, and its history names it.
+        """
+        domain = await self.domain(project_id, name)
+        async with self._store.transaction() as tx:
+            if not await domains.remove(tx, project_id, domain.domain_id):
+                raise ConflictError(
+                    f"{domain.name} has been proven and stays; without senders nobody can send from it.", field="domain"
+                )
+        return domain
+
     async def rate_of(self, project_id: UUID, domain: str) -> int | None:
         """Return how many mails a minute may leave from the project's domain (lower-case A-label); None: no limit."""
-        return await self._rates.get((project_id, domain))
+        found = await self._domains.get((project_id, domain))
+        return None if found is None else found.rate_per_minute
+
+    async def check(self, project_id: UUID, domain: str, stream: Stream) -> None:
+        """Return if that stream's mail may be taken for the domain (`engine.accept.DomainBook`).
+
+        A domain that the project does not have is somebody else's question: that of its senders.
+
+        Raises:
+            CallerError: the domain sends the other kind of mail only; `field` is `stream`.
+            ForbiddenError: it is stopped; `field` is `sender`.
+        """
+        found = await self._domains.get((project_id, domain))
+        if found is None:
+            return
+        if found.stream is not None and found.stream is not stream:
+            raise CallerError(
+                f"{domain} sends {found.stream} mail only, and this is {stream}: use a sender on another domain.",
+                field="stream",
+            )
+        if found.stopped_at is not None:
+            raise ForbiddenError(
+                f"{domain} is stopped, since its DNS records are gone or wrong. Mend what `outrider domain show {domain}`"
+                f" says, then `outrider domain verify {domain}`.",
+                field="sender",
+            )
 
     async def dns_records(self, project_id: UUID, name: str) -> list[DnsRecord]:
         """Return what to publish for the project's domain: one TXT record per DKIM key, and a first DMARC policy.
@@ -276,9 +382,8 @@ class Identity:
         async with self._store.transaction() as tx:
             return await senders.by_key(tx, *key)
 
-    async def _read_rate(self, key: tuple[UUID, str]) -> int | None:
-        found = await self._find_domain(*key)
-        return None if found is None else found.rate_per_minute
+    async def _read_domain(self, key: tuple[UUID, str]) -> Domain | None:
+        return await self._find_domain(*key)
 
     async def _read_keys(self, key: tuple[UUID, str]) -> Sequence[SigningKey]:
         project_id, name = key
@@ -310,6 +415,43 @@ class Identity:
 
     def _new_id(self) -> UUID:
         return ids.uuid7(self._clock.now(), self._random_bits(74))
+
+
+def _default_return_path(name: str) -> str:
+    """Its host, if such a name is short enough."""
+    host = f"bounces.{name}"
+    return host if len(host) <= _HOST_CHARS_MAX else ""
+
+
+def _parse_terms(name: str, terms: Terms) -> Terms:
+    """Return the terms with their hosts as lower-case A-labels. Raises CallerError: one is none of the domain's."""
+    hosts: dict[str, str] = {}
+    for field in ("return_path", "tracking_host"):
+        text = getattr(terms, field)
+        try:
+            hosts[field] = host = address.parse_domain(text) if text else ""
+        except CallerError as error:
+            raise CallerError(error.public, field=field) from error
+        if host and not _is_within(host, orgdomain.of(name)):
+            raise CallerError(f"{host} is not below {orgdomain.of(name)}, so it would not be aligned.", field=field)
+    if hosts["tracking_host"] and hosts["tracking_host"] in (name, hosts["return_path"]):
+        raise CallerError(
+            "A tracking host is a CNAME, beside which no other record may be: give it a name of its own, such as"
+            f" track.{name}.",
+            field="tracking_host",
+        )
+    return msgspec.structs.replace(terms, **hosts)
+
+
+def _check_change(domain: Domain, old: Terms, new: Terms) -> None:
+    """Raise ConflictError if a proven domain would change what it has told the world."""
+    if domain.verified_at is None:
+        return
+    for field in Terms.__struct_fields__:
+        if (before := getattr(old, field)) and before != getattr(new, field):
+            raise ConflictError(
+                f"{domain.name} is proven, so its {field} stays {before}; add another domain for another.", field=field
+            )
 
 
 def _is_within(name: str, domain: str) -> bool:

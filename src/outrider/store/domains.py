@@ -16,10 +16,11 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.vocab import RecordState, Stream
+from outrider.policy.standing import Standing
 from outrider.store.pool import Row, Tx
 
 
-class Domain(msgspec.Struct, frozen=True, kw_only=True):
+class Domain(msgspec.Struct, frozen=True):
     """A domain a project sends from. `verified_at` None: nothing may be sent from it yet."""
 
     domain_id: UUID
@@ -46,16 +47,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     stream: Stream | None
     return_path: str
     tracking_host: str
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a domain stands after a check. The rules are `policy.standing`'s."""
-
-    state: RecordState
-    checked_at: datetime
-    failing_since: datetime | None
-    stopped_at: datetime | None
-    is_proven: bool  # Its records show that it is the project's.
 
 
 class Stopped(msgspec.Struct, frozen=True):
@@ -116,7 +107,7 @@ _TAKE_DUE: Final = f"""
  RETURNING {_NAMES}"""
 _STAND: Final = """
     UPDATE domain SET state = $3, checked_at = $4, failing_since = $5, stopped_at = $6, check_due_at = $7,
-           verified_at = CASE WHEN $8 THEN COALESCE(verified_at, $4) ELSE verified_at END
+           verified_at = COALESCE(verified_at, CASE WHEN $8 THEN $4::timestamptz END)
      WHERE project_id = $1 AND domain_id = $2"""
 _STOPPED: Final = """
     SELECT project_id, name, stopped_at, failing_since FROM domain WHERE stopped_at IS NOT NULL"""
@@ -135,8 +126,8 @@ _RECORD: Final = """
      WHERE name = $1 AND selector = $2 AND verified_at IS NOT NULL"""
 
 
-async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime) -> None:
-    """Store a new domain.
+async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime | None = None) -> None:
+    """Store a new domain; nobody has looked at its records yet. It is due to be looked at then, None: at once.
 
     Raises:
         ConflictError: the project has it already (`NAME_TAKEN`), or it is verified and another project's.
@@ -156,7 +147,7 @@ async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime) -> None:
         domain.dkim_prefix,
         domain.is_delegated,
         domain.senders,
-        check_due_at,
+        check_due_at or domain.created_at,
     )
 
 

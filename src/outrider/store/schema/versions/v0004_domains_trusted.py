@@ -35,6 +35,7 @@ CREATE TABLE domain_record (
     cause          text NOT NULL DEFAULT '',
     seen           text[] NOT NULL DEFAULT '{}',
     advice         text NOT NULL DEFAULT '',
+    publish        text NOT NULL DEFAULT '',
     checked_at     timestamptz NOT NULL,
     failing_since  timestamptz,
     PRIMARY KEY (domain_id, kind, host)
