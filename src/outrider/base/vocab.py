@@ -51,9 +51,13 @@ class EventKind(enum.StrEnum):
     RESUMED = "resumed"
     FLUSHED = "flushed"
     DROPPED = "dropped"
-    DOMAIN_PASSED = "domain_passed"  # Every record that a sending domain needs is as it should be, for the first time or again.
+    DOMAIN_PASSED = (
+        "domain_passed"  # Every record that a sending domain needs is as it should be, for the first time or again.
+    )
     DOMAIN_FAILED = "domain_failed"  # It had passed, and a record that it needs is gone or wrong.
-    DOMAIN_STOPPED = "domain_stopped"  # It failed for longer than the grace period: its mail waits, new mail is refused.
+    DOMAIN_STOPPED = (
+        "domain_stopped"  # It failed for longer than the grace period: its mail waits, new mail is refused.
+    )
 
 
 class WaitKind(enum.StrEnum):
@@ -152,6 +156,15 @@ class RecordCause(enum.StrEnum):
     def is_temporary(self) -> bool:
         """Nobody could tell: the state of before stands."""
         return self in (RecordCause.TIMED_OUT, RecordCause.SERVERS_FAILED)
+
+
+class KeyState(enum.StrEnum):
+    """Where a DKIM key is in its life. The table of moves is in `services/dkim_keys.py`."""
+
+    WAITING = "waiting"  # Its record is to be published; it signs nothing.
+    SIGNING = "signing"
+    RETIRING = "retiring"  # It signs no more, but what it signed is still checked: its record stays.
+    RETIRED = "retired"  # Nobody needs its record any more. Its private half is gone.
 
 
 class Fate(enum.StrEnum):

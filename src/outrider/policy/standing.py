@@ -59,9 +59,7 @@ def decide(
         before: the states of its records after the check before this one.
         grace_s: how long a domain that had passed may fail before it is stopped.
     """
-    needed = [
-        state for one, state in zip(findings, states(findings, before), strict=True) if one.wanted.is_required
-    ]
+    needed = [state for one, state in zip(findings, states(findings, before), strict=True) if one.wanted.is_required]
     if needed and all(state is RecordState.PASSED for state in needed):
         is_proven = old.is_proven or any(_is_proof(one) for one in findings)
         return _passed(old, now, is_proven=is_proven)
@@ -116,7 +114,12 @@ def _failed(old: Standing, now: datetime, grace_s: float, *, is_seen: bool) -> t
     failing_since = old.failing_since or (now if had_passed else None)
     stopped_at = old.stopped_at
     news = [EventKind.DOMAIN_FAILED] if old.is_proven and old.state is not RecordState.FAILED else []
-    if stopped_at is None and failing_since is not None and is_seen and (now - failing_since).total_seconds() >= grace_s:
+    if (
+        stopped_at is None
+        and failing_since is not None
+        and is_seen
+        and (now - failing_since).total_seconds() >= grace_s
+    ):
         stopped_at = now
         news.append(EventKind.DOMAIN_STOPPED)
     new = Standing(

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
-from outrider.base.vocab import Stream, WaitKind
+from outrider.base.vocab import KeyState, Stream, WaitKind
 from outrider.engine.accept import AllowedSender
 from outrider.mail import address, dkim, headers, orgdomain
 from outrider.mail.address import Address
@@ -33,22 +33,23 @@ from outrider.store.recent import Recent
 from outrider.store.senders import Sender
 from outrider.store.vault import Vault
 
-__all__ = ["BounceDomain", "DnsRecord", "Domain", "Gateway", "Identity", "Sender"]  # With the records a caller meets.
+__all__ = ["BounceDomain", "Domain", "Gateway", "Identity", "Sender"]  # With the records a caller meets.
 
 ALGORITHMS: Final = (dkim.RSA_SHA256, dkim.ED25519_SHA256)
 FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
 _RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
 _RSA_EXPONENT: Final = 65537
 _HOST_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, as text without the last dot.
-_NAMELESS: Final = "(the public name of this machine: set OUTRIDER_NET__EHLO_NAME)"
 
 
-class DnsRecord(msgspec.Struct, frozen=True):
-    """One record to publish."""
+class KeyEntry(msgspec.Struct, frozen=True):
+    """A DKIM key, as far as DNS is concerned."""
 
-    type: str
-    host: str  # Fully qualified, without the last dot.
-    value: str  # Of a TXT record: the whole text; over 255 bytes it is published as several strings.
+    selector: str
+    record: str
+    target: str = ""
+    state: KeyState | None = KeyState.SIGNING
+    is_needed: bool = True
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,10 +198,13 @@ class Identity:
         name: str,
         *,
         stream: Stream | None = None,
+        is_for_both: bool = False,
         return_path: str | None = None,
         tracking_host: str | None = None,
     ) -> Domain:
         """Change what a domain is for and where its hosts are; None leaves a part as it is, "" takes a host away.
+
+        `is_for_both` lets it send both kinds of mail.
 
         Of a domain that is proven only what is empty can still be given: mail that left names its hosts, and receivers
         know what it sends.
@@ -218,11 +222,16 @@ class Identity:
             old = Terms(stream=domain.stream, return_path=domain.return_path, tracking_host=domain.tracking_host)
             wish = {"stream": stream, "return_path": return_path, "tracking_host": tracking_host}
             changes = {part: value for part, value in wish.items() if value is not None}
-            new = _parse_terms(domain.name, msgspec.structs.replace(old, **changes))
+            changed = msgspec.structs.replace(old, **changes)
+            if is_for_both:
+                changed = msgspec.structs.replace(changed, stream=None)
+            new = _parse_terms(domain.name, changed)
             _check_change(domain, old, new)
             if new != old:
                 now = self._clock.now()
-                await domains.set_terms(tx, project_id, domain.domain_id, new, check_due_at=standing.first_check_at(now))
+                await domains.set_terms(
+                    tx, project_id, domain.domain_id, new, check_due_at=standing.first_check_at(now)
+                )
         return await self.domain(project_id, name)
 
     async def remove_domain(self, project_id: UUID, name: str) -> Domain:
@@ -269,18 +278,14 @@ class Identity:
                 field="sender",
             )
 
-    async def dns_records(self, project_id: UUID, name: str) -> list[DnsRecord]:
-        """Return what to publish for the project's domain: one TXT record per DKIM key, and a first DMARC policy.
-
-        With them those of the project's bounce domain, if it is this one or below it.
-        """
-        domain = await self.domain(project_id, name)
+    async def entries(self, project_id: UUID, name: str) -> Sequence[KeyEntry]:
+        """Return the domain's DKIM keys and what DNS is to have for them (`services.verification.KeyBook`)."""
         async with self._store.transaction() as tx:
-            keys = await domains.keys_of(tx, project_id, domain.name)
-        records = [DnsRecord("TXT", f"{key.selector}._domainkey.{domain.name}", key.public_record) for key in keys]
-        records.append(DnsRecord("TXT", f"_dmarc.{domain.name}", "v=DMARC1; p=none"))
-        bounces = await self.bounce_domain(project_id)
-        return records + (self._bounce_records(bounces.name) if _is_within(bounces.name, domain.name) else [])
+            keys = await domains.keys_of(tx, project_id, name)
+        return [KeyEntry(key.selector, key.public_record) for key in keys]
+
+    async def saw(self, project_id: UUID, domain: str, selector: str, is_published: bool) -> None:
+        """All keys of a domain sign once it is proven."""
 
     async def bounce_domain(self, project_id: UUID) -> BounceDomain:
         """Return where the return paths of the project are."""
@@ -359,13 +364,6 @@ class Identity:
     async def of_domain(self, project_id: UUID, domain: str) -> Sequence[SigningKey]:
         """Return the domain's signing keys, RSA first (`engine.prepare.SigningKeys`)."""
         return await self._keys.get((project_id, domain))
-
-    def _bounce_records(self, name: str) -> list[DnsRecord]:
-        """Source: RFC 5321 §5.1 (MX), RFC 7208 §5 (SPF)."""
-        gateway = self._gateway
-        sources = [f"ip{6 if ':' in one else 4}:{one}" for one in gateway.addresses]
-        spf = " ".join(["v=spf1", "mx", *sources, "~all" if gateway.is_relayed else "-all"])
-        return [DnsRecord("MX", name, f"10 {gateway.mx_host or _NAMELESS}"), DnsRecord("TXT", name, spf)]
 
     async def _find_domain(self, project_id: UUID, name: str) -> Domain | None:
         async with self._store.transaction() as tx:

@@ -18,7 +18,6 @@ the domain was changed meanwhile, is thrown away. While the database is away not
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from random import Random
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -27,7 +26,7 @@ import msgspec
 from outrider.base import ids
 from outrider.base.clock import Clock
 from outrider.base.errors import ConflictError, NotFoundError, StoreError
-from outrider.base.vocab import EventKind, RecordCause, RecordKind, RecordState, WaitKind
+from outrider.base.vocab import EventKind, KeyState, RecordCause, RecordKind, RecordState, WaitKind
 from outrider.engine.service import Rounds
 from outrider.mail import address
 from outrider.obs.log import Logger
@@ -42,7 +41,7 @@ from outrider.store.events import NewEvent
 from outrider.store.notices import Notice
 from outrider.store.pool import Store, Tx
 
-__all__ = ["Checker", "Domain", "DomainReport", "KeyBook", "PublishedKey", "RecordReport", "Terms", "Verification"]
+__all__ = ["Checker", "Domain", "DomainReport", "Installation", "KeyBook", "RecordReport", "Verification"]
 
 _ROUND_S: Final = 15.0  # Ours: a domain that is due waits that long at most.
 _AT_ONCE_COUNT: Final = 8  # Ours: a domain costs some ten questions, mostly waiting.
@@ -51,6 +50,7 @@ _TRIES_COUNT: Final = 3  # Ours: looks at a domain that is changed while we look
 _TXT_BYTES_MAX: Final = 255  # RFC 1035 §3.3.14: of one string.
 _SEEN_COUNT_MAX: Final = 20  # Ours: what strangers published is kept, not hoarded.
 _SEEN_CHARS_MAX: Final = 2_000
+_CHANCE_BITS: Final = 32
 _NIL: Final = UUID(int=0)
 
 
@@ -61,25 +61,42 @@ class Checker(Protocol):
         """Return a finding for each wanted record, in the same order. Never raises for DNS."""
 
 
-class PublishedKey(msgspec.Struct, frozen=True):
-    """A DKIM key that DNS is to have."""
+class KeyEntry(Protocol):
+    """A DKIM key, or a name that is kept for one, as far as DNS is concerned."""
 
-    record: KeyRecord
-    is_required: bool  # False: it does not sign yet, or no more.
+    @property
+    def selector(self) -> str:
+        """Its name."""
+
+    @property
+    def record(self) -> str:
+        """The TXT text that receivers must find, directly or behind `target`; "": there is no key yet."""
+
+    @property
+    def target(self) -> str:
+        """The host in the operator's zone that has it; "": the domain's owner publishes `record` itself."""
+
+    @property
+    def state(self) -> KeyState | None:
+        """Where it is in its life; None: there is no key yet."""
+
+    @property
+    def is_needed(self) -> bool:
+        """False: the record may be removed."""
 
 
 class KeyBook(Protocol):
-    """The DKIM keys of domains, as far as DNS is concerned."""
+    """The DKIM keys of domains (`services.dkim_keys`)."""
 
-    async def to_publish(self, project_id: UUID, domain: str) -> Sequence[PublishedKey]:
-        """Return the keys of the project's domain whose records belong in DNS now."""
+    async def entries(self, project_id: UUID, name: str) -> Sequence[KeyEntry]:
+        """Return all keys of the project's domain."""
 
-    async def saw(self, project_id: UUID, domain: str, selector: str, *, is_published: bool) -> None:
-        """Learn that DNS has a key's record now, or that it has none or another one."""
+    async def saw(self, project_id: UUID, domain: str, selector: str, is_published: bool) -> None:
+        """Take what DNS said of a key's record, for certain: it is there, or there is none or another one."""
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """How domains are looked at, and what of this installation their records name."""
+class Installation(msgspec.Struct, frozen=True, kw_only=True):
+    """How this installation looks at domains, and what their records name of it."""
 
     recheck_s: float
     grace_s: float
@@ -129,7 +146,7 @@ class Verification:
         store: Store,
         keys: KeyBook,
         open_checker: Callable[[], Checker],
-        terms: Terms,
+        installation: Installation,
         *,
         clock: Clock,
         random_bits: Callable[[int], int],
@@ -139,10 +156,9 @@ class Verification:
         self._store: Final = store
         self._keys: Final = keys
         self._open_checker: Final = open_checker
-        self._terms: Final = terms
+        self._installation: Final = installation
         self._clock: Final = clock
         self._random_bits: Final = random_bits
-        self._chance: Final = Random(random_bits(64))
         self._logger: Final = logger
         self._checker: Checker | None = None
         self._rounds: Final = Rounds(_ROUND_S, clock=clock)
@@ -185,7 +201,7 @@ class Verification:
         """Look at what is due until `stop`; never, where nobody is to look without being asked."""
         async for _ in self._rounds:
             try:
-                while self._terms.is_watching and await self.check_due() == _AT_ONCE_COUNT:
+                while self._installation.is_watching and await self.check_due() == _AT_ONCE_COUNT:
                     await self._clock.sleep(0)
             except StoreError as error:
                 self._logger.warning("domains_not_checked", error=str(error))
@@ -204,18 +220,22 @@ class Verification:
 
     async def _look(self, domain: Domain) -> tuple[DomainReport, str]:
         """Ask, write, report; again if the domain was changed meanwhile."""
+        note = ""
         for _ in range(_TRIES_COUNT):
             started_at = self._clock.now()
-            wanted = await self._plan(domain)
-            findings = await self._asked(wanted, domain.name)
-            is_kept, note = await self._keep(domain, findings, started_at)
-            if is_kept:
+            findings = await self._asked(await self._plan(domain), domain.name)
+            current = await self._find(*_name(domain))
+            if _counts(current, domain, started_at):
+                # Before the domain may send: a key that signs is there when it does.
                 for finding in findings:
                     await self._tell_keys(domain, finding)
-            before, domain = domain, await self._find(domain.project_id, domain.name)
-            if is_kept or _asks(before) == _asks(domain):
+                is_kept, note = await self._keep(domain, findings, started_at)
+                if is_kept:
+                    break
+            if _asks(current) == _asks(domain):  # Somebody else has looked at the same, and later.
                 break
-        return await self.report(domain.project_id, domain.name), note
+            domain = current
+        return await self.report(*_name(domain)), note
 
     async def _asked(self, wanted: Sequence[Wanted], name: str) -> Sequence[Finding]:
         if self._checker is None:
@@ -241,22 +261,23 @@ class Verification:
         current = await domains.lock(tx, domain.project_id, domain.domain_id)
         if current is None:
             raise NotFoundError(f"{domain.name} is gone.", field="domain")
-        if _asks(current) != _asks(domain) or (current.checked_at is not None and current.checked_at > started_at):
+        if not _counts(current, domain, started_at):
             return False
         before = {(one.kind, one.host): one for one in await domain_records.of_domain(tx, *_ids(domain))}
         states = {name: one.state for name, one in before.items()}
         old = _standing(current)
+        news: Sequence[EventKind] = ()
         if is_taken:
-            new, news = standing.refused(old, now=now), ()
+            new = standing.refused(old, now=now)
         else:
-            new, news = standing.decide(old, findings, states, now=now, grace_s=self._terms.grace_s)
+            new, news = standing.decide(old, findings, states, now=now, grace_s=self._installation.grace_s)
         due_at = standing.check_due_at(
             new,
             findings,
             created_at=current.created_at,
             now=now,
-            recheck_s=self._terms.recheck_s,
-            chance=self._chance.random(),
+            recheck_s=self._installation.recheck_s,
+            chance=self._random_bits(_CHANCE_BITS) / 2**_CHANCE_BITS,
         )
         await domains.stand(tx, *_ids(domain), new, check_due_at=due_at)
         await domain_records.replace(tx, *_ids(domain), _seen_records(findings, before, now))
@@ -275,15 +296,13 @@ class Verification:
     ) -> Notice:
         subject, text = _letter(kind, domain, self._stops_at(new), failed)
         notice_id = ids.uuid7(now, self._random_bits(74))
-        return Notice(
-            notice_id=notice_id, project_id=domain.project_id, kind=kind, subject=subject, text=text, at=now
-        )
+        return Notice(notice_id=notice_id, project_id=domain.project_id, kind=kind, subject=subject, text=text, at=now)
 
     async def _tell_keys(self, domain: Domain, finding: Finding) -> None:
         wanted = finding.wanted
         if wanted.kind is RecordKind.DKIM and finding.state is not RecordState.UNVERIFIED:
             is_published = finding.state is RecordState.PASSED
-            await self._keys.saw(domain.project_id, domain.name, wanted.selector, is_published=is_published)
+            await self._keys.saw(*_name(domain), wanted.selector, is_published)
 
     async def _find(self, project_id: UUID, name: str) -> Domain:
         name = address.parse_domain(name)
@@ -295,8 +314,8 @@ class Verification:
 
     async def _plan(self, domain: Domain) -> Sequence[Wanted]:
         """Return what the domain is to publish; of the project's bounce domain too, if it is below this one."""
-        keys = await self._keys.to_publish(domain.project_id, domain.name)
-        return_path, terms = domain.return_path, self._terms
+        keys = [key for key in await self._keys.entries(*_name(domain)) if key.is_needed and key.record]
+        return_path, ours = domain.return_path, self._installation
         if not return_path:
             async with self._store.transaction() as tx:
                 shared = await projects.bounce_domain_of(tx, domain.project_id)
@@ -304,20 +323,21 @@ class Verification:
                 return_path = shared
         needs = Needs(
             domain=domain.name,
-            keys=[key.record for key in keys],
+            keys=[KeyRecord(key.selector, key.record, key.target) for key in keys],
             return_path=return_path,
-            mx_host=terms.mx_host,
-            sources=terms.sources,
-            spf_include=terms.spf_include,
-            is_relayed=terms.is_relayed,
-            report_address=terms.dmarc_reports,
+            mx_host=ours.mx_host,
+            sources=ours.sources,
+            spf_include=ours.spf_include,
+            is_relayed=ours.is_relayed,
+            report_address=ours.dmarc_reports,
             tracking_host=domain.tracking_host,
-            tracking_target=(terms.tracking_target or terms.mx_host) if domain.tracking_host else "",
-            tls_report_address=terms.tls_reports,
+            tracking_target=(ours.tracking_target or ours.mx_host) if domain.tracking_host else "",
+            tls_report_address=ours.tls_reports,
         )
-        required = {key.record.selector: key.is_required for key in keys}
+        # Mail does not need a key that does not sign yet, or no more; of a domain that cannot send yet all wait.
+        idle = {key.selector for key in keys if key.state is not KeyState.SIGNING} if domain.verified_at else set()
         return [
-            msgspec.structs.replace(one, is_required=required[one.selector]) if one.kind is RecordKind.DKIM else one
+            msgspec.structs.replace(one, is_required=False) if one.selector in idle else one
             for one in records.plan(needs)
         ]
 
@@ -333,11 +353,21 @@ class Verification:
     def _stops_at(self, one: Standing) -> datetime | None:
         if one.failing_since is None or one.stopped_at is not None:
             return None
-        return one.failing_since + timedelta(seconds=self._terms.grace_s)
+        return one.failing_since + timedelta(seconds=self._installation.grace_s)
 
 
 def _ids(domain: Domain) -> tuple[UUID, UUID]:
     return domain.project_id, domain.domain_id
+
+
+def _name(domain: Domain) -> tuple[UUID, str]:
+    return domain.project_id, domain.name
+
+
+def _counts(current: Domain, looked_at: Domain, started_at: datetime) -> bool:
+    """Whether a look tells more than is known: nobody changed what is asked for, or looked later, meanwhile."""
+    is_newest = current.checked_at is None or current.checked_at <= started_at
+    return is_newest and _asks(current) == _asks(looked_at)
 
 
 def _asks(domain: Domain) -> tuple[object, ...]:
@@ -416,14 +446,10 @@ def _event(kind: EventKind, domain: Domain, failed: Sequence[Finding], now: date
         facts["records"] = ", ".join(f"{one.wanted.kind} at {one.wanted.host}: {one.cause}" for one in failed)
     if kind is EventKind.DOMAIN_PASSED and domain.stopped_at is not None:
         facts["was_stopped"] = True
-    return NewEvent(
-        at=now, project_id=domain.project_id, message_id=_NIL, recipient_id=None, kind=kind, facts=facts
-    )
+    return NewEvent(at=now, project_id=domain.project_id, message_id=_NIL, recipient_id=None, kind=kind, facts=facts)
 
 
-def _letter(
-    kind: EventKind, domain: Domain, stops_at: datetime | None, failed: Sequence[Finding]
-) -> tuple[str, str]:
+def _letter(kind: EventKind, domain: Domain, stops_at: datetime | None, failed: Sequence[Finding]) -> tuple[str, str]:
     """Return subject and text of a notice."""
     name = domain.name
     lines = [f"- {one.wanted.kind} at {one.wanted.host}: {one.advice or one.cause}" for one in failed]
@@ -440,7 +466,9 @@ def _letter(
             word = f"New mail from {name} is refused, queued mail waits. It goes on by itself when the records pass."
             return f"{name} is stopped: its DNS records are gone or wrong", f"{word}{what}{todo}"
         case _:
-            word = "All records that it needs are there: it may send." if domain.stopped_at is None else (
-                "All records that it needs are there again: queued mail goes on."
+            word = (
+                "All records that it needs are there: it may send."
+                if domain.stopped_at is None
+                else ("All records that it needs are there again: queued mail goes on.")
             )
             return f"{name} has passed", word

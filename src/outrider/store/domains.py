@@ -254,6 +254,4 @@ async def published_record(tx: Tx, name: str, selector: str) -> str | None:
 def _domain(row: Row) -> Domain:
     values = dict(row)
     stream = values.pop("stream")
-    return Domain(
-        **values | {"state": RecordState(values["state"])}, stream=None if stream is None else Stream(stream)
-    )
+    return Domain(**values | {"state": RecordState(values["state"])}, stream=None if stream is None else Stream(stream))

@@ -67,9 +67,7 @@ _SET_ADDRESS: Final = """
 
 async def insert(tx: Tx, notice: Notice) -> None:
     """Store a new notice."""
-    await tx.execute(
-        _INSERT, notice.notice_id, notice.project_id, notice.kind, notice.subject, notice.text, notice.at
-    )
+    await tx.execute(_INSERT, notice.notice_id, notice.project_id, notice.kind, notice.subject, notice.text, notice.at)
 
 
 async def of_project(tx: Tx, project_id: UUID, *, with_seen: bool, count_max: int) -> Sequence[Notice]:

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 
-from outrider.app import Database
+from outrider.database import Database
 from outrider.base.errors import ConfigError, StoreUnavailableError
 from outrider.cli import supervisor
 from outrider.cli.role import PARENT_FD
