@@ -58,6 +58,7 @@ from outrider.policy.shaping import Shaping
 from outrider.policy.simulate import Phrasebook
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
+from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.egress import PoolChooser
 from outrider.services.identity import Gateway, Identity
 from outrider.services.inbound import Inbox, ReportReader
@@ -116,6 +117,7 @@ class Services(msgspec.Struct, frozen=True):
     store: Store
     accounts: Accounts
     identity: Identity
+    keys: KeyRing
     reports: Reports
     suppressions: Suppressions
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
@@ -128,8 +130,8 @@ def make_services(context: Context, store: Store) -> Services:
         ConfigError: the master key cannot be used.
     """
     clock, random_bits = context.clock, context.chance.getrandbits
-    vault = make_vault(context)
-    identity = Identity(store, vault, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
+    keys = KeyRing(store, make_vault(context), context.config.identity, clock=clock, random_bits=random_bits)
+    identity = Identity(store, keys, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
     accept = Acceptor(
         store,
         identity,
@@ -141,7 +143,7 @@ def make_services(context: Context, store: Store) -> Services:
     )
     accounts = Accounts(store, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
-    return Services(context, store, accounts, identity, Reports(store, clock=clock), suppressions, accept)
+    return Services(context, store, accounts, identity, keys, Reports(store, clock=clock), suppressions, accept)
 
 
 def gateway(config: Config) -> Gateway:
@@ -214,10 +216,12 @@ def _make_deliverer(
     config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
     net = net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
-    identity = make_services(context, store).identity
+    services = make_services(context, store)
     signer = signer_of(make_vault(context))
     return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
-    preparer = Preparer(store, identity, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
+    preparer = Preparer(
+        store, services.keys, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max
+    )
     slots = NodeSlots(ledger, slot=slot, clock=clock)
     connections = ConnectionPool(net, clock=clock, slots=slots)
     router, exits = make_ways(config, net, clock, chance)
@@ -248,7 +252,7 @@ def _make_deliverer(
             slots,
             exits=exits,
             ceilings=bounds.warmups,
-            rates=identity,
+            rates=services.identity,
             guards=bounds.guards,
             clock=clock,
             random=chance,
@@ -323,7 +327,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
         )
         more = []
         if config.is_catch:
-            more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
+            more = mailbox_routes(make_mailbox(context), services.keys.published_record, context.clock)
         server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
         await run_all([services.accept, server], stop_asked)
 
@@ -427,7 +431,8 @@ async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
         judge = WarmupJudge(store, warmup_plans(context.config), context.egress.warmups, clock=clock, logger=log)
         guards = GuardJudge(store, clock=clock, logger=log, metrics=metrics)
         reader = ReportReader(store, make_classifier(context.config), clock=clock, logger=log, metrics=metrics)
-        await run_all([Upkeep(store, clock=clock, logger=log), judge, guards, reader], stop_asked)
+        keeper = KeyKeeper(make_services(context, store).keys, clock=clock, logger=log)
+        await run_all([Upkeep(store, clock=clock, logger=log), judge, guards, reader, keeper], stop_asked)
 
 
 def deliver_count(config: Config) -> int:

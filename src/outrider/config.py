@@ -24,7 +24,7 @@ from outrider.obs.settings import LogSettings
 from outrider.policy import route, simulate
 from outrider.policy.route import Egress, Smarthost, Source
 from outrider.policy.settings import ClassifySettings, EgressSettings, RetrySettings, ShapingSettings, WarmupSettings
-from outrider.services.settings import InboundSettings
+from outrider.services.settings import IdentitySettings, InboundSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -68,6 +68,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log: LogSettings = LogSettings()
     egress: EgressSettings = EgressSettings()
     inbound: InboundSettings = InboundSettings()
+    identity: IdentitySettings = IdentitySettings()
 
     def __repr__(self) -> str:
         # Both may hold a password.

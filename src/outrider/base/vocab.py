@@ -97,6 +97,15 @@ class SuppressionOrigin(enum.StrEnum):
     OPERATOR = "operator"
 
 
+class KeyState(enum.StrEnum):
+    """Where a DKIM key is in its life. The table of moves is in `services/dkim_keys.py`."""
+
+    WAITING = "waiting"  # Its record is to be published; it signs nothing.
+    SIGNING = "signing"
+    RETIRING = "retiring"  # It signs no more, but what it signed is still checked: its record stays.
+    RETIRED = "retired"  # Nobody needs its record any more. Its private half is gone.
+
+
 class Fate(enum.StrEnum):
     """What one attempt means for its recipient."""
 

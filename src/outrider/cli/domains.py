@@ -17,8 +17,9 @@ from outrider.base import digits
 from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
+from outrider.mail.dkim import ALGORITHMS
 from outrider.services.accounts import DEFAULT_PROJECT
-from outrider.services.identity import ALGORITHMS, BounceDomain, DnsRecord, Domain
+from outrider.services.identity import BounceDomain, DnsRecord, Domain
 
 domains = typer.Typer(help="Sending domains: add, list, DNS records, rate, bounces.", no_args_is_help=True)
 DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]

@@ -1,7 +1,6 @@
-"""Sending domains and their DKIM keys.
+"""Sending domains. Their DKIM keys are in `store.dkim_keys`.
 
-Any project may claim a name, one may prove it: the database holds at most one verified row per name. Private keys are
-sealed (`store.vault`) before they come here and never leave in the clear.
+Any project may claim a name, one may prove it: the database holds at most one verified row per name.
 """
 
 from collections.abc import Sequence
@@ -25,19 +24,6 @@ class Domain(msgspec.Struct, frozen=True):
     rate_per_minute: int | None = None  # How many mails may leave from it; None: no limit of its own.
 
 
-class DkimKey(msgspec.Struct, frozen=True):
-    """One signing key of a domain."""
-
-    dkim_key_id: UUID
-    project_id: UUID
-    domain_id: UUID
-    selector: str
-    algorithm: str  # "rsa-sha256" or "ed25519-sha256".
-    private_key_sealed: bytes
-    public_record: str  # The TXT value to publish at selector._domainkey.domain.
-    created_at: datetime
-
-
 NAME_TAKEN: Final = "domain_name_taken"  # The constraint.
 _INSERT: Final = """
     INSERT INTO domain (domain_id, project_id, name, created_at, verified_at, rate_per_minute)
@@ -50,19 +36,6 @@ _COLUMNS: Final = """
     SELECT domain_id, project_id, name, created_at, verified_at, rate_per_minute FROM domain WHERE project_id = $1"""
 _BY_NAME: Final = f"""{_COLUMNS} AND name = $2"""
 _OF_PROJECT: Final = f"""{_COLUMNS} ORDER BY name"""
-_INSERT_KEY: Final = """
-    INSERT INTO dkim_key (dkim_key_id, project_id, domain_id, selector, algorithm,
-                          private_key_sealed, public_record, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
-_KEYS: Final = """
-    SELECT dkim_key_id, k.project_id, k.domain_id, selector, algorithm, private_key_sealed, public_record, k.created_at
-      FROM dkim_key k JOIN domain d USING (domain_id)
-     WHERE d.project_id = $1 AND d.name = $2 ORDER BY algorithm DESC, selector"""
-# What the world's DNS would answer: there a record has no project. Only the verified owner's counts.
-_RECORD: Final = """
-    SELECT public_record /* tidy: project-scope public by nature, as in DNS */
-      FROM dkim_key JOIN domain USING (domain_id)
-     WHERE name = $1 AND selector = $2 AND verified_at IS NOT NULL"""
 
 
 async def insert(tx: Tx, domain: Domain) -> None:
@@ -105,29 +78,3 @@ async def by_name(tx: Tx, project_id: UUID, name: str) -> Domain | None:
 async def of_project(tx: Tx, project_id: UUID) -> Sequence[Domain]:
     """Return the project's domains by name."""
     return [Domain(**row) for row in await tx.fetch(_OF_PROJECT, project_id)]
-
-
-async def insert_key(tx: Tx, key: DkimKey) -> None:
-    """Store a signing key."""
-    await tx.execute(
-        _INSERT_KEY,
-        key.dkim_key_id,
-        key.project_id,
-        key.domain_id,
-        key.selector,
-        key.algorithm,
-        key.private_key_sealed,
-        key.public_record,
-        key.created_at,
-    )
-
-
-async def keys_of(tx: Tx, project_id: UUID, name: str) -> Sequence[DkimKey]:
-    """Return the signing keys of the project's domain, RSA first; [] if it has no such domain."""
-    return [DkimKey(**row) for row in await tx.fetch(_KEYS, project_id, name)]
-
-
-async def published_record(tx: Tx, name: str, selector: str) -> str | None:
-    """Return the TXT value that belongs at selector._domainkey.name, None if no verified domain has it."""
-    row = await tx.fetch_row(_RECORD, name, selector)
-    return None if row is None else str(row["public_record"])
