@@ -58,8 +58,9 @@ from outrider.policy.shaping import Shaping
 from outrider.policy.simulate import Phrasebook
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
+from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.egress import PoolChooser
-from outrider.services.identity import Gateway, Identity
+from outrider.services.identity import Identity
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.notices import NoticeMailer, Notices
 from outrider.services.reports import Reports
@@ -117,6 +118,7 @@ class Services(msgspec.Struct, frozen=True):
     store: Store
     accounts: Accounts
     identity: Identity
+    keys: KeyRing
     reports: Reports
     suppressions: Suppressions
     verification: Verification
@@ -131,8 +133,9 @@ def make_services(context: Context, store: Store) -> Services:
         ConfigError: the master key cannot be used.
     """
     clock, random_bits = context.clock, context.chance.getrandbits
-    vault = make_vault(context)
-    identity = Identity(store, vault, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
+    keys = KeyRing(store, make_vault(context), context.config.identity, clock=clock, random_bits=random_bits)
+    shared_domain = context.config.inbound.bounce_domain
+    identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
     accept = Acceptor(
         store,
         identity,
@@ -150,12 +153,14 @@ def make_services(context: Context, store: Store) -> Services:
         store,
         accounts,
         identity,
+        keys,
         Reports(store, clock=clock),
         suppressions,
         Verification(
             store,
-            identity,
+            keys,
             lambda: make_checker(context),
+            context.config.identity,
             installation(context.config),
             clock=clock,
             random_bits=random_bits,
@@ -176,30 +181,13 @@ def make_checker(context: Context) -> Checker:
 
 
 def installation(config: Config) -> Installation:
-    """How sending domains are looked at, and what of this installation their records name."""
-    identity, ours = config.identity, gateway(config)
-    return Installation(
-        recheck_s=identity.recheck_s,
-        grace_s=identity.grace_s,
-        is_watching=not config.is_catch,  # Catch mode asks nobody out there by itself.
-        mx_host=ours.mx_host,
-        sources=ours.addresses,
-        spf_include=identity.spf_include,
-        is_relayed=ours.is_relayed,
-        tracking_target=identity.tracking_target,
-        dmarc_reports=identity.dmarc_reports,
-        tls_reports=identity.tls_reports,
-    )
-
-
-def gateway(config: Config) -> Gateway:
-    """What DNS has to say of this node, for bounce domains."""
+    """What the records of sending domains name of this node."""
     sources = config.make_egress().sources
-    return Gateway(
-        shared_domain=config.inbound.bounce_domain,
+    return Installation(
         mx_host=config.net.ehlo_name or next((one.ehlo_name for one in sources if one.ehlo_name), ""),
-        addresses=sorted({one.address for one in sources if one.address}),
+        sources=sorted({one.address for one in sources if one.address}),
         is_relayed=any(one.smarthost is not None for one in sources),
+        is_watching=not config.is_catch,  # Catch mode asks nobody out there by itself.
     )
 
 
@@ -265,10 +253,12 @@ def _make_deliverer(
     config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
     net = net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
-    identity = make_services(context, store).identity
+    services = make_services(context, store)
     signer = signer_of(make_vault(context))
     return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
-    preparer = Preparer(store, identity, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
+    preparer = Preparer(
+        store, services.keys, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max
+    )
     slots = NodeSlots(ledger, slot=slot, clock=clock)
     connections = ConnectionPool(net, clock=clock, slots=slots)
     router, exits = make_ways(config, net, clock, chance)
@@ -299,7 +289,7 @@ def _make_deliverer(
             slots,
             exits=exits,
             ceilings=bounds.warmups,
-            rates=identity,
+            rates=services.identity,
             guards=bounds.guards,
             stops=bounds.stops,
             clock=clock,
@@ -375,7 +365,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
         )
         more = []
         if config.is_catch:
-            more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
+            more = mailbox_routes(make_mailbox(context), services.keys.published_record, context.clock)
         server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
         await run_all([services.accept, server], stop_asked)
 
@@ -481,7 +471,8 @@ async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
         reader = ReportReader(store, make_classifier(context.config), clock=clock, logger=log, metrics=metrics)
         services = make_services(context, store)
         mailer = NoticeMailer(store, services.accept, clock=clock, logger=log)
-        own: list[Part] = [Upkeep(store, clock=clock, logger=log), judge, guards, reader]
+        keeper = KeyKeeper(services.keys, clock=clock, logger=log)
+        own: list[Part] = [Upkeep(store, clock=clock, logger=log), judge, guards, reader, keeper]
         await run_all([services.accept, *own, services.verification, mailer], stop_asked)
 
 

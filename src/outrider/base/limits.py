@@ -27,6 +27,7 @@ LINE_BYTES_MAX: Final = 998  # Without CRLF. RFC 5322 §2.1.1.
 LINE_FOLD_BYTES: Final = 78  # Without CRLF, advised. RFC 5322 §2.1.1.
 ENCODED_WORD_CHARS_MAX: Final = 75  # RFC 2047 §2.
 DKIM_RSA_BITS_MIN: Final = 1024  # RFC 8301 §3.2.
+DKIM_RSA_BITS_MAX: Final = 4096  # RFC 8301 §3.2: longer ones a verifier need not take.
 DKIM_SIGNATURES_COUNT_MAX: Final = 10  # Ours: signatures of one message we look at; each costs a look-up and a proof.
 
 # -- What one accepted call may hold.

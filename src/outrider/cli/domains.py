@@ -19,8 +19,9 @@ from outrider.base.vocab import RecordState, Stream
 from outrider.cli import output, records, session
 from outrider.cli.options import AsJson, Project
 from outrider.mail import orgdomain
+from outrider.mail.dkim import ALGORITHMS
 from outrider.services.accounts import DEFAULT_PROJECT
-from outrider.services.identity import ALGORITHMS, BounceDomain, Domain
+from outrider.services.identity import BounceDomain, Domain
 
 domains = typer.Typer(
     help="Sending domains: add, DNS records, verify, show, list, set, remove, rate, bounces.", no_args_is_help=True
@@ -84,8 +85,8 @@ def add_domain(
         return
     if orgdomain.of(domain.name) == domain.name and not verified:
         typer.echo(
-            f"\nAdvice: a sub-domain, such as mail.{domain.name}, keeps the reputation of what you send apart from that of"
-            f" {domain.name} itself, and its records apart from those that are there."
+            f"\nAdvice: a sub-domain, such as mail.{domain.name}, keeps the reputation of what you send, and its records,"
+            f" apart from those of {domain.name} itself."
         )
     output.show_facts({"next": f"outrider domain dns {domain.name}"})
 

@@ -1,67 +1,39 @@
-"""Whose mail a project may send: domains with their DKIM keys, and senders.
+"""Whose mail a project may send: domains, and senders.
 
-A domain gets two keys when it is added, RSA-2048 and Ed25519 (RFC 8301, RFC 8463), sealed before they are stored. It
-may be used once it is verified; checking its DNS records is a later step, until then somebody says so by hand. Below
-such a domain a project may have a bounce domain, where its return paths are; without one it uses the shared one.
+A domain gets two DKIM keys when it is added, RSA-2048 and Ed25519 (`services.dkim_keys` makes them). It may be used
+once it is verified; checking its DNS records is a later step, until then somebody says so by hand. Below such a
+domain a project may have a bounce domain, where its return paths are; without one it uses the shared one.
 
-The hot questions (may this sender send? which keys sign? how fast may a domain send?) are answered from memory for at
-most `FRESH_S`; a removed sender, a new key or another rate is noticed everywhere within a second.
+The hot questions (may this sender send? how fast may a domain send?) are answered from memory for at most `FRESH_S`; a
+removed sender or another rate is noticed everywhere within a second.
 """
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
-from outrider.base.vocab import KeyState, Stream, WaitKind
+from outrider.base.vocab import Stream, WaitKind
 from outrider.engine.accept import AllowedSender
-from outrider.mail import address, dkim, headers, orgdomain
+from outrider.mail import address, headers, orgdomain
 from outrider.mail.address import Address
-from outrider.mail.dkim import SigningKey
+from outrider.mail.dkim import ALGORITHMS
 from outrider.policy import standing
-from outrider.store import domains, lanes, projects, senders
-from outrider.store.domains import DkimKey, Domain, Terms
+from outrider.store import dkim_keys, domains, lanes, projects, senders
+from outrider.store.dkim_keys import DkimKey
+from outrider.store.domains import Domain, Terms
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
 from outrider.store.senders import Sender
-from outrider.store.vault import Vault
 
-__all__ = ["BounceDomain", "Domain", "Gateway", "Identity", "Sender"]  # With the records a caller meets.
+__all__ = ["BounceDomain", "Domain", "Identity", "Sender"]  # With the records a caller meets.
 
-ALGORITHMS: Final = (dkim.RSA_SHA256, dkim.ED25519_SHA256)
 FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
-_RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
-_RSA_EXPONENT: Final = 65537
 _HOST_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, as text without the last dot.
-
-
-class KeyEntry(msgspec.Struct, frozen=True):
-    """A DKIM key, as far as DNS is concerned."""
-
-    selector: str
-    record: str
-    target: str = ""
-    state: KeyState | None = KeyState.SIGNING
-    is_needed: bool = True
-
-
-class Gateway(msgspec.Struct, frozen=True, kw_only=True):
-    """What DNS has to say of this installation, for bounce domains."""
-
-    shared_domain: str = ""  # Of projects without a bounce domain of their own; "" if there is none.
-    mx_host: str = ""  # Where mail that comes back is taken; "" if its name is not set.
-    addresses: Sequence[str] = ()  # What mail leaves from, besides that host's own.
-    is_relayed: bool = False  # Mail leaves from smart hosts, too, whose addresses we do not know.
-
-
-NO_GATEWAY: Final = Gateway()
 
 
 class BounceDomain(msgspec.Struct, frozen=True):
@@ -71,29 +43,35 @@ class BounceDomain(msgspec.Struct, frozen=True):
     is_shared: bool
 
 
+class KeyMaker(Protocol):
+    """Who makes a domain's first DKIM keys (`services.dkim_keys`)."""
+
+    async def make(
+        self, project_id: UUID, domain_id: UUID, name: str, algorithms: Collection[str]
+    ) -> Sequence[DkimKey]:
+        """Return the keys, sealed, not stored yet. Raises CallerError: no such algorithms."""
+
+
 class Identity:
-    """Domains and senders of all projects; also the engine's `SenderBook` and `SigningKeys`."""
+    """Domains and senders of all projects; also the engine's `SenderBook`."""
 
     def __init__(
         self,
         store: Store,
-        vault: Vault,
+        keys: KeyMaker,
         *,
         clock: Clock,
         random_bits: Callable[[int], int],
-        gateway: Gateway = NO_GATEWAY,
+        shared_domain: str = "",
     ) -> None:
-        self._gateway: Final = gateway
+        """`shared_domain` has the return paths of projects without a bounce domain of their own; "": nothing has."""
+        self._shared_domain: Final = shared_domain
         self._store: Final = store
-        self._vault: Final = vault
+        self._keys: Final = keys
         self._clock: Final = clock
         self._random_bits: Final = random_bits
         self._senders: Final = Recent[tuple[UUID, str], Sender | None](self._read_sender, clock=clock, fresh_s=FRESH_S)
-        self._keys: Final = Recent[tuple[UUID, str], Sequence[SigningKey]](
-            self._read_keys, clock=clock, fresh_s=FRESH_S
-        )
         self._domains: Final = Recent[tuple[UUID, str], Domain | None](self._read_domain, clock=clock, fresh_s=FRESH_S)
-        self._opened: Final[dict[UUID, SigningKey]] = {}
 
     async def add_domain(
         self,
@@ -125,8 +103,6 @@ class Identity:
         if return_path is None:
             return_path = "" if is_verified else _default_return_path(name)
         terms = _parse_terms(name, Terms(stream=stream, return_path=return_path, tracking_host=tracking_host))
-        if not algorithms or not set(algorithms) <= set(ALGORITHMS):
-            raise CallerError(f"DKIM signs with {' or '.join(ALGORITHMS)}.", field="algorithms")
         existing = await self._find_domain(project_id, name)
         if existing is not None:
             if is_verified and existing.verified_at is None:
@@ -143,13 +119,14 @@ class Identity:
             return_path=terms.return_path,
             tracking_host=terms.tracking_host,
         )
-        makers = [(suffix, maker) for algorithm, (suffix, maker) in _KEYS.items() if algorithm in algorithms]
-        keys = [self._seal(domain, suffix, await asyncio.to_thread(maker)) for suffix, maker in makers]
+        keys = await self._keys.make(project_id, domain.domain_id, name, algorithms)
         try:
             async with self._store.transaction() as tx:
                 await domains.insert(tx, domain, check_due_at=standing.first_check_at(now))
                 for key in keys:
-                    await domains.insert_key(tx, key)
+                    await dkim_keys.insert(tx, key)
+                if is_verified:
+                    await dkim_keys.trust(tx, project_id, domain.domain_id, now=now)
         except ConflictError as error:
             if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
                 return await self.add_domain(
@@ -243,10 +220,14 @@ class Identity:
         """
         domain = await self.domain(project_id, name)
         async with self._store.transaction() as tx:
-            if not await domains.remove(tx, project_id, domain.domain_id):
+            held = await domains.lock(tx, project_id, domain.domain_id)
+            if held is not None and held.verified_at is not None:
                 raise ConflictError(
                     f"{domain.name} has been proven and stays; without senders nobody can send from it.", field="domain"
                 )
+            await senders.remove_of_domain(tx, project_id, domain.domain_id)
+            await dkim_keys.remove_all(tx, project_id, domain.domain_id)
+            await domains.remove(tx, project_id, domain.domain_id)
         return domain
 
     async def rate_of(self, project_id: UUID, domain: str) -> int | None:
@@ -273,25 +254,16 @@ class Identity:
             )
         if found.stopped_at is not None:
             raise ForbiddenError(
-                f"{domain} is stopped, since its DNS records are gone or wrong. Mend what `outrider domain show {domain}`"
-                f" says, then `outrider domain verify {domain}`.",
+                f"{domain} is stopped, since its DNS records are gone or wrong. Mend what"
+                f" `outrider domain show {domain}` says, then `outrider domain verify {domain}`.",
                 field="sender",
             )
-
-    async def entries(self, project_id: UUID, name: str) -> Sequence[KeyEntry]:
-        """Return the domain's DKIM keys and what DNS is to have for them (`services.verification.KeyBook`)."""
-        async with self._store.transaction() as tx:
-            keys = await domains.keys_of(tx, project_id, name)
-        return [KeyEntry(key.selector, key.public_record) for key in keys]
-
-    async def saw(self, project_id: UUID, domain: str, selector: str, is_published: bool) -> None:
-        """All keys of a domain sign once it is proven."""
 
     async def bounce_domain(self, project_id: UUID) -> BounceDomain:
         """Return where the return paths of the project are."""
         async with self._store.transaction() as tx:
             own = await projects.bounce_domain_of(tx, project_id)
-        return BounceDomain(own or self._gateway.shared_domain, is_shared=not own)
+        return BounceDomain(own or self._shared_domain, is_shared=not own)
 
     async def set_bounce_domain(self, project_id: UUID, name: str) -> BounceDomain:
         """Give the project's return paths a domain, "" for the shared one. Used within half a minute. Safe twice.
@@ -310,11 +282,6 @@ class Identity:
                 )
             await projects.set_bounce_domain(tx, project_id, name)
         return await self.bounce_domain(project_id)
-
-    async def published_record(self, domain: str, selector: str) -> str | None:
-        """Return the TXT value of a DKIM key as the world's DNS should have it, None if no verified domain has it."""
-        async with self._store.transaction() as tx:
-            return await domains.published_record(tx, domain, selector)
 
     async def add_sender(self, project_id: UUID, text: str, name: str) -> Sender:
         """Let the project send as this address, on one of its domains. Safe twice and at once.
@@ -361,10 +328,6 @@ class Identity:
             return None
         return AllowedSender(address.parse(found.address), found.name)
 
-    async def of_domain(self, project_id: UUID, domain: str) -> Sequence[SigningKey]:
-        """Return the domain's signing keys, RSA first (`engine.prepare.SigningKeys`)."""
-        return await self._keys.get((project_id, domain))
-
     async def _find_domain(self, project_id: UUID, name: str) -> Domain | None:
         async with self._store.transaction() as tx:
             return await domains.by_name(tx, project_id, name)
@@ -372,7 +335,9 @@ class Identity:
     async def _mark_verified(self, domain: Domain) -> None:
         try:
             async with self._store.transaction() as tx:
-                await domains.verify(tx, domain.project_id, domain.domain_id, now=self._clock.now())
+                now = self._clock.now()
+                await dkim_keys.trust(tx, domain.project_id, domain.domain_id, now=now)
+                await domains.verify(tx, domain.project_id, domain.domain_id, now=now)
         except ConflictError as error:
             raise _explained(error, domain.name) from error
 
@@ -382,34 +347,6 @@ class Identity:
 
     async def _read_domain(self, key: tuple[UUID, str]) -> Domain | None:
         return await self._find_domain(*key)
-
-    async def _read_keys(self, key: tuple[UUID, str]) -> Sequence[SigningKey]:
-        project_id, name = key
-        async with self._store.transaction() as tx:
-            stored = await domains.keys_of(tx, project_id, name)
-        return [self._open(name, one) for one in stored]
-
-    def _open(self, name: str, key: DkimKey) -> SigningKey:
-        """Unseal and load a key, once: loading an RSA key costs as much as a signature."""
-        opened = self._opened.get(key.dkim_key_id)
-        if opened is None:
-            pem = self._vault.open(key.private_key_sealed, _context(key.domain_id, key.selector))
-            opened = self._opened[key.dkim_key_id] = dkim.load_key(name, key.selector, pem)
-        return opened
-
-    def _seal(self, domain: Domain, suffix: str, pem: bytes) -> DkimKey:
-        selector = f"o{domain.created_at:%Y%m}{suffix}"  # By month, so that a rotated key gets a name of its own.
-        loaded = dkim.load_key(domain.name, selector, pem)
-        return DkimKey(
-            dkim_key_id=self._new_id(),
-            project_id=domain.project_id,
-            domain_id=domain.domain_id,
-            selector=selector,
-            algorithm=loaded.algorithm,
-            private_key_sealed=self._vault.seal(pem, _context(domain.domain_id, selector)),
-            public_record=dkim.public_record(loaded),
-            created_at=domain.created_at,
-        )
 
     def _new_id(self) -> UUID:
         return ids.uuid7(self._clock.now(), self._random_bits(74))
@@ -456,26 +393,5 @@ def _is_within(name: str, domain: str) -> bool:
     return name == domain or name.endswith(f".{domain}")
 
 
-def _context(domain_id: UUID, selector: str) -> str:
-    return f"dkim:{domain_id}:{selector}"
-
-
 def _explained(error: ConflictError, name: str) -> ConflictError:
     return ConflictError(f"{name} is verified in another project.", field="domain", **error.detail)
-
-
-def _new_rsa() -> bytes:
-    key = rsa.generate_private_key(public_exponent=_RSA_EXPONENT, key_size=_RSA_BITS)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _new_ed25519() -> bytes:
-    key = ed25519.Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-# What a key of each algorithm is called in its selector, and how it is made.
-_KEYS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
-    dkim.RSA_SHA256: ("r", _new_rsa),
-    dkim.ED25519_SHA256: ("e", _new_ed25519),
-}

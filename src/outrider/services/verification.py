@@ -2,7 +2,7 @@
 
     plan       what to publish (`policy.records`): the domain's keys, this installation, the domain's own hosts
     check      ask DNS (`Checker`), outside of any transaction
-    stand      passed, failed, stopped (`policy.standing`), written with each record's finding, event and notice together
+    stand      passed, failed, stopped (`policy.standing`), written with its findings, event and notice together
 
 A domain is proven once all records that it needs are seen, one of its own DKIM keys among them: only the project has
 those keys. What had passed and fails is warned about, after the grace period it is stopped: station 1 refuses its mail,
@@ -34,6 +34,7 @@ from outrider.policy import records, standing
 from outrider.policy.record_check import Finding
 from outrider.policy.records import KeyRecord, Needs, Wanted
 from outrider.policy.standing import RecordName, Standing
+from outrider.services.settings import IdentitySettings
 from outrider.store import domain_records, domains, events, lanes, notices, projects
 from outrider.store.domain_records import SeenRecord
 from outrider.store.domains import Domain
@@ -96,18 +97,12 @@ class KeyBook(Protocol):
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
-    """How this installation looks at domains, and what their records name of it."""
+    """What the records of sending domains name of this installation."""
 
-    recheck_s: float
-    grace_s: float
+    mx_host: str = ""  # Where mail that comes back is taken; "" if its name is not set.
+    sources: Sequence[str] = ()  # The addresses that mail leaves from.
+    is_relayed: bool = False  # Mail leaves from smart hosts, too, whose addresses we do not know.
     is_watching: bool = True  # Look again without being asked.
-    mx_host: str = ""
-    sources: Sequence[str] = ()
-    spf_include: str = ""
-    is_relayed: bool = False
-    tracking_target: str = ""
-    dmarc_reports: str = ""
-    tls_reports: str = ""
 
 
 class RecordReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +141,7 @@ class Verification:
         store: Store,
         keys: KeyBook,
         open_checker: Callable[[], Checker],
+        settings: IdentitySettings,
         installation: Installation,
         *,
         clock: Clock,
@@ -156,6 +152,7 @@ class Verification:
         self._store: Final = store
         self._keys: Final = keys
         self._open_checker: Final = open_checker
+        self._settings: Final = settings
         self._installation: Final = installation
         self._clock: Final = clock
         self._random_bits: Final = random_bits
@@ -223,7 +220,10 @@ class Verification:
         note = ""
         for _ in range(_TRIES_COUNT):
             started_at = self._clock.now()
-            findings = await self._asked(await self._plan(domain), domain.name)
+            wanted = await self._plan(domain)
+            # A name that is kept for a later key leads nowhere yet.
+            wanted = [one for one in wanted if one.kind is not RecordKind.DKIM or one.key]
+            findings = await self._asked(wanted, domain.name)
             current = await self._find(*_name(domain))
             if _counts(current, domain, started_at):
                 # Before the domain may send: a key that signs is there when it does.
@@ -270,13 +270,13 @@ class Verification:
         if is_taken:
             new = standing.refused(old, now=now)
         else:
-            new, news = standing.decide(old, findings, states, now=now, grace_s=self._installation.grace_s)
+            new, news = standing.decide(old, findings, states, now=now, grace_s=self._settings.grace_s)
         due_at = standing.check_due_at(
             new,
             findings,
             created_at=current.created_at,
             now=now,
-            recheck_s=self._installation.recheck_s,
+            recheck_s=self._settings.recheck_s,
             chance=self._random_bits(_CHANCE_BITS) / 2**_CHANCE_BITS,
         )
         await domains.stand(tx, *_ids(domain), new, check_due_at=due_at)
@@ -314,8 +314,8 @@ class Verification:
 
     async def _plan(self, domain: Domain) -> Sequence[Wanted]:
         """Return what the domain is to publish; of the project's bounce domain too, if it is below this one."""
-        keys = [key for key in await self._keys.entries(*_name(domain)) if key.is_needed and key.record]
-        return_path, ours = domain.return_path, self._installation
+        keys = [key for key in await self._keys.entries(*_name(domain)) if key.is_needed]
+        return_path, ours, settings = domain.return_path, self._installation, self._settings
         if not return_path:
             async with self._store.transaction() as tx:
                 shared = await projects.bounce_domain_of(tx, domain.project_id)
@@ -327,12 +327,12 @@ class Verification:
             return_path=return_path,
             mx_host=ours.mx_host,
             sources=ours.sources,
-            spf_include=ours.spf_include,
+            spf_include=settings.spf_include,
             is_relayed=ours.is_relayed,
-            report_address=ours.dmarc_reports,
+            report_address=settings.dmarc_reports,
             tracking_host=domain.tracking_host,
-            tracking_target=(ours.tracking_target or ours.mx_host) if domain.tracking_host else "",
-            tls_report_address=ours.tls_reports,
+            tracking_target=(settings.tracking_target or ours.mx_host) if domain.tracking_host else "",
+            tls_report_address=settings.tls_reports,
         )
         # Mail does not need a key that does not sign yet, or no more; of a domain that cannot send yet all wait.
         idle = {key.selector for key in keys if key.state is not KeyState.SIGNING} if domain.verified_at else set()
@@ -353,7 +353,7 @@ class Verification:
     def _stops_at(self, one: Standing) -> datetime | None:
         if one.failing_since is None or one.stopped_at is not None:
             return None
-        return one.failing_since + timedelta(seconds=self._installation.grace_s)
+        return one.failing_since + timedelta(seconds=self._settings.grace_s)
 
 
 def _ids(domain: Domain) -> tuple[UUID, UUID]:

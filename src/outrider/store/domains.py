@@ -1,11 +1,10 @@
-"""Sending domains and their DKIM keys.
+"""Sending domains. Their DKIM keys are in `store.dkim_keys`.
 
     verified_at   proven: somebody may send from it                 never taken back
     state         what the last check saw of its records            `policy.standing` decides
     stopped_at    it failed for too long; nothing leaves from it    until it passes again
 
-Any project may claim a name, one may prove it: the database holds at most one verified row per name. Private keys are
-sealed (`store.vault`) before they come here and never leave in the clear.
+Any project may claim a name, one may prove it: the database holds at most one verified row per name.
 """
 
 from collections.abc import Sequence
@@ -58,19 +57,6 @@ class Stopped(msgspec.Struct, frozen=True):
     failing_since: datetime | None
 
 
-class DkimKey(msgspec.Struct, frozen=True):
-    """One signing key of a domain."""
-
-    dkim_key_id: UUID
-    project_id: UUID
-    domain_id: UUID
-    selector: str
-    algorithm: str  # "rsa-sha256" or "ed25519-sha256".
-    private_key_sealed: bytes
-    public_record: str  # The TXT value to publish at selector._domainkey.domain.
-    created_at: datetime
-
-
 NAME_TAKEN: Final = "domain_name_taken"  # The constraint.
 _INSERT: Final = """
     INSERT INTO domain (domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state,
@@ -83,47 +69,29 @@ _SET_RATE: Final = """
 _SET_TERMS: Final = """
     UPDATE domain SET stream = $3, return_path = $4, tracking_host = $5, check_due_at = $6
      WHERE project_id = $1 AND domain_id = $2"""
-# What has been proven stays: mail that left says its name. Its senders never could send.
-_REMOVE_SENDERS: Final = """
-    DELETE FROM sender s USING domain d
-     WHERE d.project_id = $1 AND d.domain_id = $2 AND d.verified_at IS NULL AND s.domain_id = d.domain_id"""
-_REMOVE_KEYS: Final = """
-    DELETE FROM dkim_key k USING domain d
-     WHERE d.project_id = $1 AND d.domain_id = $2 AND d.verified_at IS NULL AND k.domain_id = d.domain_id"""
+# What has been proven stays: mail that left says its name.
 _REMOVE: Final = """
     DELETE FROM domain WHERE project_id = $1 AND domain_id = $2 AND verified_at IS NULL"""
-_NAMES: Final = """domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state, checked_at,
-           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders"""
-_COLUMNS: Final = f"""
-    SELECT {_NAMES} FROM domain WHERE project_id = $1"""
+_COLUMNS: Final = """
+    SELECT domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state, checked_at,
+           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders
+      FROM domain WHERE project_id = $1"""
 _BY_NAME: Final = f"""{_COLUMNS} AND name = $2"""
 _LOCK: Final = f"""{_COLUMNS} AND domain_id = $2 FOR NO KEY UPDATE"""
 _OF_PROJECT: Final = f"""{_COLUMNS} ORDER BY name"""
 # SKIP LOCKED: of several workers each takes others. Those that have waited longest come first.
-_TAKE_DUE: Final = f"""
+_TAKE_DUE: Final = """
     UPDATE domain SET check_due_at = $2
      WHERE domain_id IN (SELECT domain_id FROM domain WHERE project_id IS NOT NULL AND check_due_at <= $1
                           ORDER BY check_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
- RETURNING {_NAMES}"""
+ RETURNING domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state, checked_at,
+           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders"""
 _STAND: Final = """
     UPDATE domain SET state = $3, checked_at = $4, failing_since = $5, stopped_at = $6, check_due_at = $7,
            verified_at = COALESCE(verified_at, CASE WHEN $8 THEN $4::timestamptz END)
      WHERE project_id = $1 AND domain_id = $2"""
 _STOPPED: Final = """
     SELECT project_id, name, stopped_at, failing_since FROM domain WHERE stopped_at IS NOT NULL"""
-_INSERT_KEY: Final = """
-    INSERT INTO dkim_key (dkim_key_id, project_id, domain_id, selector, algorithm,
-                          private_key_sealed, public_record, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
-_KEYS: Final = """
-    SELECT dkim_key_id, k.project_id, k.domain_id, selector, algorithm, private_key_sealed, public_record, k.created_at
-      FROM dkim_key k JOIN domain d USING (domain_id)
-     WHERE d.project_id = $1 AND d.name = $2 ORDER BY algorithm DESC, selector"""
-# What the world's DNS would answer: there a record has no project. Only the verified owner's counts.
-_RECORD: Final = """
-    SELECT public_record /* tidy: project-scope public by nature, as in DNS */
-      FROM dkim_key JOIN domain USING (domain_id)
-     WHERE name = $1 AND selector = $2 AND verified_at IS NOT NULL"""
 
 
 async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime | None = None) -> None:
@@ -173,9 +141,10 @@ async def set_terms(tx: Tx, project_id: UUID, domain_id: UUID, terms: Terms, *, 
 
 
 async def remove(tx: Tx, project_id: UUID, domain_id: UUID) -> bool:
-    """Delete a domain that was never proven, with its keys, senders and what was seen of it; False if it was."""
-    await tx.execute(_REMOVE_SENDERS, project_id, domain_id)
-    await tx.execute(_REMOVE_KEYS, project_id, domain_id)
+    """Delete a domain that was never proven, with what was seen of it; False if it was.
+
+    The caller holds it, and has deleted its keys and senders.
+    """
     return await tx.execute(_REMOVE, project_id, domain_id) == 1
 
 
@@ -223,32 +192,6 @@ async def stand(tx: Tx, project_id: UUID, domain_id: UUID, standing: Standing, *
 async def stopped(tx: Tx) -> Sequence[Stopped]:
     """Return every project's domains that nothing leaves from."""
     return [Stopped(**row) for row in await tx.fetch(_STOPPED)]
-
-
-async def insert_key(tx: Tx, key: DkimKey) -> None:
-    """Store a signing key."""
-    await tx.execute(
-        _INSERT_KEY,
-        key.dkim_key_id,
-        key.project_id,
-        key.domain_id,
-        key.selector,
-        key.algorithm,
-        key.private_key_sealed,
-        key.public_record,
-        key.created_at,
-    )
-
-
-async def keys_of(tx: Tx, project_id: UUID, name: str) -> Sequence[DkimKey]:
-    """Return the signing keys of the project's domain, RSA first; [] if it has no such domain."""
-    return [DkimKey(**row) for row in await tx.fetch(_KEYS, project_id, name)]
-
-
-async def published_record(tx: Tx, name: str, selector: str) -> str | None:
-    """Return the TXT value that belongs at selector._domainkey.name, None if no verified domain has it."""
-    row = await tx.fetch_row(_RECORD, name, selector)
-    return None if row is None else str(row["public_record"])
 
 
 def _domain(row: Row) -> Domain:

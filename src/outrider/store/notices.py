@@ -36,11 +36,10 @@ class Letter(msgspec.Struct, frozen=True):
     recipient: str
 
 
-_NAMES: Final = """n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at"""
 _INSERT: Final = """
     INSERT INTO notice (notice_id, project_id, kind, subject, text, at) VALUES ($1, $2, $3, $4, $5, $6)"""
-_OF_PROJECT: Final = f"""
-    SELECT {_NAMES} FROM notice n
+_OF_PROJECT: Final = """
+    SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at FROM notice n
      WHERE project_id = $1 AND (seen_at IS NULL OR $2) ORDER BY at DESC, notice_id DESC LIMIT $3"""
 _SEE: Final = """
     UPDATE notice SET seen_at = $2 WHERE project_id = $1 AND seen_at IS NULL AND notice_id = $3"""
@@ -49,8 +48,8 @@ _SEE_ALL: Final = """
 _IS_KNOWN: Final = """
     SELECT FROM notice WHERE project_id = $1 AND notice_id = $2"""
 # Project by project, so a project whose mail cannot go holds up nobody else's.
-_UNMAILED: Final = f"""
-    SELECT {_NAMES}, s.address AS sender, p.notice_address AS recipient
+_UNMAILED: Final = """
+    SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at, s.address AS sender, p.notice_address AS recipient
       FROM notice n JOIN project p USING (project_id) CROSS JOIN LATERAL (
         SELECT address FROM sender JOIN domain d USING (domain_id)
          WHERE sender.project_id = n.project_id AND sender.is_enabled AND d.verified_at IS NOT NULL

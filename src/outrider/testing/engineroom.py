@@ -150,7 +150,7 @@ class OwnReturnPaths:
 
 
 class Unwarmed:
-    """A `Ceilings` without any, a `DomainRates` whose `per_minute` a test may set by domain, its `Guards`, its `Stops`."""
+    """A `Ceilings` without any, a `DomainRates` whose `per_minute` a test may set by domain, `Guards` and `Stops`."""
 
     def __init__(self) -> None:
         self.ceilings: Final[dict[tuple[str, str], Ceiling]] = {}

@@ -45,12 +45,15 @@ CREATE TABLE domain_record (
 # Keys that sign already go on; those of domains nobody has verified wait to be seen.
 _KEYS = """
 ALTER TABLE dkim_key
-    ADD COLUMN state       text NOT NULL DEFAULT 'waiting'
+    ADD COLUMN state         text NOT NULL DEFAULT 'waiting'
         CHECK (state IN ('waiting', 'signing', 'retiring', 'retired')),
-    ADD COLUMN is_own      boolean NOT NULL DEFAULT false,
-    ADD COLUMN seen_at     timestamptz,
-    ADD COLUMN signing_at  timestamptz,
-    ADD COLUMN retired_at  timestamptz;
+    ADD COLUMN is_own        boolean NOT NULL DEFAULT false,
+    ADD COLUMN is_delegated  boolean NOT NULL DEFAULT false,
+    ADD COLUMN seen_at       timestamptz,
+    ADD COLUMN missing_at    timestamptz,
+    ADD COLUMN signing_at    timestamptz,
+    ADD COLUMN retiring_at   timestamptz,
+    ADD COLUMN retired_at    timestamptz;
 UPDATE dkim_key SET state = 'signing', signing_at = created_at
  WHERE domain_id IN (SELECT domain_id FROM domain WHERE verified_at IS NOT NULL);
 """
