@@ -126,7 +126,9 @@ def parse(text: str) -> Spf:
     return Spf(terms)
 
 
-def merge(published: Sequence[str], wanted: str, *, known_lookups: int | None = None, ours: int | None = None) -> Merged:
+def merge(
+    published: Sequence[str], wanted: str, *, known_lookups: int | None = None, ours: int | None = None
+) -> Merged:
     """Return one record with all that the published ones have and what `wanted` has.
 
     Safe twice: merged with `wanted` again it stays as it is. Several published records, an error by themselves, become
@@ -296,7 +298,9 @@ def _check_domain(text: str, word: str) -> None:
 
 def _is_macro_string(text: str) -> bool:
     macros = [macro[2] or "" for macro in MACRO.finditer(text)]
-    return _literal(MACRO.sub("", text)) is not None and not any(letter in _EXPLANATION_ONLY for letter in macros if letter)
+    return _literal(MACRO.sub("", text)) is not None and not any(
+        letter in _EXPLANATION_ONLY for letter in macros if letter
+    )
 
 
 def _read(record: Spf) -> Sequence[Term]:

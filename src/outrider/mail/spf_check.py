@@ -49,6 +49,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     matched: str = ""  # The mechanism that decided, as written; "" if none did.
     lookups_count: int = 0
     voids_count: int = 0
+    is_loop: bool = False  # A record leads back to itself.
     terms: tuple[Term, ...] = ()  # All that were come to, of all records, in order.
 
 
@@ -105,6 +106,7 @@ class _Evaluator:
         self._terms: Final[list[Term]] = []
         self._above: Final[list[str]] = []  # The domains whose records we are in.
         self._matched = ""
+        self._has_loop = False
         self._problem = ""  # The first that counting went past.
 
     def run(self) -> Steps:
@@ -124,6 +126,7 @@ class _Evaluator:
             matched=self._matched,
             lookups_count=self._lookups,
             voids_count=self._voids,
+            is_loop=self._has_loop,
             terms=tuple(self._terms),
         )
 
@@ -255,6 +258,7 @@ class _Evaluator:
         """Tell whether the target's record leads back to itself; a receiver goes round until its look-ups are up."""
         if target not in self._above:
             return False
+        self._has_loop = True
         self._wrong(f"the record of {target} leads back to itself")
         return True
 
