@@ -128,9 +128,9 @@ class RecordState(enum.StrEnum):
 
 
 class RecordCause(enum.StrEnum):
-    """Why a record did not pass, or what to mind though it did: `domain_record.cause`; "" if there is nothing to say."""
+    """Why a record did not pass, or what to mind though it did: `domain_record.cause`."""
 
-    NONE = ""
+    NONE = ""  # It passed, and there is nothing to say.
     MISSING = "missing"  # Nothing is published there.
     TYPO = "typo"  # Nearly right: a few characters differ.
     TRUNCATED = "truncated"  # A string of a long text is missing, or its end is cut off.
