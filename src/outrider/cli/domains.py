@@ -85,7 +85,7 @@ def add_domain(
         return
     if orgdomain.of(domain.name) == domain.name and not verified:
         typer.echo(
-            f"\nAdvice: a sub-domain, such as mail.{domain.name}, keeps the reputation of what you send, and its records,"
+            f"\nAdvice: a sub-domain, say mail.{domain.name}, keeps the reputation of what you send, and its records,"
             f" apart from those of {domain.name} itself."
         )
     output.show_facts({"next": f"outrider domain dns {domain.name}"})

@@ -78,7 +78,7 @@ def _sentences(report: DomainReport) -> Iterator[str]:
     elif report.stops_at is not None:
         yield f"  Records fail that had passed. Mail still goes out; it stops at {_instant(report.stops_at)}."
     elif domain.verified_at is None and domain.state is RecordState.FAILED:
-        yield "  It may send once all required records pass. New ones take 3 to 10 minutes, sometimes a day, to be seen."
+        yield "  It may send once all required ones pass. New ones take 3 to 10 minutes, sometimes a day, to be seen."
     elif domain.verified_at is None:
         yield f"  Publish these records, then: outrider domain verify {domain.name}"
     elif domain.state is not RecordState.PASSED:

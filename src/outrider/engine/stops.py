@@ -1,7 +1,8 @@
 """The sending domains that nothing leaves from, known by heart in every deliver process, a second old at most.
 
-A domain whose records are gone for longer than the grace period is stopped (`services.verification`). New mail is refused at station 1; what is queued waits in its lanes, explained, until its records pass again or its own
-time is over. `engine.gates` asks before it lets a lane in.
+A domain whose records are gone for longer than the grace period is stopped (`services.verification`). New mail is
+refused at station 1; what is queued waits in its lanes, explained, until its records pass again or its own time is
+over. `engine.gates` asks before it lets a lane in.
 
 When a stop ends, whoever learns of it wakes the lanes that wait for it, more than once: one that was on its way back
 may arrive late. While the database is away the last known stops stand.

@@ -49,7 +49,8 @@ _IS_KNOWN: Final = """
     SELECT FROM notice WHERE project_id = $1 AND notice_id = $2"""
 # Project by project, so a project whose mail cannot go holds up nobody else's.
 _UNMAILED: Final = """
-    SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at, s.address AS sender, p.notice_address AS recipient
+    SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at,
+           s.address AS sender, p.notice_address AS recipient
       FROM notice n JOIN project p USING (project_id) CROSS JOIN LATERAL (
         SELECT address FROM sender JOIN domain d USING (domain_id)
          WHERE sender.project_id = n.project_id AND sender.is_enabled AND d.verified_at IS NOT NULL
