@@ -1,26 +1,26 @@
-"""Identity: keys sealed at rest, records that verify, senders that may send only while their domain is proven."""
+"""Identity: domains with their first keys, senders that may send only while their domain is proven."""
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
-from datetime import timedelta
+from collections.abc import Coroutine, Sequence
 from typing import TypeVar
 from uuid import UUID
 
-import dkim as dkimpy
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from outrider.base.errors import CallerError, ConflictError, NotFoundError, StoreCorruptError
+from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.mail import address, dkim
-from outrider.mail.dkim import SigningKey
+from outrider.services import dkim_keys as module_of_keys
 from outrider.services import identity as module
+from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import BounceDomain, DnsRecord, Gateway, Identity
+from outrider.services.settings import IdentitySettings
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
+from outrider.testing.engineroom import signing_keys
 from outrider.testing.mailroom import WAIT_S, Mailroom, wait_blocked
-from tests.unit.mail.keys import sign
+from tests.unit.mail.keys import pem_of
 
 pytestmark = pytest.mark.newest
 
@@ -29,33 +29,31 @@ MASTER_KEY = bytes(range(32))
 Result = TypeVar("Result")
 
 
-@pytest.fixture(scope="module")
-def rsa_pem() -> bytes:
-    """Give one RSA key for all tests that need a fresh one only in name: making one takes 0.1 s."""
-    return module._new_rsa()
-
-
 @pytest.fixture(autouse=True)
-def _quick_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, rsa_pem: bytes) -> None:
-    if "real_keys" not in request.fixturenames:
-        monkeypatch.setattr(module, "_KEYS", module._KEYS | {dkim.RSA_SHA256: ("r", lambda: rsa_pem)})
+def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
+    monkeypatch.setattr(module_of_keys, "_MAKERS", module_of_keys._MAKERS | {dkim.RSA_SHA256: lambda: pem})
 
 
-@pytest.fixture
-def real_keys() -> None:
-    """Ask for keys of the test's own."""
-
-
-def identity_of(
-    store: Store, clock: FakeClock, master_key: bytes = MASTER_KEY, gateway: Gateway | None = None
-) -> Identity:
+def ring_of(store: Store, clock: FakeClock) -> KeyRing:
     random_bits = random.SystemRandom().getrandbits
-    return Identity(store, Vault(master_key), clock=clock, random_bits=random_bits, gateway=gateway or Gateway())
+    return KeyRing(store, Vault(MASTER_KEY), IdentitySettings(), clock=clock, random_bits=random_bits)
+
+
+def identity_of(store: Store, clock: FakeClock, gateway: Gateway | None = None) -> Identity:
+    random_bits = random.SystemRandom().getrandbits
+    keys = ring_of(store, clock)
+    return Identity(store, keys, clock=clock, random_bits=random_bits, gateway=gateway or Gateway())
 
 
 @pytest.fixture
 def identity(store: Store, clock: FakeClock) -> Identity:
     return identity_of(store, clock)
+
+
+@pytest.fixture
+def ring(store: Store, clock: FakeClock) -> KeyRing:
+    return ring_of(store, clock)
 
 
 @pytest.fixture
@@ -68,85 +66,16 @@ async def other(mailroom: Mailroom) -> UUID:
     return await mailroom.project("other")
 
 
-def secrets_of(key: SigningKey) -> list[bytes]:
-    """Return the private key in the forms in which it could lie about."""
-    pem = key.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    der = key.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return [pem, der, b"PRIVATE KEY", der[-32:], pem.splitlines()[1]]
-
-
-@pytest.mark.slow
-async def test_a_domain_gets_two_keys_of_its_own_sealed(
-    store: Store, identity: Identity, shop: UUID, real_keys: None
-) -> None:
-    for name in ("shop.example", "news.shop.example"):
-        await identity.add_domain(shop, name, is_verified=True)
-    keys = [*await identity.of_domain(shop, "shop.example"), *await identity.of_domain(shop, "news.shop.example")]
-    assert [key.algorithm for key in keys] == ["rsa-sha256", "ed25519-sha256"] * 2
-    assert [key.selector for key in keys] == ["o202601r", "o202601e"] * 2
-    assert [getattr(key.private_key, "key_size", 0) for key in keys] == [2048, 0, 2048, 0]
-    async with store.transaction() as tx:
-        rows = await tx.fetch("SELECT k::text AS text, private_key_sealed FROM dkim_key k")
-    assert len({row["private_key_sealed"] for row in rows}) == 4
-    for secret in (secret for key in keys for secret in secrets_of(key)):
-        for row in rows:
-            assert secret not in row["private_key_sealed"]
-            assert secret.hex() not in row["text"]
-            assert secret.decode("latin-1") not in row["text"]
-
-
-async def test_the_records_to_publish_belong_to_the_keys(identity: Identity, shop: UUID) -> None:
+async def test_the_records_to_publish_belong_to_the_keys(identity: Identity, ring: KeyRing, shop: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
-    keys = await identity.of_domain(shop, "shop.example")
+    keys = await ring.of_domain(shop, "shop.example")
     records = await identity.dns_records(shop, "Shop.Example")
     assert [(record.type, record.host, record.value) for record in records] == [
         *(("TXT", f"{key.selector}._domainkey.shop.example", dkim.public_record(key)) for key in keys),
         ("TXT", "_dmarc.shop.example", "v=DMARC1; p=none"),
     ]
     for key in keys:
-        assert await identity.published_record("shop.example", key.selector) == dkim.public_record(key)
-
-
-async def test_what_the_keys_sign_the_records_verify(identity: Identity, shop: UUID, clock: FakeClock) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    body = b"Hello\r\n"
-    fields = [b"From: Shop <news@shop.example>\r\n", b"Subject: Hi\r\n"]
-    keys = await identity.of_domain(shop, "shop.example")
-    for key in keys:
-        signed = sign(fields, body, [key], clock.now()) + b"".join(fields) + b"\r\n" + body
-        record = await identity.published_record("shop.example", key.selector)
-        assert record is not None
-        name = f"{key.selector}._domainkey.shop.example.".encode()
-        assert dkimpy.verify(signed, dnsfunc=answer(name, record))
-        assert not dkimpy.verify(signed + b"!\r\n", dnsfunc=answer(name, record))
-
-
-def answer(name: bytes, record: str) -> Callable[..., bytes | None]:
-    """Return a resolver that knows one TXT record."""
-    return lambda asked, timeout=5: record.encode() if asked == name else None
-
-
-async def test_keys_sealed_under_another_master_key_do_not_open(
-    store: Store, clock: FakeClock, identity: Identity, shop: UUID
-) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    with pytest.raises(StoreCorruptError):
-        await identity_of(store, clock, bytes(32)).of_domain(shop, "shop.example")
-
-
-async def test_a_sealed_key_opens_in_its_place_only(
-    store: Store, clock: FakeClock, identity: Identity, shop: UUID
-) -> None:
-    for name in ("shop.example", "evil.example"):
-        await identity.add_domain(shop, name, is_verified=True)
-    async with store.transaction() as tx:
-        await tx.execute(
-            "UPDATE dkim_key SET private_key_sealed = (SELECT private_key_sealed FROM dkim_key k JOIN domain d"
-            " USING (domain_id) WHERE d.name = 'shop.example' AND k.selector = dkim_key.selector)"
-        )
-    assert len(await identity.of_domain(shop, "shop.example")) == 2
-    with pytest.raises(StoreCorruptError):
-        await identity.of_domain(shop, "evil.example")
+        assert await ring.published_record("shop.example", key.selector) == dkim.public_record(key)
 
 
 async def test_adding_a_domain_twice_is_harmless(identity: Identity, shop: UUID) -> None:
@@ -161,7 +90,9 @@ async def test_adding_a_domain_twice_is_harmless(identity: Identity, shop: UUID)
     assert await identity.dns_records(shop, "shop.example") == records
 
 
-async def test_a_domain_two_add_at_the_same_moment_is_there_once(store: Store, identity: Identity, shop: UUID) -> None:
+async def test_a_domain_two_add_at_the_same_moment_is_there_once(
+    store: Store, identity: Identity, ring: KeyRing, shop: UUID
+) -> None:
     results = await held_up(
         store,
         "domain",
@@ -170,7 +101,7 @@ async def test_a_domain_two_add_at_the_same_moment_is_there_once(store: Store, i
     (domain,) = await identity.list_domains(shop)
     assert domain.verified_at is not None
     assert {result.domain_id for result in results} == {domain.domain_id}
-    assert len(await identity.of_domain(shop, "shop.example")) == 2
+    assert len(await ring.of_domain(shop, "shop.example")) == 2
 
 
 async def held_up(store: Store, table: str, calls: Sequence[Coroutine[None, None, Result]]) -> list[Result]:
@@ -195,7 +126,7 @@ async def test_a_domain_another_project_has_proven_is_a_conflict(identity: Ident
     assert names == [(claimed.name, None), ("shop.example", None)]
 
 
-async def test_an_international_domain_is_kept_as_its_alabel(identity: Identity, shop: UUID) -> None:
+async def test_an_international_domain_is_kept_as_its_alabel(identity: Identity, ring: KeyRing, shop: UUID) -> None:
     domain = await identity.add_domain(shop, "BÜCHER.example", is_verified=True)
     assert domain.name == "xn--bcher-kva.example"
     assert await identity.domain(shop, "bücher.example") == domain
@@ -204,7 +135,7 @@ async def test_an_international_domain_is_kept_as_its_alabel(identity: Identity,
     found = await identity.find(shop, address.parse("Post@BÜCHER.example"))
     assert found is not None
     assert found.name == "Bücher"
-    assert [key.domain for key in await identity.of_domain(shop, domain.name)] == [domain.name] * 2
+    assert [key.domain for key in await ring.of_domain(shop, domain.name)] == [domain.name] * 2
 
 
 async def test_what_is_no_domain_name_is_refused(identity: Identity, shop: UUID) -> None:
@@ -225,10 +156,10 @@ async def test_what_is_no_domain_name_is_refused(identity: Identity, shop: UUID)
     assert await identity.list_domains(shop) == []
 
 
-async def test_a_domain_is_its_projects_alone(identity: Identity, shop: UUID, other: UUID) -> None:
+async def test_a_domain_is_its_projects_alone(identity: Identity, ring: KeyRing, shop: UUID, other: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
     assert await identity.list_domains(other) == []
-    assert await identity.of_domain(other, "shop.example") == []
+    assert await ring.of_domain(other, "shop.example") == []
     for asked in (
         identity.domain(other, "shop.example"),
         identity.dns_records(other, "shop.example"),
@@ -296,27 +227,9 @@ async def test_a_sender_no_header_could_carry_is_refused(identity: Identity, sho
     assert await identity.list_senders(shop) == []
 
 
-async def test_new_keys_are_used_everywhere_within_a_second(
-    store: Store, clock: FakeClock, identity: Identity, shop: UUID
-) -> None:
-    elsewhere = identity_of(store, clock)
-    assert await elsewhere.of_domain(shop, "shop.example") == []
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    clock.advance(0.999)
-    assert len(await elsewhere.of_domain(shop, "shop.example")) == 2
-
-
-async def test_a_key_is_opened_once(clock: FakeClock, identity: Identity, shop: UUID) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    before = await identity.of_domain(shop, "shop.example")
-    clock.advance(timedelta(hours=1).total_seconds())
-    after = await identity.of_domain(shop, "shop.example")
-    assert [one is two for one, two in zip(before, after, strict=True)] == [True, True]
-
-
-async def test_a_domain_may_sign_with_one_algorithm_alone(identity: Identity, shop: UUID) -> None:
+async def test_a_domain_may_sign_with_one_algorithm_alone(identity: Identity, ring: KeyRing, shop: UUID) -> None:
     await identity.add_domain(shop, "rsa.example", is_verified=True, algorithms=["rsa-sha256"])
-    assert [key.algorithm for key in await identity.of_domain(shop, "rsa.example")] == ["rsa-sha256"]
+    assert [key.algorithm for key in await ring.of_domain(shop, "rsa.example")] == ["rsa-sha256"]
     for wrong in ([], ["rsa-sha1"], ["rsa-sha256", ""]):
         with pytest.raises(CallerError) as caught:
             await identity.add_domain(shop, "none.example", is_verified=True, algorithms=wrong)
