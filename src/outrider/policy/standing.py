@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from outrider.base.vocab import EventKind, RecordKind, RecordState
-from outrider.policy.record_check import Finding
+from outrider.policy.record_finding import Finding
 
 RecordName = tuple[RecordKind, str]  # Kind and host.
 _NEW: Final = timedelta(days=1)  # Ours: somebody is at work on its records just now.

@@ -31,7 +31,7 @@ from outrider.engine.service import Rounds
 from outrider.mail import address
 from outrider.obs.log import Logger
 from outrider.policy import records, standing
-from outrider.policy.record_check import Finding
+from outrider.policy.record_finding import Finding
 from outrider.policy.records import KeyRecord, Needs, Wanted
 from outrider.policy.standing import RecordName, Standing
 from outrider.services.settings import IdentitySettings
@@ -395,14 +395,16 @@ def _seen_records(
         name = (one.wanted.kind, one.wanted.host)
         known = before.get(name)
         since = known.failing_since if known is not None else None
+        # Nobody answered: what was there before is the best we know; what to publish was merged with it.
+        kept = known if one.state is RecordState.UNVERIFIED else None
         rows[name] = SeenRecord(
             kind=one.wanted.kind,
             host=one.wanted.host,
             state=state,
             cause=one.cause,
-            seen=[_kept(text) for text in one.seen[:_SEEN_COUNT_MAX]],
+            seen=kept.seen if kept is not None else [_kept(text) for text in one.seen[:_SEEN_COUNT_MAX]],
             advice=_kept(one.advice),
-            publish=_kept(one.publish),
+            publish=kept.publish if kept is not None else _kept(one.publish),
             checked_at=now,
             failing_since=(since or now) if state is RecordState.FAILED else None,
         )
