@@ -10,6 +10,8 @@ About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how 
 About receivers on purpose: `simulate` (with `simulate.toml`) reads what a simulator address asks for, `behaviour` is
 how one misbehaves. About domains: `key_states` says when a DKIM key begins to sign and when its record may go.
 
+About sending domains: `standing` says whether one has passed, fails or is stopped.
+
 `masking` shows which replies say the same, `rulefile` reads such files, `sentence` writes numbers for people,
 `settings` has the knobs. Everything here takes values and returns values: no clock, no chance, no I/O.
 """
