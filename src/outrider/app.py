@@ -61,8 +61,10 @@ from outrider.services.accounts import Accounts
 from outrider.services.egress import PoolChooser
 from outrider.services.identity import Gateway, Identity
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.proofs import Proofs
 from outrider.services.reports import Reports
 from outrider.services.return_paths import ReturnPaths, signer_of
+from outrider.services.senders import Senders
 from outrider.services.suppressions import Suppressions
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
@@ -116,6 +118,8 @@ class Services(msgspec.Struct, frozen=True):
     store: Store
     accounts: Accounts
     identity: Identity
+    senders: Senders
+    proofs: Proofs
     reports: Reports
     suppressions: Suppressions
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
@@ -130,18 +134,37 @@ def make_services(context: Context, store: Store) -> Services:
     clock, random_bits = context.clock, context.chance.getrandbits
     vault = make_vault(context)
     identity = Identity(store, vault, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
+    senders = Senders(
+        store, clock=clock, random_bits=random_bits, shared_bounce_domain=context.config.inbound.bounce_domain
+    )
     accept = Acceptor(
         store,
-        identity,
+        senders,
         PoolChooser(store, context.egress, clock=clock),
         context.config.engine,
         clock=clock,
         random_bits=random_bits,
         metrics=context.metrics,
     )
-    accounts = Accounts(store, clock=clock, random_bits=random_bits)
-    suppressions = Suppressions(store, clock=clock)
-    return Services(context, store, accounts, identity, Reports(store, clock=clock), suppressions, accept)
+    proofs = Proofs(
+        store,
+        accept,
+        clock=clock,
+        random_bits=random_bits,
+        is_on=context.config.identity.mailbox_proof,
+        root=context.config.links_root,
+    )
+    return Services(
+        context=context,
+        store=store,
+        accounts=Accounts(store, clock=clock, random_bits=random_bits),
+        identity=identity,
+        senders=senders,
+        proofs=proofs,
+        reports=Reports(store, clock=clock),
+        suppressions=Suppressions(store, clock=clock),
+        accept=accept,
+    )
 
 
 def gateway(config: Config) -> Gateway:
@@ -306,6 +329,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
     from outrider.faces.api.app import make_app
     from outrider.faces.api.ports import Ports
     from outrider.faces.api.server import HttpServer
+    from outrider.faces.console import proof
     from outrider.faces.console.mailbox import routes as mailbox_routes
 
     config = context.config
@@ -321,9 +345,9 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
             metrics=context.metrics,
             has_mailbox=config.is_catch,
         )
-        more = []
+        more = proof.routes(services.proofs, context.clock, context.log)
         if config.is_catch:
-            more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
+            more += mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
         server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
         await run_all([services.accept, server], stop_asked)
 

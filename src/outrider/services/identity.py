@@ -1,11 +1,11 @@
-"""Whose mail a project may send: domains with their DKIM keys, and senders.
+"""Whose mail a project may send: domains with their DKIM keys. Their senders are `services.senders`'.
 
 A domain gets two keys when it is added, RSA-2048 and Ed25519 (RFC 8301, RFC 8463), sealed before they are stored. It
 may be used once it is verified; checking its DNS records is a later step, until then somebody says so by hand. Below
 such a domain a project may have a bounce domain, where its return paths are; without one it uses the shared one.
 
-The hot questions (may this sender send? which keys sign? how fast may a domain send?) are answered from memory for at
-most `FRESH_S`; a removed sender, a new key or another rate is noticed everywhere within a second.
+The hot questions (which keys sign? how fast may a domain send?) are answered from memory for at most `FRESH_S`; a new
+key or another rate is noticed everywhere within a second.
 """
 
 import asyncio
@@ -21,21 +21,18 @@ from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import WaitKind
-from outrider.engine.accept import AllowedSender
-from outrider.mail import address, dkim, headers
-from outrider.mail.address import Address
+from outrider.mail import address, dkim
 from outrider.mail.dkim import SigningKey
 from outrider.store import domains, lanes, projects, senders
 from outrider.store.domains import DkimKey, Domain
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
-from outrider.store.senders import Sender
 from outrider.store.vault import Vault
 
-__all__ = ["BounceDomain", "DnsRecord", "Domain", "Gateway", "Identity", "Sender"]  # With the records a caller meets.
+__all__ = ["BounceDomain", "DnsRecord", "Domain", "Gateway", "Identity"]  # With the records a caller meets.
 
 ALGORITHMS: Final = (dkim.RSA_SHA256, dkim.ED25519_SHA256)
-FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
+FRESH_S: Final = 0.5  # A new key signs everywhere within 1 s.
 _RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
 _RSA_EXPONENT: Final = 65537
 _NAMELESS: Final = "(the public name of this machine: set OUTRIDER_NET__EHLO_NAME)"
@@ -69,7 +66,7 @@ class BounceDomain(msgspec.Struct, frozen=True):
 
 
 class Identity:
-    """Domains and senders of all projects; also the engine's `SenderBook` and `SigningKeys`."""
+    """Domains of all projects; also the engine's `SigningKeys`."""
 
     def __init__(
         self,
@@ -85,7 +82,6 @@ class Identity:
         self._vault: Final = vault
         self._clock: Final = clock
         self._random_bits: Final = random_bits
-        self._senders: Final = Recent[tuple[UUID, str], Sender | None](self._read_sender, clock=clock, fresh_s=FRESH_S)
         self._keys: Final = Recent[tuple[UUID, str], Sequence[SigningKey]](
             self._read_keys, clock=clock, fresh_s=FRESH_S
         )
@@ -123,6 +119,7 @@ class Identity:
                 await domains.insert(tx, domain)
                 for key in keys:
                     await domains.insert_key(tx, key)
+                await senders.adopt(tx, project_id, domain.domain_id, name)
         except ConflictError as error:
             if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
                 return await self.add_domain(project_id, name, is_verified=is_verified, algorithms=algorithms)
@@ -205,51 +202,6 @@ class Identity:
         async with self._store.transaction() as tx:
             return await domains.published_record(tx, domain, selector)
 
-    async def add_sender(self, project_id: UUID, text: str, name: str) -> Sender:
-        """Let the project send as this address, on one of its domains. Safe twice and at once.
-
-        Raises:
-            CallerError: not an address, or a name that no header can carry.
-            NotFoundError: the project has no such domain.
-        """
-        try:
-            parsed = address.parse(text)
-        except CallerError as error:
-            raise CallerError(f"Not an address: {error.public}.", field="address") from error
-        headers.check_value(name, field="name")
-        headers.check_display_name(name, field="name")
-        domain = await self.domain(project_id, parsed.domain)
-        async with self._store.transaction() as tx:
-            await projects.lock(tx, project_id)  # Of two first senders one is the default.
-            existing = await senders.by_key(tx, project_id, parsed.key)
-            if existing is not None:
-                return existing
-            await senders.insert(
-                tx,
-                sender_id=self._new_id(),
-                project_id=project_id,
-                domain_id=domain.domain_id,
-                address=parsed.text,
-                address_key=parsed.key,
-                name=name,
-                now=self._clock.now(),
-            )
-            added = await senders.by_key(tx, project_id, parsed.key)
-        assert added is not None
-        return added
-
-    async def list_senders(self, project_id: UUID) -> Sequence[Sender]:
-        """Return the project's senders, oldest first."""
-        async with self._store.transaction() as tx:
-            return await senders.of_project(tx, project_id)
-
-    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
-        """Return the sender if it may send now (`engine.accept.SenderBook`)."""
-        found = await self._senders.get((project_id, sender.key))
-        if found is None or not found.is_enabled or not found.is_domain_verified:
-            return None
-        return AllowedSender(address.parse(found.address), found.name)
-
     async def of_domain(self, project_id: UUID, domain: str) -> Sequence[SigningKey]:
         """Return the domain's signing keys, RSA first (`engine.prepare.SigningKeys`)."""
         return await self._keys.get((project_id, domain))
@@ -271,10 +223,6 @@ class Identity:
                 await domains.verify(tx, domain.project_id, domain.domain_id, now=self._clock.now())
         except ConflictError as error:
             raise _explained(error, domain.name) from error
-
-    async def _read_sender(self, key: tuple[UUID, str]) -> Sender | None:
-        async with self._store.transaction() as tx:
-            return await senders.by_key(tx, *key)
 
     async def _read_rate(self, key: tuple[UUID, str]) -> int | None:
         found = await self._find_domain(*key)

@@ -1,4 +1,4 @@
-"""The knobs of this floor: the [inbound] table."""
+"""The knobs of this floor: the [inbound] and [identity] tables."""
 
 from typing import Annotated
 
@@ -19,3 +19,11 @@ class InboundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     certificate: str = ""
     """A PEM file with a certificate and its key, for STARTTLS. Empty: none is offered."""
+
+
+class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [identity] table: domains that providers trust."""
+
+    mailbox_proof: bool = False
+    """Whether a project may prove a single mailbox on a domain that is not its own, by a link that is mailed to it. Its
+    mail would fail DMARC, so it goes out with a From of the project's: `outrider sender alignment rewrite`."""

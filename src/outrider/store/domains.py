@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base.vocab import RecordKind
 from outrider.store.pool import Tx
 
 
@@ -58,6 +59,15 @@ _KEYS: Final = """
     SELECT dkim_key_id, k.project_id, k.domain_id, selector, algorithm, private_key_sealed, public_record, k.created_at
       FROM dkim_key k JOIN domain d USING (domain_id)
      WHERE d.project_id = $1 AND d.name = $2 ORDER BY algorithm DESC, selector"""
+# Given on somebody's word alone (never checked) it is used at once; else while its MX and its SPF record are seen.
+_RETURN_PATH: Final = """
+    SELECT return_path FROM domain d
+     WHERE project_id = $1 AND name = $2 AND verified_at IS NOT NULL AND return_path <> ''
+       AND (checked_at IS NULL
+            OR (SELECT count(DISTINCT r.kind = ANY($3::text[])) FROM domain_record r
+                 WHERE r.domain_id = d.domain_id AND r.project_id = d.project_id AND r.host = d.return_path
+                   AND r.kind = ANY($3::text[] || $4::text) AND r.state = 'passed') = 2)"""
+_RETURN_PATH_SPF: Final = (RecordKind.RETURN_PATH_SPF, RecordKind.SPF)  # The latter where it is the domain's own host.
 # What the world's DNS would answer: there a record has no project. Only the verified owner's counts.
 _RECORD: Final = """
     SELECT public_record /* tidy: project-scope public by nature, as in DNS */
@@ -131,3 +141,9 @@ async def published_record(tx: Tx, name: str, selector: str) -> str | None:
     """Return the TXT value that belongs at selector._domainkey.name, None if no verified domain has it."""
     row = await tx.fetch_row(_RECORD, name, selector)
     return None if row is None else str(row["public_record"])
+
+
+async def return_path_of(tx: Tx, project_id: UUID, name: str) -> str:
+    """Return the host of the return paths of the project's domain, "" if it has none that works."""
+    row = await tx.fetch_row(_RETURN_PATH, project_id, name, _RETURN_PATH_SPF, RecordKind.RETURN_PATH)
+    return "" if row is None else str(row["return_path"])
