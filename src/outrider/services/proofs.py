@@ -184,7 +184,7 @@ class Proofs:
 
 
 def _mail(spokesman: Sender, offered: Sender, project: str, link: str) -> Submission:
-    """Write the mail. It says nothing that who asks for it can choose but the address: it goes to strangers."""
+    """Write the mail. It goes to strangers, so of what who asks for it can choose it holds a short name at most."""
     whose = "".join(char for char in project if char.isprintable()).strip()[:_PROJECT_CHARS_MAX] or "Somebody"
     assert offered.proof_expires_at is not None
     return Submission(

@@ -66,7 +66,8 @@ _INSERT: Final = """
     INSERT INTO sender (sender_id, project_id, domain_id, address, address_key, name,
                         is_default, is_enabled, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6,
-            $3 IS NOT NULL AND NOT EXISTS (SELECT FROM sender WHERE project_id = $2 AND is_default), true, $7, $7)"""
+            $3::uuid IS NOT NULL AND NOT EXISTS (SELECT FROM sender WHERE project_id = $2 AND is_default),
+            true, $7, $7)"""
 _COLUMNS: Final = """
     SELECT sender_id, s.project_id, s.domain_id, COALESCE(d.name, substring(address FROM '[^@]*$')) AS domain, address,
            s.name, is_default, is_enabled, COALESCE(d.verified_at IS NOT NULL, false) AS is_domain_verified,
