@@ -3,21 +3,20 @@
 Each `run_*` builds one role of one process and runs it until it is asked to stop:
 
     web      the HTTP faces and `accept`     smtp     what comes back, the simulator, catch mode's receiver
-    deliver  lanes, attempts, settling       worker   upkeep of the event log, warm-ups, guards, reading what came back
+    deliver  lanes, attempts, settling       worker   upkeep, warm-ups, guards, domains' records, what came back
 
 No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
 then the store closes.
 """
 
 import asyncio
-import contextlib
 import importlib.resources
 import os
 import random
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,7 +41,8 @@ from outrider.engine.prepare import Preparer
 from outrider.engine.service import Part, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
-from outrider.engine.upkeep import Upkeep, ensure_partitions
+from outrider.engine.stops import StopBook
+from outrider.engine.upkeep import Upkeep
 from outrider.engine.warmup import WarmupBook, WarmupJudge
 from outrider.net.ledger import Ledger
 from outrider.net.ours import check_ours
@@ -58,20 +58,22 @@ from outrider.policy.shaping import Shaping
 from outrider.policy.simulate import Phrasebook
 from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
+from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.egress import PoolChooser
-from outrider.services.identity import Gateway, Identity
+from outrider.services.identity import Identity
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.notices import NoticeMailer, Notices
 from outrider.services.proofs import Proofs
 from outrider.services.reports import Reports
 from outrider.services.return_paths import ReturnPaths, signer_of
 from outrider.services.senders import Senders
 from outrider.services.suppressions import Suppressions
+from outrider.services.verification import Checker, Installation, Verification
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
 
 if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
-    from outrider.store.embedded import EmbeddedPostgres
 
 _CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
 _RECEIVER_WAIT_S: Final = 20.0  # Ours: its process starts beside us, on a busy machine in seconds.
@@ -118,10 +120,13 @@ class Services(msgspec.Struct, frozen=True):
     store: Store
     accounts: Accounts
     identity: Identity
+    keys: KeyRing
     senders: Senders
     proofs: Proofs
     reports: Reports
     suppressions: Suppressions
+    verification: Verification
+    notices: Notices
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
 
 
@@ -132,49 +137,64 @@ def make_services(context: Context, store: Store) -> Services:
         ConfigError: the master key cannot be used.
     """
     clock, random_bits = context.clock, context.chance.getrandbits
-    vault = make_vault(context)
-    identity = Identity(store, vault, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
-    senders = Senders(
-        store, clock=clock, random_bits=random_bits, shared_bounce_domain=context.config.inbound.bounce_domain
-    )
+    keys = KeyRing(store, make_vault(context), context.config.identity, clock=clock, random_bits=random_bits)
+    shared_domain, is_provable = context.config.inbound.bounce_domain, context.config.identity.mailbox_proof
+    identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
+    senders = Senders(store, clock=clock, random_bits=random_bits, shared_bounce_domain=shared_domain)
     accept = Acceptor(
         store,
         senders,
+        identity,
         PoolChooser(store, context.egress, clock=clock),
         context.config.engine,
         clock=clock,
         random_bits=random_bits,
         metrics=context.metrics,
     )
-    proofs = Proofs(
-        store,
-        accept,
-        clock=clock,
-        random_bits=random_bits,
-        is_on=context.config.identity.mailbox_proof,
-        root=context.config.links_root,
-    )
+    accounts = Accounts(store, clock=clock, random_bits=random_bits)
+    suppressions = Suppressions(store, clock=clock)
     return Services(
-        context=context,
-        store=store,
-        accounts=Accounts(store, clock=clock, random_bits=random_bits),
-        identity=identity,
-        senders=senders,
-        proofs=proofs,
-        reports=Reports(store, clock=clock),
-        suppressions=Suppressions(store, clock=clock),
-        accept=accept,
+        context,
+        store,
+        accounts,
+        identity,
+        keys,
+        senders,
+        Proofs(store, accept, clock=clock, random_bits=random_bits, is_on=is_provable, root=context.config.links_root),
+        Reports(store, clock=clock),
+        suppressions,
+        Verification(
+            store,
+            keys,
+            lambda: make_checker(context),
+            context.config.identity,
+            installation(context.config),
+            clock=clock,
+            random_bits=random_bits,
+            logger=context.log,
+        ),
+        Notices(store, clock=clock),
+        accept,
     )
 
 
-def gateway(config: Config) -> Gateway:
-    """What DNS has to say of this node, for bounce domains."""
+def make_checker(context: Context) -> Checker:
+    """Who asks DNS about the records of sending domains."""
+    from outrider.net.dns_query import NameServers  # dnspython: 10 MB that few need.
+    from outrider.net.records import RecordLooker
+
+    net = context.config.net
+    return RecordLooker(NameServers(net.dns_server, clock=context.clock, wait_s=net.dns_wait_s))
+
+
+def installation(config: Config) -> Installation:
+    """What the records of sending domains name of this node."""
     sources = config.make_egress().sources
-    return Gateway(
-        shared_domain=config.inbound.bounce_domain,
+    return Installation(
         mx_host=config.net.ehlo_name or next((one.ehlo_name for one in sources if one.ehlo_name), ""),
-        addresses=sorted({one.address for one in sources if one.address}),
+        sources=sorted({one.address for one in sources if one.address}),
         is_relayed=any(one.smarthost is not None for one in sources),
+        is_watching=not config.is_catch,  # Catch mode asks nobody out there by itself.
     )
 
 
@@ -214,11 +234,13 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
                 ]
             warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
             guards = GuardBook(store, clock=clock, logger=log)
+            stops = StopBook(store, clock=clock, logger=log)
             await warmups.load()
             await guards.load()
-            bounds = _Bounds(limits, warmups, guards)
+            await stops.load()
+            bounds = _Bounds(limits, warmups, guards, stops)
             deliverer = _make_deliverer(context, store, ledger, bounds, owner=owner, slot=slot)
-            parts += [warmups, guards, deliverer]
+            parts += [warmups, guards, stops, deliverer]
             await run_all(parts, stop_asked)
 
 
@@ -228,6 +250,7 @@ class _Bounds(msgspec.Struct, frozen=True):
     limits: Shaping
     warmups: WarmupBook
     guards: GuardBook
+    stops: StopBook
 
 
 def _make_deliverer(
@@ -237,10 +260,12 @@ def _make_deliverer(
     config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
     net = net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
-    identity = make_services(context, store).identity
+    services = make_services(context, store)
     signer = signer_of(make_vault(context))
     return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
-    preparer = Preparer(store, identity, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
+    preparer = Preparer(
+        store, services.keys, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max
+    )
     slots = NodeSlots(ledger, slot=slot, clock=clock)
     connections = ConnectionPool(net, clock=clock, slots=slots)
     router, exits = make_ways(config, net, clock, chance)
@@ -271,8 +296,9 @@ def _make_deliverer(
             slots,
             exits=exits,
             ceilings=bounds.warmups,
-            rates=identity,
+            rates=services.identity,
             guards=bounds.guards,
+            stops=bounds.stops,
             clock=clock,
             random=chance,
             logger=log,
@@ -347,7 +373,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
         )
         more = proof.routes(services.proofs, context.clock, context.log)
         if config.is_catch:
-            more += mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
+            more += mailbox_routes(make_mailbox(context), services.keys.published_record, context.clock)
         server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
         await run_all([services.accept, server], stop_asked)
 
@@ -445,13 +471,17 @@ def inbound_tls(config: Config) -> ssl.SSLContext | None:
 
 
 async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the upkeep, the judges of warm-ups and guards, and the reader of what came back."""
+    """Run the upkeep, the judges of warm-ups, guards and sending domains, the reader of what came back, and notices."""
     clock, log, metrics = context.clock, context.log, context.metrics
     async with context.store() as store:
         judge = WarmupJudge(store, warmup_plans(context.config), context.egress.warmups, clock=clock, logger=log)
         guards = GuardJudge(store, clock=clock, logger=log, metrics=metrics)
         reader = ReportReader(store, make_classifier(context.config), clock=clock, logger=log, metrics=metrics)
-        await run_all([Upkeep(store, clock=clock, logger=log), judge, guards, reader], stop_asked)
+        services = make_services(context, store)
+        mailer = NoticeMailer(store, services.accept, clock=clock, logger=log)
+        keeper = KeyKeeper(services.keys, clock=clock, logger=log)
+        own: list[Part] = [Upkeep(store, clock=clock, logger=log), judge, guards, reader, keeper]
+        await run_all([services.accept, *own, services.verification, mailer], stop_asked)
 
 
 def deliver_count(config: Config) -> int:
@@ -567,56 +597,3 @@ def _swap_owner(owner_file: Path, owner: UUID) -> UUID | None:
 def _machine_name() -> str:
     name = socket.getfqdn()
     return name if "." in name and not name.startswith("localhost") else "[127.0.0.1]"
-
-
-class Database(msgspec.Struct, frozen=True):
-    """An open, migrated database. `server` None: it is not ours to look after."""
-
-    dsn: str
-    server: "EmbeddedPostgres | None" = None
-
-
-@contextlib.asynccontextmanager
-async def open_database(config: Config, on_progress: Callable[[str], None]) -> AsyncIterator[Database]:
-    """Yield a migrated database: the configured one, or the embedded server, started if need be.
-
-    `on_progress` hears a sentence when that takes long, such as a recovery after a crash.
-
-    Raises:
-        ConfigError, StoreUnavailableError: with a sentence that says what to do.
-    """
-    # Children get the address and do not need it.
-    from outrider.store.embedded import EmbeddedPostgres
-
-    make_data_dir(config.data_path)
-    if config.database_url:
-        await _upgrade(config, config.database_url)
-        yield Database(config.database_url)
-        return
-    server = EmbeddedPostgres(config.data_path, config.embedded, clock=SystemClock(), on_progress=on_progress)
-    dsn = await server.start()
-    try:
-        await _upgrade(config, dsn)
-        yield Database(dsn, server)
-    finally:
-        await server.stop()
-
-
-async def _upgrade(config: Config, dsn: str) -> None:
-    """Bring the tables and partitions up to date."""
-    from outrider.store import migrate
-
-    await migrate.upgrade(dsn)
-    async with Store(dsn, config.store) as store:
-        await ensure_partitions(store, SystemClock())
-
-
-def make_data_dir(path: Path) -> None:
-    """Make the data directory, for its owner alone. Safe twice. Raises ConfigError."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (path / "run").mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"The data directory {path} cannot be made: {error.strerror}. Set OUTRIDER_DATA_DIR."
-        ) from error

@@ -1,14 +1,13 @@
-"""Sending domains: claimed by many, proven by one; only the proven one's keys are the world's."""
+"""Sending domains: claimed by many, proven by one."""
 
 from datetime import timedelta
-from uuid import UUID
 
 import msgspec
 import pytest
 
 from outrider.base.errors import ConflictError
 from outrider.store import domains
-from outrider.store.domains import DkimKey, Domain
+from outrider.store.domains import Domain
 from outrider.store.pool import Store, StoreValueError
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -24,12 +23,6 @@ async def claims(store: Store, clock: FakeClock, mailroom: Mailroom) -> list[Dom
         for domain in found:
             await domains.insert(tx, domain)
     return found
-
-
-def key_of(domain: Domain, key_id: UUID, algorithm: str = "rsa-sha256", selector: str = "s1") -> DkimKey:
-    return DkimKey(
-        key_id, domain.project_id, domain.domain_id, selector, algorithm, b"sealed", f"p={key_id}", domain.created_at
-    )
 
 
 async def test_two_may_claim_and_one_may_verify(store: Store, clock: FakeClock, claims: list[Domain]) -> None:
@@ -93,43 +86,6 @@ async def test_a_project_sees_its_own_by_name(store: Store, mailroom: Mailroom, 
         await domains.insert(tx, earlier)
         assert await domains.of_project(tx, first.project_id) == [earlier, first]
         assert await domains.by_name(tx, first.project_id, "none.example") is None
-
-
-async def test_only_a_verified_domain_publishes(
-    store: Store, clock: FakeClock, mailroom: Mailroom, claims: list[Domain]
-) -> None:
-    _, second = claims
-    keys = [key_of(domain, mailroom.new_id()) for domain in claims]
-    async with store.transaction() as tx:
-        for key in keys:
-            await domains.insert_key(tx, key)
-        assert await domains.published_record(tx, "shop.example", "s1") is None
-        await domains.verify(tx, second.project_id, second.domain_id, now=clock.now())
-        assert await domains.published_record(tx, "shop.example", "s1") == keys[1].public_record
-        assert await domains.published_record(tx, "shop.example", "s2") is None
-        assert await domains.published_record(tx, "other.example", "s1") is None
-
-
-async def test_keys_come_rsa_first_and_to_their_project_only(
-    store: Store, mailroom: Mailroom, claims: list[Domain]
-) -> None:
-    first, second = claims
-    modern = key_of(first, mailroom.new_id(), "ed25519-sha256", "a")
-    rsa = key_of(first, mailroom.new_id(), "rsa-sha256", "b")
-    async with store.transaction() as tx:
-        await domains.insert_key(tx, modern)
-        await domains.insert_key(tx, rsa)
-        assert await domains.keys_of(tx, first.project_id, "shop.example") == [rsa, modern]
-        assert await domains.keys_of(tx, second.project_id, "shop.example") == []
-
-
-async def test_a_selector_is_one_key(store: Store, mailroom: Mailroom, claims: list[Domain]) -> None:
-    async with store.transaction() as tx:
-        await domains.insert_key(tx, key_of(claims[0], mailroom.new_id()))
-    with pytest.raises(ConflictError) as caught:
-        async with store.transaction() as tx:
-            await domains.insert_key(tx, key_of(claims[0], mailroom.new_id()))
-    assert caught.value.detail["constraint"] == "dkim_selector_taken"
 
 
 async def test_a_rate_is_one_projects_and_may_go_again(store: Store, claims: list[Domain]) -> None:

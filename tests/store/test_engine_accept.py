@@ -361,6 +361,7 @@ def rewriting(room: EngineRoom) -> Acceptor:
     return Acceptor(
         room.store,
         Book(),
+        room.domains,
         room.pools,
         room.settings,
         clock=room.clock,

@@ -22,7 +22,8 @@ from outrider.store.pool import Store
 from outrider.store.senders import Sender
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import EngineRoom, running
-from outrider.testing.mailroom import Mailroom, held_up
+from outrider.testing.mailroom import Mailroom
+from tests.store.racing import held_up
 
 pytestmark = pytest.mark.newest
 
@@ -298,6 +299,7 @@ async def real(office: Office, room: EngineRoom) -> AsyncIterator[Proofs]:
     accept = Acceptor(
         office.store,
         office.senders,
+        room.domains,
         room.pools,
         room.settings,
         clock=office.clock,

@@ -17,7 +17,8 @@ from outrider.store import senders as rows
 from outrider.store.domains import Domain
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
-from outrider.testing.mailroom import Mailroom, held_up
+from outrider.testing.mailroom import Mailroom
+from tests.store.racing import held_up
 
 pytestmark = pytest.mark.newest
 

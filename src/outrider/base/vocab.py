@@ -51,6 +51,13 @@ class EventKind(enum.StrEnum):
     RESUMED = "resumed"
     FLUSHED = "flushed"
     DROPPED = "dropped"
+    DOMAIN_PASSED = (
+        "domain_passed"  # Every record that a sending domain needs is as it should be, for the first time or again.
+    )
+    DOMAIN_FAILED = "domain_failed"  # It had passed, and a record that it needs is gone or wrong.
+    DOMAIN_STOPPED = (
+        "domain_stopped"  # It failed for longer than the grace period: its mail waits, new mail is refused.
+    )
 
 
 class WaitKind(enum.StrEnum):
@@ -65,6 +72,7 @@ class WaitKind(enum.StrEnum):
     WARMUP = "warmup"  # The day's ceiling of an address that is being warmed up.
     DOMAIN_RATE = "domain_rate"  # The sending domain's own rate.
     GUARD = "guard"  # Too many unknown addresses or complaints: the project or the sending domain is slowed or paused.
+    DOMAIN = "domain"  # The sending domain's records are gone or wrong for longer than the grace period.
     HOLD = "hold"  # An operator said so.
     TURN = "turn"  # Others of the same provider are before it.
 
@@ -120,9 +128,9 @@ class RecordState(enum.StrEnum):
 
 
 class RecordCause(enum.StrEnum):
-    """Why a record did not pass, or what to mind though it did: `domain_record.cause`; "" if there is nothing to say."""
+    """Why a record did not pass, or what to mind though it did: `domain_record.cause`."""
 
-    NONE = ""
+    NONE = ""  # It passed, and there is nothing to say.
     MISSING = "missing"  # Nothing is published there.
     TYPO = "typo"  # Nearly right: a few characters differ.
     TRUNCATED = "truncated"  # A string of a long text is missing, or its end is cut off.
@@ -148,6 +156,15 @@ class RecordCause(enum.StrEnum):
     def is_temporary(self) -> bool:
         """Nobody could tell: the state of before stands."""
         return self in (RecordCause.TIMED_OUT, RecordCause.SERVERS_FAILED)
+
+
+class KeyState(enum.StrEnum):
+    """Where a DKIM key is in its life. The table of moves is in `services/dkim_keys.py`."""
+
+    WAITING = "waiting"  # Its record is to be published; it signs nothing.
+    SIGNING = "signing"
+    RETIRING = "retiring"  # It signs no more, but what it signed is still checked: its record stays.
+    RETIRED = "retired"  # Nobody needs its record any more. Its private half is gone.
 
 
 class Fate(enum.StrEnum):

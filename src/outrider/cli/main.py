@@ -10,6 +10,7 @@ from outrider.cli import (
     guard,
     mail,
     mailbox,
+    notices,
     queue,
     rules,
     senders,
@@ -43,6 +44,7 @@ app.command()(mailbox.mailbox)
 app.add_typer(warmup.warmups, name="warmup")
 app.add_typer(rules.rules, name="rules")
 app.add_typer(guard.guards, name="guard")
+app.add_typer(notices.notices, name="notice")
 app.command()(serve.sink)
 app.command()(simulator.simulator)
 

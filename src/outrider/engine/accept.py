@@ -62,7 +62,7 @@ class AllowedSender(msgspec.Struct, frozen=True):
 
 
 class SenderBook(Protocol):
-    """Who may send for a project (`services.identity`)."""
+    """Who may send for a project (`services.senders`)."""
 
     async def find(self, project_id: UUID, sender: Address, stream: Stream) -> AllowedSender | None:
         """Return the sender, None if the project may not send as that address now.
@@ -70,6 +70,13 @@ class SenderBook(Protocol):
         Raises:
             CallerError: field "sender"; it may not, for a reason that its owner can mend.
         """
+
+
+class DomainBook(Protocol):
+    """Which mail a sending domain sends (`services.identity`)."""
+
+    async def check(self, project_id: UUID, domain: str, stream: Stream) -> None:
+        """Return if that stream's mail may be taken. Raises CallerError: it sends the other only, or is stopped."""
 
 
 class PoolBook(Protocol):
@@ -115,6 +122,7 @@ class Acceptor:
         self,
         store: Store,
         senders: SenderBook,
+        domains: DomainBook,
         pools: PoolBook,
         settings: EngineSettings,
         *,
@@ -124,6 +132,7 @@ class Acceptor:
     ) -> None:
         self._store: Final = store
         self._senders: Final = senders
+        self._domains: Final = domains
         self._settings: Final = settings
         self._clock: Final = clock
         self._random_bits: Final = random_bits
@@ -157,6 +166,7 @@ class Acceptor:
         Raises:
             CallerError: `field` is the Submission's field at fault; "sender" also if its mail would fail DMARC.
             NotFoundError: the project may not send as `sender` (unknown, disabled, unverified or somebody else's).
+            ForbiddenError: its domain is stopped: its DNS records are gone or wrong.
             ConflictError: the idempotency key was used with another submission.
             BusyError, StoreError: nothing was kept; try again.
         """
@@ -186,6 +196,7 @@ class Acceptor:
                 "That sender is not configured, or its domain is not verified: add it with `outrider sender add`.",
                 field="sender",
             )
+        await self._domains.check(project_id, sender.address.domain, stream)
         return sender
 
     async def _find_lanes(self, checked: _Checked, routes: set[str]) -> dict[str, int]:

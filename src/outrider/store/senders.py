@@ -120,6 +120,8 @@ _PROVE: Final = """
     UPDATE sender SET proven_at = $2, updated_at = $2, proof_hash = NULL, proof_expires_at = NULL
      WHERE proof_hash = $1 AND proof_expires_at > $2
  RETURNING sender_id, project_id /* tidy: project-scope the link is the key */, '' AS project, address"""
+_REMOVE_OF_DOMAIN: Final = """
+    DELETE FROM sender WHERE project_id = $1 AND domain_id = $2"""
 
 
 async def insert(
@@ -231,3 +233,8 @@ async def prove(tx: Tx, proof_hash: bytes, *, now: datetime) -> Proof | None:
     """Use the link with that hash up: its mailbox is proven. None as in `by_proof`; of two at once one gets None."""
     row = await tx.fetch_row(_PROVE, proof_hash, now)
     return None if row is None else Proof(**row)
+
+
+async def remove_of_domain(tx: Tx, project_id: UUID, domain_id: UUID) -> None:
+    """Delete the senders of a domain that goes."""
+    await tx.execute(_REMOVE_OF_DOMAIN, project_id, domain_id)

@@ -10,9 +10,9 @@ Everything due is due at the clock's now. Ids sort in the order in which they ar
 import asyncio
 import hashlib
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -29,7 +29,6 @@ from outrider.store.projects import Project
 from outrider.store.queue import Entry
 from outrider.store.recipients import NewRecipient
 
-Result = TypeVar("Result")
 POOL: Final = "default"
 SENDER_DOMAIN: Final = "shop.example"
 LANE_PROJECT: Final = UUID(int=7)  # Of lanes that a test makes without mail.
@@ -152,12 +151,3 @@ async def wait_blocked(store: Store, count: int = 1) -> None:
     async with asyncio.timeout(WAIT_S):
         while len(await blocked_pids(store)) < count:
             continue
-
-
-async def held_up(store: Store, table: str, calls: Sequence[Coroutine[None, None, Result]]) -> list[Result]:
-    """Let all calls come as far as their first write to the table before the first may write."""
-    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group, store.transaction() as tx:
-        await tx.execute(f"LOCK TABLE {table} IN SHARE MODE")
-        running = [group.create_task(call) for call in calls]
-        await wait_blocked(store, len(running))
-    return [one.result() for one in running]
