@@ -92,15 +92,16 @@ _STAND: Final = """
      WHERE project_id = $1 AND domain_id = $2"""
 _STOPPED: Final = """
     SELECT project_id, name, stopped_at, failing_since FROM domain WHERE stopped_at IS NOT NULL"""
-# Given on somebody's word alone (never checked) it is used at once; else while its MX and its SPF record are seen.
+# Given on somebody's word alone (never checked) it is used at once; else while its MX record is seen, and the SPF record
+# that is wanted there: none where nobody knows the addresses that mail leaves from.
 _RETURN_PATH: Final = """
     SELECT return_path FROM domain d
      WHERE project_id = $1 AND name = $2 AND verified_at IS NOT NULL AND return_path <> ''
        AND (checked_at IS NULL
-            OR (SELECT count(DISTINCT r.kind = ANY($3::text[])) FROM domain_record r
+            OR (SELECT bool_and(r.state = 'passed') AND bool_or(r.kind = $3) FROM domain_record r
                  WHERE r.domain_id = d.domain_id AND r.project_id = d.project_id AND r.host = d.return_path
-                   AND r.kind = ANY($3::text[] || $4::text) AND r.state = 'passed') = 2)"""
-_RETURN_PATH_SPF: Final = (RecordKind.RETURN_PATH_SPF, RecordKind.SPF)  # The latter where it is the domain's own host.
+                   AND r.kind = ANY($4::text[])))"""
+_RETURN_PATH_KINDS: Final = (RecordKind.RETURN_PATH, RecordKind.RETURN_PATH_SPF, RecordKind.SPF)  # The last: at its own.
 
 
 async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime | None = None) -> None:
@@ -205,7 +206,7 @@ async def stopped(tx: Tx) -> Sequence[Stopped]:
 
 async def return_path_of(tx: Tx, project_id: UUID, name: str) -> str:
     """Return the host of the return paths of the project's domain, "" if it has none that works."""
-    row = await tx.fetch_row(_RETURN_PATH, project_id, name, _RETURN_PATH_SPF, RecordKind.RETURN_PATH)
+    row = await tx.fetch_row(_RETURN_PATH, project_id, name, RecordKind.RETURN_PATH, _RETURN_PATH_KINDS)
     return "" if row is None else str(row["return_path"])
 
 
