@@ -62,11 +62,14 @@ from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.egress import PoolChooser
 from outrider.services.identity import Gateway, Identity
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.master_keys import MasterKeys
 from outrider.services.reports import Reports
-from outrider.services.return_paths import ReturnPaths, signer_of
+from outrider.services.return_paths import LIFE, ReturnPaths, signer_of
 from outrider.services.suppressions import Suppressions
+from outrider.store import master_key
+from outrider.store.master_key import KeySource
 from outrider.store.pool import Store
-from outrider.store.vault import Vault, load_or_create_key
+from outrider.store.vault import Vault, vault_of
 
 if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
@@ -75,7 +78,6 @@ if TYPE_CHECKING:
 _CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
 _RECEIVER_WAIT_S: Final = 20.0  # Ours: its process starts beside us, on a busy machine in seconds.
 _RECEIVER_POLL_S: Final = 0.05
-_MASTER_KEY: Final = "master.key"
 
 
 class SystemClock:
@@ -118,6 +120,7 @@ class Services(msgspec.Struct, frozen=True):
     accounts: Accounts
     identity: Identity
     keys: KeyRing
+    master_keys: MasterKeys
     reports: Reports
     suppressions: Suppressions
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
@@ -130,7 +133,9 @@ def make_services(context: Context, store: Store) -> Services:
         ConfigError: the master key cannot be used.
     """
     clock, random_bits = context.clock, context.chance.getrandbits
-    keys = KeyRing(store, make_vault(context), context.config.identity, clock=clock, random_bits=random_bits)
+    source = key_source(context)
+    vault = vault_of(source)
+    keys = KeyRing(store, vault, context.config.identity, clock=clock, random_bits=random_bits)
     identity = Identity(store, keys, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
     accept = Acceptor(
         store,
@@ -143,7 +148,10 @@ def make_services(context: Context, store: Store) -> Services:
     )
     accounts = Accounts(store, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
-    return Services(context, store, accounts, identity, keys, Reports(store, clock=clock), suppressions, accept)
+    master_keys = MasterKeys(store, vault, source, keep_for=LIFE, clock=clock)
+    return Services(
+        context, store, accounts, identity, keys, master_keys, Reports(store, clock=clock), suppressions, accept
+    )
 
 
 def gateway(config: Config) -> Gateway:
@@ -442,7 +450,12 @@ def deliver_count(config: Config) -> int:
 
 def make_vault(context: Context) -> Vault:
     """What opens the secrets of this installation. Raises ConfigError: the master key cannot be used."""
-    return Vault(load_or_create_key(context.config.data_path / _MASTER_KEY))
+    return vault_of(key_source(context))
+
+
+def key_source(context: Context) -> KeySource:
+    """Where the master keys are. Raises ConfigError: [master_key] does not say."""
+    return master_key.find(context.config.master_key, context.config.data_path, os.environ)
 
 
 def make_classifier(config: Config) -> Classifier:

@@ -408,7 +408,7 @@ class KeyRing:
         """Unseal and load a key, once: loading an RSA key costs as much as a signature."""
         opened = self._opened.get(key.dkim_key_id)
         if opened is None:
-            pem = self._vault.open(key.private_key_sealed, context_of(key.domain_id, key.selector))
+            pem = self._vault.open(key.private_key_sealed, key.context)
             opened = self._opened[key.dkim_key_id] = dkim.load_key(name, key.selector, pem)
         return opened
 
@@ -421,7 +421,7 @@ class KeyRing:
             domain_id=owner.domain_id,
             selector=selector,
             algorithm=loaded.algorithm,
-            private_key_sealed=self._vault.seal(pem, context_of(owner.domain_id, selector)),
+            private_key_sealed=self._vault.seal(pem, dkim_keys.context_of(owner.domain_id, selector)),
             public_record=dkim.public_record(loaded),
             created_at=now,
             is_own=is_own,
@@ -518,11 +518,6 @@ class KeyKeeper:
     def stop(self) -> None:
         """Let `run` return."""
         self._rounds.stop()
-
-
-def context_of(domain_id: UUID, selector: str) -> str:
-    """Return the place a key is sealed for (`store.vault`)."""
-    return f"dkim:{domain_id}:{selector}"
 
 
 def _check_algorithms(algorithms: Collection[str]) -> None:
