@@ -67,6 +67,7 @@ class KeyEntry(msgspec.Struct, frozen=True, kw_only=True):
     record: str  # The TXT text that receivers must find there, directly or behind `target`; "" without a key.
     target: str = ""  # Delegated: what the CNAME at `host` names; "": the domain's owner publishes `record` at `host`.
     is_needed: bool = True  # False: the record may be removed.
+    is_required: bool = False  # Mail that leaves now would be without a signature it had, or should have.
     is_own: bool = False
     is_published: bool | None = None  # What DNS said last; None: it was not asked yet.
     changed_at: datetime | None = None  # When it came into this state.
@@ -466,6 +467,8 @@ class KeyRing:
             record=key.public_record,
             target=self._target(owner.domain_id, key.selector) if key.is_delegated else "",
             is_needed=key.state is not KeyState.RETIRED,
+            is_required=key.state is KeyState.SIGNING
+            or (key.state is KeyState.WAITING and (not owner.is_verified or key.signing_at is not None)),
             is_own=key.is_own,
             is_published=True if key.seen_at else False if key.missing_at else None,
             changed_at=changed_at,

@@ -19,7 +19,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConflictError, StoreCorruptError
-from outrider.store import dkim_keys, master_key, nodes
+from outrider.store import dkim_keys, nodes
 from outrider.store.master_key import KeySource, MasterKey
 from outrider.store.pool import Store
 from outrider.store.vault import MARK_BYTES, Vault, mark_of
@@ -83,10 +83,6 @@ class MasterKeys:
         ]
         other_count = sum(count for mark, count in counts.items() if mark not in marks)
         return Shown(source=self._source.name, keys=shown, other_count=other_count)
-
-    def new_line(self) -> str:
-        """Return a line with a new key, for those who bring it to where the keys are by hand."""
-        return master_key.write_line(master_key.new_key(self._clock.now().date()))
 
     async def rotate(self, *, is_shared: bool = False) -> Resealed:
         """Make a new key and seal everything with it. One that was begun is finished instead. Safe twice.
