@@ -56,6 +56,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     database_url: str = ""
     """postgresql://USER@HOST/DB, 16 or newer; several hosts with commas. Empty starts the embedded server."""
 
+    master_key: str = ""
+    """Where the master keys are, which open the private keys in the database: `file:PATH` or `env:NAME`, never the key
+    itself. Empty: `master.key` in the data directory, made at the first start."""
+
     faces: FacesSettings = FacesSettings()
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()

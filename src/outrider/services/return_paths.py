@@ -20,6 +20,7 @@ from outrider.store.recent import Recent
 from outrider.store.vault import Vault
 
 LIFE: Final = timedelta(days=60)  # Ours: bounces come within days, complaints within weeks.
+_PURPOSE: Final = "return path 1"  # Danger: another one makes all that is on its way forged.
 _FRESH_S: Final = 30.0  # Ours: how soon a changed bounce domain is used.
 
 
@@ -47,11 +48,13 @@ class ReturnPaths:
         return self._signer.mint(ReturnPath(recipient_id, purpose, expires_on), domain)
 
     async def _read_domain(self, key: tuple[UUID, str]) -> str:
+        self._signer.look_again()  # So that a new master key is used soon, and the last one not for ever.
         async with self._store.transaction() as tx:
             own = await domains.return_path_of(tx, *key) or await projects.bounce_domain_of(tx, key[0])
         return own or self._shared_domain
 
 
 def signer_of(vault: Vault) -> Signer:
-    """Return what makes and reads the return paths of this installation."""
-    return Signer(vault.derive("return path 1"))
+    """Return what makes and reads the return paths of this installation. `vault` is its alone: see `Vault.refresh`."""
+    key, *older = vault.derive(_PURPOSE)
+    return Signer(key, older, read_keys=lambda: vault.derive(_PURPOSE) if vault.refresh() else None)

@@ -101,7 +101,11 @@ _RETURN_PATH: Final = """
             OR (SELECT bool_and(r.state = 'passed') AND bool_or(r.kind = $3) FROM domain_record r
                  WHERE r.domain_id = d.domain_id AND r.project_id = d.project_id AND r.host = d.return_path
                    AND r.kind = ANY($4::text[])))"""
-_RETURN_PATH_KINDS: Final = (RecordKind.RETURN_PATH, RecordKind.RETURN_PATH_SPF, RecordKind.SPF)  # The last: at its own.
+_RETURN_PATH_KINDS: Final = (
+    RecordKind.RETURN_PATH,
+    RecordKind.RETURN_PATH_SPF,
+    RecordKind.SPF,
+)  # The last: at its own.
 
 
 async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime | None = None) -> None:
