@@ -62,13 +62,18 @@ from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.egress import PoolChooser
 from outrider.services.identity import Identity
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.master_keys import MasterKeys
 from outrider.services.notices import NoticeMailer, Notices
+from outrider.services.proofs import Proofs
 from outrider.services.reports import Reports
-from outrider.services.return_paths import ReturnPaths, signer_of
+from outrider.services.return_paths import LIFE, ReturnPaths, signer_of
+from outrider.services.senders import Senders
 from outrider.services.suppressions import Suppressions
 from outrider.services.verification import Checker, Installation, Verification
+from outrider.store import master_key
+from outrider.store.master_key import KeySource
 from outrider.store.pool import Store
-from outrider.store.vault import Vault, load_or_create_key
+from outrider.store.vault import Vault, vault_of
 
 if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
@@ -76,7 +81,6 @@ if TYPE_CHECKING:
 _CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
 _RECEIVER_WAIT_S: Final = 20.0  # Ours: its process starts beside us, on a busy machine in seconds.
 _RECEIVER_POLL_S: Final = 0.05
-_MASTER_KEY: Final = "master.key"
 
 
 class SystemClock:
@@ -119,6 +123,9 @@ class Services(msgspec.Struct, frozen=True):
     accounts: Accounts
     identity: Identity
     keys: KeyRing
+    master_keys: MasterKeys
+    senders: Senders
+    proofs: Proofs
     reports: Reports
     suppressions: Suppressions
     verification: Verification
@@ -133,12 +140,15 @@ def make_services(context: Context, store: Store) -> Services:
         ConfigError: the master key cannot be used.
     """
     clock, random_bits = context.clock, context.chance.getrandbits
-    keys = KeyRing(store, make_vault(context), context.config.identity, clock=clock, random_bits=random_bits)
-    shared_domain = context.config.inbound.bounce_domain
+    source = key_source(context)
+    vault = vault_of(source)
+    keys = KeyRing(store, vault, context.config.identity, clock=clock, random_bits=random_bits)
+    shared_domain, is_provable = context.config.inbound.bounce_domain, context.config.identity.mailbox_proof
     identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
+    senders = Senders(store, clock=clock, random_bits=random_bits, shared_bounce_domain=shared_domain)
     accept = Acceptor(
         store,
-        identity,
+        senders,
         identity,
         PoolChooser(store, context.egress, clock=clock),
         context.config.engine,
@@ -154,6 +164,9 @@ def make_services(context: Context, store: Store) -> Services:
         accounts,
         identity,
         keys,
+        MasterKeys(store, vault, source, keep_for=LIFE, clock=clock),
+        senders,
+        Proofs(store, accept, clock=clock, random_bits=random_bits, is_on=is_provable, root=context.config.links_root),
         Reports(store, clock=clock),
         suppressions,
         Verification(
@@ -348,6 +361,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
     from outrider.faces.api.app import make_app
     from outrider.faces.api.ports import Ports
     from outrider.faces.api.server import HttpServer
+    from outrider.faces.console import proof
     from outrider.faces.console.mailbox import routes as mailbox_routes
 
     config = context.config
@@ -363,9 +377,9 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
             metrics=context.metrics,
             has_mailbox=config.is_catch,
         )
-        more = []
+        more = proof.routes(services.proofs, context.clock, context.log)
         if config.is_catch:
-            more = mailbox_routes(make_mailbox(context), services.keys.published_record, context.clock)
+            more += mailbox_routes(make_mailbox(context), services.keys.published_record, context.clock)
         server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
         await run_all([services.accept, server], stop_asked)
 
@@ -483,7 +497,12 @@ def deliver_count(config: Config) -> int:
 
 def make_vault(context: Context) -> Vault:
     """What opens the secrets of this installation. Raises ConfigError: the master key cannot be used."""
-    return Vault(load_or_create_key(context.config.data_path / _MASTER_KEY))
+    return vault_of(key_source(context))
+
+
+def key_source(context: Context) -> KeySource:
+    """Where the master keys are. Raises ConfigError: [master_key] does not say."""
+    return master_key.find(context.config.master_key, context.config.data_path, os.environ)
 
 
 def make_classifier(config: Config) -> Classifier:

@@ -56,6 +56,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     database_url: str = ""
     """postgresql://USER@HOST/DB, 16 or newer; several hosts with commas. Empty starts the embedded server."""
 
+    master_key: str = ""
+    """Where the master keys are, which open the private keys in the database: `file:PATH` or `env:NAME`, never the key
+    itself. Empty: `master.key` in the data directory, made at the first start."""
+
     faces: FacesSettings = FacesSettings()
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()
@@ -85,6 +89,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def is_catch(self) -> bool:
         """Mail goes into the built-in mailbox."""
         return self.delivery == "catch"
+
+    @property
+    def links_root(self) -> str:
+        """What links in our mail begin with, without a last slash; "" if the world has no way to our pages."""
+        if self.faces.public_url or not self.is_catch:
+            return self.faces.public_url.rstrip("/")
+        return f"http://{self.faces.http_host}:{self.faces.http_port}"  # Who reads that mail is on this machine.
 
     @property
     def smarthost(self) -> Smarthost | None:

@@ -6,6 +6,7 @@ import typer
 
 from outrider.cli import (
     accounts,
+    domain_keys,
     domains,
     guard,
     mail,
@@ -17,6 +18,7 @@ from outrider.cli import (
     serve,
     simulator,
     suppression,
+    vault,
     warmup,
     why,
 )
@@ -31,6 +33,13 @@ app = typer.Typer(
 app.command()(accounts.init)
 app.command()(serve.serve)
 app.add_typer(accounts.keys, name="key")
+domains.domains.command("keys")(domain_keys.list_keys)
+domains.domains.command("rotate")(domain_keys.rotate)
+domains.domains.command("bring")(domain_keys.bring)
+domains.domains.command("drop")(domain_keys.drop)
+domains.domains.command("selectors")(domain_keys.selectors)
+domains.domains.command("delegate")(domain_keys.delegate)
+domains.domains.command("zone")(domain_keys.show_zone)
 app.add_typer(domains.domains, name="domain")
 app.add_typer(senders.senders, name="sender")
 app.command()(mail.send)
@@ -45,6 +54,7 @@ app.add_typer(warmup.warmups, name="warmup")
 app.add_typer(rules.rules, name="rules")
 app.add_typer(guard.guards, name="guard")
 app.add_typer(notices.notices, name="notice")
+app.add_typer(vault.vault, name="vault")
 app.command()(serve.sink)
 app.command()(simulator.simulator)
 

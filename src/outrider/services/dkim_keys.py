@@ -67,6 +67,7 @@ class KeyEntry(msgspec.Struct, frozen=True, kw_only=True):
     record: str  # The TXT text that receivers must find there, directly or behind `target`; "" without a key.
     target: str = ""  # Delegated: what the CNAME at `host` names; "": the domain's owner publishes `record` at `host`.
     is_needed: bool = True  # False: the record may be removed.
+    is_required: bool = False  # Mail that leaves now would be without a signature it had, or should have.
     is_own: bool = False
     is_published: bool | None = None  # What DNS said last; None: it was not asked yet.
     changed_at: datetime | None = None  # When it came into this state.
@@ -408,7 +409,7 @@ class KeyRing:
         """Unseal and load a key, once: loading an RSA key costs as much as a signature."""
         opened = self._opened.get(key.dkim_key_id)
         if opened is None:
-            pem = self._vault.open(key.private_key_sealed, context_of(key.domain_id, key.selector))
+            pem = self._vault.open(key.private_key_sealed, key.context)
             opened = self._opened[key.dkim_key_id] = dkim.load_key(name, key.selector, pem)
         return opened
 
@@ -421,7 +422,7 @@ class KeyRing:
             domain_id=owner.domain_id,
             selector=selector,
             algorithm=loaded.algorithm,
-            private_key_sealed=self._vault.seal(pem, context_of(owner.domain_id, selector)),
+            private_key_sealed=self._vault.seal(pem, dkim_keys.context_of(owner.domain_id, selector)),
             public_record=dkim.public_record(loaded),
             created_at=now,
             is_own=is_own,
@@ -466,6 +467,8 @@ class KeyRing:
             record=key.public_record,
             target=self._target(owner.domain_id, key.selector) if key.is_delegated else "",
             is_needed=key.state is not KeyState.RETIRED,
+            is_required=key.state is KeyState.SIGNING
+            or (key.state is KeyState.WAITING and (not owner.is_verified or key.signing_at is not None)),
             is_own=key.is_own,
             is_published=True if key.seen_at else False if key.missing_at else None,
             changed_at=changed_at,
@@ -518,11 +521,6 @@ class KeyKeeper:
     def stop(self) -> None:
         """Let `run` return."""
         self._rounds.stop()
-
-
-def context_of(domain_id: UUID, selector: str) -> str:
-    """Return the place a key is sealed for (`store.vault`)."""
-    return f"dkim:{domain_id}:{selector}"
 
 
 def _check_algorithms(algorithms: Collection[str]) -> None:

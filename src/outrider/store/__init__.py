@@ -2,7 +2,8 @@
 
 `embedded` the server that comes with the package, with `cluster` its files, `postmaster` its processes and
 `unprivileged` for somebody who is root; `pool` connections and transactions, `batch` group commit, `recent` reads that
-may be a moment old, `migrate` and `schema/` the tables, `vault` secrets at rest, `settings` the knobs.
+may be a moment old, `migrate` and `schema/` the tables, `vault` secrets at rest and `master_key` what seals them,
+`settings` the knobs.
 
 Then one module per noun: `projects`, `keys`, `domains` with their `dkim_keys` and `domain_records` (what DNS said),
 `senders`, `notices`, `messages` (with their content), `recipients` (with the state table), `idempotency` (answers kept

@@ -36,9 +36,9 @@ class DkimKey(msgspec.Struct, frozen=True, kw_only=True):
     retired_at: datetime | None = None
 
     @property
-    def is_published(self) -> bool:
-        """DNS has its record, as far as we know."""
-        return self.seen_at is not None
+    def context(self) -> str:
+        """The place its private half is sealed for (`store.vault`)."""
+        return context_of(self.domain_id, self.selector)
 
 
 class KeyOwner(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +59,11 @@ class Sealed(msgspec.Struct, frozen=True):
     domain_id: UUID
     selector: str
     private_key_sealed: bytes
+
+    @property
+    def context(self) -> str:
+        """The place it is sealed for."""
+        return context_of(self.domain_id, self.selector)
 
 
 class InZone(msgspec.Struct, frozen=True):
@@ -150,8 +155,8 @@ _OLD: Final = """
 _SEALED_OTHERWISE: Final = """
     SELECT dkim_key_id, domain_id, selector, private_key_sealed /* tidy: project-scope the vault's, not a project's */
       FROM dkim_key
-     WHERE private_key_sealed <> '' AND substr(private_key_sealed, 1, length($1::bytea)) <> $1
-     ORDER BY dkim_key_id LIMIT $2 FOR UPDATE"""
+     WHERE private_key_sealed <> '' AND substr(private_key_sealed, 1, length($1::bytea)) <> $1 AND dkim_key_id > $2
+     ORDER BY dkim_key_id LIMIT $3 FOR UPDATE"""
 _RESEAL: Final = """
     UPDATE dkim_key SET private_key_sealed = $2 /* tidy: project-scope the vault's, not a project's */
      WHERE dkim_key_id = $1"""
@@ -243,9 +248,9 @@ async def due(tx: Tx, *, is_delegated: bool, signing_before: datetime, count_max
     return [KeyRef(**row) for row in await tx.fetch(_OLD, is_delegated, signing_before, count_max)]
 
 
-async def sealed_otherwise(tx: Tx, mark: bytes, count_max: int) -> Sequence[Sealed]:
-    """Return, and lock, some keys whose sealed form does not begin with `mark`; [] when there are none left."""
-    return [Sealed(**row) for row in await tx.fetch(_SEALED_OTHERWISE, mark, count_max)]
+async def sealed_otherwise(tx: Tx, mark: bytes, *, after: UUID, count_max: int) -> Sequence[Sealed]:
+    """Return, and lock, the next keys by id whose sealed form does not begin with `mark`; [] when none are left."""
+    return [Sealed(**row) for row in await tx.fetch(_SEALED_OTHERWISE, mark, after, count_max)]
 
 
 async def reseal(tx: Tx, dkim_key_id: UUID, private_key_sealed: bytes) -> None:
@@ -256,6 +261,11 @@ async def reseal(tx: Tx, dkim_key_id: UUID, private_key_sealed: bytes) -> None:
 async def count_sealed(tx: Tx, mark_bytes: int) -> dict[bytes, int]:
     """Return how many keys are sealed under each mark: the first `mark_bytes` octets."""
     return {bytes(row["mark"]): int(row["count"]) for row in await tx.fetch(_COUNT_SEALED, mark_bytes)}
+
+
+def context_of(domain_id: UUID, selector: str) -> str:
+    """Return the place that the private half of this key is sealed for (`store.vault`)."""
+    return f"dkim:{domain_id}:{selector}"
 
 
 def _made(row: Row) -> DkimKey:
