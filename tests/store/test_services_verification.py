@@ -19,6 +19,7 @@ from outrider.policy.records import Wanted
 from outrider.services import dkim_keys as keys_module
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import Identity
+from outrider.services.senders import Senders
 from outrider.services.settings import IdentitySettings
 from outrider.services.verification import DomainReport, Installation, Verification
 from outrider.store import domains, events, lanes, notices
@@ -53,6 +54,7 @@ class Office:
         bits = random.SystemRandom().getrandbits
         self.keys = KeyRing(store, Vault(bytes(range(32))), settings, clock=clock, random_bits=bits)
         self.identity = Identity(store, self.keys, clock=clock, random_bits=bits)
+        self.senders = Senders(store, clock=clock, random_bits=bits, shared_bounce_domain="")
         self.journal = Journal()
         self.verification = self.another()
 
