@@ -10,6 +10,9 @@ About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how 
 About receivers on purpose: `simulate` (with `simulate.toml`) reads what a simulator address asks for, `behaviour` is
 how one misbehaves.
 
+About DNS: `records` what a domain has to publish, `record_check` what is wrong with what is there, with
+`record_spf`, `record_keys` and, for what they share, `record_finding`; `proxies` whose addresses hide a CNAME.
+
 `masking` shows which replies say the same, `rulefile` reads such files, `sentence` writes numbers for people,
 `settings` has the knobs. Everything here takes values and returns values: no clock, no chance, no I/O.
 """
