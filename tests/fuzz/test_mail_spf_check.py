@@ -1,7 +1,7 @@
 """Whatever DNS says, an evaluation ends, says the same as another evaluator, and costs what that one counts."""
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from outrider.base import limits
 from outrider.mail import spf_check
-from outrider.mail.look import Look, Outcome
-from outrider.mail.spf_check import Evaluation, Result, Steps
+from outrider.mail.spf_check import Result
 from tests.fuzz import spf_oracle
+from tests.fuzz.spf_drive import drive
 from tests.fuzz.spf_oracle import Oracle, Zone
 
 DOMAINS: Final = tuple(f"{letter}.example" for letter in "abcdef")
@@ -51,21 +51,6 @@ def nodes(own: str) -> st.SearchStrategy[dict[str, list[str]]]:
 
 host_node = st.fixed_dictionaries({"A": addresses, "AAAA": st.lists(st.sampled_from(IP6S), max_size=1)})
 zones = st.fixed_dictionaries({name: nodes(name) for name in DOMAINS} | dict.fromkeys(HOSTS, host_node))
-
-
-def drive(steps: Steps, zone: Zone) -> tuple[Evaluation, int]:
-    """Return the evaluation and how many questions it took."""
-    count, look = 0, None
-    while True:
-        try:
-            question = next(steps) if look is None else steps.send(look)
-        except StopIteration as end:
-            return end.value, count
-        count += 1
-        node: Mapping[str, object] = zone.get(question.name, {})
-        values = tuple(map(str, node.get(question.type, ())))  # type: ignore[arg-type, call-overload]
-        outcome = Outcome.FOUND if values else Outcome.EMPTY if node else Outcome.NO_NAME
-        look = Look(question.name, question.type, outcome, values)
 
 
 @pytest.fixture(scope="module")

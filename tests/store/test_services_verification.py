@@ -150,7 +150,7 @@ async def test_what_to_publish_is_complete_and_asks_nobody(office: Office, shop:
 
 async def test_a_domain_passes_once_all_is_there_and_then_it_signs_and_sends(office: Office, shop: UUID) -> None:
     await office.identity.add_domain(shop, NAME, is_verified=False)
-    await office.identity.add_sender(shop, f"noreply@{NAME}", "")
+    await office.senders.add(shop, f"noreply@{NAME}", "")
     nothing = await office.verification.verify(shop, NAME)
     assert (nothing.domain.state, nothing.domain.verified_at) == (RecordState.FAILED, None)
     assert all(one.advice for one in nothing.records)
@@ -166,7 +166,7 @@ async def test_a_domain_passes_once_all_is_there_and_then_it_signs_and_sends(off
     assert (done.domain.state, done.domain.verified_at) == (RecordState.PASSED, office.clock.now())
     assert set(states(done).values()) == {RecordState.PASSED}
     assert len(await office.keys.of_domain(shop, NAME)) == 2
-    (sender,) = await office.identity.list_senders(shop)
+    (sender,) = await office.senders.list(shop)
     assert sender.is_domain_verified
     (event,) = await office.events()
     assert (event.kind, event.project_id, event.message_id) == (EventKind.DOMAIN_PASSED, shop, UUID(int=0))

@@ -13,6 +13,9 @@ how one misbehaves. About domains: `key_states` says when a DKIM key begins to s
 
 About sending domains: `standing` says whether one has passed, fails or is stopped.
 
+About DNS: `records` what a domain has to publish, `record_check` what is wrong with what is there, with
+`record_spf`, `record_keys` and, for what they share, `record_finding`; `proxies` whose addresses hide a CNAME.
+
 `masking` shows which replies say the same, `rulefile` reads such files, `sentence` writes numbers for people,
 `settings` has the knobs. Everything here takes values and returns values: no clock, no chance, no I/O.
 """
