@@ -1,4 +1,7 @@
-"""`outrider`: all commands together. Imports late, so that `outrider --help` is quick."""
+"""`outrider`: all commands together, one module per noun.
+
+Imports late, so that `outrider --help` is quick.
+"""
 
 import sys
 

@@ -92,7 +92,7 @@ _STAND: Final = """
      WHERE project_id = $1 AND domain_id = $2"""
 _STOPPED: Final = """
     SELECT project_id, name, stopped_at, failing_since FROM domain WHERE stopped_at IS NOT NULL"""
-# Given on somebody's word alone (never checked) it is used at once; else while its MX record is seen, and the SPF record
+# Given on somebody's word alone (never checked) it is used at once; else while its MX is seen, and the SPF record
 # that is wanted there: none where nobody knows the addresses that mail leaves from.
 _RETURN_PATH: Final = """
     SELECT return_path FROM domain d
