@@ -1,4 +1,8 @@
-"""`outrider`: all commands together. Imports late, so that `outrider --help` is quick."""
+"""`outrider`: all commands together. Imports late, so that `outrider --help` is quick.
+
+The order here is the order of `outrider --help`. A group of commands is one module; those of `outrider domain` are two,
+with `domain_keys`. What a command does on an error of ours is `session`'s.
+"""
 
 import sys
 
