@@ -3,21 +3,20 @@
 Each `run_*` builds one role of one process and runs it until it is asked to stop:
 
     web      the HTTP faces and `accept`     smtp     what comes back, the simulator, catch mode's receiver
-    deliver  lanes, attempts, settling       worker   upkeep of the event log, warm-ups, guards, reading what came back
+    deliver  lanes, attempts, settling       worker   upkeep, warm-ups, guards, domains' records, what came back
 
 No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
 then the store closes.
 """
 
 import asyncio
-import contextlib
 import importlib.resources
 import os
 import random
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,7 +41,8 @@ from outrider.engine.prepare import Preparer
 from outrider.engine.service import Part, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
-from outrider.engine.upkeep import Upkeep, ensure_partitions
+from outrider.engine.stops import StopBook
+from outrider.engine.upkeep import Upkeep
 from outrider.engine.warmup import WarmupBook, WarmupJudge
 from outrider.net.ledger import Ledger
 from outrider.net.ours import check_ours
@@ -60,20 +60,21 @@ from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
 from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.egress import PoolChooser
-from outrider.services.identity import Gateway, Identity
+from outrider.services.identity import Identity
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.master_keys import MasterKeys
+from outrider.services.notices import NoticeMailer, Notices
 from outrider.services.reports import Reports
 from outrider.services.return_paths import LIFE, ReturnPaths, signer_of
 from outrider.services.suppressions import Suppressions
+from outrider.services.verification import Checker, Installation, Verification
 from outrider.store import master_key
 from outrider.store.master_key import KeySource
 from outrider.store.pool import Store
-from outrider.store.vault import Vault, vault_of
+from outrider.store.vault import vault_of
 
 if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
-    from outrider.store.embedded import EmbeddedPostgres
 
 _CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
 _RECEIVER_WAIT_S: Final = 20.0  # Ours: its process starts beside us, on a busy machine in seconds.
@@ -123,6 +124,8 @@ class Services(msgspec.Struct, frozen=True):
     master_keys: MasterKeys
     reports: Reports
     suppressions: Suppressions
+    verification: Verification
+    notices: Notices
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
 
 
@@ -136,9 +139,11 @@ def make_services(context: Context, store: Store) -> Services:
     source = key_source(context)
     vault = vault_of(source)
     keys = KeyRing(store, vault, context.config.identity, clock=clock, random_bits=random_bits)
-    identity = Identity(store, keys, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
+    shared_domain = context.config.inbound.bounce_domain
+    identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
     accept = Acceptor(
         store,
+        identity,
         identity,
         PoolChooser(store, context.egress, clock=clock),
         context.config.engine,
@@ -148,20 +153,47 @@ def make_services(context: Context, store: Store) -> Services:
     )
     accounts = Accounts(store, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
-    master_keys = MasterKeys(store, vault, source, keep_for=LIFE, clock=clock)
     return Services(
-        context, store, accounts, identity, keys, master_keys, Reports(store, clock=clock), suppressions, accept
+        context,
+        store,
+        accounts,
+        identity,
+        keys,
+        MasterKeys(store, vault, source, keep_for=LIFE, clock=clock),
+        Reports(store, clock=clock),
+        suppressions,
+        Verification(
+            store,
+            keys,
+            lambda: make_checker(context),
+            context.config.identity,
+            installation(context.config),
+            clock=clock,
+            random_bits=random_bits,
+            logger=context.log,
+        ),
+        Notices(store, clock=clock),
+        accept,
     )
 
 
-def gateway(config: Config) -> Gateway:
-    """What DNS has to say of this node, for bounce domains."""
+def make_checker(context: Context) -> Checker:
+    """Who asks DNS about the records of sending domains."""
+    from outrider.net.dns_query import NameServers  # dnspython: 10 MB that few need.
+    from outrider.net.records import RecordLooker
+
+    net = context.config.net
+    return RecordLooker(NameServers(net.dns_server, clock=context.clock, wait_s=net.dns_wait_s))
+
+
+def installation(config: Config) -> Installation:
+    """What the records of sending domains name of this node."""
     sources = config.make_egress().sources
-    return Gateway(
-        shared_domain=config.inbound.bounce_domain,
+    return Installation(
         mx_host=config.net.ehlo_name or next((one.ehlo_name for one in sources if one.ehlo_name), ""),
-        addresses=sorted({one.address for one in sources if one.address}),
+        sources=sorted({one.address for one in sources if one.address}),
         is_relayed=any(one.smarthost is not None for one in sources),
+        is_watching=not config.is_catch,  # Catch mode asks nobody out there by itself.
     )
 
 
@@ -201,11 +233,13 @@ async def run_deliver(context: Context, slot: int, stop_asked: asyncio.Event) ->
                 ]
             warmups = WarmupBook(store, warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
             guards = GuardBook(store, clock=clock, logger=log)
+            stops = StopBook(store, clock=clock, logger=log)
             await warmups.load()
             await guards.load()
-            bounds = _Bounds(limits, warmups, guards)
+            await stops.load()
+            bounds = _Bounds(limits, warmups, guards, stops)
             deliverer = _make_deliverer(context, store, ledger, bounds, owner=owner, slot=slot)
-            parts += [warmups, guards, deliverer]
+            parts += [warmups, guards, stops, deliverer]
             await run_all(parts, stop_asked)
 
 
@@ -215,6 +249,7 @@ class _Bounds(msgspec.Struct, frozen=True):
     limits: Shaping
     warmups: WarmupBook
     guards: GuardBook
+    stops: StopBook
 
 
 def _make_deliverer(
@@ -225,7 +260,7 @@ def _make_deliverer(
     net = net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
     services = make_services(context, store)
-    signer = signer_of(make_vault(context))
+    signer = signer_of(vault_of(key_source(context)))
     return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
     preparer = Preparer(
         store, services.keys, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max
@@ -262,6 +297,7 @@ def _make_deliverer(
             ceilings=bounds.warmups,
             rates=services.identity,
             guards=bounds.guards,
+            stops=bounds.stops,
             clock=clock,
             random=chance,
             logger=log,
@@ -355,7 +391,7 @@ async def _run_inbound(context: Context, stop_asked: asyncio.Event) -> None:
 
     config, clock = context.config, context.clock
     async with context.store() as store:
-        signer = signer_of(make_vault(context))
+        signer = signer_of(vault_of(key_source(context)))
         inbox = Inbox(store, signer, clock=clock, random_bits=context.chance.getrandbits, metrics=context.metrics)
         server = InboundServer(
             inbox,
@@ -433,14 +469,17 @@ def inbound_tls(config: Config) -> ssl.SSLContext | None:
 
 
 async def run_worker(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run the upkeep, the judges of warm-ups and guards, and the reader of what came back."""
+    """Run the upkeep, the judges of warm-ups, guards and sending domains, the reader of what came back, and notices."""
     clock, log, metrics = context.clock, context.log, context.metrics
     async with context.store() as store:
         judge = WarmupJudge(store, warmup_plans(context.config), context.egress.warmups, clock=clock, logger=log)
         guards = GuardJudge(store, clock=clock, logger=log, metrics=metrics)
         reader = ReportReader(store, make_classifier(context.config), clock=clock, logger=log, metrics=metrics)
-        keeper = KeyKeeper(make_services(context, store).keys, clock=clock, logger=log)
-        await run_all([Upkeep(store, clock=clock, logger=log), judge, guards, reader, keeper], stop_asked)
+        services = make_services(context, store)
+        mailer = NoticeMailer(store, services.accept, clock=clock, logger=log)
+        keeper = KeyKeeper(services.keys, clock=clock, logger=log)
+        own: list[Part] = [Upkeep(store, clock=clock, logger=log), judge, guards, reader, keeper]
+        await run_all([services.accept, *own, services.verification, mailer], stop_asked)
 
 
 def deliver_count(config: Config) -> int:
@@ -448,13 +487,8 @@ def deliver_count(config: Config) -> int:
     return config.engine.deliver_workers or min(os.cpu_count() or 1, _CORES_USED_MAX)
 
 
-def make_vault(context: Context) -> Vault:
-    """What opens the secrets of this installation. Raises ConfigError: the master key cannot be used."""
-    return vault_of(key_source(context))
-
-
 def key_source(context: Context) -> KeySource:
-    """Where the master keys are. Raises ConfigError: [master_key] does not say."""
+    """Where the keys are that open the secrets of this installation. Raises ConfigError: [master_key] does not say."""
     return master_key.find(context.config.master_key, context.config.data_path, os.environ)
 
 
@@ -561,56 +595,3 @@ def _swap_owner(owner_file: Path, owner: UUID) -> UUID | None:
 def _machine_name() -> str:
     name = socket.getfqdn()
     return name if "." in name and not name.startswith("localhost") else "[127.0.0.1]"
-
-
-class Database(msgspec.Struct, frozen=True):
-    """An open, migrated database. `server` None: it is not ours to look after."""
-
-    dsn: str
-    server: "EmbeddedPostgres | None" = None
-
-
-@contextlib.asynccontextmanager
-async def open_database(config: Config, on_progress: Callable[[str], None]) -> AsyncIterator[Database]:
-    """Yield a migrated database: the configured one, or the embedded server, started if need be.
-
-    `on_progress` hears a sentence when that takes long, such as a recovery after a crash.
-
-    Raises:
-        ConfigError, StoreUnavailableError: with a sentence that says what to do.
-    """
-    # Children get the address and do not need it.
-    from outrider.store.embedded import EmbeddedPostgres
-
-    make_data_dir(config.data_path)
-    if config.database_url:
-        await _upgrade(config, config.database_url)
-        yield Database(config.database_url)
-        return
-    server = EmbeddedPostgres(config.data_path, config.embedded, clock=SystemClock(), on_progress=on_progress)
-    dsn = await server.start()
-    try:
-        await _upgrade(config, dsn)
-        yield Database(dsn, server)
-    finally:
-        await server.stop()
-
-
-async def _upgrade(config: Config, dsn: str) -> None:
-    """Bring the tables and partitions up to date."""
-    from outrider.store import migrate
-
-    await migrate.upgrade(dsn)
-    async with Store(dsn, config.store) as store:
-        await ensure_partitions(store, SystemClock())
-
-
-def make_data_dir(path: Path) -> None:
-    """Make the data directory, for its owner alone. Safe twice. Raises ConfigError."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (path / "run").mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"The data directory {path} cannot be made: {error.strerror}. Set OUTRIDER_DATA_DIR."
-        ) from error

@@ -8,13 +8,16 @@ from uuid import UUID
 
 import pytest
 
-from outrider.base.errors import CallerError, ConflictError, NotFoundError
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
+from outrider.base.vocab import RecordState, Stream
 from outrider.mail import address, dkim
+from outrider.policy.standing import Standing
 from outrider.services import dkim_keys as module_of_keys
 from outrider.services import identity as module
 from outrider.services.dkim_keys import KeyRing
-from outrider.services.identity import BounceDomain, DnsRecord, Gateway, Identity
+from outrider.services.identity import BounceDomain, Identity
 from outrider.services.settings import IdentitySettings
+from outrider.store import domains
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
@@ -40,10 +43,10 @@ def ring_of(store: Store, clock: FakeClock) -> KeyRing:
     return KeyRing(store, Vault(MASTER_KEY), IdentitySettings(), clock=clock, random_bits=random_bits)
 
 
-def identity_of(store: Store, clock: FakeClock, gateway: Gateway | None = None) -> Identity:
+def identity_of(store: Store, clock: FakeClock, shared_domain: str = "") -> Identity:
     random_bits = random.SystemRandom().getrandbits
     keys = ring_of(store, clock)
-    return Identity(store, keys, clock=clock, random_bits=random_bits, gateway=gateway or Gateway())
+    return Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
 
 
 @pytest.fixture
@@ -69,11 +72,7 @@ async def other(mailroom: Mailroom) -> UUID:
 async def test_the_records_to_publish_belong_to_the_keys(identity: Identity, ring: KeyRing, shop: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
     keys = await ring.of_domain(shop, "shop.example")
-    records = await identity.dns_records(shop, "Shop.Example")
-    assert [(record.type, record.host, record.value) for record in records] == [
-        *(("TXT", f"{key.selector}._domainkey.shop.example", dkim.public_record(key)) for key in keys),
-        ("TXT", "_dmarc.shop.example", "v=DMARC1; p=none"),
-    ]
+    assert len(keys) == 2
     for key in keys:
         assert await ring.published_record("shop.example", key.selector) == dkim.public_record(key)
 
@@ -82,12 +81,10 @@ async def test_adding_a_domain_twice_is_harmless(identity: Identity, shop: UUID)
     first = await identity.add_domain(shop, "shop.example", is_verified=False)
     assert first.verified_at is None
     assert await identity.add_domain(shop, "SHOP.example", is_verified=False) == first
-    records = await identity.dns_records(shop, "shop.example")
     verified = await identity.add_domain(shop, "shop.example", is_verified=True)
     assert verified.verified_at is not None
     assert await identity.add_domain(shop, "shop.example", is_verified=False) == verified
     assert await identity.list_domains(shop) == [verified]
-    assert await identity.dns_records(shop, "shop.example") == records
 
 
 async def test_a_domain_two_add_at_the_same_moment_is_there_once(
@@ -162,7 +159,8 @@ async def test_a_domain_is_its_projects_alone(identity: Identity, ring: KeyRing,
     assert await ring.of_domain(other, "shop.example") == []
     for asked in (
         identity.domain(other, "shop.example"),
-        identity.dns_records(other, "shop.example"),
+        identity.set_terms(other, "shop.example", stream=Stream.MARKETING),
+        identity.remove_domain(other, "shop.example"),
         identity.add_sender(other, "news@shop.example", ""),
     ):
         with pytest.raises(NotFoundError):
@@ -275,15 +273,9 @@ async def test_a_rate_is_set_on_ones_own_domain_only(identity: Identity, shop: U
 # Bounce domains.
 
 
-def gateway_of(**changes: object) -> Gateway:
-    usual = {"mx_host": "mx.us.example", "addresses": ["192.0.2.7", "2001:db8::7"]}
-    return Gateway(**usual | changes)  # type: ignore[arg-type]
-
-
 async def test_a_project_s_bounces_come_back_below_its_own_verified_domain(
-    store: Store, clock: FakeClock, shop: UUID, other: UUID
+    identity: Identity, shop: UUID, other: UUID
 ) -> None:
-    identity = identity_of(store, clock, gateway=gateway_of())
     await identity.add_domain(shop, "shop.example", is_verified=True)
     await identity.add_domain(shop, "unproven.example", is_verified=False)
     assert await identity.bounce_domain(shop) == BounceDomain("", is_shared=True)
@@ -298,26 +290,107 @@ async def test_a_project_s_bounces_come_back_below_its_own_verified_domain(
     assert await identity.set_bounce_domain(shop, "") == BounceDomain("", is_shared=True)
 
 
-async def test_its_records_are_printed_with_those_of_the_domain_above_it(
-    store: Store, clock: FakeClock, shop: UUID
-) -> None:
-    identity = identity_of(store, clock, gateway=gateway_of())
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    await identity.add_domain(shop, "news.example", is_verified=True)
-    assert {record.type for record in await identity.dns_records(shop, "shop.example")} == {"TXT"}
-    await identity.set_bounce_domain(shop, "bounces.shop.example")
-    assert (await identity.dns_records(shop, "shop.example"))[-2:] == [
-        DnsRecord("MX", "bounces.shop.example", "10 mx.us.example"),
-        DnsRecord("TXT", "bounces.shop.example", "v=spf1 mx ip4:192.0.2.7 ip6:2001:db8::7 -all"),
-    ]
-    assert "MX" not in {record.type for record in await identity.dns_records(shop, "news.example")}
-
-
 async def test_the_shared_one_is_of_those_who_have_none(store: Store, clock: FakeClock, shop: UUID) -> None:
-    gateway = gateway_of(shared_domain="bounces.shop.example", mx_host="", addresses=(), is_relayed=True)
-    identity = identity_of(store, clock, gateway=gateway)
+    identity = identity_of(store, clock, shared_domain="bounces.us.example")
+    assert await identity.bounce_domain(shop) == BounceDomain("bounces.us.example", is_shared=True)
+
+
+# What a domain is for, and its hosts.
+
+
+async def test_a_new_domain_has_a_return_path_below_it_and_on_somebodys_word_none(
+    identity: Identity, shop: UUID
+) -> None:
+    added = await identity.add_domain(shop, "mail.shop.example", is_verified=False)
+    assert (added.return_path, added.tracking_host, added.stream) == ("bounces.mail.shop.example", "", None)
+    assert (added.state, added.verified_at, added.checked_at) == (RecordState.UNVERIFIED, None, None)
+    assert (await identity.add_domain(shop, "b.example", is_verified=True)).return_path == ""
+    long = ".".join(["x" * 60] * 4)
+    assert (await identity.add_domain(shop, f"{long}.example", is_verified=False)).return_path == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"return_path": "bounces.other.example"}, "return_path"),
+        ({"return_path": "no host"}, "return_path"),
+        ({"return_path": "evil\r\n.shop.example"}, "return_path"),
+        ({"tracking_host": "track.shop.example.evil.example"}, "tracking_host"),
+        ({"tracking_host": "mail.shop.example"}, "tracking_host"),
+        ({"tracking_host": "t.shop.example", "return_path": "t.shop.example"}, "tracking_host"),
+    ],
+)
+async def test_a_host_that_is_none_of_the_domains_is_refused(
+    identity: Identity, shop: UUID, changes: dict[str, str], field: str
+) -> None:
+    with pytest.raises(CallerError) as caught:
+        await identity.add_domain(shop, "mail.shop.example", is_verified=False, **changes)  # type: ignore[arg-type]
+    assert caught.value.field == field
+    assert await identity.list_domains(shop) == []
+    await identity.add_domain(shop, "mail.shop.example", is_verified=False, return_path="")
+    with pytest.raises(CallerError) as caught:
+        await identity.set_terms(shop, "mail.shop.example", **changes)  # type: ignore[arg-type]
+    assert caught.value.field == field
+
+
+async def test_what_nobody_has_proven_can_be_changed_and_removed(identity: Identity, ring: KeyRing, shop: UUID) -> None:
+    await identity.add_domain(shop, "shop.example", is_verified=False, stream=Stream.MARKETING)
+    await identity.add_sender(shop, "news@shop.example", "News")
+    changed = await identity.set_terms(
+        shop, "Shop.Example", stream=Stream.TRANSACTIONAL, return_path="b.shop.example", tracking_host="t.shop.example"
+    )
+    assert (changed.stream, changed.return_path, changed.tracking_host) == (
+        Stream.TRANSACTIONAL,
+        "b.shop.example",
+        "t.shop.example",
+    )
+    same = await identity.set_terms(shop, "shop.example")
+    assert same == changed
+    bare = await identity.set_terms(shop, "shop.example", is_for_both=True, return_path="", tracking_host="")
+    assert (bare.stream, bare.return_path, bare.tracking_host) == (None, "", "")
+    assert (await identity.remove_domain(shop, "shop.example")).name == "shop.example"
+    assert await identity.list_domains(shop) == []
+    assert await identity.list_senders(shop) == []
+    with pytest.raises(NotFoundError):
+        await identity.remove_domain(shop, "shop.example")
+    again = await identity.add_domain(shop, "shop.example", is_verified=True)
+    assert again.verified_at is not None
+    assert len(await ring.of_domain(shop, "shop.example")) == 2
+
+
+async def test_of_a_proven_domain_only_what_is_empty_can_be_given_and_it_stays(identity: Identity, shop: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
-    assert await identity.bounce_domain(shop) == BounceDomain("bounces.shop.example", is_shared=True)
-    mx, spf = (await identity.dns_records(shop, "shop.example"))[-2:]
-    assert "OUTRIDER_NET__EHLO_NAME" in mx.value
-    assert spf.value == "v=spf1 mx ~all"
+    given = await identity.set_terms(shop, "shop.example", stream=Stream.MARKETING, return_path="b.shop.example")
+    assert (given.stream, given.return_path) == (Stream.MARKETING, "b.shop.example")
+    for changes, field in (
+        ({"stream": Stream.TRANSACTIONAL}, "stream"),
+        ({"is_for_both": True}, "stream"),
+        ({"return_path": ""}, "return_path"),
+        ({"return_path": "c.shop.example"}, "return_path"),
+    ):
+        with pytest.raises(ConflictError) as caught:
+            await identity.set_terms(shop, "shop.example", **changes)  # type: ignore[arg-type]
+        assert caught.value.field == field
+    with pytest.raises(ConflictError) as caught:
+        await identity.remove_domain(shop, "shop.example")
+    assert caught.value.field == "domain"
+    assert await identity.domain(shop, "shop.example") == given
+
+
+async def test_a_domain_takes_its_own_kind_of_mail_and_none_while_it_is_stopped(
+    store: Store, identity: Identity, shop: UUID, other: UUID, clock: FakeClock
+) -> None:
+    domain = await identity.add_domain(shop, "shop.example", is_verified=True, stream=Stream.TRANSACTIONAL)
+    await identity.check(shop, "shop.example", Stream.TRANSACTIONAL)
+    with pytest.raises(CallerError) as caught:
+        await identity.check(shop, "shop.example", Stream.MARKETING)
+    assert (caught.value.field, "transactional mail only" in caught.value.public) == ("stream", True)
+    await identity.check(other, "shop.example", Stream.MARKETING)  # Not its domain: its senders say no.
+    stopped = Standing(state=RecordState.FAILED, checked_at=clock.now(), stopped_at=clock.now(), is_proven=True)
+    async with store.transaction() as tx:
+        await domains.stand(tx, shop, domain.domain_id, stopped, check_due_at=clock.now())
+    clock.advance(module.FRESH_S)
+    with pytest.raises(ForbiddenError) as forbidden:
+        await identity.check(shop, "shop.example", Stream.TRANSACTIONAL)
+    assert forbidden.value.field == "sender"
+    assert "outrider domain show shop.example" in forbidden.value.public

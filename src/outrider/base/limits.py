@@ -82,6 +82,17 @@ DNS_STALE_TTL_S: Final = 30.0  # And after how long to ask again meanwhile. RFC 
 DNS_CACHE_COUNT_MAX: Final = 10_000  # Ours: names kept; about 1 KB each.
 DNS_QUERIES_COUNT_MAX: Final = 256  # Ours: questions at once; each holds a socket. Fewer let dead domains delay others.
 DNS_TRY_S: Final = 2.0  # Ours: for one packet, then the next server or again; as common resolvers do.
+TXT_STRING_BYTES_MAX: Final = 255  # RFC 1035 §3.3.14: one string of a TXT record.
+CNAME_CHAIN_COUNT_MAX: Final = 10  # Ours: aliases of aliases; resolvers follow 8 to 16, then call it a loop.
+SPF_LOOKUPS_COUNT_MAX: Final = 10  # RFC 7208 §4.6.4: terms that make a receiver ask, in the whole tree.
+SPF_VOIDS_COUNT_MAX: Final = 2  # RFC 7208 §4.6.4: questions that find nothing.
+SPF_HOSTS_COUNT_MAX: Final = 10  # RFC 7208 §4.6.4: hosts of one mx or ptr.
+SPF_COUNTED_COUNT_MAX: Final = 40  # Ours: how far over 10 we count, to tell by how much a record is over.
+SPF_QUESTIONS_COUNT_MAX: Final = 150  # Ours: of one evaluation; 10 terms of mx with 10 hosts each ask 110.
+SPF_SOURCES_COUNT_MAX: Final = 32  # Ours: addresses of ours that one check of a record tries.
+RECORD_QUESTIONS_AT_ONCE_COUNT_MAX: Final = 16  # Ours: of one check of a domain.
+RECORD_QUESTIONS_COUNT_MAX: Final = 600  # Ours: of one check; a domain in order needs about 20.
+RECORD_CHECK_WAIT_S: Final = 30.0  # Ours: of one check, while somebody waits for it.
 MX_HOSTS_COUNT_MAX: Final = 10  # Ours: RFC 5321 §5.1 asks for at least two; more is an attack on our resolver.
 HOST_ADDRESSES_COUNT_MAX: Final = 8  # Ours: of one family and host; Gmail and Outlook have at most this many.
 

@@ -1,28 +1,52 @@
-"""`outrider domain ...`: the domains a project sends from.
+"""`outrider domain ...`: the domains a project sends from, and what DNS says of them.
 
 All are safe to repeat: what is there already is shown, not refused. `domain add --verified` takes the operator's word
-until DNS checks come. `domain rate` without a number shows the rate, `domain bounces` without a name where bounces
-come back to. Other tools rely on `domain dns NAME --json` printing a list of `{type, host, value}`.
+that the records are published. `domain verify` ends with 0 when the domain passes, else with 1. `domain rate` without
+a number shows the rate, `domain bounces` without a name where bounces come back to. Other tools rely on
+`domain dns NAME --json` printing a list with `type`, `host` and `value` of each record.
 """
 
-from collections.abc import Sequence
+import enum
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 import typer
 
 from outrider.app import Services
 from outrider.base import digits
 from outrider.base.errors import CallerError
-from outrider.cli import output, session
+from outrider.base.vocab import RecordState, Stream
+from outrider.cli import output, records, session
 from outrider.cli.options import AsJson, Project
+from outrider.mail import orgdomain
 from outrider.mail.dkim import ALGORITHMS
 from outrider.services.accounts import DEFAULT_PROJECT
-from outrider.services.identity import BounceDomain, DnsRecord, Domain
+from outrider.services.identity import BounceDomain, Domain
 
-domains = typer.Typer(help="Sending domains: add, list, DNS records, rate, bounces.", no_args_is_help=True)
+domains = typer.Typer(
+    help="Sending domains: add, DNS records, verify, show, list, set, remove, rate, bounces.", no_args_is_help=True
+)
 DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]
+_NONE = "none"
+_EXIT_FAILED = 1
+
+
+class MailType(enum.StrEnum):
+    """What a domain is for, as it is asked for."""
+
+    TRANSACTIONAL = "transactional"
+    MARKETING = "marketing"
+    BOTH = "both"
+
+
+_TypeOption = Annotated[
+    MailType | None, typer.Option("--type", help="The only mail it is to send; the other is refused. Default: both.")
+]
+_ReturnPath = Annotated[
+    str | None,
+    typer.Option(help="The host its bounces come back to, or none. Default: bounces.NAME; with --verified, none."),
+]
+_Tracking = Annotated[str | None, typer.Option(help="The host of its tracked links, such as track.NAME, or none.")]
 
 
 @domains.command("add")
@@ -32,6 +56,9 @@ def add_domain(
     verified: Annotated[
         bool, typer.Option("--verified", help="It is ours and its records are published: allow sending now.")
     ] = False,
+    mail_type: _TypeOption = None,
+    return_path: _ReturnPath = None,
+    tracking: _Tracking = None,
     algorithm: Annotated[
         list[str] | None, typer.Option(help="Sign with this only; may be given twice. Default: both.")
     ] = None,
@@ -43,28 +70,95 @@ def add_domain(
     async def work(services: Services) -> Domain:
         made = await services.accounts.ensure_project(project)
         return await services.identity.add_domain(
-            made.project_id, name, is_verified=verified, algorithms=algorithm or ALGORITHMS
+            made.project_id,
+            name,
+            is_verified=verified,
+            algorithms=algorithm or ALGORITHMS,
+            stream=_stream_of(mail_type),
+            return_path=_host(return_path),
+            tracking_host=_host(tracking) or "",
         )
 
     domain = session.run(work)
-    output.show_facts(_domain_facts(domain), as_json=as_json)
-    if not as_json:
-        output.show_facts({"next": f"outrider domain dns {domain.name}"})
+    output.show_facts(records.facts_of(domain), as_json=as_json)
+    if as_json:
+        return
+    if orgdomain.of(domain.name) == domain.name and not verified:
+        typer.echo(
+            f"\nAdvice: a sub-domain, say mail.{domain.name}, keeps the reputation of what you send, and its records,"
+            f" apart from those of {domain.name} itself."
+        )
+    output.show_facts({"next": f"outrider domain dns {domain.name}"})
 
 
 @domains.command("list")
 def list_domains(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """List the project's domains."""
     found = session.run_in(project, lambda services, project_id: services.identity.list_domains(project_id))
-    rows = [_domain_facts(domain) for domain in found]
-    output.show_rows(["DOMAIN", "STATUS", "ADDED", "PER MINUTE"], rows, empty="No domains.", as_json=as_json)
+    if as_json:
+        output.show_json([records.facts_of(one) for one in found])
+        return
+    columns = ["DOMAIN", "TYPE", "STATUS", "RECORDS", "CHECKED", "ADDED", "PER MINUTE"]
+    output.show_table(columns, records.rows_of(found), empty="No domains.")
 
 
 @domains.command("dns")
 def show_dns(name: DomainName, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
-    """Print the DNS records to publish for a domain."""
-    records = session.run_in(project, lambda services, project_id: services.identity.dns_records(project_id, name))
-    output.show(records, _tell_records, as_json=as_json)
+    """Print the DNS records to publish for a domain, merged with those that were seen. Asks nobody."""
+    report = session.run_in(project, lambda services, project_id: services.verification.report(project_id, name))
+    if as_json:
+        output.show_json(report.records)
+        return
+    records.tell(report, with_state=False)
+    output.show_facts({"next": f"publish them, then outrider domain verify {report.domain.name}"})
+
+
+@domains.command("show")
+def show_domain(name: DomainName, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
+    """Show a domain with its records, and what DNS said of each last. Asks nobody."""
+    report = session.run_in(project, lambda services, project_id: services.verification.report(project_id, name))
+    output.show(report, records.tell, as_json=as_json)
+
+
+@domains.command("verify")
+def verify_domain(name: DomainName, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
+    """Ask DNS about a domain's records now. Ends with 0 when it passes, else with 1."""
+    report = session.run_in(project, lambda services, project_id: services.verification.verify(project_id, name))
+    output.show(report, records.tell, as_json=as_json)
+    if report.domain.state is not RecordState.PASSED:
+        raise SystemExit(_EXIT_FAILED)
+
+
+@domains.command("set")
+def set_domain(
+    name: DomainName,
+    *,
+    mail_type: _TypeOption = None,
+    return_path: Annotated[str | None, typer.Option(help="The host its bounces come back to, or none.")] = None,
+    tracking: _Tracking = None,
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Change what a domain is for and where its hosts are. Of one that is proven only what is not set yet."""
+
+    async def work(services: Services, project_id: UUID) -> Domain:
+        return await services.identity.set_terms(
+            project_id,
+            name,
+            stream=_stream_of(mail_type),
+            is_for_both=mail_type is MailType.BOTH,
+            return_path=_host(return_path),
+            tracking_host=_host(tracking),
+        )
+
+    output.show_facts(records.facts_of(session.run_in(project, work)), as_json=as_json)
+
+
+@domains.command("remove")
+def remove_domain(name: DomainName, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
+    """Remove a domain that was never proven, with its keys and senders."""
+    removed = session.run_in(project, lambda services, project_id: services.identity.remove_domain(project_id, name))
+    output.show_facts({"removed": removed.name}, as_json=as_json)
 
 
 @domains.command("rate")
@@ -83,7 +177,7 @@ def set_rate(
             return await services.identity.domain(project_id, name)
         return await services.identity.set_rate(project_id, name, _parse_rate(per_minute))
 
-    output.show_facts(_domain_facts(session.run_in(project, work)), as_json=as_json)
+    output.show_facts(records.facts_of(session.run_in(project, work)), as_json=as_json)
 
 
 @domains.command("bounces")
@@ -113,20 +207,12 @@ def set_bounce_domain(
         output.show_facts({"next": "outrider domain dns DOMAIN prints its MX and SPF records too"})
 
 
-def _tell_records(records: Sequence[DnsRecord]) -> None:
-    for record in records:
-        output.show_facts(msgspec.structs.asdict(record))
-        typer.echo()
+def _stream_of(mail_type: MailType | None) -> Stream | None:
+    return None if mail_type in (None, MailType.BOTH) else Stream(mail_type.value)
 
 
-def _domain_facts(domain: Domain) -> dict[str, object]:
-    status = "verified" if domain.verified_at else "unverified"
-    return {
-        "name": domain.name,
-        "status": status,
-        "created_at": domain.created_at,
-        "rate_per_minute": domain.rate_per_minute,
-    }
+def _host(text: str | None) -> str | None:
+    return "" if text == _NONE else text
 
 
 def _parse_rate(text: str) -> int | None:

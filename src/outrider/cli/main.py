@@ -15,6 +15,7 @@ from outrider.cli import (
     guard,
     mail,
     mailbox,
+    notices,
     queue,
     rules,
     senders,
@@ -57,6 +58,7 @@ app.add_typer(warmup.warmups, name="warmup")
 app.add_typer(rules.rules, name="rules")
 app.add_typer(guard.guards, name="guard")
 app.add_typer(vault.vault, name="vault")
+app.add_typer(notices.notices, name="notice")
 app.command()(serve.sink)
 app.command()(simulator.simulator)
 

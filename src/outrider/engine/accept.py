@@ -59,6 +59,13 @@ class SenderBook(Protocol):
         """Return the sender, None if the project may not send as that address now."""
 
 
+class DomainBook(Protocol):
+    """Which mail a sending domain sends (`services.identity`)."""
+
+    async def check(self, project_id: UUID, domain: str, stream: Stream) -> None:
+        """Return if that stream's mail may be taken. Raises CallerError: it sends the other only, or is stopped."""
+
+
 class PoolBook(Protocol):
     """Which pool of source addresses carries whose mail (`services.egress`)."""
 
@@ -101,6 +108,7 @@ class Acceptor:
         self,
         store: Store,
         senders: SenderBook,
+        domains: DomainBook,
         pools: PoolBook,
         settings: EngineSettings,
         *,
@@ -110,6 +118,7 @@ class Acceptor:
     ) -> None:
         self._store: Final = store
         self._senders: Final = senders
+        self._domains: Final = domains
         self._settings: Final = settings
         self._clock: Final = clock
         self._random_bits: Final = random_bits
@@ -143,12 +152,13 @@ class Acceptor:
         Raises:
             CallerError: `field` is the Submission's field at fault.
             NotFoundError: the project may not send as `sender` (unknown, disabled, unverified or somebody else's).
+            ForbiddenError: its domain is stopped: its DNS records are gone or wrong.
             ConflictError: the idempotency key was used with another submission.
             BusyError, StoreError: nothing was kept; try again.
         """
         _check_words(submission)
         _check_key(idempotency_key)
-        sender = await self._find_sender(project_id, submission.sender)
+        sender = await self._find_sender(project_id, submission.sender, submission.stream)
         addresses, rejected = _read_addresses(submission.recipients)
         if not addresses:
             self._metrics.rejected.inc(len(rejected))
@@ -161,11 +171,13 @@ class Acceptor:
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
-    async def _find_sender(self, project_id: UUID, text: str) -> AllowedSender:
+    async def _find_sender(self, project_id: UUID, text: str, stream: Stream) -> AllowedSender:
         try:
-            sender = await self._senders.find(project_id, address.parse(text))
+            parsed = address.parse(text)
         except CallerError as error:
             raise CallerError(f"The sender is not an address: {error.public}", field="sender") from error
+        await self._domains.check(project_id, parsed.domain, stream)  # First: it knows best what is wrong.
+        sender = await self._senders.find(project_id, parsed)
         if sender is None:
             raise NotFoundError(
                 "That sender is not configured, or its domain is not verified: add it with `outrider sender add`.",

@@ -16,43 +16,24 @@ import msgspec
 
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, ConflictError, NotFoundError
-from outrider.base.vocab import KeyState, WaitKind
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
+from outrider.base.vocab import Stream, WaitKind
 from outrider.engine.accept import AllowedSender
-from outrider.mail import address, headers
+from outrider.mail import address, headers, orgdomain
 from outrider.mail.address import Address
 from outrider.mail.dkim import ALGORITHMS
+from outrider.policy import standing
 from outrider.store import dkim_keys, domains, lanes, projects, senders
 from outrider.store.dkim_keys import DkimKey
-from outrider.store.domains import Domain
+from outrider.store.domains import Domain, Terms
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
 from outrider.store.senders import Sender
 
-__all__ = ["BounceDomain", "DnsRecord", "Domain", "Gateway", "Identity", "Sender"]  # With the records a caller meets.
+__all__ = ["BounceDomain", "Domain", "Identity", "Sender"]  # With the records a caller meets.
 
 FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
-_NAMELESS: Final = "(the public name of this machine: set OUTRIDER_NET__EHLO_NAME)"
-
-
-class DnsRecord(msgspec.Struct, frozen=True):
-    """One record to publish."""
-
-    type: str
-    host: str  # Fully qualified, without the last dot.
-    value: str  # Of a TXT record: the whole text; over 255 bytes it is published as several strings.
-
-
-class Gateway(msgspec.Struct, frozen=True, kw_only=True):
-    """What DNS has to say of this installation, for bounce domains."""
-
-    shared_domain: str = ""  # Of projects without a bounce domain of their own; "" if there is none.
-    mx_host: str = ""  # Where mail that comes back is taken; "" if its name is not set.
-    addresses: Sequence[str] = ()  # What mail leaves from, besides that host's own.
-    is_relayed: bool = False  # Mail leaves from smart hosts, too, whose addresses we do not know.
-
-
-NO_GATEWAY: Final = Gateway()
+_HOST_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, as text without the last dot.
 
 
 class BounceDomain(msgspec.Struct, frozen=True):
@@ -81,49 +62,80 @@ class Identity:
         *,
         clock: Clock,
         random_bits: Callable[[int], int],
-        gateway: Gateway = NO_GATEWAY,
+        shared_domain: str = "",
     ) -> None:
-        self._gateway: Final = gateway
+        """`shared_domain` has the return paths of projects without a bounce domain of their own; "": nothing has."""
+        self._shared_domain: Final = shared_domain
         self._store: Final = store
         self._keys: Final = keys
         self._clock: Final = clock
         self._random_bits: Final = random_bits
         self._senders: Final = Recent[tuple[UUID, str], Sender | None](self._read_sender, clock=clock, fresh_s=FRESH_S)
-        self._rates: Final = Recent[tuple[UUID, str], int | None](self._read_rate, clock=clock, fresh_s=FRESH_S)
+        self._domains: Final = Recent[tuple[UUID, str], Domain | None](self._read_domain, clock=clock, fresh_s=FRESH_S)
 
     async def add_domain(
-        self, project_id: UUID, name: str, *, is_verified: bool, algorithms: Collection[str] = ALGORITHMS
+        self,
+        project_id: UUID,
+        name: str,
+        *,
+        is_verified: bool,
+        algorithms: Collection[str] = ALGORITHMS,
+        stream: Stream | None = None,
+        return_path: str | None = None,
+        tracking_host: str = "",
     ) -> Domain:
         """Add a sending domain with its DKIM keys. Safe twice and at once: one that is there is returned as it is.
 
         Args:
             algorithms: what to sign with, one key each, of ALGORITHMS; at least one.
+            stream: the only kind of mail it is to send; None: both.
+            return_path: the host its bounces come back to, "" for none of its own; None: `bounces.` before the name,
+                none on the operator's word.
+            tracking_host: "" for none.
             is_verified: trust the caller that the domain is the project's and its records are published; also marks a
                 domain verified that is there already.
 
         Raises:
-            CallerError: `name` is no domain name, or an algorithm is unknown.
+            CallerError: `name` is no domain name, an algorithm is unknown, or a host is none of the domain's.
             ConflictError: another project has proven that domain.
         """
         name = address.parse_domain(name)
+        if return_path is None:
+            return_path = "" if is_verified else _default_return_path(name)
+        terms = _parse_terms(name, Terms(stream=stream, return_path=return_path, tracking_host=tracking_host))
         existing = await self._find_domain(project_id, name)
         if existing is not None:
             if is_verified and existing.verified_at is None:
                 await self._mark_verified(existing)
             return await self.domain(project_id, name)
         now = self._clock.now()
-        domain = Domain(self._new_id(), project_id, name, now, now if is_verified else None)
+        domain = Domain(
+            self._new_id(),
+            project_id,
+            name,
+            now,
+            now if is_verified else None,
+            stream=terms.stream,
+            return_path=terms.return_path,
+            tracking_host=terms.tracking_host,
+        )
         keys = await self._keys.make(project_id, domain.domain_id, name, algorithms)
         try:
             async with self._store.transaction() as tx:
-                await domains.insert(tx, domain)
+                await domains.insert(tx, domain, check_due_at=standing.first_check_at(now))
                 for key in keys:
                     await dkim_keys.insert(tx, key)
                 if is_verified:
                     await dkim_keys.trust(tx, project_id, domain.domain_id, now=now)
         except ConflictError as error:
             if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
-                return await self.add_domain(project_id, name, is_verified=is_verified, algorithms=algorithms)
+                return await self.add_domain(
+                    project_id,
+                    name,
+                    is_verified=is_verified,
+                    algorithms=algorithms,
+                    **msgspec.structs.asdict(terms),
+                )
             raise _explained(error, name) from error
         return domain
 
@@ -157,32 +169,101 @@ class Identity:
             await lanes.end_pauses(tx, project_id, domain.name, WaitKind.DOMAIN_RATE, now=self._clock.now())
         return await self.domain(project_id, name)
 
-    async def rate_of(self, project_id: UUID, domain: str) -> int | None:
-        """Return how many mails a minute may leave from the project's domain (lower-case A-label); None: no limit."""
-        return await self._rates.get((project_id, domain))
+    async def set_terms(
+        self,
+        project_id: UUID,
+        name: str,
+        *,
+        stream: Stream | None = None,
+        is_for_both: bool = False,
+        return_path: str | None = None,
+        tracking_host: str | None = None,
+    ) -> Domain:
+        """Change what a domain is for and where its hosts are; None leaves a part as it is, "" takes a host away.
 
-    async def dns_records(self, project_id: UUID, name: str) -> list[DnsRecord]:
-        """Return what to publish for the project's domain: one TXT record per DKIM key, and a first DMARC policy.
+        `is_for_both` lets it send both kinds of mail.
 
-        With them those of the project's bounce domain, if it is this one or below it.
+        Of a domain that is proven only what is empty can still be given: mail that left names its hosts, and receivers
+        know what it sends.
+
+        Raises:
+            CallerError: a host is none of the domain's.
+            NotFoundError: the project has no such domain.
+            ConflictError: the domain is proven, and a part that has a value was to change.
+        """
+        found = await self.domain(project_id, name)
+        async with self._store.transaction() as tx:
+            domain = await domains.lock(tx, project_id, found.domain_id)
+            if domain is None:
+                raise NotFoundError(f"The project has no domain {name!r} any more.", field="domain")
+            old = Terms(stream=domain.stream, return_path=domain.return_path, tracking_host=domain.tracking_host)
+            wish = {"stream": stream, "return_path": return_path, "tracking_host": tracking_host}
+            changes = {part: value for part, value in wish.items() if value is not None}
+            changed = msgspec.structs.replace(old, **changes)
+            if is_for_both:
+                changed = msgspec.structs.replace(changed, stream=None)
+            new = _parse_terms(domain.name, changed)
+            _check_change(domain, old, new)
+            if new != old:
+                now = self._clock.now()
+                await domains.set_terms(
+                    tx, project_id, domain.domain_id, new, check_due_at=standing.first_check_at(now)
+                )
+        return await self.domain(project_id, name)
+
+    async def remove_domain(self, project_id: UUID, name: str) -> Domain:
+        """Remove a domain that was never proven, with its keys and senders; return what it was.
+
+        Raises:
+            NotFoundError: the project has no such domain.
+            ConflictError: it is proven: its keys verify mail that is under way, and its history names it.
         """
         domain = await self.domain(project_id, name)
         async with self._store.transaction() as tx:
-            keys = await dkim_keys.of_domain(tx, project_id, domain.name)
-        records = [
-            DnsRecord("TXT", f"{key.selector}._domainkey.{domain.name}", key.public_record)
-            for key in keys
-            if key.state is not KeyState.RETIRED
-        ]
-        records.append(DnsRecord("TXT", f"_dmarc.{domain.name}", "v=DMARC1; p=none"))
-        bounces = await self.bounce_domain(project_id)
-        return records + (self._bounce_records(bounces.name) if _is_within(bounces.name, domain.name) else [])
+            held = await domains.lock(tx, project_id, domain.domain_id)
+            if held is not None and held.verified_at is not None:
+                raise ConflictError(
+                    f"{domain.name} has been proven and stays; without senders nobody can send from it.", field="domain"
+                )
+            await senders.remove_of_domain(tx, project_id, domain.domain_id)
+            await dkim_keys.remove_all(tx, project_id, domain.domain_id)
+            await domains.remove(tx, project_id, domain.domain_id)
+        return domain
+
+    async def rate_of(self, project_id: UUID, domain: str) -> int | None:
+        """Return how many mails a minute may leave from the project's domain (lower-case A-label); None: no limit."""
+        found = await self._domains.get((project_id, domain))
+        return None if found is None else found.rate_per_minute
+
+    async def check(self, project_id: UUID, domain: str, stream: Stream) -> None:
+        """Return if that stream's mail may be taken for the domain (`engine.accept.DomainBook`).
+
+        A domain that the project does not have is somebody else's question: that of its senders.
+
+        Raises:
+            CallerError: the domain sends the other kind of mail only; `field` is `stream`.
+            ForbiddenError: it is stopped; `field` is `sender`.
+        """
+        found = await self._domains.get((project_id, domain))
+        if found is None:
+            return
+        if found.stream is not None and found.stream is not stream:
+            raise CallerError(
+                f"{domain} sends {found.stream} mail only, and this is {stream}: use a sender on another domain.",
+                field="stream",
+            )
+        if found.stopped_at is not None:
+            raise ForbiddenError(
+                f"{domain} is stopped, since its DNS records are gone or wrong. Mend what"
+                f" `outrider domain show {domain}` says, then `outrider domain verify {domain}`.",
+                field="sender",
+            )
 
     async def bounce_domain(self, project_id: UUID) -> BounceDomain:
         """Return where the return paths of the project are."""
         async with self._store.transaction() as tx:
             own = await projects.bounce_domain_of(tx, project_id)
-        return BounceDomain(own or self._gateway.shared_domain, is_shared=not own)
+        return BounceDomain(own or self._shared_domain, is_shared=not own)
 
     async def set_bounce_domain(self, project_id: UUID, name: str) -> BounceDomain:
         """Give the project's return paths a domain, "" for the shared one. Used within half a minute. Safe twice.
@@ -247,13 +328,6 @@ class Identity:
             return None
         return AllowedSender(address.parse(found.address), found.name)
 
-    def _bounce_records(self, name: str) -> list[DnsRecord]:
-        """Source: RFC 5321 §5.1 (MX), RFC 7208 §5 (SPF)."""
-        gateway = self._gateway
-        sources = [f"ip{6 if ':' in one else 4}:{one}" for one in gateway.addresses]
-        spf = " ".join(["v=spf1", "mx", *sources, "~all" if gateway.is_relayed else "-all"])
-        return [DnsRecord("MX", name, f"10 {gateway.mx_host or _NAMELESS}"), DnsRecord("TXT", name, spf)]
-
     async def _find_domain(self, project_id: UUID, name: str) -> Domain | None:
         async with self._store.transaction() as tx:
             return await domains.by_name(tx, project_id, name)
@@ -271,12 +345,48 @@ class Identity:
         async with self._store.transaction() as tx:
             return await senders.by_key(tx, *key)
 
-    async def _read_rate(self, key: tuple[UUID, str]) -> int | None:
-        found = await self._find_domain(*key)
-        return None if found is None else found.rate_per_minute
+    async def _read_domain(self, key: tuple[UUID, str]) -> Domain | None:
+        return await self._find_domain(*key)
 
     def _new_id(self) -> UUID:
         return ids.uuid7(self._clock.now(), self._random_bits(74))
+
+
+def _default_return_path(name: str) -> str:
+    """Its host, if such a name is short enough."""
+    host = f"bounces.{name}"
+    return host if len(host) <= _HOST_CHARS_MAX else ""
+
+
+def _parse_terms(name: str, terms: Terms) -> Terms:
+    """Return the terms with their hosts as lower-case A-labels. Raises CallerError: one is none of the domain's."""
+    hosts: dict[str, str] = {}
+    for field in ("return_path", "tracking_host"):
+        text = getattr(terms, field)
+        try:
+            hosts[field] = host = address.parse_domain(text) if text else ""
+        except CallerError as error:
+            raise CallerError(error.public, field=field) from error
+        if host and not _is_within(host, orgdomain.of(name)):
+            raise CallerError(f"{host} is not below {orgdomain.of(name)}, so it would not be aligned.", field=field)
+    if hosts["tracking_host"] and hosts["tracking_host"] in (name, hosts["return_path"]):
+        raise CallerError(
+            "A tracking host is a CNAME, beside which no other record may be: give it a name of its own, such as"
+            f" track.{name}.",
+            field="tracking_host",
+        )
+    return msgspec.structs.replace(terms, **hosts)
+
+
+def _check_change(domain: Domain, old: Terms, new: Terms) -> None:
+    """Raise ConflictError if a proven domain would change what it has told the world."""
+    if domain.verified_at is None:
+        return
+    for field in Terms.__struct_fields__:
+        if (before := getattr(old, field)) and before != getattr(new, field):
+            raise ConflictError(
+                f"{domain.name} is proven, so its {field} stays {before}; add another domain for another.", field=field
+            )
 
 
 def _is_within(name: str, domain: str) -> bool:

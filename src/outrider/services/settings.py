@@ -24,6 +24,29 @@ class InboundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The [identity] table: domains that providers trust."""
 
+    recheck_s: Annotated[float, Meta(ge=60.0, le=2_592_000.0)] = 86_400.0
+    """How long after a check the DNS records of a sending domain are looked at again, a tenth sooner or later. One that
+    fails, or is new, is looked at more often. Not in catch mode: there `outrider domain verify` alone asks DNS."""
+
+    grace_s: Annotated[float, Meta(ge=0.0, le=31_536_000.0)] = 259_200.0
+    """How long a domain whose records have passed may fail before it is stopped: new mail is refused, queued mail
+    waits. Shorter protects its reputation sooner, longer forgives a mistake over a weekend."""
+
+    spf_include: DomainName = ""
+    """A host of yours whose SPF record names what mail leaves from, such as `_spf.example.com`. Customers then include
+    it, and need not change theirs when your addresses do. Empty: their records name the addresses."""
+
+    tracking_target: DomainName = ""
+    """Where the tracking hosts of domains are to lead by CNAME, such as `track.example.com`. Empty: this machine's
+    name."""
+
+    dmarc_reports: str = ""
+    """An address for the DMARC reports about sending domains, such as `dmarc@example.com`. Empty: records ask for
+    none."""
+
+    tls_reports: str = ""
+    """An address for the TLS reports about return paths (RFC 8460). Empty: no such record is proposed."""
+
     retire_after_s: Annotated[float, Meta(ge=86_400.0, le=31_536_000.0)] = 604_800.0
     """How long the record of a DKIM key must stay in DNS after the last mail it signed: that may be checked days later.
     Longer costs nothing but a record."""

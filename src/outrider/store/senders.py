@@ -43,6 +43,8 @@ _BY_KEY: Final = f"""{_COLUMNS}
      WHERE s.project_id = $1 AND address_key = $2"""
 _OF_PROJECT: Final = f"""{_COLUMNS}
      WHERE s.project_id = $1 ORDER BY s.created_at, sender_id"""
+_REMOVE_OF_DOMAIN: Final = """
+    DELETE FROM sender WHERE project_id = $1 AND domain_id = $2"""
 
 
 async def insert(
@@ -76,3 +78,8 @@ async def by_key(tx: Tx, project_id: UUID, address_key: str) -> Sender | None:
 async def of_project(tx: Tx, project_id: UUID) -> Sequence[Sender]:
     """Return the project's senders, oldest first."""
     return [Sender(**row) for row in await tx.fetch(_OF_PROJECT, project_id)]
+
+
+async def remove_of_domain(tx: Tx, project_id: UUID, domain_id: UUID) -> None:
+    """Delete the senders of a domain that goes."""
+    await tx.execute(_REMOVE_OF_DOMAIN, project_id, domain_id)

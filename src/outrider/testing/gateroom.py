@@ -88,6 +88,7 @@ class GateRoom:
             ceilings=self.bounds,
             rates=self.bounds,
             guards=self.bounds,
+            stops=self.bounds,
             clock=clock,
             random=Random(1),
             logger=self.journal.logger,

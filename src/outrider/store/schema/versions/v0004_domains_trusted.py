@@ -1,6 +1,7 @@
 """Domains that providers trust: what DNS says of each record, keys that rotate, senders that are proven, notices.
 
 A domain sends while it is verified and not stopped (`verified_at`, `stopped_at`); `state` is what the last check saw.
+Whoever checks one moves its `check_due_at` ahead first, so that nobody else does, and dies without harm.
 A key signs while it is `signing`; only one whose record has been seen in DNS, or taken on somebody's word, gets there.
 """
 
@@ -14,6 +15,7 @@ ALTER TABLE domain
     ADD COLUMN stream         stream,
     ADD COLUMN state          text NOT NULL DEFAULT 'unverified' CHECK (state IN ('unverified', 'passed', 'failed')),
     ADD COLUMN checked_at     timestamptz,
+    ADD COLUMN check_due_at   timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN failing_since  timestamptz,
     ADD COLUMN stopped_at     timestamptz,
     ADD COLUMN return_path    text NOT NULL DEFAULT '',
@@ -22,7 +24,8 @@ ALTER TABLE domain
     ADD COLUMN is_delegated   boolean NOT NULL DEFAULT false,
     ADD COLUMN senders        text NOT NULL DEFAULT 'listed' CHECK (senders IN ('listed', 'any'));
 UPDATE domain SET state = 'passed' WHERE verified_at IS NOT NULL;
-CREATE INDEX domain_checked ON domain (checked_at NULLS FIRST);
+CREATE INDEX domain_check_due ON domain (check_due_at);
+CREATE INDEX domain_stopped ON domain (project_id, name) WHERE stopped_at IS NOT NULL;
 CREATE TABLE domain_record (
     domain_id      uuid NOT NULL REFERENCES domain ON DELETE CASCADE,
     project_id     uuid NOT NULL REFERENCES project,
@@ -32,6 +35,7 @@ CREATE TABLE domain_record (
     cause          text NOT NULL DEFAULT '',
     seen           text[] NOT NULL DEFAULT '{}',
     advice         text NOT NULL DEFAULT '',
+    publish        text NOT NULL DEFAULT '',
     checked_at     timestamptz NOT NULL,
     failing_since  timestamptz,
     PRIMARY KEY (domain_id, kind, host)
