@@ -8,7 +8,8 @@ provider: `shaping` (with `shaping.toml`) what it takes and how we react to its 
 About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how much a new source may send in a day.
 
 About receivers on purpose: `simulate` (with `simulate.toml`) reads what a simulator address asks for, `behaviour` is
-how one misbehaves. About domains: `key_states` says when a DKIM key begins to sign and when its record may go.
+how one misbehaves. About domains: `key_states` says when a DKIM key begins to sign and when its record may go,
+`key_names` what it is called.
 
 `masking` shows which replies say the same, `rulefile` reads such files, `sentence` writes numbers for people,
 `settings` has the knobs. Everything here takes values and returns values: no clock, no chance, no I/O.
