@@ -69,7 +69,7 @@ from outrider.services.verification import Checker, Installation, Verification
 from outrider.store import master_key
 from outrider.store.master_key import KeySource
 from outrider.store.pool import Store
-from outrider.store.vault import Vault, vault_of
+from outrider.store.vault import vault_of
 
 if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
@@ -263,7 +263,7 @@ def _make_deliverer(
     net = net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
     services = make_services(context, store)
-    signer = signer_of(make_vault(context))
+    signer = signer_of(vault_of(key_source(context)))
     return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
     preparer = Preparer(
         store, services.keys, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max
@@ -395,7 +395,7 @@ async def _run_inbound(context: Context, stop_asked: asyncio.Event) -> None:
 
     config, clock = context.config, context.clock
     async with context.store() as store:
-        signer = signer_of(make_vault(context))
+        signer = signer_of(vault_of(key_source(context)))
         inbox = Inbox(store, signer, clock=clock, random_bits=context.chance.getrandbits, metrics=context.metrics)
         server = InboundServer(
             inbox,
@@ -491,13 +491,8 @@ def deliver_count(config: Config) -> int:
     return config.engine.deliver_workers or min(os.cpu_count() or 1, _CORES_USED_MAX)
 
 
-def make_vault(context: Context) -> Vault:
-    """What opens the secrets of this installation. Raises ConfigError: the master key cannot be used."""
-    return vault_of(key_source(context))
-
-
 def key_source(context: Context) -> KeySource:
-    """Where the master keys are. Raises ConfigError: [master_key] does not say."""
+    """Where the keys are that open the secrets of this installation. Raises ConfigError: [master_key] does not say."""
     return master_key.find(context.config.master_key, context.config.data_path, os.environ)
 
 

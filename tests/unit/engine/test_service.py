@@ -23,7 +23,7 @@ from outrider.mail.verp import Signer
 from outrider.net.dns_query import NameServers
 from outrider.net.records import RecordLooker
 from outrider.policy.warmup import Plan
-from outrider.services.dkim_keys import KeyRing
+from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.notices import NoticeMailer
 from outrider.services.settings import IdentitySettings
@@ -208,6 +208,11 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         Installation(),
         clock=room.clock,
         random_bits=lambda _: 0,
+        logger=room.journal.logger,
+    ),
+    "key_keeper": lambda room: KeyKeeper(
+        KeyRing(room.store, Vault(bytes(32)), IdentitySettings(), clock=room.clock, random_bits=lambda _: 0),
+        clock=room.clock,
         logger=room.journal.logger,
     ),
     "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
