@@ -21,7 +21,7 @@ from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import Identity
 from outrider.services.senders import Senders
 from outrider.services.settings import IdentitySettings
-from outrider.services.verification import DomainReport, Installation, Verification
+from outrider.services.verification import Checker, DomainReport, Installation, Verification
 from outrider.store import domains, events, lanes, notices
 from outrider.store.events import Cursor, Event
 from outrider.store.lanes import GivenBack, LaneKey, Pause
@@ -58,13 +58,13 @@ class Office:
         self.journal = Journal()
         self.verification = self.another()
 
-    def another(self, *, is_watching: bool = True, checker: object = None) -> Verification:
+    def another(self, *, is_watching: bool = True, checker: Checker | None = None) -> Verification:
         """Return the same as another worker has it."""
         nameservers = NameServers(self.server, clock=self.clock, wait_s=0.5)
         return Verification(
             self.store,
             self.keys,
-            lambda: checker or RecordLooker(nameservers),  # type: ignore[return-value]
+            lambda: checker or RecordLooker(nameservers),
             self.settings,
             Installation(mx_host="mx.us.example", sources=("192.0.2.7",), is_watching=is_watching),
             clock=self.clock,
@@ -101,7 +101,7 @@ def node(old: Node | None, **changes: object) -> Node:
 @pytest.fixture(autouse=True)
 def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-    monkeypatch.setattr(keys_module, "_MAKERS", keys_module._MAKERS | {dkim.RSA_SHA256: lambda: pem})
+    monkeypatch.setattr(keys_module, "_MAKERS", {**keys_module._MAKERS, dkim.RSA_SHA256: lambda: pem})
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ async def test_a_domain_passes_once_all_is_there_and_then_it_signs_and_sends(off
     del office.zone[f"_dmarc.{NAME}"]
     most = await office.verification.verify(shop, NAME)
     assert (most.domain.state, most.domain.verified_at) == (RecordState.FAILED, None), "a key alone does not do"
-    assert await office.events() == await office.told(shop) == [], "nothing was lost yet"
+    assert (await office.events(), await office.told(shop)) == ([], []), "nothing was lost yet"
     await office.publish(shop)
     office.clock.advance(1)
     done = await office.verification.verify(shop, NAME)
