@@ -64,8 +64,10 @@ from outrider.services.identity import Identity
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.master_keys import MasterKeys
 from outrider.services.notices import NoticeMailer, Notices
+from outrider.services.proofs import Proofs
 from outrider.services.reports import Reports
 from outrider.services.return_paths import LIFE, ReturnPaths, signer_of
+from outrider.services.senders import Senders
 from outrider.services.suppressions import Suppressions
 from outrider.services.verification import Checker, Installation, Verification
 from outrider.store import master_key
@@ -122,6 +124,8 @@ class Services(msgspec.Struct, frozen=True):
     identity: Identity
     keys: KeyRing
     master_keys: MasterKeys
+    senders: Senders
+    proofs: Proofs
     reports: Reports
     suppressions: Suppressions
     verification: Verification
@@ -139,11 +143,12 @@ def make_services(context: Context, store: Store) -> Services:
     source = key_source(context)
     vault = vault_of(source)
     keys = KeyRing(store, vault, context.config.identity, clock=clock, random_bits=random_bits)
-    shared_domain = context.config.inbound.bounce_domain
+    shared_domain, is_provable = context.config.inbound.bounce_domain, context.config.identity.mailbox_proof
     identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
+    senders = Senders(store, clock=clock, random_bits=random_bits, shared_bounce_domain=shared_domain)
     accept = Acceptor(
         store,
-        identity,
+        senders,
         identity,
         PoolChooser(store, context.egress, clock=clock),
         context.config.engine,
@@ -160,6 +165,8 @@ def make_services(context: Context, store: Store) -> Services:
         identity,
         keys,
         MasterKeys(store, vault, source, keep_for=LIFE, clock=clock),
+        senders,
+        Proofs(store, accept, clock=clock, random_bits=random_bits, is_on=is_provable, root=context.config.links_root),
         Reports(store, clock=clock),
         suppressions,
         Verification(
@@ -354,6 +361,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
     from outrider.faces.api.app import make_app
     from outrider.faces.api.ports import Ports
     from outrider.faces.api.server import HttpServer
+    from outrider.faces.console import proof
     from outrider.faces.console.mailbox import routes as mailbox_routes
 
     config = context.config
@@ -369,9 +377,9 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
             metrics=context.metrics,
             has_mailbox=config.is_catch,
         )
-        more = []
+        more = proof.routes(services.proofs, context.clock, context.log)
         if config.is_catch:
-            more = mailbox_routes(make_mailbox(context), services.keys.published_record, context.clock)
+            more += mailbox_routes(make_mailbox(context), services.keys.published_record, context.clock)
         server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
         await run_all([services.accept, server], stop_asked)
 

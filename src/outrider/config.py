@@ -91,6 +91,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.delivery == "catch"
 
     @property
+    def links_root(self) -> str:
+        """What links in our mail begin with, without a last slash; "" if the world has no way to our pages."""
+        if self.faces.public_url or not self.is_catch:
+            return self.faces.public_url.rstrip("/")
+        return f"http://{self.faces.http_host}:{self.faces.http_port}"  # Who reads that mail is on this machine.
+
+    @property
     def smarthost(self) -> Smarthost | None:
         """The smart host, None in the other modes."""
         return route.parse_smarthost(self.delivery, "delivery") if self.delivery.startswith("smarthost:") else None

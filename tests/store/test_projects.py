@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+from outrider.base.vocab import UnalignedFrom
 from outrider.store import domains, projects
 from outrider.store.domains import Domain
 from outrider.store.pool import Store
@@ -51,3 +52,14 @@ async def test_a_locked_project_is_waited_for_and_its_rows_can_be_written(
         async with store.transaction() as another:
             await domains.insert(another, Domain(mailroom.new_id(), project_id, "shop.example", clock.now()))
         assert not waiting.done()
+
+
+async def test_what_becomes_of_unaligned_mail_is_each_projects_own(store: Store, mailroom: Mailroom) -> None:
+    shop, other = await mailroom.project("shop"), await mailroom.project("other")
+    async with store.transaction() as tx:
+        await projects.set_alignment(tx, shop, UnalignedFrom.REWRITE)
+        assert [await projects.alignment_of(tx, one) for one in (shop, other, mailroom.new_id())] == [
+            UnalignedFrom.REWRITE,
+            UnalignedFrom.REFUSE,
+            UnalignedFrom.REFUSE,
+        ]

@@ -1,8 +1,6 @@
-"""Identity: domains with their first keys, senders that may send only while their domain is proven."""
+"""Identity: domains with their first keys, each its project's alone."""
 
-import asyncio
 import random
-from collections.abc import Coroutine, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -16,13 +14,15 @@ from outrider.services import dkim_keys as module_of_keys
 from outrider.services import identity as module
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import BounceDomain, Identity
+from outrider.services.senders import Senders
 from outrider.services.settings import IdentitySettings
 from outrider.store import domains
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import signing_keys
-from outrider.testing.mailroom import WAIT_S, Mailroom, wait_blocked
+from outrider.testing.mailroom import Mailroom
+from tests.store.racing import held_up
 from tests.unit.mail.keys import pem_of
 
 pytestmark = pytest.mark.newest
@@ -101,15 +101,6 @@ async def test_a_domain_two_add_at_the_same_moment_is_there_once(
     assert len(await ring.of_domain(shop, "shop.example")) == 2
 
 
-async def held_up(store: Store, table: str, calls: Sequence[Coroutine[None, None, Result]]) -> list[Result]:
-    """Let all calls come as far as their first write to the table before the first may write."""
-    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group, store.transaction() as tx:
-        await tx.execute(f"LOCK TABLE {table} IN SHARE MODE")
-        running = [group.create_task(call) for call in calls]
-        await wait_blocked(store, len(running))
-    return [one.result() for one in running]
-
-
 async def test_a_domain_another_project_has_proven_is_a_conflict(identity: Identity, shop: UUID, other: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
     claimed = await identity.add_domain(other, "free.example", is_verified=False)
@@ -127,11 +118,6 @@ async def test_an_international_domain_is_kept_as_its_alabel(identity: Identity,
     domain = await identity.add_domain(shop, "BÜCHER.example", is_verified=True)
     assert domain.name == "xn--bcher-kva.example"
     assert await identity.domain(shop, "bücher.example") == domain
-    sender = await identity.add_sender(shop, "post@bücher.example", "Bücher")
-    assert (sender.address, sender.domain) == ("post@xn--bcher-kva.example", domain.name)
-    found = await identity.find(shop, address.parse("Post@BÜCHER.example"))
-    assert found is not None
-    assert found.name == "Bücher"
     assert [key.domain for key in await ring.of_domain(shop, domain.name)] == [domain.name] * 2
 
 
@@ -161,68 +147,9 @@ async def test_a_domain_is_its_projects_alone(identity: Identity, ring: KeyRing,
         identity.domain(other, "shop.example"),
         identity.set_terms(other, "shop.example", stream=Stream.MARKETING),
         identity.remove_domain(other, "shop.example"),
-        identity.add_sender(other, "news@shop.example", ""),
     ):
         with pytest.raises(NotFoundError):
             await asked
-
-
-async def test_a_sender_may_send_while_its_domain_is_verified_and_it_is_enabled(
-    store: Store, clock: FakeClock, identity: Identity, shop: UUID, other: UUID
-) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=False)
-    await identity.add_sender(shop, "News@shop.example", "Shop News")
-    assert await identity.find(shop, NEWS) is None
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    clock.advance(0.999)  # Everybody knows within a second.
-    found = await identity.find(shop, NEWS)
-    assert found is not None
-    assert (found.address.text, found.name) == ("News@shop.example", "Shop News")
-    assert await identity.find(other, NEWS) is None
-    assert await identity.find(shop, address.parse("sales@shop.example")) is None
-    async with store.transaction() as tx:
-        await tx.execute("UPDATE sender SET is_enabled = false")
-    clock.advance(0.999)
-    assert await identity.find(shop, NEWS) is None
-
-
-async def test_adding_a_sender_twice_is_harmless(identity: Identity, shop: UUID, clock: FakeClock) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    first = await identity.add_sender(shop, "news@shop.example", "Shop")
-    clock.advance(1)
-    assert await identity.add_sender(shop, "NEWS@shop.example", "Other name") == first
-    second = await identity.add_sender(shop, "sales@shop.example", "")
-    assert await identity.list_senders(shop) == [first, second]
-    assert (first.is_default, second.is_default) == (True, False)
-
-
-async def test_senders_two_add_at_the_same_moment_are_there_once_and_one_is_the_default(
-    store: Store, identity: Identity, shop: UUID
-) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    texts = ["news@shop.example", "News@shop.example", "sales@shop.example"]
-    results = await held_up(store, "sender", [identity.add_sender(shop, text, "Shop") for text in texts])
-    listed = await identity.list_senders(shop)
-    assert [sender.is_default for sender in listed].count(True) == 1
-    assert len(listed) == 2
-    assert all(result in listed for result in results)
-
-
-async def test_a_sender_no_header_could_carry_is_refused(identity: Identity, shop: UUID) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    for text, name, field in (
-        ("no at sign", "Shop", "address"),
-        ("a@@shop.example", "Shop", "address"),
-        ("news@shop.example", "line\r\nBcc: x@evil.example", "name"),
-        ("news@shop.example", "nul\x00", "name"),
-        ("news@shop.example", "half\ud800", "name"),
-        ("news@shop.example", "\u202egnp", "name"),
-        ("news@shop.example", "Bank <support@bank.example>", "name"),
-    ):
-        with pytest.raises(CallerError) as caught:
-            await identity.add_sender(shop, text, name)
-        assert caught.value.field == field
-    assert await identity.list_senders(shop) == []
 
 
 async def test_a_domain_may_sign_with_one_algorithm_alone(identity: Identity, ring: KeyRing, shop: UUID) -> None:
@@ -333,9 +260,12 @@ async def test_a_host_that_is_none_of_the_domains_is_refused(
     assert caught.value.field == field
 
 
-async def test_what_nobody_has_proven_can_be_changed_and_removed(identity: Identity, ring: KeyRing, shop: UUID) -> None:
+async def test_what_nobody_has_proven_can_be_changed_and_removed(
+    store: Store, clock: FakeClock, identity: Identity, ring: KeyRing, shop: UUID
+) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=False, stream=Stream.MARKETING)
-    await identity.add_sender(shop, "news@shop.example", "News")
+    senders = Senders(store, clock=clock, random_bits=random.SystemRandom().getrandbits)
+    await senders.add(shop, "news@shop.example", "News")
     changed = await identity.set_terms(
         shop, "Shop.Example", stream=Stream.TRANSACTIONAL, return_path="b.shop.example", tracking_host="t.shop.example"
     )
@@ -350,7 +280,7 @@ async def test_what_nobody_has_proven_can_be_changed_and_removed(identity: Ident
     assert (bare.stream, bare.return_path, bare.tracking_host) == (None, "", "")
     assert (await identity.remove_domain(shop, "shop.example")).name == "shop.example"
     assert await identity.list_domains(shop) == []
-    assert await identity.list_senders(shop) == []
+    assert await senders.list(shop) == []
     with pytest.raises(NotFoundError):
         await identity.remove_domain(shop, "shop.example")
     again = await identity.add_domain(shop, "shop.example", is_verified=True)

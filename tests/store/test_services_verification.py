@@ -19,6 +19,7 @@ from outrider.policy.records import Wanted
 from outrider.services import dkim_keys as keys_module
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import Identity
+from outrider.services.senders import Senders
 from outrider.services.settings import IdentitySettings
 from outrider.services.verification import DomainReport, Installation, Verification
 from outrider.store import domains, events, lanes, notices
@@ -53,6 +54,7 @@ class Office:
         bits = random.SystemRandom().getrandbits
         self.keys = KeyRing(store, Vault(bytes(range(32))), settings, clock=clock, random_bits=bits)
         self.identity = Identity(store, self.keys, clock=clock, random_bits=bits)
+        self.senders = Senders(store, clock=clock, random_bits=bits, shared_bounce_domain="")
         self.journal = Journal()
         self.verification = self.another()
 
@@ -148,7 +150,7 @@ async def test_what_to_publish_is_complete_and_asks_nobody(office: Office, shop:
 
 async def test_a_domain_passes_once_all_is_there_and_then_it_signs_and_sends(office: Office, shop: UUID) -> None:
     await office.identity.add_domain(shop, NAME, is_verified=False)
-    await office.identity.add_sender(shop, f"noreply@{NAME}", "")
+    await office.senders.add(shop, f"noreply@{NAME}", "")
     nothing = await office.verification.verify(shop, NAME)
     assert (nothing.domain.state, nothing.domain.verified_at) == (RecordState.FAILED, None)
     assert all(one.advice for one in nothing.records)
@@ -164,7 +166,7 @@ async def test_a_domain_passes_once_all_is_there_and_then_it_signs_and_sends(off
     assert (done.domain.state, done.domain.verified_at) == (RecordState.PASSED, office.clock.now())
     assert set(states(done).values()) == {RecordState.PASSED}
     assert len(await office.keys.of_domain(shop, NAME)) == 2
-    (sender,) = await office.identity.list_senders(shop)
+    (sender,) = await office.senders.list(shop)
     assert sender.is_domain_verified
     (event,) = await office.events()
     assert (event.kind, event.project_id, event.message_id) == (EventKind.DOMAIN_PASSED, shop, UUID(int=0))

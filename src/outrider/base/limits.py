@@ -44,6 +44,12 @@ REPLY_TEXT_CHARS_KEPT_MAX: Final = 1000  # Ours: what we store of a peer's reply
 DOMAIN_PER_MINUTE_COUNT_MAX: Final = 1_000_000  # Ours: a domain's own rate; over what one node sends in a minute.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
 
+# -- Proof of a mailbox by link: what somebody may make us mail to strangers.
+PROOF_LIFE_S: Final = 86_400.0  # Ours: who was asked reads it today.
+PROOF_AGAIN_S: Final = 3600.0  # Ours: to one mailbox; a mail that has not come by then is lost.
+PROOF_OFFERED_COUNT_MAX: Final = 20  # Ours: of a project at a time; more is somebody's list.
+PROOF_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one peer and process; a person opens one.
+
 # -- HTTP, our side.
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
 REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so that a caller hears our answer.

@@ -188,3 +188,17 @@ class Phase(enum.StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     DOT = "dot"
+
+
+class SenderRule(enum.StrEnum):
+    """Which addresses of a domain may be in From."""
+
+    LISTED = "listed"  # Those that were added as senders.
+    ANY = "any"  # All but senders that were disabled.
+
+
+class UnalignedFrom(enum.StrEnum):
+    """What becomes of a mail that would fail DMARC, since nothing of the project's is aligned with its From."""
+
+    REFUSE = "refuse"
+    REWRITE = "rewrite"  # It goes out from a sender of the project's, "Ann via Shop"; Reply-To has Ann's address.

@@ -1,11 +1,11 @@
-"""Whose mail a project may send: domains, and senders.
+"""Whose mail a project may send: its domains. Their addresses are the business of `services.senders`.
 
 A domain gets two DKIM keys when it is added, RSA-2048 and Ed25519 (`services.dkim_keys` makes them). It may be used
 once it is verified; checking its DNS records is a later step, until then somebody says so by hand. Below such a
 domain a project may have a bounce domain, where its return paths are; without one it uses the shared one.
 
-The hot questions (may this sender send? how fast may a domain send?) are answered from memory for at most `FRESH_S`; a
-removed sender or another rate is noticed everywhere within a second.
+The hot questions (which mail may a domain send, and how fast?) are answered from memory for at most `FRESH_S`; a stop
+or another rate is noticed everywhere within a second.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -18,9 +18,7 @@ from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
 from outrider.base.vocab import Stream, WaitKind
-from outrider.engine.accept import AllowedSender
-from outrider.mail import address, headers, orgdomain
-from outrider.mail.address import Address
+from outrider.mail import address, orgdomain
 from outrider.mail.dkim import ALGORITHMS
 from outrider.policy import standing
 from outrider.store import dkim_keys, domains, lanes, projects, senders
@@ -28,11 +26,10 @@ from outrider.store.dkim_keys import DkimKey
 from outrider.store.domains import Domain, Terms
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
-from outrider.store.senders import Sender
 
-__all__ = ["BounceDomain", "Domain", "Identity", "Sender"]  # With the records a caller meets.
+__all__ = ["BounceDomain", "Domain", "Identity"]  # With the records a caller meets.
 
-FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
+FRESH_S: Final = 0.5  # A stopped domain is refused everywhere within 1 s.
 _HOST_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, as text without the last dot.
 
 
@@ -53,7 +50,7 @@ class KeyMaker(Protocol):
 
 
 class Identity:
-    """Domains and senders of all projects; also the engine's `SenderBook`."""
+    """Domains of all projects; also the engine's `DomainBook`."""
 
     def __init__(
         self,
@@ -70,7 +67,6 @@ class Identity:
         self._keys: Final = keys
         self._clock: Final = clock
         self._random_bits: Final = random_bits
-        self._senders: Final = Recent[tuple[UUID, str], Sender | None](self._read_sender, clock=clock, fresh_s=FRESH_S)
         self._domains: Final = Recent[tuple[UUID, str], Domain | None](self._read_domain, clock=clock, fresh_s=FRESH_S)
 
     async def add_domain(
@@ -121,22 +117,13 @@ class Identity:
         )
         keys = await self._keys.make(project_id, domain.domain_id, name, algorithms)
         try:
-            async with self._store.transaction() as tx:
-                await domains.insert(tx, domain, check_due_at=standing.first_check_at(now))
-                for key in keys:
-                    await dkim_keys.insert(tx, key)
-                if is_verified:
-                    await dkim_keys.trust(tx, project_id, domain.domain_id, now=now)
+            await self._insert(domain, keys)
         except ConflictError as error:
-            if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
-                return await self.add_domain(
-                    project_id,
-                    name,
-                    is_verified=is_verified,
-                    algorithms=algorithms,
-                    **msgspec.structs.asdict(terms),
-                )
-            raise _explained(error, name) from error
+            if error.detail["constraint"] != domains.NAME_TAKEN:
+                raise _explained(error, name) from error
+            if is_verified:  # Somebody was a moment quicker, perhaps without giving his word.
+                await self._mark_verified(await self.domain(project_id, name))
+            return await self.domain(project_id, name)
         return domain
 
     async def domain(self, project_id: UUID, name: str) -> Domain:
@@ -283,50 +270,14 @@ class Identity:
             await projects.set_bounce_domain(tx, project_id, name)
         return await self.bounce_domain(project_id)
 
-    async def add_sender(self, project_id: UUID, text: str, name: str) -> Sender:
-        """Let the project send as this address, on one of its domains. Safe twice and at once.
-
-        Raises:
-            CallerError: not an address, or a name that no header can carry.
-            NotFoundError: the project has no such domain.
-        """
-        try:
-            parsed = address.parse(text)
-        except CallerError as error:
-            raise CallerError(f"Not an address: {error.public}.", field="address") from error
-        headers.check_value(name, field="name")
-        headers.check_display_name(name, field="name")
-        domain = await self.domain(project_id, parsed.domain)
+    async def _insert(self, domain: Domain, keys: Sequence[DkimKey]) -> None:
         async with self._store.transaction() as tx:
-            await projects.lock(tx, project_id)  # Of two first senders one is the default.
-            existing = await senders.by_key(tx, project_id, parsed.key)
-            if existing is not None:
-                return existing
-            await senders.insert(
-                tx,
-                sender_id=self._new_id(),
-                project_id=project_id,
-                domain_id=domain.domain_id,
-                address=parsed.text,
-                address_key=parsed.key,
-                name=name,
-                now=self._clock.now(),
-            )
-            added = await senders.by_key(tx, project_id, parsed.key)
-        assert added is not None
-        return added
-
-    async def list_senders(self, project_id: UUID) -> Sequence[Sender]:
-        """Return the project's senders, oldest first."""
-        async with self._store.transaction() as tx:
-            return await senders.of_project(tx, project_id)
-
-    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
-        """Return the sender if it may send now (`engine.accept.SenderBook`)."""
-        found = await self._senders.get((project_id, sender.key))
-        if found is None or not found.is_enabled or not found.is_domain_verified:
-            return None
-        return AllowedSender(address.parse(found.address), found.name)
+            await domains.insert(tx, domain, check_due_at=standing.first_check_at(domain.created_at))
+            for key in keys:
+                await dkim_keys.insert(tx, key)
+            await senders.adopt(tx, domain.project_id, domain.domain_id, domain.name)
+            if domain.verified_at is not None:
+                await dkim_keys.trust(tx, domain.project_id, domain.domain_id, now=domain.created_at)
 
     async def _find_domain(self, project_id: UUID, name: str) -> Domain | None:
         async with self._store.transaction() as tx:
@@ -340,10 +291,6 @@ class Identity:
                 await domains.verify(tx, domain.project_id, domain.domain_id, now=now)
         except ConflictError as error:
             raise _explained(error, domain.name) from error
-
-    async def _read_sender(self, key: tuple[UUID, str]) -> Sender | None:
-        async with self._store.transaction() as tx:
-            return await senders.by_key(tx, *key)
 
     async def _read_domain(self, key: tuple[UUID, str]) -> Domain | None:
         return await self._find_domain(*key)

@@ -1,7 +1,8 @@
-"""The addresses that mail about our mail comes back to: made for each recipient, under the project's bounce domain.
+"""The addresses that mail about our mail comes back to: made for each recipient, under a bounce domain.
 
-A project has a bounce domain of its own, or the shared one of [inbound]; without either the envelope sender is the
-sender's own address, and bounces go there, but for mail to the simulator, whose answers come back in any case. The
+That of the sending domain, once its records work, so that SPF is aligned with From; else the project's own, or the
+shared one of [inbound]; without any the envelope sender is the sender's own address, and bounces go there, but for mail
+to the simulator, whose answers come back in any case. The
 tokens are `mail.verp`'s; the key is derived from the master key, so every process of the installation reads
 what any of them made.
 """
@@ -13,7 +14,7 @@ from uuid import UUID
 from outrider.base.clock import Clock
 from outrider.mail.verp import Purpose, ReturnPath, Signer
 from outrider.policy import simulate
-from outrider.store import projects
+from outrider.store import domains, projects
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
 from outrider.store.vault import Vault
@@ -32,11 +33,11 @@ class ReturnPaths:
         self._signer: Final = signer
         self._shared_domain: Final = shared_domain
         self._clock: Final = clock
-        self._domains: Final = Recent[UUID, str](self._read_domain, clock=clock, fresh_s=_FRESH_S)
+        self._domains: Final = Recent[tuple[UUID, str], str](self._read_domain, clock=clock, fresh_s=_FRESH_S)
 
-    async def domain_of(self, project_id: UUID, route: str) -> str:
-        """Return the bounce domain of the project's mail to `route`, "" if it has none."""
-        domain = await self._domains.get(project_id)
+    async def domain_of(self, project_id: UUID, sender_domain: str, route: str) -> str:
+        """Return the bounce domain of the project's mail from `sender_domain` to `route`, "" if it has none."""
+        domain = await self._domains.get((project_id, sender_domain))
         if not domain and simulate.is_simulated(route):
             return simulate.BOUNCE_DOMAIN  # Never leaves the machine, so it needs no set-up.
         return domain
@@ -46,10 +47,11 @@ class ReturnPaths:
         expires_on: date = (self._clock.now() + LIFE).date()
         return self._signer.mint(ReturnPath(recipient_id, purpose, expires_on), domain)
 
-    async def _read_domain(self, project_id: UUID) -> str:
+    async def _read_domain(self, key: tuple[UUID, str]) -> str:
         self._signer.look_again()  # So that a new master key is used soon, and the last one not for ever.
         async with self._store.transaction() as tx:
-            return await projects.bounce_domain_of(tx, project_id) or self._shared_domain
+            own = await domains.return_path_of(tx, *key) or await projects.bounce_domain_of(tx, key[0])
+        return own or self._shared_domain
 
 
 def signer_of(vault: Vault) -> Signer:

@@ -1,4 +1,7 @@
-"""The knobs of this floor: the [inbound] and [identity] tables."""
+"""The knobs of this floor: the [inbound] and [identity] tables.
+
+The first is about mail that comes back, the second about sending domains: their records, keys and what is said of them.
+"""
 
 from typing import Annotated
 
@@ -46,6 +49,10 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     tls_reports: str = ""
     """An address for the TLS reports about return paths (RFC 8460). Empty: no such record is proposed."""
+
+    mailbox_proof: bool = False
+    """Whether a project may prove a single mailbox on a domain that is not its own, by a link that is mailed to it. Its
+    mail would fail DMARC, so it goes out with a From of the project's: `outrider sender alignment rewrite`."""
 
     retire_after_s: Annotated[float, Meta(ge=86_400.0, le=31_536_000.0)] = 604_800.0
     """How long the record of a DKIM key must stay in DNS after the last mail it signed: that may be checked days later.

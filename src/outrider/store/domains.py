@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base.vocab import RecordState, Stream
+from outrider.base.vocab import RecordKind, RecordState, Stream
 from outrider.policy.standing import Standing
 from outrider.store.pool import Row, Tx
 
@@ -92,6 +92,20 @@ _STAND: Final = """
      WHERE project_id = $1 AND domain_id = $2"""
 _STOPPED: Final = """
     SELECT project_id, name, stopped_at, failing_since FROM domain WHERE stopped_at IS NOT NULL"""
+# Given on somebody's word alone (never checked) it is used at once; else while its MX record is seen, and the SPF record
+# that is wanted there: none where nobody knows the addresses that mail leaves from.
+_RETURN_PATH: Final = """
+    SELECT return_path FROM domain d
+     WHERE project_id = $1 AND name = $2 AND verified_at IS NOT NULL AND return_path <> ''
+       AND (checked_at IS NULL
+            OR (SELECT bool_and(r.state = 'passed') AND bool_or(r.kind = $3) FROM domain_record r
+                 WHERE r.domain_id = d.domain_id AND r.project_id = d.project_id AND r.host = d.return_path
+                   AND r.kind = ANY($4::text[])))"""
+_RETURN_PATH_KINDS: Final = (
+    RecordKind.RETURN_PATH,
+    RecordKind.RETURN_PATH_SPF,
+    RecordKind.SPF,
+)  # The last: at its own.
 
 
 async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime | None = None) -> None:
@@ -192,6 +206,12 @@ async def stand(tx: Tx, project_id: UUID, domain_id: UUID, standing: Standing, *
 async def stopped(tx: Tx) -> Sequence[Stopped]:
     """Return every project's domains that nothing leaves from."""
     return [Stopped(**row) for row in await tx.fetch(_STOPPED)]
+
+
+async def return_path_of(tx: Tx, project_id: UUID, name: str) -> str:
+    """Return the host of the return paths of the project's domain, "" if it has none that works."""
+    row = await tx.fetch_row(_RETURN_PATH, project_id, name, RecordKind.RETURN_PATH, _RETURN_PATH_KINDS)
+    return "" if row is None else str(row["return_path"])
 
 
 def _domain(row: Row) -> Domain:

@@ -109,7 +109,7 @@ class Senders:
             for text, name in senders.items()
         }
 
-    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
+    async def find(self, project_id: UUID, sender: Address, stream: Stream) -> AllowedSender | None:  # noqa: ARG002
         """Return the sender, None if it was not given."""
         return self._known.get((project_id, sender.key))
 
@@ -140,7 +140,7 @@ class OnePool:
 class OwnReturnPaths:
     """A `ReturnPathBook` without a bounce domain: bounces go to the sender."""
 
-    async def domain_of(self, project_id: UUID, route: str) -> str:  # noqa: ARG002 - the contract.
+    async def domain_of(self, project_id: UUID, sender_domain: str, route: str) -> str:  # noqa: ARG002 - the contract.
         """Return "": none."""
         return ""
 

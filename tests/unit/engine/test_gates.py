@@ -327,7 +327,6 @@ async def test_mail_of_a_stopped_domain_waits_and_takes_nothing(make: Make, cloc
     assert (pause.kind, pause.reason) == (WaitKind.DOMAIN, "shop.example is stopped"), "before its guards"
     assert timedelta(seconds=150) <= pause.until - clock.now() <= timedelta(seconds=300)
     assert (await room.paused()).kind is WaitKind.DOMAIN, "both streams"
-    room.answer(await room.entered(lane_of(3, sender_domain="other.example")))
     assert room.gates.still_waits(NEWS, pause)
     room.bounds.stopped.clear()
     assert not room.gates.still_waits(NEWS, pause)

@@ -66,9 +66,15 @@ ALTER TABLE sender
     ADD COLUMN proof_hash        bytea,
     ADD COLUMN proof_expires_at  timestamptz;
 CREATE UNIQUE INDEX sender_proof ON sender (proof_hash) WHERE proof_hash IS NOT NULL;
+CREATE INDEX sender_domain ON sender (domain_id);
 ALTER TABLE project
     ADD COLUMN alignment       text NOT NULL DEFAULT 'refuse' CHECK (alignment IN ('refuse', 'rewrite')),
     ADD COLUMN notice_address  text NOT NULL DEFAULT '';
+"""
+
+# A mail whose From was re-written is answered to the address it came with; "" says nothing of its own.
+_MAIL = """
+ALTER TABLE message ADD COLUMN reply_to text NOT NULL DEFAULT '';
 """
 
 # What people should know of; the nil project is the operator's.
@@ -89,7 +95,7 @@ CREATE INDEX notice_project ON notice (project_id, at);
 
 def upgrade() -> None:
     """Change and create."""
-    for script in (_DOMAINS, _KEYS, _SENDERS, _NOTICES):
+    for script in (_DOMAINS, _KEYS, _SENDERS, _MAIL, _NOTICES):
         for statement in script.split(";\n"):
             if statement.strip():
                 op.execute(statement)
