@@ -1,5 +1,6 @@
 """Master keys in use: changed while others sign and read return paths, stopped anywhere, forgotten in the end."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,7 +20,7 @@ from outrider.services.settings import IdentitySettings
 from outrider.store import dkim_keys, master_key, nodes
 from outrider.store.master_key import KeySource
 from outrider.store.nodes import Node
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.vault import MARK_BYTES, mark_of, vault_of
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -127,6 +128,30 @@ async def test_many_are_sealed_in_batches(
 ) -> None:
     monkeypatch.setattr("outrider.services.master_keys._BATCH_COUNT", 2)
     assert (await here.master.rotate()).count == 3
+    assert len(await sealed_by(store)) == 1
+
+
+async def test_who_dies_between_two_batches_leaves_every_secret_open(
+    store: Store, here: Process, there: Process, shop: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outrider.services.master_keys._BATCH_COUNT", 1)
+    count = 0
+
+    async def die_at_the_third(tx: Tx, project_id: UUID, key_id: UUID, sealed: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise asyncio.CancelledError
+        await original(tx, project_id, key_id, sealed)
+
+    original = dkim_keys.reseal
+    monkeypatch.setattr(dkim_keys, "reseal", die_at_the_third)
+    with pytest.raises(asyncio.CancelledError):
+        await here.master.rotate()
+    monkeypatch.setattr(dkim_keys, "reseal", original)
+    assert sorted((await sealed_by(store)).values()) == [1, 2]
+    assert await signing(there, shop) == [1, 1, 1]
+    assert await there.master.rotate() == Resealed(is_new_key=False, count=1, closed_count=0)
     assert len(await sealed_by(store)) == 1
 
 
