@@ -92,8 +92,8 @@ _STAND: Final = """
      WHERE project_id = $1 AND domain_id = $2"""
 _STOPPED: Final = """
     SELECT project_id, name, stopped_at, failing_since FROM domain WHERE stopped_at IS NOT NULL"""
-# Given on somebody's word alone (never checked) it is used at once; else while its MX record is seen, and the SPF record
-# that is wanted there: none where nobody knows the addresses that mail leaves from.
+# Given on somebody's word alone (never checked) it is used at once; else while its MX record is seen, and the SPF
+# record that is wanted there: none where nobody knows the addresses that mail leaves from.
 _RETURN_PATH: Final = """
     SELECT return_path FROM domain d
      WHERE project_id = $1 AND name = $2 AND verified_at IS NOT NULL AND return_path <> ''
@@ -101,11 +101,7 @@ _RETURN_PATH: Final = """
             OR (SELECT bool_and(r.state = 'passed') AND bool_or(r.kind = $3) FROM domain_record r
                  WHERE r.domain_id = d.domain_id AND r.project_id = d.project_id AND r.host = d.return_path
                    AND r.kind = ANY($4::text[])))"""
-_RETURN_PATH_KINDS: Final = (
-    RecordKind.RETURN_PATH,
-    RecordKind.RETURN_PATH_SPF,
-    RecordKind.SPF,
-)  # The last: at its own.
+_RETURN_PATH_KINDS: Final = (RecordKind.RETURN_PATH, RecordKind.RETURN_PATH_SPF, RecordKind.SPF)
 
 
 async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime | None = None) -> None:
