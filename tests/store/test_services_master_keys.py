@@ -14,7 +14,7 @@ from outrider.mail.dkim import ED25519_SHA256
 from outrider.mail.verp import ForgedError, Purpose, ReturnPath
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import Identity
-from outrider.services.master_keys import MasterKeys, Resealed
+from outrider.services.master_keys import MasterKeys, Resealed, new_line
 from outrider.services.return_paths import LIFE, signer_of
 from outrider.services.settings import IdentitySettings
 from outrider.store import dkim_keys, master_key, nodes
@@ -208,7 +208,7 @@ async def test_keys_of_a_variable_are_changed_by_hand(
     store: Store, here: Process, source: KeySource, clock: FakeClock, shop: UUID, tmp_path: Path
 ) -> None:
     lines = [master_key.write_line(key) for key in source.read()]
-    lines.insert(0, master_key.write_line(master_key.new_key(clock.now().date())))
+    lines.insert(0, new_line(clock.now().date()))
     hand = Process(store, clock, master_key.find("env:KEYS", tmp_path, {"KEYS": ";".join(lines)}))
     assert await hand.master.reseal() == Resealed(is_new_key=False, count=3, closed_count=0)
     with pytest.raises(ConfigError, match="vault make"):
