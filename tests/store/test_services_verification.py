@@ -313,6 +313,49 @@ async def test_a_new_key_is_seen_and_signs_and_is_not_asked_for_before(office: O
     assert keys[new.selector] is KeyState.SIGNING
 
 
+async def test_a_delegated_domain_passes_when_its_keys_are_in_the_operators_zone(
+    store: Store, clock: FakeClock, office: Office, shop: UUID
+) -> None:
+    office = delegating(store, clock, office)
+    await office.identity.add_domain(shop, NAME, is_verified=False)
+    await office.keys.delegate(shop, NAME, is_delegated=True)
+    await office.publish(shop)  # CNAMEs, two for each algorithm.
+    early = await office.verification.verify(shop, NAME)
+    assert early.domain.state is RecordState.FAILED, "they lead nowhere yet"
+    for line in await office.keys.zone():
+        office.zone[f"{line.name}.dkim.us.example"] = Node(txt=(line.record,))
+    clock.advance(400)
+    found = await office.verification.verify(shop, NAME)
+    assert (found.domain.state, found.domain.verified_at is None) == (RecordState.PASSED, False)
+    signing = [one.selector for one in await office.keys.of_domain(shop, NAME)]
+    assert signing, "a domain that may send signs"
+    clock.advance(700)  # The other waited until nobody remembers what its name had before.
+    await office.keys.tend()
+    clock.advance(1)
+    assert {one.selector for one in await office.keys.of_domain(shop, NAME)} == {"or1", "oe1"}
+
+
+async def test_a_key_that_is_lost_is_asked_for_though_another_signs(
+    office: Office, passed: UUID, clock: FakeClock
+) -> None:
+    rsa = next(one for one in await office.keys.entries(passed, NAME) if one.algorithm == dkim.RSA_SHA256)
+    del office.zone[rsa.host]
+    for _ in range(2):
+        clock.advance(1000)
+        found = await office.verification.verify(passed, NAME)
+        assert next(one for one in found.records if one.selector == rsa.selector).is_required
+        assert found.domain.state is RecordState.FAILED
+    assert [one.algorithm for one in await office.keys.of_domain(passed, NAME)] == [dkim.ED25519_SHA256]
+
+
+def delegating(store: Store, clock: FakeClock, office: Office) -> Office:
+    """Return the office of an operator that has a zone."""
+    settings = msgspec.structs.replace(SETTINGS, dkim_zone="dkim.us.example")
+    made = Office(store, clock, server=office.server, settings=settings)
+    made.zone = office.zone
+    return made
+
+
 async def test_the_records_of_a_project_s_bounce_domain_are_those_of_the_domain_above_it(
     office: Office, shop: UUID
 ) -> None:
