@@ -10,13 +10,11 @@ then the store closes.
 """
 
 import asyncio
-import importlib.resources
 import os
 import random
 import socket
 import ssl
 import time
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,7 +24,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError
-from outrider.config import Config, read_own_file
+from outrider.config import Config
 from outrider.engine import lanes, ways
 from outrider.engine.accept import Acceptor
 from outrider.engine.deliver import Deliverer, Router
@@ -44,6 +42,7 @@ from outrider.engine.slots import NodeSlots
 from outrider.engine.stops import StopBook
 from outrider.engine.upkeep import Upkeep
 from outrider.engine.warmup import WarmupBook, WarmupJudge
+from outrider.knowledge import make_classifier, make_shaping, simulator_words, warmup_plans
 from outrider.net.ledger import Ledger
 from outrider.net.ours import check_ours
 from outrider.net.pool import ConnectionPool
@@ -51,12 +50,9 @@ from outrider.net.settings import NetSettings
 from outrider.net.simulated import SimulatorExits, SimulatorRouter
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
-from outrider.policy import classify, shaping, simulate
-from outrider.policy.classify import Classifier, Rule, parse_own_rules, parse_rules
+from outrider.policy import simulate
 from outrider.policy.route import Egress, check_names
 from outrider.policy.shaping import Shaping
-from outrider.policy.simulate import Phrasebook
-from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
 from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.egress import PoolChooser
@@ -73,7 +69,7 @@ from outrider.services.verification import Checker, Installation, Verification
 from outrider.store import master_key
 from outrider.store.master_key import KeySource
 from outrider.store.pool import Store
-from outrider.store.vault import Vault, vault_of
+from outrider.store.vault import vault_of
 
 if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
@@ -267,7 +263,7 @@ def _make_deliverer(
     net = net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
     services = make_services(context, store)
-    signer = signer_of(make_vault(context))
+    signer = signer_of(vault_of(key_source(context)))
     return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
     preparer = Preparer(
         store, services.keys, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max
@@ -399,7 +395,7 @@ async def _run_inbound(context: Context, stop_asked: asyncio.Event) -> None:
 
     config, clock = context.config, context.clock
     async with context.store() as store:
-        signer = signer_of(make_vault(context))
+        signer = signer_of(vault_of(key_source(context)))
         inbox = Inbox(store, signer, clock=clock, random_bits=context.chance.getrandbits, metrics=context.metrics)
         server = InboundServer(
             inbox,
@@ -495,30 +491,9 @@ def deliver_count(config: Config) -> int:
     return config.engine.deliver_workers or min(os.cpu_count() or 1, _CORES_USED_MAX)
 
 
-def make_vault(context: Context) -> Vault:
-    """What opens the secrets of this installation. Raises ConfigError: the master key cannot be used."""
-    return vault_of(key_source(context))
-
-
 def key_source(context: Context) -> KeySource:
-    """Where the master keys are. Raises ConfigError: [master_key] does not say."""
+    """Where the keys are that open the secrets of this installation. Raises ConfigError: [master_key] does not say."""
     return master_key.find(context.config.master_key, context.config.data_path, os.environ)
-
-
-def make_classifier(config: Config) -> Classifier:
-    """The rules about replies, ready to judge. Raises ConfigError: the operator's file is wrong; it says where."""
-    return Classifier(reply_rules(own_rules(config)))
-
-
-def own_rules(config: Config) -> Sequence[Rule]:
-    """The operator's rules about replies. Raises ConfigError: the file is wrong; it says where."""
-    text = read_own_file(config, config.classify.file, "[classify] file")
-    return parse_own_rules(text, "The file of [classify] file") if text else ()
-
-
-def reply_rules(own: Sequence[Rule]) -> Sequence[Rule]:
-    """The operator's rules about replies and those of the package, as they are asked."""
-    return classify.merged(own, parse_rules(rules_text()))
 
 
 def make_mailbox(context: Context) -> "Mailbox":
@@ -526,37 +501,6 @@ def make_mailbox(context: Context) -> "Mailbox":
     from outrider.services.catch import Mailbox
 
     return Mailbox(context.config.data_path / "mailbox", clock=context.clock, chance=context.chance)
-
-
-def rules_text() -> str:
-    """The classifier's rules as they come with the package."""
-    return (importlib.resources.files("outrider.policy") / "rules.toml").read_text("utf-8")
-
-
-def simulator_words() -> Phrasebook:
-    """What the simulator says, as it comes with the package."""
-    return simulate.parse_words((importlib.resources.files("outrider.policy") / "simulate.toml").read_text("utf-8"))
-
-
-def make_shaping(config: Config) -> Shaping:
-    """Providers, limits and reply rules: those of the package, of the operator's file, changed by the settings.
-
-    Raises:
-        ConfigError: something in them is wrong; it says where.
-    """
-    text = (importlib.resources.files("outrider.policy") / "shaping.toml").read_text("utf-8")
-    return shaping.parse(text, config.shaping, read_own_file(config, config.shaping.file, "[shaping] file"))
-
-
-def warmup_plans(config: Config) -> Mapping[str, Plan]:
-    """The warm-up plans by name: those of the package, of the operator's file, of the settings; the later one wins.
-
-    Raises:
-        ConfigError: a plan is wrong, or the file cannot be read.
-    """
-    ours = (importlib.resources.files("outrider.policy") / "warmup.toml").read_text("utf-8")
-    own = read_own_file(config, config.warmup.file, "[warmup] file")
-    return make_plans(parse_plans(ours), parse_plans(own), config.warmup.plans)
 
 
 def net_settings(config: Config) -> NetSettings:

@@ -173,7 +173,7 @@ async def test_what_is_sealed_otherwise_is_found_and_counted(
             await dkim_keys.insert(tx, key)
         assert await dkim_keys.count_sealed(tx, 3) == {b"new": 1, b"old": 2}
         (one,) = await dkim_keys.sealed_otherwise(tx, b"new", after=UUID(int=0), count_max=1)
-        await dkim_keys.reseal(tx, one.dkim_key_id, b"new-2")
+        await dkim_keys.reseal(tx, one.project_id, one.dkim_key_id, b"new-2")
         left = await dkim_keys.sealed_otherwise(tx, b"new", after=UUID(int=0), count_max=9)
         assert [one.selector for one in left] == ["c"]
         assert await dkim_keys.sealed_otherwise(tx, b"new", after=left[0].dkim_key_id, count_max=9) == []

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from outrider.base.errors import ConflictError
+from outrider.base.vocab import RecordState, Stream
+from outrider.policy.standing import Standing
 from outrider.store import domains
-from outrider.store.domains import Domain
+from outrider.store.domains import Domain, Stopped, Terms
 from outrider.store.pool import Store, StoreValueError
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -112,3 +114,64 @@ async def test_a_domain_may_be_made_with_its_rate(store: Store, mailroom: Mailro
     async with store.transaction() as tx:
         await domains.insert(tx, slow)
         assert await domains.by_name(tx, slow.project_id, "slow.example") == slow
+
+
+async def test_what_is_due_is_given_to_one_worker_longest_first(
+    store: Store, clock: FakeClock, mailroom: Mailroom, claims: list[Domain]
+) -> None:
+    first, second = claims
+    now, later = clock.now(), clock.now() + timedelta(minutes=10)
+    oldest = Domain(mailroom.new_id(), first.project_id, "a.example", now)
+    future = Domain(mailroom.new_id(), first.project_id, "b.example", now)
+    async with store.transaction() as tx:
+        await domains.insert(tx, oldest, check_due_at=now - timedelta(hours=1))
+        await domains.insert(tx, future, check_due_at=later)
+    async with store.transaction() as tx, store.transaction() as other:
+        taken = await domains.take_due(tx, now=now, taken_until=later, count_max=1)
+        assert list(taken) == [oldest]
+        more = await domains.take_due(other, now=now, taken_until=later, count_max=9)
+        assert sorted(more, key=lambda one: one.domain_id) == sorted([first, second], key=lambda one: one.domain_id)
+    async with store.transaction() as tx:
+        assert await domains.take_due(tx, now=now, taken_until=later, count_max=9) == []
+        assert len(await domains.take_due(tx, now=later, taken_until=later, count_max=9)) == 4
+
+
+async def test_where_a_domain_stands_is_written_and_its_proof_stays(
+    store: Store, clock: FakeClock, claims: list[Domain]
+) -> None:
+    first, second = claims
+    now = clock.now()
+    proven = Standing(state=RecordState.PASSED, checked_at=now, is_proven=True)
+    stopped = Standing(state=RecordState.FAILED, checked_at=now, failing_since=now, stopped_at=now, is_proven=True)
+    async with store.transaction() as tx:
+        await domains.stand(tx, second.project_id, first.domain_id, proven, check_due_at=now)  # Not its own.
+        assert await domains.lock(tx, first.project_id, first.domain_id) == first
+        await domains.stand(tx, first.project_id, first.domain_id, proven, check_due_at=now)
+        passed = await domains.lock(tx, first.project_id, first.domain_id)
+        assert passed == msgspec.structs.replace(first, state=RecordState.PASSED, checked_at=now, verified_at=now)
+        assert await domains.stopped(tx) == []
+        unproven = msgspec.structs.replace(stopped, is_proven=False)
+        await domains.stand(tx, first.project_id, first.domain_id, unproven, check_due_at=now)
+        kept = await domains.by_name(tx, first.project_id, first.name)
+        assert kept is not None
+        assert (kept.verified_at, kept.stopped_at) == (now, now)
+        assert await domains.stopped(tx) == [Stopped(first.project_id, first.name, now, now)]
+    with pytest.raises(ConflictError):
+        async with store.transaction() as tx:
+            await domains.stand(tx, second.project_id, second.domain_id, proven, check_due_at=now)
+
+
+async def test_terms_are_kept_and_only_what_nobody_has_proven_goes(
+    store: Store, clock: FakeClock, claims: list[Domain]
+) -> None:
+    first, second = claims
+    terms = Terms(stream=Stream.MARKETING, return_path="b.shop.example", tracking_host="t.shop.example")
+    async with store.transaction() as tx:
+        await domains.set_terms(tx, first.project_id, first.domain_id, terms, check_due_at=clock.now())
+        kept = await domains.by_name(tx, first.project_id, first.name)
+        assert kept == msgspec.structs.replace(first, **msgspec.structs.asdict(terms))
+        await domains.verify(tx, first.project_id, first.domain_id, now=clock.now())
+        assert not await domains.remove(tx, first.project_id, first.domain_id)
+        assert not await domains.remove(tx, first.project_id, second.domain_id)
+        assert await domains.remove(tx, second.project_id, second.domain_id)
+        assert await domains.of_project(tx, second.project_id) == []

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from outrider.base.vocab import KeyState
 from outrider.mail import dkim
 from outrider.mail.dkim import SigningKey
 from outrider.services import dkim_keys as module
-from outrider.services.dkim_keys import KeyEntry, KeyKeeper, KeyRing
+from outrider.services.dkim_keys import KeyEntry, KeyKeeper, KeyRing, Tended
 from outrider.services.identity import Identity
 from outrider.services.settings import IdentitySettings
 from outrider.store.pool import Store
@@ -211,11 +211,11 @@ async def test_new_keys_sign_when_they_are_seen_and_the_old_ones_records_stay_a_
     await ring.saw(shop, SHOP, "o202601e2", True)
     assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e2"]
     clock.advance(WEEK_S - 2)
-    assert await ring.tend() == 0
+    assert (await ring.tend()).count == 0
     assert states(await ring.entries(shop, SHOP))["o202601r"] is R
     clock.advance(2)
-    assert await ring.tend() == 1
-    assert await ring.tend() == 0
+    assert (await ring.tend()).count == 1
+    assert (await ring.tend()).count == 0
     entries = await ring.entries(shop, SHOP)
     assert states(entries) == {"o202601r": X, "o202601r2": S, "o202601e": X, "o202601e2": S}
     assert [entry.selector for entry in entries if not entry.is_needed] == ["o202601r", "o202601e"]
@@ -489,10 +489,10 @@ async def test_keys_are_renewed_by_themselves_where_the_operator_says_so(
     await ring.tend()
     assert W not in states(await ring.entries(shop, SHOP)).values()
     clock.advance(86_400.0)
-    assert await ring.tend() == 1
+    assert (await ring.tend()).count == 1
     waiting = [one.selector for one in await ring.entries(shop, SHOP) if one.state is W]
     assert waiting == (["or2", "oe2"] if is_delegated else ["o202601r2", "o202601e2"])
-    assert await ring.tend() == 0
+    assert (await ring.tend()).count == 0
     assert await selectors(ring, clock, shop) == list(names)
 
 
@@ -524,7 +524,77 @@ class OneRound(KeyRing):
 
     keeper: KeyKeeper
 
-    async def tend(self) -> int:
+    async def tend(self) -> Tended:
         """Stop the keeper."""
         self.keeper.stop()
         return await super().tend()
+
+
+async def test_a_round_goes_on_past_a_domain_that_gets_no_keys(
+    store: Store, clock: FakeClock, identity: Identity, shop: UUID
+) -> None:
+    settings = IdentitySettings(rotate_txt_every_s=86_400.0)
+    ring = Unlucky(store, Vault(MASTER_KEY), settings, clock=clock, random_bits=random.SystemRandom().getrandbits)
+    await identity.add_domain(shop, "z.example", is_verified=True)
+    clock.advance(86_400.0)
+    found = await ring.tend()
+    assert (found.count, list(found.failures)) == (1, [SHOP])
+    assert W in states(await ring.entries(shop, "z.example")).values()
+
+
+class Unlucky(KeyRing):
+    """A ring that has no name for one domain's keys."""
+
+    async def rotate(
+        self, project_id: UUID, name: str, *, algorithms: Collection[str] = (), is_published: bool = False
+    ) -> Sequence[KeyEntry]:
+        """Refuse `SHOP`."""
+        if name == SHOP:
+            raise CallerError("Both names are in use.", field="domain")
+        return await super().rotate(project_id, name, algorithms=algorithms, is_published=is_published)
+
+
+async def test_a_key_of_ones_own_on_one_of_our_names_is_gone_round(ring: KeyRing, shop: UUID) -> None:
+    await ring.bring(shop, SHOP, "or1", pem_of(ed25519.Ed25519PrivateKey.generate()), is_published=True)
+    assert tuple(states(await ring.delegate(shop, SHOP, is_delegated=True))) == ("or2",)
+    with pytest.raises(ConflictError):
+        await ring.bring(shop, SHOP, "or2", pem_of(ed25519.Ed25519PrivateKey.generate()))
+
+
+async def test_many_domains_are_tended_in_one_go(
+    store: Store, clock: FakeClock, ring: KeyRing, identity: Identity, shop: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ROUND_COUNT", 2)
+    names = [f"d{number}.example" for number in range(5)]
+    for name in names:
+        await identity.add_domain(shop, name, is_verified=True, algorithms=["ed25519-sha256"])
+        await ring.rotate(shop, name, is_published=True)
+    clock.advance(WEEK_S)
+    journal = Journal()
+    last = LastRound(store, Vault(MASTER_KEY), IdentitySettings(), clock=clock, random_bits=lambda _: 0)
+    last.keeper = KeyKeeper(last, clock=clock, logger=journal.logger)
+    await last.keeper.run()
+    assert {X in states(await ring.entries(shop, name)).values() for name in names} == {True}
+
+
+class LastRound(KeyRing):
+    """A ring that stops its keeper once nothing is left to do."""
+
+    keeper: KeyKeeper
+
+    async def tend(self) -> Tended:
+        """Stop the keeper if this was the last."""
+        found = await super().tend()
+        if not found.has_more:
+            self.keeper.stop()
+        return found
+
+
+async def test_delegation_leaves_a_key_of_ones_own_alone(ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
+    pem = pem_of(ed25519.Ed25519PrivateKey.generate())
+    await ring.bring(shop, SHOP, "mine", pem)
+    await ring.delegate(shop, SHOP, is_delegated=True)
+    assert states(await ring.entries(shop, SHOP))["mine"] is W
+    await ring.saw(shop, SHOP, "mine", True)
+    assert tuple(states(await ring.delegate(shop, SHOP, is_delegated=True))) == ("or1",)
+    assert await selectors(ring, clock, shop) == ["o202601r", "mine"]

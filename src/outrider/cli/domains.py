@@ -98,7 +98,7 @@ def list_domains(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) ->
     if as_json:
         output.show_json([records.facts_of(one) for one in found])
         return
-    columns = ["DOMAIN", "TYPE", "STATUS", "RECORDS", "CHECKED", "ADDED", "PER MINUTE"]
+    columns = ["DOMAIN", "TYPE", "STATUS", "RECORDS", "PER MINUTE", "CHECKED"]
     output.show_table(columns, records.rows_of(found), empty="No domains.")
 
 

@@ -1,4 +1,8 @@
-"""`outrider`: all commands together. Imports late, so that `outrider --help` is quick."""
+"""`outrider`: all commands together. Imports late, so that `outrider --help` is quick.
+
+The order here is the order of `outrider --help`. A group of commands is one module; those of `outrider domain` are two,
+with `domain_keys`. What a command does on an error of ours is `session`'s.
+"""
 
 import sys
 
@@ -53,8 +57,8 @@ app.command()(mailbox.mailbox)
 app.add_typer(warmup.warmups, name="warmup")
 app.add_typer(rules.rules, name="rules")
 app.add_typer(guard.guards, name="guard")
-app.add_typer(notices.notices, name="notice")
 app.add_typer(vault.vault, name="vault")
+app.add_typer(notices.notices, name="notice")
 app.command()(serve.sink)
 app.command()(simulator.simulator)
 

@@ -140,16 +140,15 @@ def facts_of(domain: Domain) -> dict[str, object]:
 
 
 def rows_of(found: Sequence[Domain]) -> Sequence[Sequence[object]]:
-    """Return a row of the list for each domain: name, type, status, state, checked, added, rate."""
+    """Return a row of the list for each domain: name, type, status, state, rate, checked."""
     return [
         [
             one.name,
             one.stream or "both",
             status_of(one),
             f"{_SIGNS[one.state]} {one.state}",
-            None if one.checked_at is None else _instant(one.checked_at),
-            _instant(one.created_at),
             one.rate_per_minute,
+            None if one.checked_at is None else f"{one.checked_at:%d %b %H:%M}",
         ]
         for one in found
     ]

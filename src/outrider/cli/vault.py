@@ -1,6 +1,6 @@
 """`outrider vault ...`: the master keys, which open the private keys in the database.
 
-None of them is ever printed but a new one that `new-key` makes.
+None of them is ever printed but a new one that `make` makes.
 `rotate`, `reseal` and `forget` may be stopped at any place and given again; the server goes on meanwhile.
 """
 
@@ -17,7 +17,7 @@ from outrider.cli.session import EXIT_DATA
 from outrider.services.master_keys import Resealed, Shown
 from outrider.store import master_key
 
-vault = typer.Typer(help="The master keys: show, rotate, reseal, forget, new-key.", no_args_is_help=True)
+vault = typer.Typer(help="The master keys: show, rotate, reseal, forget, make.", no_args_is_help=True)
 
 
 @vault.command()
@@ -51,7 +51,7 @@ def forget(as_json: AsJson = False) -> None:
     output.show_facts({"forgotten": len(gone), "names": [one.name for one in gone]}, as_json=as_json)
 
 
-@vault.command("new-key")
+@vault.command("make")
 def new_key() -> None:
     """Print a line with a new master key, to be put where the keys are by hand. It is a secret."""
     output.show_text(master_key.write_line(master_key.new_key(SystemClock().now().date())))

@@ -39,7 +39,7 @@ class DkimRecord(msgspec.Struct, frozen=True):
     """A key record."""
 
     kind: str  # "rsa", "ed25519", or what else k= says.
-    key: str  # Base64 without white space; "" is a revoked key.
+    key: str | None  # Base64 without white space; "" is a revoked key, None a record without one.
     hashes: tuple[str, ...] = ("sha256",)
     services: tuple[str, ...] = ("*",)
     is_testing: bool = False  # t=y: verifiers are to treat its mail as unsigned.
@@ -76,12 +76,10 @@ def parse(text: str) -> DkimRecord:
         raise DkimRecordError(str(error)) from error
     if tags.get("v", _VERSION) != _VERSION or ("v" in tags and next(iter(tags)) != "v"):
         raise DkimRecordError("the key record is not a DKIM1 record")
-    if "p" not in tags:
-        raise DkimRecordError("the key record has no p=")
     marks = words_of(tags.get("t", ""))
     return DkimRecord(
         kind=tags.get("k", RSA),
-        key=_WHITE.sub("", tags["p"]),
+        key=_WHITE.sub("", tags["p"]) if "p" in tags else None,
         hashes=words_of(tags.get("h", "sha256")),
         services=words_of(tags.get("s", "*")),
         is_testing="y" in marks,
@@ -99,6 +97,8 @@ def load(record: DkimRecord) -> RSAPublicKey | Ed25519PublicKey:
         raise DkimRecordError("the key record does not allow SHA-256")
     if not {"*", "email"} & set(record.services):
         raise DkimRecordError("the published key is not for mail")
+    if record.key is None:
+        raise DkimRecordError("the key record has no p=")
     if not record.key:
         raise DkimRecordError("the key is revoked")
     try:

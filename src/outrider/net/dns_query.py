@@ -134,7 +134,7 @@ class NameServers:
             found = await self._look_once(chain[-1] if chain else name, type_)
             again = {name, *chain} & set(found.chain)
             chain += found.chain
-            if again:
+            if again or len(chain) > limits.CNAME_CHAIN_COUNT_MAX:
                 return Look(name, type_, look.Outcome.LOOP, chain=tuple(chain))
             if found.outcome is not look.Outcome.EMPTY or not found.chain:
                 break  # A server that does not follow CNAMEs tells the first, and nothing else.

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from outrider.base.vocab import RecordCause, RecordKind, RecordState
-from outrider.mail import dmarc, orgdomain, spf, txt
+from outrider.mail import dmarc, orgdomain, txt
 from outrider.mail.look import Look, Outcome
 from outrider.policy import proxies, record_keys, record_spf
 from outrider.policy.record_finding import (
@@ -124,8 +124,9 @@ def _is_ours(wanted: Wanted, look: Look) -> bool:
     if wanted.type == "MX":
         return look.name.startswith(wanted.host) and _host_of(wanted.value) in map(_host_of, look.values)
     match wanted.kind:
-        case RecordKind.SPF | RecordKind.RETURN_PATH_SPF:
-            return any(spf.is_spf(value) and record_spf.is_covered(wanted.value, value) for value in look.values)
+        case RecordKind.SPF | RecordKind.RETURN_PATH_SPF:  # The name above has one of its own that says the same.
+            is_doubled = look.name.startswith(wanted.host)
+            return is_doubled and any(record_spf.is_covered(wanted.value, value) for value in look.values)
         case RecordKind.DKIM:
             return any(record_keys.is_ours(wanted, value) for value in look.values)
         case RecordKind.DMARC:

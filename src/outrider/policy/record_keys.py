@@ -115,6 +115,8 @@ def _judge_text(wanted: Wanted, text: str) -> Finding:
         record = dkim_record.parse(text)
     except DkimRecordError as error:
         return _unreadable(wanted, text, str(error))
+    if record.key is None:
+        return _unreadable(wanted, text, "it has no p=")
     if not record.key:
         return failed(
             wanted, RecordCause.REVOKED, "The record has no key (p= is empty), which means it is revoked.", [text]
@@ -190,4 +192,4 @@ def _unreadable(wanted: Wanted, text: str, reason: str) -> Finding:
 
 
 def _key_of(wanted: Wanted) -> str:
-    return dkim_record.parse(wanted.key or wanted.value).key
+    return dkim_record.parse(wanted.key or wanted.value).key or ""

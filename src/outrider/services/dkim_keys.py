@@ -15,7 +15,6 @@ Sources: RFC 6376 §3.1 and §3.6.1, RFC 8301 §3.2 (sizes), RFC 8463 (Ed25519),
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -34,10 +33,10 @@ from outrider.engine.service import Rounds
 from outrider.mail import address, dkim
 from outrider.mail.dkim import ALGORITHMS, SigningKey
 from outrider.obs.log import Logger
-from outrider.policy import key_states
+from outrider.policy import key_names, key_states
 from outrider.services.settings import IdentitySettings
 from outrider.store import dkim_keys
-from outrider.store.dkim_keys import DkimKey, KeyOwner
+from outrider.store.dkim_keys import DkimKey, KeyOwner, KeyRef
 from outrider.store.pool import Store, Tx
 from outrider.store.recent import Recent
 from outrider.store.vault import Vault
@@ -49,11 +48,8 @@ ZONE_TTL: Final = timedelta(minutes=5)  # Ours, of the records in the operator's
 ZONE_WAIT: Final = 2 * ZONE_TTL  # Ours: then no receiver remembers what was there before.
 RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one UDP answer everywhere.
 _RSA_EXPONENT: Final = 65537
-_PREFIX: Final = "o"  # Of our selectors, where a domain has no prefix of its own.
-_SLOTS: Final = 2  # Names of a delegated domain for each algorithm: one in use, one for the next key.
 _ROUND_COUNT: Final = 100  # Ours: domains that one round of the worker looks after.
 _ROUND_S: Final = 60.0
-_is_prefix: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,19}").fullmatch
 _ZONE_UNSET: Final = "(the operator's zone: set [identity] dkim_zone)"
 
 
@@ -87,6 +83,14 @@ class Brought(msgspec.Struct, frozen=True):
 
     entry: KeyEntry
     warning: str  # "" if nothing is wrong with it.
+
+
+class Tended(msgspec.Struct, frozen=True):
+    """What a round of the worker did."""
+
+    count: int  # Domains whose keys moved, or that got new ones.
+    failures: Mapping[str, str]  # Why others got none, by name.
+    has_more: bool
 
 
 class KeyRing:
@@ -189,7 +193,7 @@ class KeyRing:
         """
         name = address.parse_domain(name)
         selector = selector.lower()
-        if len(_host(selector, name)) > limits.DOMAIN_NAME_CHARS_MAX:
+        if len(key_names.host(selector, name)) > limits.DOMAIN_NAME_CHARS_MAX:
             raise CallerError("That selector is too long for this domain.", field="selector")
         loaded = await asyncio.to_thread(dkim.load_key, name, selector, pem)
         warning = _size_warning(loaded)
@@ -249,7 +253,7 @@ class KeyRing:
             NotFoundError: the project has no such domain.
         """
         name = address.parse_domain(name)
-        if prefix and not _is_prefix(prefix):
+        if prefix and not key_names.is_prefix(prefix):
             raise CallerError("A selector begins with 1 to 20 of a-z, 0-9 and -, and not with -.", field="prefix")
         async with self._store.transaction() as tx:
             owner = _found(await dkim_keys.hold(tx, project_id, name), name)
@@ -268,7 +272,7 @@ class KeyRing:
         async with self._store.transaction() as tx:
             owner = _found(await dkim_keys.owner_of(tx, project_id, name), name)
             keys = await dkim_keys.of_domain(tx, project_id, name)
-        target = self._target(owner.domain_id, _names(owner, dkim.RSA_SHA256)[0])
+        target = self._target(owner.domain_id, key_names.turns(owner.dkim_prefix, dkim.RSA_SHA256)[0])
         if is_delegated and len(target) > limits.DOMAIN_NAME_CHARS_MAX:
             raise CallerError("The name in the operator's zone would be too long.", field="domain")
         pems = await _new_pems(_in_use(keys) or ALGORITHMS)
@@ -305,45 +309,41 @@ class KeyRing:
             raise CallerError("The operator has no zone for keys: set [identity] dkim_zone.", field="dkim_zone")
         async with self._store.transaction() as tx:
             found = await dkim_keys.in_zone(tx)
-        return [ZoneLine(_label(one.selector, one.domain_id), one.public_record, one.name) for one in found]
+        return [ZoneLine(key_names.label(one.selector, one.domain_id), one.public_record, one.name) for one in found]
 
-    async def tend(self) -> int:
+    async def tend(self) -> Tended:
         """Retire what may be retired, let delegated keys sign that waited out, make new ones where it is time.
 
-        Returns how many domains it looked after; there may be more. Safe twice and concurrently.
+        One domain's trouble is not the others'. Safe twice and concurrently.
+
+        Raises:
+            StoreError: the database is away.
         """
-        now = self._clock.now()
+        now, settings = self._clock.now(), self._settings
         async with self._store.transaction() as tx:
             due = await dkim_keys.unfinished(
-                tx,
-                retiring_before=now - self._retire_after,
-                seen_before=now - ZONE_WAIT,
-                count_max=_ROUND_COUNT,
+                tx, retiring_before=now - self._retire_after, seen_before=now - ZONE_WAIT, count_max=_ROUND_COUNT
             )
         for ref in due:
             async with self._store.transaction() as tx:
                 owner = await dkim_keys.hold(tx, ref.project_id, ref.name)
                 if owner is not None:
                     await self._settle(tx, owner)
-        return len(due) + await self._renew(is_delegated=True) + await self._renew(is_delegated=False)
-
-    async def _renew(self, *, is_delegated: bool) -> int:
-        """Make new keys for domains whose keys are old enough."""
-        settings = self._settings
-        every_s = settings.rotate_delegated_every_s if is_delegated else settings.rotate_txt_every_s
-        if not every_s:
-            return 0
-        before = self._clock.now() - timedelta(seconds=every_s)
-        async with self._store.transaction() as tx:
-            due = await dkim_keys.due(
-                tx,
-                is_delegated=is_delegated,
-                signing_before=before,
-                count_max=_ROUND_COUNT,
-            )
-        for ref in due:
-            await self.rotate(ref.project_id, ref.name)
-        return len(due)
+        old: list[KeyRef] = []
+        for is_delegated, every_s in ((True, settings.rotate_delegated_every_s), (False, settings.rotate_txt_every_s)):
+            if every_s:
+                before = now - timedelta(seconds=every_s)
+                async with self._store.transaction() as tx:
+                    old += await dkim_keys.due(
+                        tx, is_delegated=is_delegated, signing_before=before, count_max=_ROUND_COUNT
+                    )
+        failures: dict[str, str] = {}
+        for ref in old:
+            try:
+                await self.rotate(ref.project_id, ref.name)
+            except CallerError as error:  # Its names are all in use, or it was removed just now.
+                failures[ref.name] = error.public
+        return Tended(len(due) + len(old) - len(failures), failures, has_more=len(due) == _ROUND_COUNT)
 
     async def _rotate(
         self,
@@ -363,19 +363,20 @@ class KeyRing:
         owner = _found(await dkim_keys.hold(tx, project_id, name), name)
         fresh: set[str] = set()
         for algorithm, pem in pems.items():
-            keys = [one for one in await dkim_keys.of_domain(tx, project_id, name) if one.algorithm == algorithm]
+            every = await dkim_keys.of_domain(tx, project_id, name)
+            keys = [one for one in every if one.algorithm == algorithm]
             waiting = [one for one in keys if one.state is KeyState.WAITING]
-            fitting = [one for one in waiting if one.is_delegated == owner.is_delegated]
+            fitting = [one for one in waiting if one.is_own or one.is_delegated == owner.is_delegated]
             signing = [one for one in keys if one.state is KeyState.SIGNING]
             if fitting:
                 fresh.add(fitting[-1].selector)
                 continue
             for one in waiting:  # Made for the other way of publishing; never signed, or is gone from DNS.
                 await dkim_keys.remove(tx, project_id, one.dkim_key_id)
-            if are_fitting_kept and any(one.is_delegated == owner.is_delegated for one in signing):
+            if are_fitting_kept and any(one.is_own or one.is_delegated == owner.is_delegated for one in signing):
                 continue
-            selector = self._next_selector(owner, algorithm, [one for one in keys if one not in waiting])
-            for one in keys:
+            selector = self._next_selector(owner, algorithm, [one for one in every if one not in waiting])
+            for one in every:
                 if one.selector == selector:  # A delegated domain's name comes again.
                     await dkim_keys.remove(tx, project_id, one.dkim_key_id)
             await dkim_keys.insert(tx, self._sealed(owner, selector, pem))
@@ -437,7 +438,7 @@ class KeyRing:
         """
         if owner.is_delegated:
             needed = {one.selector: one for one in keys if one.state is not KeyState.RETIRED}
-            for name in _names(owner, algorithm):
+            for name in key_names.turns(owner.dkim_prefix, algorithm):
                 if name not in needed:
                     return name
             until = max((e.needed_until for e in (self._entry(owner, k) for k in keys) if e.needed_until), default=None)
@@ -447,9 +448,7 @@ class KeyRing:
                 field="domain",
             )
         taken = {one.selector for one in keys}
-        first = f"{owner.dkim_prefix or _PREFIX}{self._clock.now():%Y%m}{_SUFFIXES[algorithm]}"
-        names = (first, *(f"{first}{at}" for at in range(2, len(taken) + 2)))  # One more than may be taken.
-        return next(one for one in names if one not in taken)
+        return key_names.next_name(owner.dkim_prefix, algorithm, taken, self._clock.now())
 
     def _entry(self, owner: KeyOwner, key: DkimKey) -> KeyEntry:
         changed_at = {
@@ -463,7 +462,7 @@ class KeyRing:
             selector=key.selector,
             algorithm=key.algorithm,
             state=key.state,
-            host=_host(key.selector, owner.name),
+            host=key_names.host(key.selector, owner.name),
             record=key.public_record,
             target=self._target(owner.domain_id, key.selector) if key.is_delegated else "",
             is_needed=key.state is not KeyState.RETIRED,
@@ -485,18 +484,18 @@ class KeyRing:
                 selector=name,
                 algorithm=algorithm,
                 state=None,
-                host=_host(name, owner.name),
+                host=key_names.host(name, owner.name),
                 record="",
                 target=self._target(owner.domain_id, name),
             )
             for algorithm in sorted({one.algorithm for one in keys if one.is_delegated}, reverse=True)
-            for name in _names(owner, algorithm)
+            for name in key_names.turns(owner.dkim_prefix, algorithm)
             if name not in taken
         ]
 
     def _target(self, domain_id: UUID, selector: str) -> str:
         zone = self._settings.dkim_zone
-        return f"{_label(selector, domain_id)}.{zone}" if zone else _ZONE_UNSET
+        return f"{key_names.label(selector, domain_id)}.{zone}" if zone else _ZONE_UNSET
 
 
 class KeyKeeper:
@@ -504,23 +503,33 @@ class KeyKeeper:
 
     def __init__(self, keys: KeyRing, *, clock: Clock, logger: Logger) -> None:
         self._keys: Final = keys
+        self._clock: Final = clock
         self._logger: Final = logger
+        self._is_stopping = False
         self._rounds: Final = Rounds(_ROUND_S, clock=clock)
 
     async def run(self) -> None:
         """Look at once, then once a minute until `stop`."""
         async for _ in self._rounds:
             try:
-                count = await self._keys.tend()
-            except (StoreError, CallerError, ConflictError) as error:
+                while await self._tend():
+                    await self._clock.sleep(0)
+            except StoreError as error:
                 self._logger.warning("dkim_keys_not_tended", error=str(error))
-            else:
-                if count:
-                    self._logger.info("dkim_keys_tended", domain_count=count)
 
     def stop(self) -> None:
         """Let `run` return."""
+        self._is_stopping = True
         self._rounds.stop()
+
+    async def _tend(self) -> bool:
+        """Tend some domains; return whether there are more, and time for them."""
+        found = await self._keys.tend()
+        if found.count:
+            self._logger.info("dkim_keys_tended", domain_count=found.count)
+        for name, reason in found.failures.items():
+            self._logger.warning("dkim_keys_not_renewed", domain=name, reason=reason)
+        return found.has_more and not self._is_stopping
 
 
 def _check_algorithms(algorithms: Collection[str]) -> None:
@@ -542,20 +551,6 @@ def _found(owner: KeyOwner | None, name: str) -> KeyOwner:
 def _in_use(keys: Iterable[DkimKey]) -> list[str]:
     used = {one.algorithm for one in keys if one.state in (KeyState.WAITING, KeyState.SIGNING)}
     return [algorithm for algorithm in ALGORITHMS if algorithm in used]
-
-
-def _host(selector: str, name: str) -> str:
-    return f"{selector}._domainkey.{name}"
-
-
-def _label(selector: str, domain_id: UUID) -> str:
-    """Return a key's name within the operator's zone. Of the domain's row: other projects may claim its name."""
-    return f"{selector}.{domain_id.hex[16:]}"
-
-
-def _names(owner: KeyOwner, algorithm: str) -> list[str]:
-    """Return the names on which a delegated domain's keys take turns."""
-    return [f"{owner.dkim_prefix or _PREFIX}{_SUFFIXES[algorithm]}{at}" for at in range(1, _SLOTS + 1)]
 
 
 def _size_warning(key: SigningKey) -> str:
@@ -582,12 +577,11 @@ def _new_ed25519() -> bytes:
     return _pem(ed25519.Ed25519PrivateKey.generate())
 
 
-# How a key of each algorithm is made, in the order of the signatures, and what tells its selector apart.
+# How a key of each algorithm is made, in the order of the signatures.
 _MAKERS: Final[Mapping[str, Callable[[], bytes]]] = {
     dkim.RSA_SHA256: _new_rsa,
     dkim.ED25519_SHA256: _new_ed25519,
 }
-_SUFFIXES: Final[Mapping[str, str]] = {dkim.RSA_SHA256: "r", dkim.ED25519_SHA256: "e"}
 
 
 async def _new_pems(algorithms: Collection[str]) -> Mapping[str, bytes]:

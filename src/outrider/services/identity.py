@@ -117,23 +117,13 @@ class Identity:
         )
         keys = await self._keys.make(project_id, domain.domain_id, name, algorithms)
         try:
-            async with self._store.transaction() as tx:
-                await domains.insert(tx, domain, check_due_at=standing.first_check_at(now))
-                for key in keys:
-                    await dkim_keys.insert(tx, key)
-                await senders.adopt(tx, project_id, domain.domain_id, name)
-                if is_verified:
-                    await dkim_keys.trust(tx, project_id, domain.domain_id, now=now)
+            await self._insert(domain, keys)
         except ConflictError as error:
-            if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
-                return await self.add_domain(
-                    project_id,
-                    name,
-                    is_verified=is_verified,
-                    algorithms=algorithms,
-                    **msgspec.structs.asdict(terms),
-                )
-            raise _explained(error, name) from error
+            if error.detail["constraint"] != domains.NAME_TAKEN:
+                raise _explained(error, name) from error
+            if is_verified:  # Somebody was a moment quicker, perhaps without giving his word.
+                await self._mark_verified(await self.domain(project_id, name))
+            return await self.domain(project_id, name)
         return domain
 
     async def domain(self, project_id: UUID, name: str) -> Domain:
@@ -279,6 +269,15 @@ class Identity:
                 )
             await projects.set_bounce_domain(tx, project_id, name)
         return await self.bounce_domain(project_id)
+
+    async def _insert(self, domain: Domain, keys: Sequence[DkimKey]) -> None:
+        async with self._store.transaction() as tx:
+            await domains.insert(tx, domain, check_due_at=standing.first_check_at(domain.created_at))
+            for key in keys:
+                await dkim_keys.insert(tx, key)
+            await senders.adopt(tx, domain.project_id, domain.domain_id, domain.name)
+            if domain.verified_at is not None:
+                await dkim_keys.trust(tx, domain.project_id, domain.domain_id, now=domain.created_at)
 
     async def _find_domain(self, project_id: UUID, name: str) -> Domain | None:
         async with self._store.transaction() as tx:

@@ -125,7 +125,8 @@ class MasterKeys:
                     except StoreCorruptError:
                         closed_count += 1
                         continue
-                    await dkim_keys.reseal(tx, one.dkim_key_id, self._vault.seal(secret, one.context))
+                    sealed = self._vault.seal(secret, one.context)
+                    await dkim_keys.reseal(tx, one.project_id, one.dkim_key_id, sealed)
                     count += 1
             if not batch:
                 return Resealed(is_new_key=False, count=count, closed_count=closed_count)

@@ -1,4 +1,7 @@
-"""The knobs of this floor: the [inbound] and [identity] tables."""
+"""The knobs of this floor: the [inbound] and [identity] tables.
+
+The first is about mail that comes back, the second about sending domains: their records, keys and what is said of them.
+"""
 
 from typing import Annotated
 

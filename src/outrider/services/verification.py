@@ -284,7 +284,8 @@ class Verification:
         for kind in news:
             failed = [one for one in findings if one.wanted.is_required and one.state is RecordState.FAILED]
             await events.append(tx, [_event(kind, current, failed, now)])
-            await notices.insert(tx, self._notice(kind, current, new, failed, now))
+            if kind is news[-1]:  # Who is stopped at once, for want of grace, need not be warned of it as well.
+                await notices.insert(tx, self._notice(kind, current, new, failed, now))
         if old.stopped_at is not None and new.stopped_at is None:
             await lanes.end_pauses(tx, domain.project_id, domain.name, WaitKind.DOMAIN, now=now)
         for kind in news:

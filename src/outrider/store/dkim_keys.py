@@ -4,7 +4,8 @@ Private keys are sealed (`store.vault`) before they come here and never leave in
 more. Who changes the states of a domain's keys holds the domain (`hold`), so that two never judge from the same rows.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -56,6 +57,7 @@ class Sealed(msgspec.Struct, frozen=True):
     """A private key that is sealed, and the place it is sealed for."""
 
     dkim_key_id: UUID
+    project_id: UUID
     domain_id: UUID
     selector: str
     private_key_sealed: bytes
@@ -69,6 +71,7 @@ class Sealed(msgspec.Struct, frozen=True):
 class InZone(msgspec.Struct, frozen=True):
     """A key in the operator's zone."""
 
+    project_id: UUID
     name: str  # Of its domain.
     domain_id: UUID
     selector: str
@@ -134,17 +137,17 @@ _RECORD: Final = """
       FROM dkim_key JOIN domain USING (domain_id)
      WHERE name = $1 AND selector = $2 AND verified_at IS NOT NULL"""
 _ZONE: Final = """
-    SELECT d.name, k.domain_id, selector, public_record /* tidy: project-scope the operator's zone, every project's */
+    SELECT k.project_id, d.name, k.domain_id, selector, public_record
       FROM dkim_key k JOIN domain d USING (domain_id)
      WHERE k.is_delegated AND k.state <> 'retired' ORDER BY d.name, k.domain_id, selector"""
-# The worker's rounds are everybody's.
+# The worker looks after every project's.
 _UNFINISHED: Final = """
-    SELECT DISTINCT k.project_id, d.name /* tidy: project-scope the worker looks after every project's */
+    SELECT DISTINCT k.project_id, d.name
       FROM dkim_key k JOIN domain d USING (domain_id)
      WHERE (k.state = 'retiring' AND k.retiring_at <= $1) OR (k.state = 'waiting' AND k.seen_at <= $2)
      LIMIT $3"""
 _OLD: Final = """
-    SELECT k.project_id, d.name /* tidy: project-scope the worker looks after every project's */
+    SELECT k.project_id, d.name
       FROM dkim_key k JOIN domain d USING (domain_id)
      WHERE d.is_delegated = $1 AND d.verified_at IS NOT NULL
      GROUP BY k.project_id, d.name, d.is_delegated
@@ -153,16 +156,15 @@ _OLD: Final = """
        AND max(k.signing_at) FILTER (WHERE k.state = 'signing') <= $2
      LIMIT $3"""
 _SEALED_OTHERWISE: Final = """
-    SELECT dkim_key_id, domain_id, selector, private_key_sealed /* tidy: project-scope the vault's, not a project's */
+    SELECT dkim_key_id, project_id, domain_id, selector, private_key_sealed
       FROM dkim_key
      WHERE private_key_sealed <> '' AND substr(private_key_sealed, 1, length($1::bytea)) <> $1 AND dkim_key_id > $2
      ORDER BY dkim_key_id LIMIT $3 FOR UPDATE"""
 _RESEAL: Final = """
-    UPDATE dkim_key SET private_key_sealed = $2 /* tidy: project-scope the vault's, not a project's */
-     WHERE dkim_key_id = $1"""
+    UPDATE dkim_key SET private_key_sealed = $3 WHERE project_id = $1 AND dkim_key_id = $2"""
 _COUNT_SEALED: Final = """
-    SELECT substr(private_key_sealed, 1, $1) AS mark, count(*) AS count /* tidy: project-scope the vault's */
-      FROM dkim_key WHERE private_key_sealed <> '' GROUP BY 1"""
+    SELECT project_id, substr(private_key_sealed, 1, $1) AS mark, count(*) AS count
+      FROM dkim_key WHERE private_key_sealed <> '' GROUP BY 1, 2"""
 
 
 async def owner_of(tx: Tx, project_id: UUID, name: str) -> KeyOwner | None:
@@ -253,14 +255,17 @@ async def sealed_otherwise(tx: Tx, mark: bytes, *, after: UUID, count_max: int) 
     return [Sealed(**row) for row in await tx.fetch(_SEALED_OTHERWISE, mark, after, count_max)]
 
 
-async def reseal(tx: Tx, dkim_key_id: UUID, private_key_sealed: bytes) -> None:
+async def reseal(tx: Tx, project_id: UUID, dkim_key_id: UUID, private_key_sealed: bytes) -> None:
     """Store the same private key sealed anew."""
-    await tx.execute(_RESEAL, dkim_key_id, private_key_sealed)
+    await tx.execute(_RESEAL, project_id, dkim_key_id, private_key_sealed)
 
 
-async def count_sealed(tx: Tx, mark_bytes: int) -> dict[bytes, int]:
-    """Return how many keys are sealed under each mark: the first `mark_bytes` octets."""
-    return {bytes(row["mark"]): int(row["count"]) for row in await tx.fetch(_COUNT_SEALED, mark_bytes)}
+async def count_sealed(tx: Tx, mark_bytes: int) -> Mapping[bytes, int]:
+    """Return how many keys, of all projects, are sealed under each mark: the first `mark_bytes` octets."""
+    counts: Counter[bytes] = Counter()
+    for row in await tx.fetch(_COUNT_SEALED, mark_bytes):
+        counts[row["mark"]] += row["count"]
+    return counts
 
 
 def context_of(domain_id: UUID, selector: str) -> str:

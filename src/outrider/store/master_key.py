@@ -118,7 +118,7 @@ class KeySource:
     def _locked(self) -> Iterator[Path]:
         """Let nobody else change the file meanwhile; yield where it really is."""
         if self.path is None:
-            raise ConfigError(f"{self.name} cannot be changed from here; `outrider vault new-key` prints a key for it.")
+            raise ConfigError(f"{self.name} cannot be changed from here; `outrider vault make` prints a key for it.")
         try:
             path = self.path.resolve(strict=True)
             directory = os.open(path.parent, os.O_RDONLY)
@@ -171,7 +171,7 @@ def _parse(content: bytes, name: str) -> Sequence[MasterKey]:
         keys = []
     if not keys or len({key.octets for key in keys}) < len(keys):
         raise ConfigError(
-            f"{name} is not a key: it must hold {KEY_BYTES} octets, or lines such as `outrider vault new-key` prints,"
+            f"{name} is not a key: it must hold {KEY_BYTES} octets, or lines such as `outrider vault make` prints,"
             " each another one."
         )
     return keys

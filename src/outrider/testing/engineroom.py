@@ -29,7 +29,6 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client.parser import text_string_to_metric_families
 
-from outrider.app import make_shaping, rules_text
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream
@@ -48,6 +47,7 @@ from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
 from outrider.engine.stops import StopBook
 from outrider.engine.submission import Accepted, Submission
+from outrider.knowledge import make_shaping, rules_text
 from outrider.mail import address, dkim
 from outrider.mail.address import Address
 from outrider.mail.dkim import SigningKey

@@ -19,7 +19,6 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.app import make_shaping
 from outrider.base.clock import Clock
 from outrider.base.vocab import Phase, Stream
 from outrider.config import Config
@@ -27,6 +26,7 @@ from outrider.engine.gates import Entry, Gates
 from outrider.engine.judge import Judge
 from outrider.engine.slots import NodeSlots
 from outrider.engine.turns import Places
+from outrider.knowledge import make_shaping
 from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Host, Site

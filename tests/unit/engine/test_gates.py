@@ -319,6 +319,20 @@ async def test_a_guards_pause_takes_nothing_and_holds_its_stream_alone(make: Mak
     room.answer(await room.entered(NEWS))
 
 
+async def test_mail_of_a_stopped_domain_waits_and_takes_nothing(make: Make, clock: FakeClock) -> None:
+    room = make()
+    room.bounds.guards.append(guard(GuardLevel.PAUSE))
+    room.bounds.stopped[DOMAIN] = "shop.example is stopped"
+    pause = await room.paused(NEWS)
+    assert (pause.kind, pause.reason) == (WaitKind.DOMAIN, "shop.example is stopped"), "before its guards"
+    assert timedelta(seconds=150) <= pause.until - clock.now() <= timedelta(seconds=300)
+    assert (await room.paused()).kind is WaitKind.DOMAIN, "both streams"
+    assert room.gates.still_waits(NEWS, pause)
+    room.bounds.stopped.clear()
+    assert not room.gates.still_waits(NEWS, pause)
+    room.answer(await room.entered())
+
+
 async def test_a_guard_slows_its_stream_besides_the_domains_own_rate(make: Make, clock: FakeClock) -> None:
     room = make()
     room.bounds.guards += [guard(GuardLevel.SLOW), guard(GuardLevel.WARN, stream=Stream.TRANSACTIONAL)]
