@@ -51,7 +51,7 @@ class Came(msgspec.Struct, frozen=True):
 
     @property
     def from_domain(self) -> str:
-        return self.message["From"].addresses[0].domain.lower()
+        return str(self.message["From"].addresses[0].domain).lower()
 
 
 class Receiver:
@@ -63,6 +63,9 @@ class Receiver:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name.
         assert isinstance(envelope.content, bytes)
+        assert session.peer is not None
+        assert session.host_name is not None
+        assert envelope.mail_from is not None
         for recipient in envelope.rcpt_tos:
             came = Came(session.peer[0], session.host_name, envelope.mail_from, recipient, envelope.content)
             self.taken.append(came)
@@ -98,7 +101,8 @@ class World:
                 case "MX":
                     preference, _, host = one["value"].partition(" ")
                     node = msgspec.structs.replace(node, mx=((int(preference), host),))
-                case "CNAME":
+                case _:
+                    assert one["type"] == "CNAME"
                     node = Node(cname=one["value"])
             self.zone[one["host"]] = node
         return list(records)
