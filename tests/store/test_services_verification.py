@@ -166,8 +166,8 @@ async def test_a_domain_passes_once_all_is_there_and_then_it_signs_and_sends(off
     assert (done.domain.state, done.domain.verified_at) == (RecordState.PASSED, office.clock.now())
     assert set(states(done).values()) == {RecordState.PASSED}
     assert len(await office.keys.of_domain(shop, NAME)) == 2
-    (sender,) = await office.senders.list(shop)
-    assert sender.is_domain_verified
+    (listed,) = await office.senders.list(shop)
+    assert listed.sender.may_send
     (event,) = await office.events()
     assert (event.kind, event.project_id, event.message_id) == (EventKind.DOMAIN_PASSED, shop, UUID(int=0))
     assert event.facts == {"domain": NAME}
