@@ -100,7 +100,8 @@ async def test_each_mistake_is_told(serve: Serve, case: Case) -> None:
     finding = found[case.kind, case.host]
     assert (finding.state, finding.cause) == (case.state, case.cause), finding.advice
     assert case.words in finding.advice
-    assert bool(finding.advice) == (case.cause is not C.NONE)
+    if case.kind is not K.DMARC:  # There is always something to say while p=none.
+        assert bool(finding.advice) == (case.cause is not C.NONE)
     assert finding.publish
     touched = {name for name in case.changes if name in right()} | {case.host}
     others = [one for (_, name), one in found.items() if name not in touched and name != ED_HOST]
@@ -128,7 +129,7 @@ async def test_a_domain_in_order_costs_few_questions() -> None:
     async with DnsServer(right()) as server:
         looker = RecordLooker(NameServers(server.address, clock=FakeClock(), wait_s=WAIT_S))
         await looker.check(PLAN, DOMAIN)
-        assert server.queries.total() <= len(PLAN) + 2
+        assert server.queries.total() <= len(PLAN) + 4
         assert set(server.queries.values()) == {1}
 
 
