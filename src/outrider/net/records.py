@@ -64,15 +64,15 @@ class RecordLooker:
 
     async def spf(self, ip: str, domain: str, *, sender: str = "", helo: str = "") -> Evaluation:
         """Return what receivers conclude of mail from `ip` for a return path in `domain` (`spf_check.check`)."""
-        async with asyncio.TaskGroup() as group:
-            questions = _Questions(self._asker, group, self._wait_s)
-            return await questions.drive(spf_check.check(ip, domain, sender=sender, helo=helo))
+        return await self._drive(spf_check.check(ip, domain, sender=sender, helo=helo))
 
     async def spf_cost(self, domain: str) -> Evaluation:
         """Return what the SPF record of `domain` costs, and every term of its tree (`spf_check.walk`)."""
+        return await self._drive(spf_check.walk(_NOBODY, domain))
+
+    async def _drive(self, steps: Steps) -> Evaluation:
         async with asyncio.TaskGroup() as group:
-            questions = _Questions(self._asker, group, self._wait_s)
-            return await questions.drive(spf_check.walk(_NOBODY, domain))
+            return await _Questions(self._asker, group, self._wait_s).drive(steps)
 
 
 class _Questions:

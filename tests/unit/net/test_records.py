@@ -174,6 +174,16 @@ async def test_spf_says_whether_an_address_passes() -> None:
         assert (await looker.spf_cost(BOUNCES)).lookups_count == 0
 
 
+async def test_spf_of_odd_return_paths_ends_with_an_answer() -> None:
+    zone = right() | {BOUNCES: Node(txt=("v=spf1 exists:%{l}.list.example exists:%{h}.list.example -all",))}
+    async with own(zone) as address:
+        looker = RecordLooker(NameServers(address, clock=FakeClock(), wait_s=WAIT_S))
+        for sender in ("ü@x.example", "a\\b c@x.example", f"{'a' * 64}@x.example", "@", "x..y@x.example"):
+            assert (await looker.spf("192.0.2.7", BOUNCES, sender=sender, helo="[192.0.2.7]")).result is Result.FAIL
+        with pytest.raises(ValueError, match="IPv4"):
+            await looker.spf("nonsense", BOUNCES)
+
+
 class Hanging:
     """Answers nobody, ever."""
 
