@@ -25,7 +25,8 @@ from outrider.mail import dsn
 from outrider.mail.dsn import Diagnosis
 from outrider.mail.verp import Purpose, ReturnPath, Signer
 from outrider.services.return_paths import signer_of
-from outrider.store.vault import Vault, load_or_create_key
+from outrider.store import master_key
+from outrider.store.vault import vault_of
 from outrider.testing.program import HOST, Program
 
 CONNECTIONS: Final = 20
@@ -48,7 +49,7 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
         owner = Owner(project_id, program.sender)
         await backlog.put_in(program.dsn(), Pile(number=1, owner=owner, count=count, lanes=100, suffix="a.example"))
         await connection.execute("UPDATE recipient SET status = 'delivered'; DELETE FROM queue")
-        signer = signer_of(Vault(load_or_create_key(program.data_dir / "master.key")))
+        signer = signer_of(vault_of(master_key.find("", program.data_dir, {})))
         found = await connection.fetch("SELECT recipient_id FROM recipient")
         await connection.close()
         await program.stop()

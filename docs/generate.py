@@ -411,7 +411,7 @@ def _step_words(step: Any) -> str:
 def simulator_page() -> str:
     """Return docs/reference/simulator.md: every address with what it does, and what each provider says."""
     simulate = importlib.import_module("outrider.policy.simulate")
-    words = importlib.import_module("outrider.app").simulator_words()
+    words = importlib.import_module("outrider.knowledge").simulator_words()
     addresses = [
         (f"`{one.name}@`", one.does, f"`{one.fate}`", f"`{one.reason}`", f"`{one.late}`" if one.late else "-")
         for one in simulate.OUTCOMES

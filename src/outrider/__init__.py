@@ -1,7 +1,7 @@
 """Outrider: a self-hosted email platform.
 
 The floors, top to bottom (imports go down only; ARCHITECTURE.md has the picture):
-`cli`, `roles`, `app`, `config`, `faces`, `services`, `engine`, `store` and `net`, `obs`, `policy`, `wire` and `mail`,
-`base`.
+`cli`, `roles`, `database`, `app`, `knowledge` (rules as data), `config`, `faces`, `services`, `engine`, `store` and
+`net`, `obs`, `policy`, `wire` and `mail`, `base`.
 `testing` stands beside them: doubles and a sink.
 """

@@ -6,13 +6,10 @@ test.
 """
 
 import asyncio
-import contextlib
-import importlib.resources
 import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,35 +18,38 @@ from uuid import UUID, uuid4
 import msgspec
 
 from outrider.base.clock import Clock
-from outrider.base.errors import ConfigError
-from outrider.config import Config, read_own_file
+from outrider.config import Config
 from outrider.engine.accept import Acceptor
 from outrider.engine.nodes import NodeBook
-from outrider.engine.upkeep import ensure_partitions
+from outrider.knowledge import make_shaping, warmup_plans
 from outrider.net.ours import check_ours
 from outrider.net.settings import NetSettings
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
-from outrider.policy import classify, shaping, simulate
-from outrider.policy.classify import Classifier, Rule, parse_own_rules, parse_rules
 from outrider.policy.route import Egress, check_names
-from outrider.policy.shaping import Shaping
-from outrider.policy.simulate import Phrasebook
-from outrider.policy.warmup import Plan, make_plans, parse_plans
 from outrider.services.accounts import Accounts
+from outrider.services.dkim_keys import KeyRing
 from outrider.services.egress import PoolChooser
-from outrider.services.identity import Gateway, Identity
+from outrider.services.identity import Identity
+from outrider.services.master_keys import MasterKeys
+from outrider.services.notices import Notices
+from outrider.services.proofs import Proofs
 from outrider.services.reports import Reports
+from outrider.services.return_paths import LIFE
+from outrider.services.senders import Senders
 from outrider.services.suppressions import Suppressions
+from outrider.services.verification import Checker, Installation, Verification
+from outrider.store import master_key
+from outrider.store.master_key import KeySource
 from outrider.store.pool import Store
-from outrider.store.vault import Vault, load_or_create_key
+from outrider.store.vault import vault_of
 
 if TYPE_CHECKING:
     from outrider.services.catch import Mailbox
-    from outrider.store.embedded import EmbeddedPostgres
 
 _CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
-_MASTER_KEY: Final = "master.key"
+_RECEIVER_WAIT_S: Final = 20.0  # Ours: its process starts beside us, on a busy machine in seconds.
+_RECEIVER_POLL_S: Final = 0.05
 
 
 class SystemClock:
@@ -91,8 +91,14 @@ class Services(msgspec.Struct, frozen=True):
     store: Store
     accounts: Accounts
     identity: Identity
+    keys: KeyRing
+    master_keys: MasterKeys
+    senders: Senders
+    proofs: Proofs
     reports: Reports
     suppressions: Suppressions
+    verification: Verification
+    notices: Notices
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
 
 
@@ -103,10 +109,15 @@ def make_services(context: Context, store: Store) -> Services:
         ConfigError: the master key cannot be used.
     """
     clock, random_bits = context.clock, context.chance.getrandbits
-    vault = make_vault(context)
-    identity = Identity(store, vault, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
+    source = key_source(context)
+    vault = vault_of(source)
+    keys = KeyRing(store, vault, context.config.identity, clock=clock, random_bits=random_bits)
+    shared_domain, is_provable = context.config.inbound.bounce_domain, context.config.identity.mailbox_proof
+    identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
+    senders = Senders(store, clock=clock, random_bits=random_bits, shared_bounce_domain=shared_domain)
     accept = Acceptor(
         store,
+        senders,
         identity,
         PoolChooser(store, context.egress, clock=clock),
         context.config.engine,
@@ -116,17 +127,49 @@ def make_services(context: Context, store: Store) -> Services:
     )
     accounts = Accounts(store, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
-    return Services(context, store, accounts, identity, Reports(store, clock=clock), suppressions, accept)
+    return Services(
+        context,
+        store,
+        accounts,
+        identity,
+        keys,
+        MasterKeys(store, vault, source, keep_for=LIFE, clock=clock),
+        senders,
+        Proofs(store, accept, clock=clock, random_bits=random_bits, is_on=is_provable, root=context.config.links_root),
+        Reports(store, clock=clock),
+        suppressions,
+        Verification(
+            store,
+            keys,
+            lambda: make_checker(context),
+            context.config.identity,
+            installation(context.config),
+            clock=clock,
+            random_bits=random_bits,
+            logger=context.log,
+        ),
+        Notices(store, clock=clock),
+        accept,
+    )
 
 
-def gateway(config: Config) -> Gateway:
-    """What DNS has to say of this node, for bounce domains."""
+def make_checker(context: Context) -> Checker:
+    """Who asks DNS about the records of sending domains."""
+    from outrider.net.dns_query import NameServers  # dnspython: 10 MB that few need.
+    from outrider.net.records import RecordLooker
+
+    net = context.config.net
+    return RecordLooker(NameServers(net.dns_server, clock=context.clock, wait_s=net.dns_wait_s))
+
+
+def installation(config: Config) -> Installation:
+    """What the records of sending domains name of this node."""
     sources = config.make_egress().sources
-    return Gateway(
-        shared_domain=config.inbound.bounce_domain,
+    return Installation(
         mx_host=config.net.ehlo_name or next((one.ehlo_name for one in sources if one.ehlo_name), ""),
-        addresses=sorted({one.address for one in sources if one.address}),
+        sources=sorted({one.address for one in sources if one.address}),
         is_relayed=any(one.smarthost is not None for one in sources),
+        is_watching=not config.is_catch,  # Catch mode asks nobody out there by itself.
     )
 
 
@@ -182,25 +225,9 @@ def deliver_count(config: Config) -> int:
     return config.engine.deliver_workers or min(os.cpu_count() or 1, _CORES_USED_MAX)
 
 
-def make_vault(context: Context) -> Vault:
-    """What opens the secrets of this installation. Raises ConfigError: the master key cannot be used."""
-    return Vault(load_or_create_key(context.config.data_path / _MASTER_KEY))
-
-
-def make_classifier(config: Config) -> Classifier:
-    """The rules about replies, ready to judge. Raises ConfigError: the operator's file is wrong; it says where."""
-    return Classifier(reply_rules(own_rules(config)))
-
-
-def own_rules(config: Config) -> Sequence[Rule]:
-    """The operator's rules about replies. Raises ConfigError: the file is wrong; it says where."""
-    text = read_own_file(config, config.classify.file, "[classify] file")
-    return parse_own_rules(text, "The file of [classify] file") if text else ()
-
-
-def reply_rules(own: Sequence[Rule]) -> Sequence[Rule]:
-    """The operator's rules about replies and those of the package, as they are asked."""
-    return classify.merged(own, parse_rules(rules_text()))
+def key_source(context: Context) -> KeySource:
+    """Where the keys are that open the secrets of this installation. Raises ConfigError: [master_key] does not say."""
+    return master_key.find(context.config.master_key, context.config.data_path, os.environ)
 
 
 def make_mailbox(context: Context) -> "Mailbox":
@@ -208,37 +235,6 @@ def make_mailbox(context: Context) -> "Mailbox":
     from outrider.services.catch import Mailbox
 
     return Mailbox(context.config.data_path / "mailbox", clock=context.clock, chance=context.chance)
-
-
-def rules_text() -> str:
-    """The classifier's rules as they come with the package."""
-    return (importlib.resources.files("outrider.policy") / "rules.toml").read_text("utf-8")
-
-
-def simulator_words() -> Phrasebook:
-    """What the simulator says, as it comes with the package."""
-    return simulate.parse_words((importlib.resources.files("outrider.policy") / "simulate.toml").read_text("utf-8"))
-
-
-def make_shaping(config: Config) -> Shaping:
-    """Providers, limits and reply rules: those of the package, of the operator's file, changed by the settings.
-
-    Raises:
-        ConfigError: something in them is wrong; it says where.
-    """
-    text = (importlib.resources.files("outrider.policy") / "shaping.toml").read_text("utf-8")
-    return shaping.parse(text, config.shaping, read_own_file(config, config.shaping.file, "[shaping] file"))
-
-
-def warmup_plans(config: Config) -> Mapping[str, Plan]:
-    """The warm-up plans by name: those of the package, of the operator's file, of the settings; the later one wins.
-
-    Raises:
-        ConfigError: a plan is wrong, or the file cannot be read.
-    """
-    ours = (importlib.resources.files("outrider.policy") / "warmup.toml").read_text("utf-8")
-    own = read_own_file(config, config.warmup.file, "[warmup] file")
-    return make_plans(parse_plans(ours), parse_plans(own), config.warmup.plans)
 
 
 def net_settings(config: Config) -> NetSettings:
@@ -250,56 +246,3 @@ def net_settings(config: Config) -> NetSettings:
 def _machine_name() -> str:
     name = socket.getfqdn()
     return name if "." in name and not name.startswith("localhost") else "[127.0.0.1]"
-
-
-class Database(msgspec.Struct, frozen=True):
-    """An open, migrated database. `server` None: it is not ours to look after."""
-
-    dsn: str
-    server: "EmbeddedPostgres | None" = None
-
-
-@contextlib.asynccontextmanager
-async def open_database(config: Config, on_progress: Callable[[str], None]) -> AsyncIterator[Database]:
-    """Yield a migrated database: the configured one, or the embedded server, started if need be.
-
-    `on_progress` hears a sentence when that takes long, such as a recovery after a crash.
-
-    Raises:
-        ConfigError, StoreUnavailableError: with a sentence that says what to do.
-    """
-    # Children get the address and do not need it.
-    from outrider.store.embedded import EmbeddedPostgres
-
-    make_data_dir(config.data_path)
-    if config.database_url:
-        await _upgrade(config, config.database_url)
-        yield Database(config.database_url)
-        return
-    server = EmbeddedPostgres(config.data_path, config.embedded, clock=SystemClock(), on_progress=on_progress)
-    dsn = await server.start()
-    try:
-        await _upgrade(config, dsn)
-        yield Database(dsn, server)
-    finally:
-        await server.stop()
-
-
-async def _upgrade(config: Config, dsn: str) -> None:
-    """Bring the tables and partitions up to date."""
-    from outrider.store import migrate
-
-    await migrate.upgrade(dsn)
-    async with Store(dsn, config.store) as store:
-        await ensure_partitions(store, SystemClock())
-
-
-def make_data_dir(path: Path) -> None:
-    """Make the data directory, for its owner alone. Safe twice. Raises ConfigError."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (path / "run").mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"The data directory {path} cannot be made: {error.strerror}. Set OUTRIDER_DATA_DIR."
-        ) from error

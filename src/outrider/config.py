@@ -24,7 +24,7 @@ from outrider.obs.settings import LogSettings
 from outrider.policy import route, simulate
 from outrider.policy.route import Egress, Smarthost, Source
 from outrider.policy.settings import ClassifySettings, EgressSettings, RetrySettings, ShapingSettings, WarmupSettings
-from outrider.services.settings import InboundSettings
+from outrider.services.settings import IdentitySettings, InboundSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -56,6 +56,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     database_url: str = ""
     """postgresql://USER@HOST/DB, 16 or newer; several hosts with commas. Empty starts the embedded server."""
 
+    master_key: str = ""
+    """Where the master keys are, which open the private keys in the database: `file:PATH` or `env:NAME`, never the key
+    itself. Empty: `master.key` in the data directory, made at the first start."""
+
     faces: FacesSettings = FacesSettings()
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()
@@ -68,6 +72,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log: LogSettings = LogSettings()
     egress: EgressSettings = EgressSettings()
     inbound: InboundSettings = InboundSettings()
+    identity: IdentitySettings = IdentitySettings()
 
     def __repr__(self) -> str:
         # Both may hold a password.
@@ -84,6 +89,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def is_catch(self) -> bool:
         """Mail goes into the built-in mailbox."""
         return self.delivery == "catch"
+
+    @property
+    def links_root(self) -> str:
+        """What links in our mail begin with, without a last slash; "" if the world has no way to our pages."""
+        if self.faces.public_url or not self.is_catch:
+            return self.faces.public_url.rstrip("/")
+        return f"http://{self.faces.http_host}:{self.faces.http_port}"  # Who reads that mail is on this machine.
 
     @property
     def smarthost(self) -> Smarthost | None:

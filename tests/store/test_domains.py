@@ -1,14 +1,15 @@
-"""Sending domains: claimed by many, proven by one; only the proven one's keys are the world's."""
+"""Sending domains: claimed by many, proven by one."""
 
 from datetime import timedelta
-from uuid import UUID
 
 import msgspec
 import pytest
 
 from outrider.base.errors import ConflictError
+from outrider.base.vocab import RecordState, Stream
+from outrider.policy.standing import Standing
 from outrider.store import domains
-from outrider.store.domains import DkimKey, Domain
+from outrider.store.domains import Domain, Stopped, Terms
 from outrider.store.pool import Store, StoreValueError
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -24,12 +25,6 @@ async def claims(store: Store, clock: FakeClock, mailroom: Mailroom) -> list[Dom
         for domain in found:
             await domains.insert(tx, domain)
     return found
-
-
-def key_of(domain: Domain, key_id: UUID, algorithm: str = "rsa-sha256", selector: str = "s1") -> DkimKey:
-    return DkimKey(
-        key_id, domain.project_id, domain.domain_id, selector, algorithm, b"sealed", f"p={key_id}", domain.created_at
-    )
 
 
 async def test_two_may_claim_and_one_may_verify(store: Store, clock: FakeClock, claims: list[Domain]) -> None:
@@ -95,43 +90,6 @@ async def test_a_project_sees_its_own_by_name(store: Store, mailroom: Mailroom, 
         assert await domains.by_name(tx, first.project_id, "none.example") is None
 
 
-async def test_only_a_verified_domain_publishes(
-    store: Store, clock: FakeClock, mailroom: Mailroom, claims: list[Domain]
-) -> None:
-    _, second = claims
-    keys = [key_of(domain, mailroom.new_id()) for domain in claims]
-    async with store.transaction() as tx:
-        for key in keys:
-            await domains.insert_key(tx, key)
-        assert await domains.published_record(tx, "shop.example", "s1") is None
-        await domains.verify(tx, second.project_id, second.domain_id, now=clock.now())
-        assert await domains.published_record(tx, "shop.example", "s1") == keys[1].public_record
-        assert await domains.published_record(tx, "shop.example", "s2") is None
-        assert await domains.published_record(tx, "other.example", "s1") is None
-
-
-async def test_keys_come_rsa_first_and_to_their_project_only(
-    store: Store, mailroom: Mailroom, claims: list[Domain]
-) -> None:
-    first, second = claims
-    modern = key_of(first, mailroom.new_id(), "ed25519-sha256", "a")
-    rsa = key_of(first, mailroom.new_id(), "rsa-sha256", "b")
-    async with store.transaction() as tx:
-        await domains.insert_key(tx, modern)
-        await domains.insert_key(tx, rsa)
-        assert await domains.keys_of(tx, first.project_id, "shop.example") == [rsa, modern]
-        assert await domains.keys_of(tx, second.project_id, "shop.example") == []
-
-
-async def test_a_selector_is_one_key(store: Store, mailroom: Mailroom, claims: list[Domain]) -> None:
-    async with store.transaction() as tx:
-        await domains.insert_key(tx, key_of(claims[0], mailroom.new_id()))
-    with pytest.raises(ConflictError) as caught:
-        async with store.transaction() as tx:
-            await domains.insert_key(tx, key_of(claims[0], mailroom.new_id()))
-    assert caught.value.detail["constraint"] == "dkim_selector_taken"
-
-
 async def test_a_rate_is_one_projects_and_may_go_again(store: Store, claims: list[Domain]) -> None:
     first, second = claims
     async with store.transaction() as tx:
@@ -156,3 +114,64 @@ async def test_a_domain_may_be_made_with_its_rate(store: Store, mailroom: Mailro
     async with store.transaction() as tx:
         await domains.insert(tx, slow)
         assert await domains.by_name(tx, slow.project_id, "slow.example") == slow
+
+
+async def test_what_is_due_is_given_to_one_worker_longest_first(
+    store: Store, clock: FakeClock, mailroom: Mailroom, claims: list[Domain]
+) -> None:
+    first, second = claims
+    now, later = clock.now(), clock.now() + timedelta(minutes=10)
+    oldest = Domain(mailroom.new_id(), first.project_id, "a.example", now)
+    future = Domain(mailroom.new_id(), first.project_id, "b.example", now)
+    async with store.transaction() as tx:
+        await domains.insert(tx, oldest, check_due_at=now - timedelta(hours=1))
+        await domains.insert(tx, future, check_due_at=later)
+    async with store.transaction() as tx, store.transaction() as other:
+        taken = await domains.take_due(tx, now=now, taken_until=later, count_max=1)
+        assert list(taken) == [oldest]
+        more = await domains.take_due(other, now=now, taken_until=later, count_max=9)
+        assert sorted(more, key=lambda one: one.domain_id) == sorted([first, second], key=lambda one: one.domain_id)
+    async with store.transaction() as tx:
+        assert await domains.take_due(tx, now=now, taken_until=later, count_max=9) == []
+        assert len(await domains.take_due(tx, now=later, taken_until=later, count_max=9)) == 4
+
+
+async def test_where_a_domain_stands_is_written_and_its_proof_stays(
+    store: Store, clock: FakeClock, claims: list[Domain]
+) -> None:
+    first, second = claims
+    now = clock.now()
+    proven = Standing(state=RecordState.PASSED, checked_at=now, is_proven=True)
+    stopped = Standing(state=RecordState.FAILED, checked_at=now, failing_since=now, stopped_at=now, is_proven=True)
+    async with store.transaction() as tx:
+        await domains.stand(tx, second.project_id, first.domain_id, proven, check_due_at=now)  # Not its own.
+        assert await domains.lock(tx, first.project_id, first.domain_id) == first
+        await domains.stand(tx, first.project_id, first.domain_id, proven, check_due_at=now)
+        passed = await domains.lock(tx, first.project_id, first.domain_id)
+        assert passed == msgspec.structs.replace(first, state=RecordState.PASSED, checked_at=now, verified_at=now)
+        assert await domains.stopped(tx) == []
+        unproven = msgspec.structs.replace(stopped, is_proven=False)
+        await domains.stand(tx, first.project_id, first.domain_id, unproven, check_due_at=now)
+        kept = await domains.by_name(tx, first.project_id, first.name)
+        assert kept is not None
+        assert (kept.verified_at, kept.stopped_at) == (now, now)
+        assert await domains.stopped(tx) == [Stopped(first.project_id, first.name, now, now)]
+    with pytest.raises(ConflictError):
+        async with store.transaction() as tx:
+            await domains.stand(tx, second.project_id, second.domain_id, proven, check_due_at=now)
+
+
+async def test_terms_are_kept_and_only_what_nobody_has_proven_goes(
+    store: Store, clock: FakeClock, claims: list[Domain]
+) -> None:
+    first, second = claims
+    terms = Terms(stream=Stream.MARKETING, return_path="b.shop.example", tracking_host="t.shop.example")
+    async with store.transaction() as tx:
+        await domains.set_terms(tx, first.project_id, first.domain_id, terms, check_due_at=clock.now())
+        kept = await domains.by_name(tx, first.project_id, first.name)
+        assert kept == msgspec.structs.replace(first, **msgspec.structs.asdict(terms))
+        await domains.verify(tx, first.project_id, first.domain_id, now=clock.now())
+        assert not await domains.remove(tx, first.project_id, first.domain_id)
+        assert not await domains.remove(tx, first.project_id, second.domain_id)
+        assert await domains.remove(tx, second.project_id, second.domain_id)
+        assert await domains.of_project(tx, second.project_id) == []

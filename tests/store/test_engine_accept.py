@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -14,12 +16,25 @@ from outrider.base import limits
 from outrider.base.errors import BusyError, CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import EventKind, RecipientStatus, Stream, SuppressionOrigin, SuppressionScope
 from outrider.config import load
+from outrider.engine.accept import Acceptor, AllowedSender, Rewritten
 from outrider.engine.submission import Rejected
+from outrider.mail import address
+from outrider.mail.address import Address
 from outrider.store import events, lanes, messages, suppressions
 from outrider.store.pool import Store
 from outrider.store.suppressions import Suppression
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, SENDER, EngineRoom, Journal, counts, running, submission
+from outrider.testing.engineroom import (
+    DOMAIN,
+    OTHER_PROJECT,
+    PROJECT,
+    SENDER,
+    EngineRoom,
+    Journal,
+    counts,
+    running,
+    submission,
+)
 
 
 async def rows(store: Store, sql: str, *arguments: object) -> list[dict[str, Any]]:
@@ -281,8 +296,8 @@ async def test_only_an_enabled_sender_on_a_verified_domain_of_the_project_may_se
     theirs = (await services.accounts.ensure_project("theirs")).project_id
     for domain, is_verified in (("good.example", True), ("unproven.example", False)):
         await services.identity.add_domain(mine, domain, is_verified=is_verified)
-        await services.identity.add_sender(mine, f"shop@{domain}", "Shop")
-    await services.identity.add_sender(mine, "off@good.example", "Shop")
+        await services.senders.add(mine, f"shop@{domain}", "Shop")
+    await services.senders.add(mine, "off@good.example", "Shop")
     await rows(store, "UPDATE sender SET is_enabled = false WHERE address = 'off@good.example'")
     async with running(services.accept):
         for project, sender in (
@@ -360,3 +375,56 @@ async def test_a_campaign_whose_lanes_were_swept_gets_new_ones(
         ("autumn", "a.example", 6), ("spring", "a.example", 5), ("spring", "b.example", 5)
     }  # fmt: skip
     assert await rows(store, "SELECT FROM queue LEFT JOIN lane USING (lane_id) WHERE lane.lane_id IS NULL") == []
+
+
+async def test_a_rewritten_from_says_so_in_the_event_and_answers_go_to_the_mailbox(
+    room: EngineRoom, store: Store, clock: FakeClock
+) -> None:
+    accept = rewriting(room)
+    async with running(accept):
+        for from_name, wanted in (("Ann Lee", "Ann Lee via Shop"), ("", "ann via Shop")):
+            accepted = await accept(PROJECT, submission(sender="ann@gmail.test", from_name=from_name))
+            (row,) = await rows(
+                store, "SELECT sender, from_name, reply_to FROM message WHERE message_id = $1", accepted.session_id
+            )
+            assert row == {"sender": SENDER, "from_name": wanted, "reply_to": "ann@gmail.test"}
+    assert accepted.session_id is not None
+    (event,) = await room.events(accepted.session_id)
+    assert event.facts == {
+        "recipient_count": 1,
+        "rejected_count": 0,
+        "from": SENDER,
+        "from_given": "ann@gmail.test",
+        "from_reason": "because",
+    }
+    (lane,) = await rows(store, "SELECT DISTINCT sender_domain FROM lane")
+    assert lane == {"sender_domain": DOMAIN}, "whose domain signs, its lane it is"
+
+
+async def test_a_repeat_of_what_was_rewritten_gets_the_first_answer(room: EngineRoom, store: Store) -> None:
+    accept = rewriting(room)
+    async with running(accept):
+        answers = [await accept(PROJECT, submission(sender="ann@gmail.test"), idempotency_key="once") for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert (await counts(store))["message"] == 1
+
+
+def rewriting(room: EngineRoom) -> Acceptor:
+    """Return a station 1 whose sender book lets one mailbox send in another's From."""
+    rewritten = Rewritten(address.parse("ann@gmail.test"), "Shop", "because")
+
+    class Book:
+        async def find(self, project_id: UUID, sender: Address, stream: Stream) -> AllowedSender:
+            assert (project_id, sender, stream) == (PROJECT, rewritten.address, Stream.TRANSACTIONAL)
+            return AllowedSender(address.parse(SENDER), "", rewritten)
+
+    return Acceptor(
+        room.store,
+        Book(),
+        room.domains,
+        room.pools,
+        room.settings,
+        clock=room.clock,
+        random_bits=random.SystemRandom().getrandbits,
+        metrics=room.metrics,
+    )

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from outrider.app import make_shaping
 from outrider.base.vocab import RecipientStatus, Stream, WaitKind
 from outrider.config import Config
 from outrider.engine.explain import Explainer
+from outrider.knowledge import make_shaping
 from outrider.policy.route import Source, make_egress
 from outrider.policy.settings import EgressSettings, Override, ShapingSettings
 from outrider.services.egress import PoolChooser

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from outrider.app import make_shaping
 from outrider.base.vocab import Stream
 from outrider.config import Config
+from outrider.knowledge import make_shaping
 from outrider.policy.settings import Override, ShapingSettings
 from outrider.store.pool import Store
 from outrider.testing.clock import RealClock

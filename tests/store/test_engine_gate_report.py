@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from outrider.app import make_shaping
 from outrider.base.clock import Clock
 from outrider.config import Config
 from outrider.engine.explain import rate_text
 from outrider.engine.gate_report import GateReport
+from outrider.knowledge import make_shaping
 from outrider.net.ledger import Ledger
 from outrider.policy import throttle
 from outrider.policy.shaping import Act, Limits, Rate, Reaction

@@ -20,7 +20,7 @@ from outrider.mail.dkim import SigningKey, public_record
 from outrider.store import queue
 from outrider.store.queue import Claim
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import DOMAIN, EngineRoom, signing_keys
+from outrider.testing.engineroom import DOMAIN, SENDER, EngineRoom, signing_keys
 from outrider.wire.smtp_client import Features
 
 pytestmark = pytest.mark.newest
@@ -181,3 +181,16 @@ async def test_lanes_that_ask_for_a_message_at_once_share_one_and_count_it_once(
     kept = await preparer.compose({large, *small})
     assert len(kept) == 21
     assert all(isinstance(one, Composed) for one in kept.values())
+
+
+async def test_answers_go_to_the_mailbox_whose_from_was_rewritten_and_that_is_signed(room: EngineRoom) -> None:
+    session = await room.send("user@a.example")
+    async with room.store.transaction() as tx:
+        await tx.execute("UPDATE message SET reply_to = 'ann@gmail.test', from_name = 'Ann via Shop'")
+    (content,) = await envelopes(room, room.preparer(), session)
+    message = parsed(content)
+    assert (message["Reply-To"], str(message["From"])) == ("ann@gmail.test", f"Ann via Shop <{SENDER}>")
+    keys = signing_keys("s1")
+    assert [is_good for _, _, is_good in signatures(content, keys)] == [True, True]
+    stolen = content.replace(b"Reply-To: ann@gmail.test", b"Reply-To: eve@gmail.test")
+    assert [is_good for _, _, is_good in signatures(stolen, keys)] == [False, False]

@@ -19,6 +19,7 @@ TABLES = {
     *("lane", "queue", "event", "feed_cursor", "alembic_version"),
     *("hold", "node", "gate", "egress_day", "warmup"),
     *("suppression", "suppression_past", "evidence", "inbound", "sending_hour", "guard"),
+    *("domain_record", "notice"),
 }
 
 

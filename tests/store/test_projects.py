@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+from outrider.base.vocab import UnalignedFrom
 from outrider.store import domains, projects
 from outrider.store.domains import Domain
 from outrider.store.pool import Store
@@ -63,3 +64,14 @@ async def test_who_has_a_bounce_domain_of_its_own(store: Store, mailroom: Mailro
             shop: "bounces.shop.example",
             third: "bounces.shop.example",
         }
+
+
+async def test_what_becomes_of_unaligned_mail_is_each_projects_own(store: Store, mailroom: Mailroom) -> None:
+    shop, other = await mailroom.project("shop"), await mailroom.project("other")
+    async with store.transaction() as tx:
+        await projects.set_alignment(tx, shop, UnalignedFrom.REWRITE)
+        assert [await projects.alignment_of(tx, one) for one in (shop, other, mailroom.new_id())] == [
+            UnalignedFrom.REWRITE,
+            UnalignedFrom.REFUSE,
+            UnalignedFrom.REFUSE,
+        ]

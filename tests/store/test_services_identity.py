@@ -1,26 +1,29 @@
-"""Identity: keys sealed at rest, records that verify, senders that may send only while their domain is proven."""
+"""Identity: domains with their first keys, each its project's alone."""
 
-import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
-from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
-import dkim as dkimpy
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from outrider.base.errors import CallerError, ConflictError, NotFoundError, StoreCorruptError
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
+from outrider.base.vocab import RecordState, Stream
 from outrider.mail import address, dkim
-from outrider.mail.dkim import SigningKey
+from outrider.policy.standing import Standing
+from outrider.services import dkim_keys as module_of_keys
 from outrider.services import identity as module
-from outrider.services.identity import BounceDomain, DnsRecord, Gateway, Identity
+from outrider.services.dkim_keys import KeyRing
+from outrider.services.identity import BounceDomain, Identity
+from outrider.services.senders import Senders
+from outrider.services.settings import IdentitySettings
+from outrider.store import domains
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
-from outrider.testing.mailroom import WAIT_S, Mailroom, wait_blocked
-from tests.unit.mail.keys import sign
+from outrider.testing.engineroom import signing_keys
+from outrider.testing.mailroom import Mailroom
+from tests.store.racing import held_up
+from tests.unit.mail.keys import pem_of
 
 pytestmark = pytest.mark.newest
 
@@ -29,33 +32,31 @@ MASTER_KEY = bytes(range(32))
 Result = TypeVar("Result")
 
 
-@pytest.fixture(scope="module")
-def rsa_pem() -> bytes:
-    """Give one RSA key for all tests that need a fresh one only in name: making one takes 0.1 s."""
-    return module._new_rsa()
-
-
 @pytest.fixture(autouse=True)
-def _quick_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, rsa_pem: bytes) -> None:
-    if "real_keys" not in request.fixturenames:
-        monkeypatch.setattr(module, "_KEYS", module._KEYS | {dkim.RSA_SHA256: ("r", lambda: rsa_pem)})
+def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
+    monkeypatch.setattr(module_of_keys, "_MAKERS", {**module_of_keys._MAKERS, dkim.RSA_SHA256: lambda: pem})
 
 
-@pytest.fixture
-def real_keys() -> None:
-    """Ask for keys of the test's own."""
-
-
-def identity_of(
-    store: Store, clock: FakeClock, master_key: bytes = MASTER_KEY, gateway: Gateway | None = None
-) -> Identity:
+def ring_of(store: Store, clock: FakeClock) -> KeyRing:
     random_bits = random.SystemRandom().getrandbits
-    return Identity(store, Vault(master_key), clock=clock, random_bits=random_bits, gateway=gateway or Gateway())
+    return KeyRing(store, Vault(MASTER_KEY), IdentitySettings(), clock=clock, random_bits=random_bits)
+
+
+def identity_of(store: Store, clock: FakeClock, shared_domain: str = "") -> Identity:
+    random_bits = random.SystemRandom().getrandbits
+    keys = ring_of(store, clock)
+    return Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
 
 
 @pytest.fixture
 def identity(store: Store, clock: FakeClock) -> Identity:
     return identity_of(store, clock)
+
+
+@pytest.fixture
+def ring(store: Store, clock: FakeClock) -> KeyRing:
+    return ring_of(store, clock)
 
 
 @pytest.fixture
@@ -68,100 +69,27 @@ async def other(mailroom: Mailroom) -> UUID:
     return await mailroom.project("other")
 
 
-def secrets_of(key: SigningKey) -> list[bytes]:
-    """Return the private key in the forms in which it could lie about."""
-    pem = key.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    der = key.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return [pem, der, b"PRIVATE KEY", der[-32:], pem.splitlines()[1]]
-
-
-@pytest.mark.slow
-async def test_a_domain_gets_two_keys_of_its_own_sealed(
-    store: Store, identity: Identity, shop: UUID, real_keys: None
-) -> None:
-    for name in ("shop.example", "news.shop.example"):
-        await identity.add_domain(shop, name, is_verified=True)
-    keys = [*await identity.of_domain(shop, "shop.example"), *await identity.of_domain(shop, "news.shop.example")]
-    assert [key.algorithm for key in keys] == ["rsa-sha256", "ed25519-sha256"] * 2
-    assert [key.selector for key in keys] == ["o202601r", "o202601e"] * 2
-    assert [getattr(key.private_key, "key_size", 0) for key in keys] == [2048, 0, 2048, 0]
-    async with store.transaction() as tx:
-        rows = await tx.fetch("SELECT k::text AS text, private_key_sealed FROM dkim_key k")
-    assert len({row["private_key_sealed"] for row in rows}) == 4
-    for secret in (secret for key in keys for secret in secrets_of(key)):
-        for row in rows:
-            assert secret not in row["private_key_sealed"]
-            assert secret.hex() not in row["text"]
-            assert secret.decode("latin-1") not in row["text"]
-
-
-async def test_the_records_to_publish_belong_to_the_keys(identity: Identity, shop: UUID) -> None:
+async def test_the_records_to_publish_belong_to_the_keys(identity: Identity, ring: KeyRing, shop: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
-    keys = await identity.of_domain(shop, "shop.example")
-    records = await identity.dns_records(shop, "Shop.Example")
-    assert [(record.type, record.host, record.value) for record in records] == [
-        *(("TXT", f"{key.selector}._domainkey.shop.example", dkim.public_record(key)) for key in keys),
-        ("TXT", "_dmarc.shop.example", "v=DMARC1; p=none"),
-    ]
+    keys = await ring.of_domain(shop, "shop.example")
+    assert len(keys) == 2
     for key in keys:
-        assert await identity.published_record("shop.example", key.selector) == dkim.public_record(key)
-
-
-async def test_what_the_keys_sign_the_records_verify(identity: Identity, shop: UUID, clock: FakeClock) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    body = b"Hello\r\n"
-    fields = [b"From: Shop <news@shop.example>\r\n", b"Subject: Hi\r\n"]
-    keys = await identity.of_domain(shop, "shop.example")
-    for key in keys:
-        signed = sign(fields, body, [key], clock.now()) + b"".join(fields) + b"\r\n" + body
-        record = await identity.published_record("shop.example", key.selector)
-        assert record is not None
-        name = f"{key.selector}._domainkey.shop.example.".encode()
-        assert dkimpy.verify(signed, dnsfunc=answer(name, record))
-        assert not dkimpy.verify(signed + b"!\r\n", dnsfunc=answer(name, record))
-
-
-def answer(name: bytes, record: str) -> Callable[..., bytes | None]:
-    """Return a resolver that knows one TXT record."""
-    return lambda asked, timeout=5: record.encode() if asked == name else None
-
-
-async def test_keys_sealed_under_another_master_key_do_not_open(
-    store: Store, clock: FakeClock, identity: Identity, shop: UUID
-) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    with pytest.raises(StoreCorruptError):
-        await identity_of(store, clock, bytes(32)).of_domain(shop, "shop.example")
-
-
-async def test_a_sealed_key_opens_in_its_place_only(
-    store: Store, clock: FakeClock, identity: Identity, shop: UUID
-) -> None:
-    for name in ("shop.example", "evil.example"):
-        await identity.add_domain(shop, name, is_verified=True)
-    async with store.transaction() as tx:
-        await tx.execute(
-            "UPDATE dkim_key SET private_key_sealed = (SELECT private_key_sealed FROM dkim_key k JOIN domain d"
-            " USING (domain_id) WHERE d.name = 'shop.example' AND k.selector = dkim_key.selector)"
-        )
-    assert len(await identity.of_domain(shop, "shop.example")) == 2
-    with pytest.raises(StoreCorruptError):
-        await identity.of_domain(shop, "evil.example")
+        assert await ring.published_record("shop.example", key.selector) == dkim.public_record(key)
 
 
 async def test_adding_a_domain_twice_is_harmless(identity: Identity, shop: UUID) -> None:
     first = await identity.add_domain(shop, "shop.example", is_verified=False)
     assert first.verified_at is None
     assert await identity.add_domain(shop, "SHOP.example", is_verified=False) == first
-    records = await identity.dns_records(shop, "shop.example")
     verified = await identity.add_domain(shop, "shop.example", is_verified=True)
     assert verified.verified_at is not None
     assert await identity.add_domain(shop, "shop.example", is_verified=False) == verified
     assert await identity.list_domains(shop) == [verified]
-    assert await identity.dns_records(shop, "shop.example") == records
 
 
-async def test_a_domain_two_add_at_the_same_moment_is_there_once(store: Store, identity: Identity, shop: UUID) -> None:
+async def test_a_domain_two_add_at_the_same_moment_is_there_once(
+    store: Store, identity: Identity, ring: KeyRing, shop: UUID
+) -> None:
     results = await held_up(
         store,
         "domain",
@@ -170,16 +98,7 @@ async def test_a_domain_two_add_at_the_same_moment_is_there_once(store: Store, i
     (domain,) = await identity.list_domains(shop)
     assert domain.verified_at is not None
     assert {result.domain_id for result in results} == {domain.domain_id}
-    assert len(await identity.of_domain(shop, "shop.example")) == 2
-
-
-async def held_up(store: Store, table: str, calls: Sequence[Coroutine[None, None, Result]]) -> list[Result]:
-    """Let all calls come as far as their first write to the table before the first may write."""
-    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group, store.transaction() as tx:
-        await tx.execute(f"LOCK TABLE {table} IN SHARE MODE")
-        running = [group.create_task(call) for call in calls]
-        await wait_blocked(store, len(running))
-    return [one.result() for one in running]
+    assert len(await ring.of_domain(shop, "shop.example")) == 2
 
 
 async def test_a_domain_another_project_has_proven_is_a_conflict(identity: Identity, shop: UUID, other: UUID) -> None:
@@ -195,16 +114,11 @@ async def test_a_domain_another_project_has_proven_is_a_conflict(identity: Ident
     assert names == [(claimed.name, None), ("shop.example", None)]
 
 
-async def test_an_international_domain_is_kept_as_its_alabel(identity: Identity, shop: UUID) -> None:
+async def test_an_international_domain_is_kept_as_its_alabel(identity: Identity, ring: KeyRing, shop: UUID) -> None:
     domain = await identity.add_domain(shop, "BÜCHER.example", is_verified=True)
     assert domain.name == "xn--bcher-kva.example"
     assert await identity.domain(shop, "bücher.example") == domain
-    sender = await identity.add_sender(shop, "post@bücher.example", "Bücher")
-    assert (sender.address, sender.domain) == ("post@xn--bcher-kva.example", domain.name)
-    found = await identity.find(shop, address.parse("Post@BÜCHER.example"))
-    assert found is not None
-    assert found.name == "Bücher"
-    assert [key.domain for key in await identity.of_domain(shop, domain.name)] == [domain.name] * 2
+    assert [key.domain for key in await ring.of_domain(shop, domain.name)] == [domain.name] * 2
 
 
 async def test_what_is_no_domain_name_is_refused(identity: Identity, shop: UUID) -> None:
@@ -225,98 +139,22 @@ async def test_what_is_no_domain_name_is_refused(identity: Identity, shop: UUID)
     assert await identity.list_domains(shop) == []
 
 
-async def test_a_domain_is_its_projects_alone(identity: Identity, shop: UUID, other: UUID) -> None:
+async def test_a_domain_is_its_projects_alone(identity: Identity, ring: KeyRing, shop: UUID, other: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
     assert await identity.list_domains(other) == []
-    assert await identity.of_domain(other, "shop.example") == []
+    assert await ring.of_domain(other, "shop.example") == []
     for asked in (
         identity.domain(other, "shop.example"),
-        identity.dns_records(other, "shop.example"),
-        identity.add_sender(other, "news@shop.example", ""),
+        identity.set_terms(other, "shop.example", stream=Stream.MARKETING),
+        identity.remove_domain(other, "shop.example"),
     ):
         with pytest.raises(NotFoundError):
             await asked
 
 
-async def test_a_sender_may_send_while_its_domain_is_verified_and_it_is_enabled(
-    store: Store, clock: FakeClock, identity: Identity, shop: UUID, other: UUID
-) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=False)
-    await identity.add_sender(shop, "News@shop.example", "Shop News")
-    assert await identity.find(shop, NEWS) is None
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    clock.advance(0.999)  # Everybody knows within a second.
-    found = await identity.find(shop, NEWS)
-    assert found is not None
-    assert (found.address.text, found.name) == ("News@shop.example", "Shop News")
-    assert await identity.find(other, NEWS) is None
-    assert await identity.find(shop, address.parse("sales@shop.example")) is None
-    async with store.transaction() as tx:
-        await tx.execute("UPDATE sender SET is_enabled = false")
-    clock.advance(0.999)
-    assert await identity.find(shop, NEWS) is None
-
-
-async def test_adding_a_sender_twice_is_harmless(identity: Identity, shop: UUID, clock: FakeClock) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    first = await identity.add_sender(shop, "news@shop.example", "Shop")
-    clock.advance(1)
-    assert await identity.add_sender(shop, "NEWS@shop.example", "Other name") == first
-    second = await identity.add_sender(shop, "sales@shop.example", "")
-    assert await identity.list_senders(shop) == [first, second]
-    assert (first.is_default, second.is_default) == (True, False)
-
-
-async def test_senders_two_add_at_the_same_moment_are_there_once_and_one_is_the_default(
-    store: Store, identity: Identity, shop: UUID
-) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    texts = ["news@shop.example", "News@shop.example", "sales@shop.example"]
-    results = await held_up(store, "sender", [identity.add_sender(shop, text, "Shop") for text in texts])
-    listed = await identity.list_senders(shop)
-    assert [sender.is_default for sender in listed].count(True) == 1
-    assert len(listed) == 2
-    assert all(result in listed for result in results)
-
-
-async def test_a_sender_no_header_could_carry_is_refused(identity: Identity, shop: UUID) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    for text, name, field in (
-        ("no at sign", "Shop", "address"),
-        ("a@@shop.example", "Shop", "address"),
-        ("news@shop.example", "line\r\nBcc: x@evil.example", "name"),
-        ("news@shop.example", "nul\x00", "name"),
-        ("news@shop.example", "half\ud800", "name"),
-        ("news@shop.example", "\u202egnp", "name"),
-        ("news@shop.example", "Bank <support@bank.example>", "name"),
-    ):
-        with pytest.raises(CallerError) as caught:
-            await identity.add_sender(shop, text, name)
-        assert caught.value.field == field
-    assert await identity.list_senders(shop) == []
-
-
-async def test_new_keys_are_used_everywhere_within_a_second(
-    store: Store, clock: FakeClock, identity: Identity, shop: UUID
-) -> None:
-    elsewhere = identity_of(store, clock)
-    assert await elsewhere.of_domain(shop, "shop.example") == []
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    clock.advance(0.999)
-    assert len(await elsewhere.of_domain(shop, "shop.example")) == 2
-
-
-async def test_a_key_is_opened_once(clock: FakeClock, identity: Identity, shop: UUID) -> None:
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    before = await identity.of_domain(shop, "shop.example")
-    clock.advance(timedelta(hours=1).total_seconds())
-    after = await identity.of_domain(shop, "shop.example")
-    assert [one is two for one, two in zip(before, after, strict=True)] == [True, True]
-
-
-async def test_a_domain_may_sign_with_one_algorithm_alone(identity: Identity, shop: UUID) -> None:
+async def test_a_domain_may_sign_with_one_algorithm_alone(identity: Identity, ring: KeyRing, shop: UUID) -> None:
     await identity.add_domain(shop, "rsa.example", is_verified=True, algorithms=["rsa-sha256"])
-    assert [key.algorithm for key in await identity.of_domain(shop, "rsa.example")] == ["rsa-sha256"]
+    assert [key.algorithm for key in await ring.of_domain(shop, "rsa.example")] == ["rsa-sha256"]
     for wrong in ([], ["rsa-sha1"], ["rsa-sha256", ""]):
         with pytest.raises(CallerError) as caught:
             await identity.add_domain(shop, "none.example", is_verified=True, algorithms=wrong)
@@ -362,15 +200,9 @@ async def test_a_rate_is_set_on_ones_own_domain_only(identity: Identity, shop: U
 # Bounce domains.
 
 
-def gateway_of(**changes: object) -> Gateway:
-    usual = {"mx_host": "mx.us.example", "addresses": ["192.0.2.7", "2001:db8::7"]}
-    return Gateway(**usual | changes)  # type: ignore[arg-type]
-
-
 async def test_a_project_s_bounces_come_back_below_its_own_verified_domain(
-    store: Store, clock: FakeClock, shop: UUID, other: UUID
+    identity: Identity, shop: UUID, other: UUID
 ) -> None:
-    identity = identity_of(store, clock, gateway=gateway_of())
     await identity.add_domain(shop, "shop.example", is_verified=True)
     await identity.add_domain(shop, "unproven.example", is_verified=False)
     assert await identity.bounce_domain(shop) == BounceDomain("", is_shared=True)
@@ -387,26 +219,110 @@ async def test_a_project_s_bounces_come_back_below_its_own_verified_domain(
     assert BounceDomain("", is_shared=True).feedback_address == ""
 
 
-async def test_its_records_are_printed_with_those_of_the_domain_above_it(
-    store: Store, clock: FakeClock, shop: UUID
-) -> None:
-    identity = identity_of(store, clock, gateway=gateway_of())
-    await identity.add_domain(shop, "shop.example", is_verified=True)
-    await identity.add_domain(shop, "news.example", is_verified=True)
-    assert {record.type for record in await identity.dns_records(shop, "shop.example")} == {"TXT"}
-    await identity.set_bounce_domain(shop, "bounces.shop.example")
-    assert (await identity.dns_records(shop, "shop.example"))[-2:] == [
-        DnsRecord("MX", "bounces.shop.example", "10 mx.us.example"),
-        DnsRecord("TXT", "bounces.shop.example", "v=spf1 mx ip4:192.0.2.7 ip6:2001:db8::7 -all"),
-    ]
-    assert "MX" not in {record.type for record in await identity.dns_records(shop, "news.example")}
-
-
 async def test_the_shared_one_is_of_those_who_have_none(store: Store, clock: FakeClock, shop: UUID) -> None:
-    gateway = gateway_of(shared_domain="bounces.shop.example", mx_host="", addresses=(), is_relayed=True)
-    identity = identity_of(store, clock, gateway=gateway)
+    identity = identity_of(store, clock, shared_domain="bounces.us.example")
+    assert await identity.bounce_domain(shop) == BounceDomain("bounces.us.example", is_shared=True)
+
+
+# What a domain is for, and its hosts.
+
+
+async def test_a_new_domain_has_a_return_path_below_it_and_on_somebodys_word_none(
+    identity: Identity, shop: UUID
+) -> None:
+    added = await identity.add_domain(shop, "mail.shop.example", is_verified=False)
+    assert (added.return_path, added.tracking_host, added.stream) == ("bounces.mail.shop.example", "", None)
+    assert (added.state, added.verified_at, added.checked_at) == (RecordState.UNVERIFIED, None, None)
+    assert (await identity.add_domain(shop, "b.example", is_verified=True)).return_path == ""
+    long = ".".join(["x" * 60] * 4)
+    assert (await identity.add_domain(shop, f"{long}.example", is_verified=False)).return_path == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"return_path": "bounces.other.example"}, "return_path"),
+        ({"return_path": "no host"}, "return_path"),
+        ({"return_path": "evil\r\n.shop.example"}, "return_path"),
+        ({"tracking_host": "track.shop.example.evil.example"}, "tracking_host"),
+        ({"tracking_host": "mail.shop.example"}, "tracking_host"),
+        ({"tracking_host": "t.shop.example", "return_path": "t.shop.example"}, "tracking_host"),
+    ],
+)
+async def test_a_host_that_is_none_of_the_domains_is_refused(
+    identity: Identity, shop: UUID, changes: dict[str, str], field: str
+) -> None:
+    with pytest.raises(CallerError) as caught:
+        await identity.add_domain(shop, "mail.shop.example", is_verified=False, **changes)  # type: ignore[arg-type]
+    assert caught.value.field == field
+    assert await identity.list_domains(shop) == []
+    await identity.add_domain(shop, "mail.shop.example", is_verified=False, return_path="")
+    with pytest.raises(CallerError) as caught:
+        await identity.set_terms(shop, "mail.shop.example", **changes)  # type: ignore[arg-type]
+    assert caught.value.field == field
+
+
+async def test_what_nobody_has_proven_can_be_changed_and_removed(
+    store: Store, clock: FakeClock, identity: Identity, ring: KeyRing, shop: UUID
+) -> None:
+    await identity.add_domain(shop, "shop.example", is_verified=False, stream=Stream.MARKETING)
+    senders = Senders(store, clock=clock, random_bits=random.SystemRandom().getrandbits)
+    await senders.add(shop, "news@shop.example", "News")
+    changed = await identity.set_terms(
+        shop, "Shop.Example", stream=Stream.TRANSACTIONAL, return_path="b.shop.example", tracking_host="t.shop.example"
+    )
+    assert (changed.stream, changed.return_path, changed.tracking_host) == (
+        Stream.TRANSACTIONAL,
+        "b.shop.example",
+        "t.shop.example",
+    )
+    same = await identity.set_terms(shop, "shop.example")
+    assert same == changed
+    bare = await identity.set_terms(shop, "shop.example", is_for_both=True, return_path="", tracking_host="")
+    assert (bare.stream, bare.return_path, bare.tracking_host) == (None, "", "")
+    assert (await identity.remove_domain(shop, "shop.example")).name == "shop.example"
+    assert await identity.list_domains(shop) == []
+    assert await senders.list(shop) == []
+    with pytest.raises(NotFoundError):
+        await identity.remove_domain(shop, "shop.example")
+    again = await identity.add_domain(shop, "shop.example", is_verified=True)
+    assert again.verified_at is not None
+    assert len(await ring.of_domain(shop, "shop.example")) == 2
+
+
+async def test_of_a_proven_domain_only_what_is_empty_can_be_given_and_it_stays(identity: Identity, shop: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
-    assert await identity.bounce_domain(shop) == BounceDomain("bounces.shop.example", is_shared=True)
-    mx, spf = (await identity.dns_records(shop, "shop.example"))[-2:]
-    assert "OUTRIDER_NET__EHLO_NAME" in mx.value
-    assert spf.value == "v=spf1 mx ~all"
+    given = await identity.set_terms(shop, "shop.example", stream=Stream.MARKETING, return_path="b.shop.example")
+    assert (given.stream, given.return_path) == (Stream.MARKETING, "b.shop.example")
+    for changes, field in (
+        ({"stream": Stream.TRANSACTIONAL}, "stream"),
+        ({"is_for_both": True}, "stream"),
+        ({"return_path": ""}, "return_path"),
+        ({"return_path": "c.shop.example"}, "return_path"),
+    ):
+        with pytest.raises(ConflictError) as caught:
+            await identity.set_terms(shop, "shop.example", **changes)
+        assert caught.value.field == field
+    with pytest.raises(ConflictError) as caught:
+        await identity.remove_domain(shop, "shop.example")
+    assert caught.value.field == "domain"
+    assert await identity.domain(shop, "shop.example") == given
+
+
+async def test_a_domain_takes_its_own_kind_of_mail_and_none_while_it_is_stopped(
+    store: Store, identity: Identity, shop: UUID, other: UUID, clock: FakeClock
+) -> None:
+    domain = await identity.add_domain(shop, "shop.example", is_verified=True, stream=Stream.TRANSACTIONAL)
+    await identity.check(shop, "shop.example", Stream.TRANSACTIONAL)
+    with pytest.raises(CallerError) as caught:
+        await identity.check(shop, "shop.example", Stream.MARKETING)
+    assert (caught.value.field, "transactional mail only" in caught.value.public) == ("stream", True)
+    await identity.check(other, "shop.example", Stream.MARKETING)  # Not its domain: its senders say no.
+    stopped = Standing(state=RecordState.FAILED, checked_at=clock.now(), stopped_at=clock.now(), is_proven=True)
+    async with store.transaction() as tx:
+        await domains.stand(tx, shop, domain.domain_id, stopped, check_due_at=clock.now())
+    clock.advance(module.FRESH_S)
+    with pytest.raises(ForbiddenError) as forbidden:
+        await identity.check(shop, "shop.example", Stream.TRANSACTIONAL)
+    assert forbidden.value.field == "sender"
+    assert "outrider domain show shop.example" in forbidden.value.public

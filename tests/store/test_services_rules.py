@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from outrider.app import reply_rules
 from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus, SuppressionOrigin, SuppressionScope
 from outrider.engine import feed
 from outrider.engine.feed import Cursor, Event
 from outrider.engine.heard import judge_again
 from outrider.engine.settle import Outcome, Settler
 from outrider.engine.upkeep import ensure_partitions
+from outrider.knowledge import reply_rules
 from outrider.mail.verp import Purpose
 from outrider.net.pool import Attempt
 from outrider.policy.classify import Classifier, Verdict, parse_rules

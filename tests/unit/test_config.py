@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from outrider.app import make_classifier, make_shaping, own_rules, reply_rules, warmup_plans
 from outrider.base.errors import ConfigError
 from outrider.base.vocab import Phase, Stream
 from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, load, read_own_file
+from outrider.knowledge import make_classifier, make_shaping, own_rules, reply_rules, warmup_plans
 from outrider.policy.route import Smarthost, Source, parse_smarthost
 from outrider.policy.settings import Encryption, Override
 from outrider.wire.answer import Answer

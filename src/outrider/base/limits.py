@@ -27,6 +27,7 @@ LINE_BYTES_MAX: Final = 998  # Without CRLF. RFC 5322 §2.1.1.
 LINE_FOLD_BYTES: Final = 78  # Without CRLF, advised. RFC 5322 §2.1.1.
 ENCODED_WORD_CHARS_MAX: Final = 75  # RFC 2047 §2.
 DKIM_RSA_BITS_MIN: Final = 1024  # RFC 8301 §3.2.
+DKIM_RSA_BITS_MAX: Final = 4096  # RFC 8301 §3.2: longer ones a verifier need not take.
 DKIM_SIGNATURES_COUNT_MAX: Final = 10  # Ours: signatures of one message we look at; each costs a look-up and a proof.
 
 # -- What one accepted call may hold.
@@ -44,6 +45,12 @@ DOMAIN_PER_MINUTE_COUNT_MAX: Final = 1_000_000  # Ours: a domain's own rate; ove
 CAMPAIGN_CHARS_MAX: Final = 100  # Ours: its name is part of a lane's key, and read in every sentence about it.
 LIST_NAME_CHARS_MAX: Final = 100  # Ours: as for campaigns.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
+
+# -- Proof of a mailbox by link: what somebody may make us mail to strangers.
+PROOF_LIFE_S: Final = 86_400.0  # Ours: who was asked reads it today.
+PROOF_AGAIN_S: Final = 3600.0  # Ours: to one mailbox; a mail that has not come by then is lost.
+PROOF_OFFERED_COUNT_MAX: Final = 20  # Ours: of a project at a time; more is somebody's list.
+PROOF_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one peer and process; a person opens one.
 
 # -- HTTP, our side.
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
@@ -84,6 +91,17 @@ DNS_STALE_TTL_S: Final = 30.0  # And after how long to ask again meanwhile. RFC 
 DNS_CACHE_COUNT_MAX: Final = 10_000  # Ours: names kept; about 1 KB each.
 DNS_QUERIES_COUNT_MAX: Final = 256  # Ours: questions at once; each holds a socket. Fewer let dead domains delay others.
 DNS_TRY_S: Final = 2.0  # Ours: for one packet, then the next server or again; as common resolvers do.
+TXT_STRING_BYTES_MAX: Final = 255  # RFC 1035 §3.3.14: one string of a TXT record.
+CNAME_CHAIN_COUNT_MAX: Final = 10  # Ours: aliases of aliases; resolvers follow 8 to 16, then call it a loop.
+SPF_LOOKUPS_COUNT_MAX: Final = 10  # RFC 7208 §4.6.4: terms that make a receiver ask, in the whole tree.
+SPF_VOIDS_COUNT_MAX: Final = 2  # RFC 7208 §4.6.4: questions that find nothing.
+SPF_HOSTS_COUNT_MAX: Final = 10  # RFC 7208 §4.6.4: hosts of one mx or ptr.
+SPF_COUNTED_COUNT_MAX: Final = 40  # Ours: how far over 10 we count, to tell by how much a record is over.
+SPF_QUESTIONS_COUNT_MAX: Final = 150  # Ours: of one evaluation; 10 terms of mx with 10 hosts each ask 110.
+SPF_SOURCES_COUNT_MAX: Final = 32  # Ours: addresses of ours that one check of a record tries.
+RECORD_QUESTIONS_AT_ONCE_COUNT_MAX: Final = 16  # Ours: of one check of a domain.
+RECORD_QUESTIONS_COUNT_MAX: Final = 600  # Ours: of one check; a domain in order needs about 20.
+RECORD_CHECK_WAIT_S: Final = 30.0  # Ours: of one check, while somebody waits for it.
 MX_HOSTS_COUNT_MAX: Final = 10  # Ours: RFC 5321 §5.1 asks for at least two; more is an attack on our resolver.
 HOST_ADDRESSES_COUNT_MAX: Final = 8  # Ours: of one family and host; Gmail and Outlook have at most this many.
 

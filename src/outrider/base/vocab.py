@@ -51,6 +51,13 @@ class EventKind(enum.StrEnum):
     RESUMED = "resumed"
     FLUSHED = "flushed"
     DROPPED = "dropped"
+    DOMAIN_PASSED = (
+        "domain_passed"  # Every record that a sending domain needs is as it should be, for the first time or again.
+    )
+    DOMAIN_FAILED = "domain_failed"  # It had passed, and a record that it needs is gone or wrong.
+    DOMAIN_STOPPED = (
+        "domain_stopped"  # It failed for longer than the grace period: its mail waits, new mail is refused.
+    )
 
 
 class WaitKind(enum.StrEnum):
@@ -65,6 +72,7 @@ class WaitKind(enum.StrEnum):
     WARMUP = "warmup"  # The day's ceiling of an address that is being warmed up.
     DOMAIN_RATE = "domain_rate"  # The sending domain's own rate.
     GUARD = "guard"  # Too many unknown addresses or complaints: the project, domain or campaign is slowed or paused.
+    DOMAIN = "domain"  # The sending domain's records are gone or wrong for longer than the grace period.
     HOLD = "hold"  # An operator said so.
     TURN = "turn"  # Others of the same provider are before it.
 
@@ -97,6 +105,68 @@ class SuppressionOrigin(enum.StrEnum):
     OPERATOR = "operator"
 
 
+class RecordKind(enum.StrEnum):
+    """What a DNS record of a sending domain is for. With its host it names the record: `domain_record` (kind, host)."""
+
+    SPF = "spf"  # Who may send for the domain itself; receivers of mail without a return path of its own look there.
+    DKIM = "dkim"
+    DMARC = "dmarc"
+    RETURN_PATH = "return_path"  # The MX by which bounces come back.
+    RETURN_PATH_SPF = "return_path_spf"  # Who may send for the return path: the SPF that counts.
+    TRACKING = "tracking"
+    MTA_STS = "mta_sts"  # Two hosts: the TXT record and the policy's web host.
+    TLS_RPT = "tls_rpt"
+    BIMI = "bimi"
+
+
+class RecordState(enum.StrEnum):
+    """What DNS said of a record when it was last asked; of a domain: of all its required records."""
+
+    UNVERIFIED = "unverified"  # Nobody has asked yet, or nobody has answered.
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+class RecordCause(enum.StrEnum):
+    """Why a record did not pass, or what to mind though it did: `domain_record.cause`."""
+
+    NONE = ""  # It passed, and there is nothing to say.
+    MISSING = "missing"  # Nothing is published there.
+    TYPO = "typo"  # Nearly right: a few characters differ.
+    TRUNCATED = "truncated"  # A string of a long text is missing, or its end is cut off.
+    WRONG_HOST = "wrong_host"  # The right value at another name: domain doubled, underscore lost, at the domain itself.
+    SEVERAL = "several"  # More than one record where receivers take one.
+    PROXIED = "proxied"  # A proxy answers with its own addresses where a CNAME should be seen.
+    FLATTENED = "flattened"  # Addresses are seen where a CNAME should be.
+    OTHER_VALUE = "other_value"  # Something else is published.
+    REVOKED = "revoked"  # A DKIM record with an empty key.
+    NOT_COVERED = "not_covered"  # SPF is there, and does not let all our addresses send.
+    TOO_MANY_LOOKUPS = "too_many_lookups"  # SPF costs over 10 look-ups, or over 2 that find nothing.
+    SYNTAX = "syntax"  # It cannot be read.
+    LOOP = "loop"  # CNAMEs that lead in a circle.
+    TARGET_MISSING = "target_missing"  # The CNAME is right; where it leads, nothing is published.
+    TIMED_OUT = "timed_out"  # Temporary: no answer in time.
+    SERVERS_FAILED = "servers_failed"  # Temporary: SERVFAIL, REFUSED or nonsense.
+    NO_DOMAIN = "no_domain"  # The registered domain does not exist.
+    INHERITED = "inherited"  # Passed: the DMARC record of the organizational domain speaks for this one.
+    TOO_OPEN = "too_open"  # Passed: SPF that lets everybody send, or a DKIM key that is only being tested.
+    NOT_REPORTED = "not_reported"  # Passed: the reports go elsewhere, so we do not see them.
+
+    @property
+    def is_temporary(self) -> bool:
+        """Nobody could tell: the state of before stands."""
+        return self in (RecordCause.TIMED_OUT, RecordCause.SERVERS_FAILED)
+
+
+class KeyState(enum.StrEnum):
+    """Where a DKIM key is in its life. The table of moves is in `services/dkim_keys.py`."""
+
+    WAITING = "waiting"  # Its record is to be published; it signs nothing.
+    SIGNING = "signing"
+    RETIRING = "retiring"  # It signs no more, but what it signed is still checked: its record stays.
+    RETIRED = "retired"  # Nobody needs its record any more. Its private half is gone.
+
+
 class Fate(enum.StrEnum):
     """What one attempt means for its recipient."""
 
@@ -118,3 +188,17 @@ class Phase(enum.StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     DOT = "dot"
+
+
+class SenderRule(enum.StrEnum):
+    """Which addresses of a domain may be in From."""
+
+    LISTED = "listed"  # Those that were added as senders.
+    ANY = "any"  # All but senders that were disabled.
+
+
+class UnalignedFrom(enum.StrEnum):
+    """What becomes of a mail that would fail DMARC, since nothing of the project's is aligned with its From."""
+
+    REFUSE = "refuse"
+    REWRITE = "rewrite"  # It goes out from a sender of the project's, "Ann via Shop"; Reply-To has Ann's address.

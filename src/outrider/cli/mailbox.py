@@ -64,7 +64,7 @@ def _show_list(page: CaughtPage, *, as_json: bool) -> None:
 
 def _show_message(name: str, content: bytes, *, as_json: bool) -> None:
     parsed = parse.parse(content)
-    checks = session.run(lambda services: signatures.check(content, services.identity.published_record))
+    checks = session.run(lambda services: signatures.check(content, services.keys.published_record))
     facts = {"from": parsed.sender, "to": parsed.to, "date": parsed.date, "subject": parsed.subject}
     if as_json:
         output.show_json({"name": name, **facts, "message": parsed, "signatures": checks})

@@ -18,8 +18,8 @@ _HOMES: Final[Mapping[str, tuple[str, str]]] = {
     "init": ("accounts", "init"),
     "serve": ("serve", "serve"),
     "key": ("accounts", "keys"),
-    "domain": ("identity", "domains"),
-    "sender": ("identity", "senders"),
+    "domain": ("domain_keys", "domains"),  # With those of `domains`.
+    "sender": ("senders", "senders"),
     "send": ("mail", "send"),
     "status": ("mail", "status"),
     "events": ("mail", "events"),
@@ -31,6 +31,8 @@ _HOMES: Final[Mapping[str, tuple[str, str]]] = {
     "warmup": ("warmup", "warmups"),
     "rules": ("rules", "rules"),
     "guard": ("guard", "guards"),
+    "vault": ("vault", "vault"),
+    "notice": ("notices", "notices"),
     "sink": ("serve", "sink"),
     "simulator": ("simulator", "simulator"),
 }

@@ -47,7 +47,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        table.add_row(*(plain(cell) for cell in row))
     Console(markup=False, highlight=False).print(table)
 
 
@@ -58,7 +58,7 @@ def show_facts(facts: Mapping[str, object], *, as_json: bool = False) -> None:
         return
     width = max(map(len, facts)) + 1
     for name, value in facts.items():
-        sys.stdout.write(f"{name + ':':<{width}} {_plain(value)}\n")
+        sys.stdout.write(f"{name + ':':<{width}} {plain(value)}\n")
 
 
 def show_text(text: str) -> None:
@@ -66,7 +66,8 @@ def show_text(text: str) -> None:
     sys.stdout.write(_CONTROL.sub("?", text) + "\n")
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """Return what stands for `value` in a table; a terminal finds nothing in it to obey."""
     text = "" if value is None else str(value)
     # A terminal obeys control characters; a subject or a reply must not.
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -27,7 +27,7 @@ async def ensure(services: Services) -> KeyPair:
     domains = [domain.name for domain in await services.identity.list_domains(project.project_id)]
     if domains in ([], [DOMAIN]):  # Both are safe twice; a crash may have come between them.
         await services.identity.add_domain(project.project_id, DOMAIN, is_verified=True)
-        await services.identity.add_sender(project.project_id, SENDER, _NAME)
+        await services.senders.add(project.project_id, SENDER, _NAME)
     pair = _read(services)
     if pair is not None:
         with contextlib.suppress(UnauthenticatedError):  # Revoked, or of an older database: make another.

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from outrider import app
+from outrider import knowledge
 from outrider.app import Services
 from outrider.base.errors import CallerError, ConfigError, RemoteProtocolError
 from outrider.base.vocab import Fate, Phase
@@ -124,7 +124,7 @@ def unknown(
     """List the replies that no rule explains, grouped by what they say, the most frequent first."""
 
     async def work(services: Services) -> Unknown:
-        classifier = app.make_classifier(services.context.config)
+        classifier = knowledge.make_classifier(services.context.config)
         return await watched(
             "Reading replies, unknown:",
             lambda tell: _service(services).unknown(classifier, days=days, count_max=limit, on_progress=tell),
@@ -157,7 +157,7 @@ def replay(
 
 
 def _service(services: Services) -> Rules:
-    return Rules(services.store, app.make_shaping(services.context.config), clock=services.context.clock)
+    return Rules(services.store, knowledge.make_shaping(services.context.config), clock=services.context.clock)
 
 
 def _rules(config: Config, file: Path | None, *, alone: bool) -> tuple[Sequence[Rule], Sequence[Rule]]:
@@ -165,8 +165,8 @@ def _rules(config: Config, file: Path | None, *, alone: bool) -> tuple[Sequence[
     try:
         if alone and file is None:
             raise CallerError("--alone is about a file of rules: give one.", field="alone")
-        own = app.own_rules(config) if file is None else parse_own_rules(file.read_text("utf-8"), str(file))
-        return own, own if alone else app.reply_rules(own)
+        own = knowledge.own_rules(config) if file is None else parse_own_rules(file.read_text("utf-8"), str(file))
+        return own, own if alone else knowledge.reply_rules(own)
     except CallerError as error:
         session.fail(error)
     except (OSError, UnicodeDecodeError) as error:

@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 
 from outrider import app
-from outrider.app import Database, SystemClock
+from outrider.app import SystemClock
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError, OutriderError
 from outrider.cli import quickstart, session, supervisor
 from outrider.cli.supervisor import ROLES, Supervisor
 from outrider.config import Config, load
+from outrider.database import Database, make_data_dir, open_database
 from outrider.obs.log import Logger, make_logger
 from outrider.services.accounts import KeyPair
 
@@ -55,10 +56,10 @@ async def _serve(roles: tuple[str, ...]) -> None:
     stop_asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop_asked.set)
-    app.make_data_dir(config.data_path)
+    make_data_dir(config.data_path)
     locks = await supervisor.lock_roles(config.data_path / "run", roles, clock=clock)
     _check_ports(config, roles)
-    async with app.open_database(config, lambda sentence: log.info("database_awaited", sentence=sentence)) as database:
+    async with open_database(config, lambda sentence: log.info("database_awaited", sentence=sentence)) as database:
         pair = await _prepare(config, database, roles, log)
         slots = supervisor.slots_of(config, roles)
         parent = Supervisor(config, database, slots, locks, clock=clock, log=log)

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, TypeVar
 from uuid import UUID
 
-from outrider.app import Services, make_context, make_services, open_database
+from outrider.app import Services, make_context, make_services
 from outrider.base.errors import CallerError, ConfigError, OutriderError, StoreError
 from outrider.config import Config, load
+from outrider.database import open_database
 from outrider.engine.explain import Explainer
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings

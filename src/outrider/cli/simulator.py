@@ -17,7 +17,7 @@ from typing import Annotated, Final
 
 import typer
 
-from outrider import app
+from outrider import app, knowledge
 from outrider.app import SystemClock
 from outrider.base.errors import ConfigError, OutriderError
 from outrider.cli import output, session
@@ -57,7 +57,7 @@ def simulator(
         _show_list(as_json=as_json)
         return
     try:
-        known = app.simulator_words().profiles
+        known = knowledge.simulator_words().profiles
         if profile and profile not in known:
             raise ConfigError(f"There is no profile {profile!r}; there are {', '.join(known)}.")
         hosts = _hosts(host or [])
@@ -81,7 +81,7 @@ async def _serve(manner: Manner, answers_to: str, seed: int | None, *, as_json: 
     log, clock, chance = make_logger(config.log, "simulator"), SystemClock(), random.Random(seed)
     net = app.net_settings(config)
     route = _route(answers_to, manner.hosts, net, clock, chance)
-    server, parts = face.assemble(manner, app.simulator_words(), route, net, clock=clock, random=chance, log=log)
+    server, parts = face.assemble(manner, knowledge.simulator_words(), route, net, clock=clock, random=chance, log=log)
     stop_asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop_asked.set)
@@ -139,7 +139,7 @@ def _show_list(*, as_json: bool) -> None:
     ]
     rows += [{"address": f"{pattern}@", "does": does, "outcome": "", "later": ""} for pattern, does in PATTERNS.items()]
     if not as_json:
-        profiles = ", ".join(app.simulator_words().profiles)
+        profiles = ", ".join(knowledge.simulator_words().profiles)
         sys.stdout.write(
             f"All at {DOMAIN}. In a provider's words: bounce@gmail.{DOMAIN} or bounce+gmail@; profiles: {profiles}.\n"
             "Further +tags are yours to use.\n\n"

@@ -25,11 +25,12 @@ from typing import Final
 
 import msgspec
 
-from outrider.app import Database, deliver_count
+from outrider.app import deliver_count
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError, StoreError
 from outrider.cli.role import PARENT_FD
 from outrider.config import Config
+from outrider.database import Database
 from outrider.obs.log import Logger
 
 ROLES: Final = ("web", "smtp", "deliver", "worker")

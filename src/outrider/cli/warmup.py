@@ -10,12 +10,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from outrider.app import Services, warmup_plans
+from outrider.app import Services
 from outrider.base import digits
 from outrider.base.errors import CallerError, ConfigError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson
 from outrider.engine.warmup import WarmupView, set_stage, views
+from outrider.knowledge import warmup_plans
 from outrider.policy.warmup import Plan
 
 warmups = typer.Typer(help="Warm-up of new sources: list, set a stage, plans.", invoke_without_command=True)

@@ -29,7 +29,7 @@ from outrider.engine.submission import Accepted, Rejected, Submission, check_nam
 from outrider.mail import address, headers
 from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
-from outrider.policy import retry
+from outrider.policy import align, retry
 from outrider.store import events, idempotency, lanes, messages, queue, recipients, suppressions
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
@@ -46,18 +46,38 @@ _FINDS_MAX: Final = 3  # Ours: of lanes that are gone when the mail is to go in;
 _LANES_KNOWN_MAX: Final = 200_000  # Ours: about 60 MB of lane names; past it the memory starts anew.
 
 
-class AllowedSender(msgspec.Struct, frozen=True):
-    """A sender that may send now: enabled, on a verified domain of the project."""
+class Rewritten(msgspec.Struct, frozen=True):
+    """A From that DMARC would fail, in whose place another stands."""
 
-    address: Address
+    address: Address  # As the caller gave it: answers go there.
+    via: str  # The project's name, for people.
+    reason: str  # Why, in a sentence.
+
+
+class AllowedSender(msgspec.Struct, frozen=True):
+    """A sender that may send now: enabled, on a domain of the project that is verified and not stopped."""
+
+    address: Address  # What From says; its domain signs.
     name: str
+    rewritten: Rewritten | None = None  # From says another address than the caller gave.
 
 
 class SenderBook(Protocol):
-    """Who may send for a project (`services.identity`)."""
+    """Who may send for a project (`services.senders`)."""
 
-    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
-        """Return the sender, None if the project may not send as that address now."""
+    async def find(self, project_id: UUID, sender: Address, stream: Stream) -> AllowedSender | None:
+        """Return the sender, None if the project may not send as that address now.
+
+        Raises:
+            CallerError: field "sender"; it may not, for a reason that its owner can mend.
+        """
+
+
+class DomainBook(Protocol):
+    """Which mail a sending domain sends (`services.identity`)."""
+
+    async def check(self, project_id: UUID, domain: str, stream: Stream) -> None:
+        """Return if that stream's mail may be taken. Raises CallerError: it sends the other only, or is stopped."""
 
 
 class PoolBook(Protocol):
@@ -83,6 +103,7 @@ class _Draft(msgspec.Struct, frozen=True):
     """A checked submission, ready to be written."""
 
     message: Message
+    rewritten: Rewritten | None
     body: bytes  # As `content.body` holds it.
     recipients: Sequence[NewRecipient]
     entries: Sequence[Entry]
@@ -102,6 +123,7 @@ class Acceptor:
         self,
         store: Store,
         senders: SenderBook,
+        domains: DomainBook,
         pools: PoolBook,
         settings: EngineSettings,
         *,
@@ -111,6 +133,7 @@ class Acceptor:
     ) -> None:
         self._store: Final = store
         self._senders: Final = senders
+        self._domains: Final = domains
         self._settings: Final = settings
         self._clock: Final = clock
         self._random_bits: Final = random_bits
@@ -142,14 +165,15 @@ class Acceptor:
                 "" means none.
 
         Raises:
-            CallerError: `field` is the Submission's field at fault.
+            CallerError: `field` is the Submission's field at fault; "sender" also if its mail would fail DMARC.
             NotFoundError: the project may not send as `sender` (unknown, disabled, unverified or somebody else's).
+            ForbiddenError: its domain is stopped: its DNS records are gone or wrong.
             ConflictError: the idempotency key was used with another submission.
             BusyError, StoreError: nothing was kept; try again.
         """
         _check_words(submission)
         _check_key(idempotency_key)
-        sender = await self._find_sender(project_id, submission.sender)
+        sender = await self._find_sender(project_id, submission.sender, submission.stream)
         addresses, rejected = _read_addresses(submission.recipients)
         if not addresses:
             self._metrics.rejected.inc(len(rejected))
@@ -161,16 +185,18 @@ class Acceptor:
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
-    async def _find_sender(self, project_id: UUID, text: str) -> AllowedSender:
+    async def _find_sender(self, project_id: UUID, text: str, stream: Stream) -> AllowedSender:
         try:
-            sender = await self._senders.find(project_id, address.parse(text))
+            parsed = address.parse(text)
         except CallerError as error:
             raise CallerError(f"The sender is not an address: {error.public}", field="sender") from error
+        sender = await self._senders.find(project_id, parsed, stream)
         if sender is None:
             raise NotFoundError(
                 "That sender is not configured, or its domain is not verified: add it with `outrider sender add`.",
                 field="sender",
             )
+        await self._domains.check(project_id, sender.address.domain, stream)
         return sender
 
     async def _store_checked(self, checked: _Checked) -> Accepted:
@@ -219,7 +245,7 @@ class Acceptor:
                 project_id=checked.project_id,
                 stream=submission.stream,
                 sender=checked.sender.address.text,
-                from_name=submission.from_name or checked.sender.name,
+                from_name=_from_name(checked),
                 subject=submission.subject,
                 content_hash=hashlib.sha256(body).digest(),
                 recipient_count=len(addresses),
@@ -227,7 +253,9 @@ class Acceptor:
                 expires_at=expires_at,
                 campaign=submission.campaign,
                 list_name=submission.list_name,
+                reply_to=checked.sender.rewritten.address.text if checked.sender.rewritten else "",
             ),
+            rewritten=checked.sender.rewritten,
             body=body,
             recipients=[NewRecipient(id_, message_id, checked.project_id, to.text) for id_, to in recipients_of_call],
             entries=[Entry(id_, lane_ids[to.domain], now, expires_at) for id_, to in recipients_of_call],
@@ -341,6 +369,12 @@ def _hash(submission: Submission) -> bytes:
         raise CallerError("A recipient has half a character (a lone surrogate).", field="recipients") from error
 
 
+def _from_name(checked: _Checked) -> str:
+    name = checked.submission.from_name or checked.sender.name
+    rewritten = checked.sender.rewritten
+    return name if rewritten is None else align.via(name or rewritten.address.local, rewritten.via)
+
+
 def _keyed(checked: _Checked, answer: Accepted) -> KeyedAnswer | None:
     """What to remember under the caller's idempotency key; None if it gave none."""
     if not checked.idempotency_key:
@@ -391,11 +425,21 @@ def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:
 
 def _accepted_event(draft: _Draft) -> NewEvent:
     message = draft.message
+    facts: dict[str, str | int] = {
+        "recipient_count": message.recipient_count,
+        "rejected_count": len(draft.answer.rejected),
+    }
+    if draft.rewritten is not None:
+        facts |= {
+            "from": message.sender,
+            "from_given": draft.rewritten.address.text,
+            "from_reason": draft.rewritten.reason,
+        }
     return NewEvent(
         at=message.accepted_at,
         project_id=message.project_id,
         message_id=message.message_id,
         recipient_id=None,
         kind=EventKind.ACCEPTED,
-        facts={"recipient_count": message.recipient_count, "rejected_count": len(draft.answer.rejected)},
+        facts=facts,
     )

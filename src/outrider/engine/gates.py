@@ -8,7 +8,8 @@ A gate is one (source, key): the key is the provider, or for domains of no provi
 data (`policy.shaping`), its state lives in the node's ledger (`net.ledger`), what happens to it is `policy.throttle`.
 Here they meet: the members of the lane's pool are asked in the order of `policy.route`; a member that is resting or
 out of tokens leaves it to the next; overflow members only carry what a warm-up ceiling keeps, fail-over members only
-what nobody else may carry. Before all of them come the sending domain's own rate, and its guards (`engine.guard`).
+what nobody else may carry. Before all of them come the sending domain's own rate, its guards (`engine.guard`), and
+whether it may send at all (`engine.stops`).
 
 Who may not now waits in a line or is sent away: `engine.lines`.
 
@@ -54,7 +55,7 @@ from outrider.wire.smtp_client import TlsMode
 _SEEN_S: Final = 0.25  # Ours: how old what we know of a pool's pause may be; below the second promised for a hold.
 _KNOWN_COUNT_MAX: Final = 10_000  # Ours: of each memory; some MB. Past it, it starts anew.
 _NOBODY_S: Final = 60.0  # Ours: a pool whose sources can all not find their smart host.
-_GUARD_LOOK_S: Final = 300.0  # Ours: its end is told (`engine.guard`); who misses that looks by himself.
+_LOOK_S: Final = 300.0  # Ours: the end of a guard or stop is told; who misses that looks by himself.
 _UNLIMITED: Final = Limits(rates=())
 _SLOW: Final = Limits(rates=(Rate(SLOW_PER_MINUTE, 60.0),))
 _RESTING: Final = frozenset({WaitKind.PAUSE, WaitKind.REST, WaitKind.AWAY})
@@ -85,6 +86,13 @@ class Guards(Protocol):
 
     def of(self, lane: Lane) -> Sequence[Guard]:
         """Return what keeps this lane's mail back; mostly nothing."""
+
+
+class Stops(Protocol):
+    """Which sending domains nothing may leave from (`engine.stops`)."""
+
+    def reason_of(self, lane: Lane) -> str:
+        """Say why this lane's mail may not leave; mostly ""."""
 
 
 class Exits(Protocol):
@@ -137,6 +145,7 @@ class Gates:
         ceilings: Ceilings,
         rates: DomainRates,
         guards: Guards,
+        stops: Stops,
         clock: Clock,
         random: Random,
         logger: Logger,
@@ -151,6 +160,7 @@ class Gates:
         self._ceilings: Final = ceilings
         self._rates: Final = rates
         self._guards: Final = guards
+        self._stops: Final = stops
         self._clock: Final = clock
         self._random: Final = random
         self._logger: Final = logger
@@ -184,7 +194,7 @@ class Gates:
 
         Safe: cancellable; concurrent.
         """
-        if (pause := self._paused_by_guard(lane)) is not None:
+        if (pause := self._stopped(lane) or self._paused_by_guard(lane)) is not None:
             return pause
         place = self.place(site)
         line_key = self._line_key(lane.pool, place, site)
@@ -193,7 +203,13 @@ class Gates:
 
     def still_waits(self, lane: Lane, pause: Pause) -> bool:
         """Whether a pause with which a lane was sent away holds yet; its last attempts may have taken long."""
-        return pause.kind is not WaitKind.GUARD or bool(self._guards.of(lane))
+        match pause.kind:
+            case WaitKind.GUARD:
+                return bool(self._guards.of(lane))
+            case WaitKind.DOMAIN:
+                return bool(self._stops.reason_of(lane))
+            case _:  # Of all others only time tells.
+                return True
 
     def answered(self, entry: Entry, answer: Answer, attempt: Attempt, judged: Judgement) -> None:
         """Learn from what a peer said, or that none did, and do what the reply rules ask for."""
@@ -421,14 +437,21 @@ class Gates:
             self._lines.note_turn_of_domain(lane, rate.kind)
         return entry
 
+    def _stopped(self, lane: Lane) -> Pause | None:
+        """Return the pause of a stopped sending domain. Its end is only when to look again."""
+        reason = self._stops.reason_of(lane)
+        return Pause(self._look_at(), WaitKind.DOMAIN, reason) if reason else None
+
     def _paused_by_guard(self, lane: Lane) -> Pause | None:
         """Return the pause of a guard on this lane's mail. Its end is only when to look again."""
         for guard in self._guards.of(lane):
             if guard.level is GuardLevel.PAUSE:
-                wait_s = _GUARD_LOOK_S * (0.5 + self._random.random() / 2)  # Not all lanes at once.
-                until = datetime.fromtimestamp(self._now_s() + wait_s, UTC)
-                return Pause(until, WaitKind.GUARD, f"{_guarded(guard)} paused: {guard.sentence}")
+                return Pause(self._look_at(), WaitKind.GUARD, f"{_guarded(guard)} paused: {guard.sentence}")
         return None
+
+    def _look_at(self) -> datetime:
+        wait_s = _LOOK_S * (0.5 + self._random.random() / 2)  # Not all lanes at once.
+        return datetime.fromtimestamp(self._now_s() + wait_s, UTC)
 
     def _line_key(self, pool: str, place: Place, site: Site) -> str:
         """Name the line that mail of `pool` to `site` waits in: nobody waits for another site's connections."""

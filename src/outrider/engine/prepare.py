@@ -46,8 +46,8 @@ class SigningKeys(Protocol):
 class ReturnPathBook(Protocol):
     """Where mail about our mail comes back to (`services.return_paths`)."""
 
-    async def domain_of(self, project_id: UUID, route: str) -> str:
-        """Return the domain of the return paths of a project's mail to `route`, "" if it has none."""
+    async def domain_of(self, project_id: UUID, sender_domain: str, route: str) -> str:
+        """Return the domain of the return paths of a project's mail from `sender_domain` to `route`, "" for none."""
 
     def mint(self, recipient_id: UUID, domain: str, purpose: Purpose = Purpose.BOUNCE) -> str:
         """Return the address for mail about this recipient."""
@@ -68,6 +68,7 @@ class Composed:
             text=loaded.body.text,
             html=loaded.body.html,
             date=loaded.message.accepted_at,
+            reply_to=address.parse(loaded.message.reply_to) if loaded.message.reply_to else None,
         )
         self._body_hash: Final = dkim.body_hash(self.draft.body)
         self._keys: Sequence[SigningKey] = ()
@@ -136,7 +137,7 @@ class Preparer:
         if not keys:
             raise NotFoundError("The sender's domain has no signing key any more.", domain=composed.sender.domain)
         to = address.parse(claim.address)
-        domain = await self._return_paths.domain_of(message.project_id, to.domain)
+        domain = await self._return_paths.domain_of(message.project_id, composed.sender.domain, to.domain)
         return lambda _features: self._envelope(composed, claim, to, domain, keys)  # Ours is 7-bit: all can take it.
 
     def _envelope(

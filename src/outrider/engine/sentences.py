@@ -20,6 +20,7 @@ from outrider.store.queue_views import Group, LaneSeen, NodeSeen
 from outrider.store.suppressions import EVERYBODY, Suppression
 
 _FINAL: Final = frozenset(status.value for status in RecipientStatus if status.is_final)
+_OF_SENDER: Final = frozenset({WaitKind.GUARD, WaitKind.DOMAIN})  # Whoever receives.
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _ASLEEP_S: Final = 2.0  # Ours: a lane that is due and asleep that long has lost its wake-up.
 _REPLY_CHARS_MAX: Final = 120  # Ours: a line stays a line; `outrider show` has all of it.
@@ -103,7 +104,7 @@ def lane_cause(lane: LaneSeen, scene: Scene, due_at: datetime | None) -> Cause:
         return _hold_cause(hold)
     if lane.is_paused:
         reason = lane.pause_reason or (lane.pause_kind or "paused")
-        is_of_provider = lane.provider and lane.provider not in reason and lane.pause_kind is not WaitKind.GUARD
+        is_of_provider = lane.provider and lane.provider not in reason and lane.pause_kind not in _OF_SENDER
         head = f"{lane.provider}, {reason}" if is_of_provider else reason
         return Cause(state="wait", head=head, since=lane.paused_since, until=lane.paused_until)
     if not any(is_alive(node, scene.now) and lane.pool in node.pools for node in scene.nodes):

@@ -17,6 +17,10 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     http_port: Port = 8025
     """The HTTP API, the mailbox page, health and metrics. Also OUTRIDER_HTTP_PORT."""
 
+    public_url: Annotated[str, Meta(pattern=r"^(?:https?://[!-~]+)?\Z")] = ""
+    """How people reach this installation's pages from outside, such as `https://mail.example.com`: links in mails that
+    Outrider writes itself begin with it. Empty: none, except in catch mode, where they lead to this machine."""
+
     web_workers: Annotated[int, Meta(ge=1, le=64)] = 2
     """Web processes. Each takes about 70 MB and one core when busy."""
 

@@ -33,6 +33,7 @@ from outrider.mail import address
 
 RSA_SHA256: Final = "rsa-sha256"
 ED25519_SHA256: Final = "ed25519-sha256"
+ALGORITHMS: Final = (RSA_SHA256, ED25519_SHA256)  # In the order of the signatures.
 
 _SIGNED: Final = frozenset(
     {b"from", b"sender", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"in-reply-to", b"references"}

@@ -18,14 +18,15 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from outrider.base import limits
-from outrider.mail import dkim
+from outrider.mail import dkim, dkim_record, txt
+from outrider.mail.dkim_record import DkimRecordError
 
 FindRecord = Callable[[str, str], str | None]
 """From domain and selector to the TXT record of `selector._domainkey.domain`; None if there is none."""
@@ -34,7 +35,6 @@ _REQUIRED: Final = ("v", "a", "b", "bh", "d", "h", "s")
 _KEY_TYPES: Final[Mapping[str, str]] = {dkim.RSA_SHA256: "rsa", dkim.ED25519_SHA256: "ed25519"}
 _CANONICALISATIONS: Final = frozenset({"simple", "relaxed"})
 _WHITE: Final = re.compile(r"[ \t\r\n]+")
-_tag_name: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*").fullmatch
 _dns_name: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}").fullmatch
 _digits: Final = re.compile(r"[0-9]{1,76}", re.ASCII).fullmatch  # RFC 6376 §3.5, l=.
 
@@ -181,38 +181,16 @@ def _find_key(tags: Mapping[str, str], find_record: FindRecord) -> RSAPublicKey 
     record = find_record(tags["d"], tags["s"])
     if record is None:
         raise _UnusableError("no key is published")
-    published = _read_tags(record)
-    if published.get("v", "DKIM1") != "DKIM1" or ("v" in published and next(iter(published)) != "v"):
-        raise _UnusableError("the key record is not a DKIM1 record")
-    if published.get("k", "rsa") != _KEY_TYPES[tags["a"]]:
-        raise _UnusableError("the published key is of another kind than a=")
-    if "sha256" not in _list_of(published.get("h", "sha256")):
-        raise _UnusableError("the key record does not allow SHA-256")
-    if not {"*", "email"} & set(_list_of(published.get("s", "*"))):
-        raise _UnusableError("the published key is not for mail")
-    identity = tags.get("i", "@" + tags["d"]).rpartition("@")[2]
-    if "s" in _list_of(published.get("t", "")) and identity.lower() != tags["d"].lower():
-        raise _UnusableError("the key record does not allow i= in a subdomain")
-    if "p" not in published:
-        raise _UnusableError("the key record has no p=")
-    if not published["p"]:
-        raise _UnusableError("the key is revoked")
-    return _load_public_key(published["p"], tags["a"])
-
-
-def _load_public_key(text: str, algorithm: str) -> RSAPublicKey | Ed25519PublicKey:
-    octets = _from_base64(text, "p=")
     try:
-        if algorithm == dkim.ED25519_SHA256:
-            return Ed25519PublicKey.from_public_bytes(octets)
-        key = serialization.load_der_public_key(octets)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _UnusableError("the published key cannot be read") from error
-    if not isinstance(key, RSAPublicKey):
-        raise _UnusableError("the published key is of another kind than a=")
-    if key.key_size < limits.DKIM_RSA_BITS_MIN:
-        raise _UnusableError(f"the published key has under {limits.DKIM_RSA_BITS_MIN} bits")
-    return key
+        published = dkim_record.parse(record)
+        if published.kind != _KEY_TYPES[tags["a"]]:
+            raise _UnusableError("the published key is of another kind than a=")
+        identity = tags.get("i", "@" + tags["d"]).rpartition("@")[2]
+        if published.is_strict and identity.lower() != tags["d"].lower():
+            raise _UnusableError("the key record does not allow i= in a subdomain")
+        return dkim_record.load(published)
+    except DkimRecordError as error:
+        raise _UnusableError(str(error)) from error
 
 
 def _signed_octets(signature: _Signature, fields: Sequence[bytes]) -> bytes:
@@ -249,18 +227,10 @@ def _text_of(octets: bytes) -> str:
 
 
 def _read_tags(text: str) -> dict[str, str]:
-    """Read a tag list; white space around names and values is gone. Source: RFC 6376 §3.2."""
-    tags: dict[str, str] = {}
-    *specs, last = text.split(";")
-    for spec in [*specs, last] if last.strip() else specs:
-        name, equals, value = spec.partition("=")
-        name = name.strip(" \t\r\n")
-        if not equals or not _tag_name(name):
-            raise _UnusableError("the list of tags cannot be read")
-        if name in tags:
-            raise _UnusableError(f"{name}= is there twice")
-        tags[name] = value.strip(" \t\r\n")
-    return tags
+    try:
+        return txt.read_tags(text)
+    except txt.TagsError as error:
+        raise _UnusableError(str(error)) from error
 
 
 def _read_number(tags: Mapping[str, str], name: str) -> int | None:
@@ -269,10 +239,6 @@ def _read_number(tags: Mapping[str, str], name: str) -> int | None:
     if not _digits(tags[name]):
         raise _UnusableError(f"{name}= is not a number")
     return int(tags[name])
-
-
-def _list_of(text: str) -> list[str]:
-    return [word.strip() for word in text.split(":")]
 
 
 def _from_base64(text: str, tag: str) -> bytes:

@@ -28,7 +28,7 @@ import base64
 import enum
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
 from uuid import UUID
@@ -81,14 +81,28 @@ class ExpiredError(ReturnPathError):
 
 
 class Signer:
-    """Mints and reads return paths. Immutable; one per process."""
+    """Mints and reads return paths. One per process."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_keys", "_read_keys")
 
-    def __init__(self, key: bytes, older: Sequence[bytes] = ()) -> None:
-        """Take the key to mint with, and those whose tokens may still be on their way."""
-        self._keys: Final = (key, *older)
-        assert all(len(each) >= _KEY_BYTES_MIN for each in self._keys)
+    def __init__(
+        self, key: bytes, older: Sequence[bytes] = (), *, read_keys: Callable[[], Sequence[bytes] | None] = lambda: None
+    ) -> None:
+        """Take the key to mint with, and those whose tokens may still be on their way.
+
+        Args:
+            read_keys: returns all of them anew if they have changed; see `look_again`.
+        """
+        self._read_keys: Final = read_keys
+        self._use((key, *older))
+
+    def look_again(self) -> bool:
+        """Take other keys if there are some now; return whether there are. Before a token is refused this is done."""
+        keys = self._read_keys()
+        if keys is None or tuple(keys) == self._keys:
+            return False
+        self._use(tuple(keys))
+        return True
 
     def mint(self, return_path: ReturnPath, domain: str) -> str:
         """Return the whole address. `domain` is an A-label name; it is written in lower case."""
@@ -112,12 +126,21 @@ class Signer:
         purpose, token, domain = match.groups()
         octets = int(token, 32).to_bytes(_TOKEN_BYTES, "big")  # base32hex, at a tenth of the price of base64's.
         claims, mac = octets[:-_MAC_BYTES], octets[-_MAC_BYTES:]
-        if not any(hmac.compare_digest(_mac(key, purpose, claims, domain), mac) for key in self._keys):
+        if not self._is_ours(purpose, claims, domain, mac) and not (
+            self.look_again() and self._is_ours(purpose, claims, domain, mac)
+        ):
             raise ForgedError("no such return path")
         expires_on = date.fromordinal(int.from_bytes(claims[:_DAY_BYTES], "big"))  # Signed, so it is a date.
         if expires_on < today:
             raise ExpiredError("this return path has expired", expires_on=expires_on)
         return ReturnPath(UUID(bytes=claims[_DAY_BYTES:]), Purpose(purpose), expires_on)
+
+    def _is_ours(self, purpose: str, claims: bytes, domain: str, mac: bytes) -> bool:
+        return any(hmac.compare_digest(_mac(key, purpose, claims, domain), mac) for key in self._keys)
+
+    def _use(self, keys: tuple[bytes, ...]) -> None:
+        assert all(len(each) >= _KEY_BYTES_MIN for each in keys)
+        self._keys = keys
 
 
 def feedback_address(domain: str) -> str:

@@ -1,13 +1,15 @@
 """One question to the name servers, answered as a value. What the answers mean for mail is `net.dns`.
 
 `NameServers` asks over UDP, over TCP when an answer is cut off, and the next server when one is silent, refuses or
-fails; dnspython does that. Nothing here raises for what servers or the network do: that is `Outcome.FAILED`.
+fails; dnspython does that. Nothing here raises for what servers or the network do: that is `Outcome.FAILED`. `mx`, `a`
+and `aaaa` are what routes need; `look` answers any question with all that people want to know of it (`mail.look`).
 
 Which servers: the one from the settings, or the system's /etc/resolv.conf, read when first needed and again each
 `_REREAD_S`. If it cannot be read, questions fail until it can: mail waits, the process does not die.
 """
 
 import asyncio
+import contextlib
 import enum
 import ipaddress
 import re
@@ -23,11 +25,14 @@ import msgspec
 from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError
+from outrider.mail import look
+from outrider.mail.look import Look
 
 _REREAD_S: Final = 60.0  # Ours: how soon a change of resolv.conf counts.
 _EDNS_BYTES: Final = 1232  # Fits every path without fragments. DNS Flag Day 2020.
 _PORT: Final = 53
 _BRACKETED: Final = re.compile(r"\[(.*)\](?::(\d+))?")
+_CNAME: Final = "CNAME"
 _NO_SOA_TTL_S: Final = 2**31 - 1  # What dnspython says when nothing says how long a "no" counts.
 
 T = TypeVar("T")
@@ -118,14 +123,60 @@ class NameServers:
         outcome, answer, ttl_s = await self._ask(name, dns.rdatatype.AAAA)
         return Found(outcome, tuple(str(r.address) for r in answer), ttl_s)
 
-    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> tuple[Outcome, list[Any], float]:
-        """Return outcome, records and TTL. The deadline includes the wait for a place."""
+    async def look(self, name: str, type_: str) -> Look:
+        """Ask for any type: TXT, CNAME, MX, A, AAAA, PTR. CNAMEs are followed and told, loops found.
+
+        Values come in no order. Cost: one question; one for each CNAME where a server does not follow them, or when
+        servers fail, to see whether it is for a loop.
+        """
+        chain: list[str] = []
+        for _ in range(limits.CNAME_CHAIN_COUNT_MAX):
+            found = await self._look_once(chain[-1] if chain else name, type_)
+            again = {name, *chain} & set(found.chain)
+            chain += found.chain
+            if again or len(chain) > limits.CNAME_CHAIN_COUNT_MAX:
+                return Look(name, type_, look.Outcome.LOOP, chain=tuple(chain))
+            if found.outcome is not look.Outcome.EMPTY or not found.chain:
+                break  # A server that does not follow CNAMEs tells the first, and nothing else.
+        if found.outcome is look.Outcome.FAILED and type_ != _CNAME and await self._is_loop(name):
+            return Look(name, type_, look.Outcome.LOOP, chain=tuple(chain))
+        return Look(name, type_, found.outcome, found.values, found.string_counts, tuple(chain))
+
+    async def _is_loop(self, name: str) -> bool:
+        """Tell whether the CNAMEs from this name on lead in a circle: a resolver that follows them only fails."""
+        seen = [name]
+        while len(seen) <= limits.CNAME_CHAIN_COUNT_MAX:
+            found = await self._look_once(seen[-1], _CNAME)
+            if found.outcome is not look.Outcome.FOUND:
+                return False
+            if found.values[0] in seen:
+                return True
+            seen.append(found.values[0])
+        return True
+
+    async def _look_once(self, name: str, type_: str) -> Look:
+        if not name.isascii():  # Made by a macro of SPF; names of ours are A-labels.
+            return Look(name, type_, look.Outcome.NO_NAME)
         try:
-            async with asyncio.timeout(self._wait_s), self._places:
-                question = dns.name.from_text(name)  # Absolute: search lists are for people.
-                answer = await self._resolver().resolve(
-                    question, kind, raise_on_no_answer=False, search=False, lifetime=self._wait_s
-                )
+            answer = await self._answer(name, dns.rdatatype.from_text(type_))
+        except dns.resolver.NXDOMAIN as error:
+            return Look(name, type_, look.Outcome.NO_NAME, chain=_chain_of_no(error))
+        except (dns.name.NameTooLong, dns.name.LabelTooLong, dns.name.EmptyLabel, dns.name.BadEscape):
+            return Look(name, type_, look.Outcome.NO_NAME)
+        except (dns.exception.Timeout, TimeoutError):
+            return Look(name, type_, look.Outcome.TIMED_OUT)
+        except (dns.exception.DNSException, OSError, ValueError):
+            return Look(name, type_, look.Outcome.FAILED)
+        chain = tuple(_text_of(rrset[0].target) for rrset in answer.chaining_result.cnames)
+        records = list(answer.rrset or ())
+        outcome = look.Outcome.FOUND if records else look.Outcome.EMPTY
+        counts = tuple(len(record.strings) for record in records) if type_ == "TXT" else ()
+        return Look(name, type_, outcome, tuple(map(_value_of, records)), counts, chain)
+
+    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> tuple[Outcome, list[Any], float]:
+        """Return outcome, records and TTL."""
+        try:
+            answer = await self._answer(name, kind)
         except dns.resolver.NXDOMAIN as error:
             ttl_s = min((r.resolve_chaining().minimum_ttl for r in error.responses().values()), default=0)  # type: ignore[no-untyped-call]
             return Outcome.NO_NAME, [], _ttl_of(ttl_s)
@@ -133,6 +184,14 @@ class NameServers:
             return Outcome.FAILED, [], 0.0
         records = list(answer.rrset or ())
         return (Outcome.FOUND if records else Outcome.EMPTY), records, _ttl_of(answer.chaining_result.minimum_ttl)
+
+    async def _answer(self, name: str, kind: dns.rdatatype.RdataType) -> dns.resolver.Answer:
+        """Return the answer, which may be empty, within the deadline, or raise what dnspython does."""
+        async with asyncio.timeout(self._wait_s), self._places:
+            question = dns.name.from_text(name)  # Absolute: search lists are for people.
+            return await self._resolver().resolve(
+                question, kind, raise_on_no_answer=False, search=False, lifetime=self._wait_s
+            )
 
     def _resolver(self) -> dns.asyncresolver.Resolver:
         """Return whom to ask; raises a DNSException, ValueError or OSError if the system names nobody."""
@@ -157,6 +216,27 @@ def _prepare(resolver: dns.asyncresolver.Resolver) -> dns.asyncresolver.Resolver
     resolver.timeout = limits.DNS_TRY_S
     resolver.use_edns(0, 0, _EDNS_BYTES)
     return resolver
+
+
+def _value_of(record: Any) -> str:
+    """Return a record as `mail.look` writes it."""
+    match record.rdtype:
+        case dns.rdatatype.TXT:
+            return b"".join(record.strings).decode("utf-8", "replace")
+        case dns.rdatatype.MX:
+            return f"{record.preference} {_text_of(record.exchange)}"
+        case dns.rdatatype.CNAME | dns.rdatatype.PTR:
+            return _text_of(record.target)
+        case _:
+            return str(record.address)
+
+
+def _chain_of_no(error: dns.resolver.NXDOMAIN) -> tuple[str, ...]:
+    """Return the CNAMEs that led to a name that does not exist."""
+    with contextlib.suppress(dns.exception.DNSException):
+        for response in error.responses().values():  # type: ignore[no-untyped-call]
+            return tuple(_text_of(rrset[0].target) for rrset in response.resolve_chaining().cnames)
+    return ()
 
 
 def _text_of(name: dns.name.Name) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from outrider import app
+from outrider import app, knowledge
 from outrider.app import Context
 from outrider.base.clock import Clock
 from outrider.config import Config
@@ -29,6 +29,7 @@ from outrider.engine.prepare import Preparer
 from outrider.engine.service import Part, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
+from outrider.engine.stops import StopBook
 from outrider.engine.warmup import WarmupBook
 from outrider.net.ledger import Ledger
 from outrider.net.pool import ConnectionPool
@@ -38,6 +39,7 @@ from outrider.obs.log import Logger
 from outrider.policy.shaping import Shaping
 from outrider.services.return_paths import ReturnPaths, signer_of
 from outrider.store.pool import Store
+from outrider.store.vault import vault_of
 
 _RECEIVER_WAIT_S: Final = 20.0  # Ours: its process starts beside us, on a busy machine in seconds.
 _RECEIVER_POLL_S: Final = 0.05
@@ -55,7 +57,7 @@ async def run(context: Context, stop_asked: asyncio.Event, *, slot: int) -> None
         await _await_receiver(config, clock, stop_asked)
     owner = uuid4()
     owner_file = config.data_path / "run" / f"deliver-{slot}.owner"
-    limits = app.make_shaping(config)
+    limits = knowledge.make_shaping(config)
     async with context.store() as store:
         await _take_slot(store, owner_file, owner, clock, log)
         with Ledger(config.data_path / "run" / "gates", slot, clock=clock) as ledger:
@@ -66,13 +68,15 @@ async def run(context: Context, stop_asked: asyncio.Event, *, slot: int) -> None
                     await app.claim_node(context, store),
                     GateReport(store, ledger, limits, context.egress, node_id=node_id, clock=clock, logger=log),
                 ]
-            warmups = WarmupBook(store, app.warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
+            warmups = WarmupBook(store, knowledge.warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
             guards = GuardBook(store, clock=clock, logger=log)
             await warmups.load()
+            stops = StopBook(store, clock=clock, logger=log)
             await guards.load()
-            bounds = _Bounds(limits, warmups, guards)
+            await stops.load()
+            bounds = _Bounds(limits, warmups, guards, stops)
             deliverer = _make_deliverer(context, store, ledger, bounds, owner=owner, slot=slot)
-            parts += [warmups, guards, deliverer]
+            parts += [warmups, guards, stops, deliverer]
             await run_all(parts, stop_asked)
 
 
@@ -82,6 +86,7 @@ class _Bounds(msgspec.Struct, frozen=True):
     limits: Shaping
     warmups: WarmupBook
     guards: GuardBook
+    stops: StopBook
 
 
 def _make_deliverer(
@@ -91,14 +96,16 @@ def _make_deliverer(
     config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
     net = app.net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
-    identity = app.make_services(context, store).identity
-    signer = signer_of(app.make_vault(context))
+    services = app.make_services(context, store)
+    signer = signer_of(vault_of(app.key_source(context)))
     return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
-    preparer = Preparer(store, identity, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max)
+    preparer = Preparer(
+        store, services.keys, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max
+    )
     slots = NodeSlots(ledger, slot=slot, clock=clock)
     connections = ConnectionPool(net, clock=clock, slots=slots)
     router, exits = make_ways(config, net, clock, chance)
-    router = SimulatorRouter(router, config.faces.simulator_port, app.simulator_words().profiles)
+    router = SimulatorRouter(router, config.faces.simulator_port, knowledge.simulator_words().profiles)
     exits = SimulatorExits(exits)
     holds = HoldBook(store, clock=clock, logger=log)
     return Deliverer(
@@ -125,8 +132,9 @@ def _make_deliverer(
             slots,
             exits=exits,
             ceilings=bounds.warmups,
-            rates=identity,
+            rates=services.identity,
             guards=bounds.guards,
+            stops=bounds.stops,
             clock=clock,
             random=chance,
             logger=log,
@@ -134,7 +142,7 @@ def _make_deliverer(
         holds=holds,
         preparer=preparer,
         judge=Judge(
-            app.make_classifier(config), bounds.limits, config.retry, clock=clock, random=chance, metrics=metrics
+            knowledge.make_classifier(config), bounds.limits, config.retry, clock=clock, random=chance, metrics=metrics
         ),
         settler=Settler(store, config.engine, writer=str(owner), clock=clock, logger=log, metrics=metrics),
         clock=clock,

@@ -8,7 +8,7 @@ import asyncio
 import random
 import ssl
 
-from outrider import app
+from outrider import app, knowledge
 from outrider.app import Context
 from outrider.base.errors import ConfigError
 from outrider.config import Config
@@ -20,6 +20,7 @@ from outrider.faces.smtp.listener import PatientListener
 from outrider.policy import simulate
 from outrider.services.inbound import Inbox
 from outrider.services.return_paths import BounceDomains, signer_of
+from outrider.store.vault import vault_of
 
 
 async def run(context: Context, stop_asked: asyncio.Event) -> None:
@@ -36,7 +37,7 @@ async def _run_inbound(context: Context, stop_asked: asyncio.Event) -> None:
     config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
     async with context.store() as store:
         domains = BounceDomains(store, shared_domain=config.inbound.bounce_domain, clock=clock, logger=log)
-        signer, random_bits = signer_of(app.make_vault(context)), context.chance.getrandbits
+        signer, random_bits = signer_of(vault_of(app.key_source(context))), context.chance.getrandbits
         inbox = Inbox(store, signer, domains, clock=clock, random_bits=random_bits, metrics=metrics)
         server = InboundServer(
             inbox,
@@ -61,7 +62,7 @@ async def _run_simulator(context: Context, stop_asked: asyncio.Event) -> None:
         simulator.Manner(
             tls=simulator.make_tls(), port=faces.simulator_port, answer_after_s=faces.simulator_answer_after_s
         ),
-        app.simulator_words(),
+        knowledge.simulator_words(),
         late_mail.to_one(*to),
         app.net_settings(context.config),
         clock=context.clock,

@@ -9,6 +9,7 @@ from outrider.engine.service import run_all
 from outrider.faces.api.app import make_app
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.server import HttpServer
+from outrider.faces.console import proof
 from outrider.faces.console.mailbox import routes as mailbox_routes
 
 
@@ -27,8 +28,8 @@ async def run(context: Context, stop_asked: asyncio.Event) -> None:
             metrics=context.metrics,
             has_mailbox=config.is_catch,
         )
-        more = []
+        more = proof.routes(services.proofs, context.clock, context.log)
         if config.is_catch:
-            more = mailbox_routes(app.make_mailbox(context), services.identity.published_record, context.clock)
+            more += mailbox_routes(app.make_mailbox(context), services.keys.published_record, context.clock)
         server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
         await run_all([services.accept, server], stop_asked)

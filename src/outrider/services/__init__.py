@@ -1,7 +1,9 @@
 """What customers configure and read. Services do not know each other; what they share is in the floors below.
 
-`accounts` projects and API keys, `identity` domains, DKIM keys and senders, `reports` what became of a session,
-`catch` the built-in mailbox of catch mode, `signatures` whether those of a message hold, `egress` which pool carries
-whose mail, `return_paths` where bounces come back to, `inbound` reads what came back, `suppressions` the list of who
-gets no mail, by hand and by file, `rules` tries rules on what was said. `settings` has the knobs.
+`accounts` projects and API keys, `identity` domains, `dkim_keys` what they sign with, `master_keys` what seals those,
+`senders` who may be in From, `proofs` mailboxes proven by link, `reports` what became of a session, `catch` the
+built-in mailbox of catch mode, `signatures` whether those of a message hold, `egress` which pool carries whose mail,
+`return_paths` where bounces come back to, `inbound` reads what came back, `suppressions` the list of who gets no mail,
+by hand and by file, `rules` tries rules on what was said, `verification` looks at the DNS records of domains, `notices`
+tells people of it. `settings` has the knobs.
 """

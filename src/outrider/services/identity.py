@@ -1,64 +1,36 @@
-"""Whose mail a project may send: domains with their DKIM keys, and senders.
+"""Whose mail a project may send: its domains. Their addresses are the business of `services.senders`.
 
-A domain gets two keys when it is added, RSA-2048 and Ed25519 (RFC 8301, RFC 8463), sealed before they are stored. It
-may be used once it is verified; checking its DNS records is a later step, until then somebody says so by hand. Below
-such a domain a project may have a bounce domain, where its return paths are; without one it uses the shared one.
+A domain gets two DKIM keys when it is added, RSA-2048 and Ed25519 (`services.dkim_keys` makes them). It may be used
+once it is verified; checking its DNS records is a later step, until then somebody says so by hand. Below such a
+domain a project may have a bounce domain, where its return paths are; without one it uses the shared one.
 
-The hot questions (may this sender send? which keys sign? how fast may a domain send?) are answered from memory for at
-most `FRESH_S`; a removed sender, a new key or another rate is noticed everywhere within a second.
+The hot questions (which mail may a domain send, and how fast?) are answered from memory for at most `FRESH_S`; a stop
+or another rate is noticed everywhere within a second.
 """
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, ConflictError, NotFoundError
-from outrider.base.vocab import WaitKind
-from outrider.engine.accept import AllowedSender
-from outrider.mail import address, dkim, headers, verp
-from outrider.mail.address import Address
-from outrider.mail.dkim import SigningKey
-from outrider.store import domains, lanes, projects, senders
-from outrider.store.domains import DkimKey, Domain
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
+from outrider.base.vocab import Stream, WaitKind
+from outrider.mail import address, orgdomain, verp
+from outrider.mail.dkim import ALGORITHMS
+from outrider.policy import standing
+from outrider.store import dkim_keys, domains, lanes, projects, senders
+from outrider.store.dkim_keys import DkimKey
+from outrider.store.domains import Domain, Terms
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
-from outrider.store.senders import Sender
-from outrider.store.vault import Vault
 
-__all__ = ["BounceDomain", "DnsRecord", "Domain", "Gateway", "Identity", "Sender"]  # With the records a caller meets.
+__all__ = ["BounceDomain", "Domain", "Identity"]  # With the records a caller meets.
 
-ALGORITHMS: Final = (dkim.RSA_SHA256, dkim.ED25519_SHA256)
-FRESH_S: Final = 0.5  # A removed sender is refused everywhere within 1 s (issue 6).
-_RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one TXT string.
-_RSA_EXPONENT: Final = 65537
-_NAMELESS: Final = "(the public name of this machine: set OUTRIDER_NET__EHLO_NAME)"
-
-
-class DnsRecord(msgspec.Struct, frozen=True):
-    """One record to publish."""
-
-    type: str
-    host: str  # Fully qualified, without the last dot.
-    value: str  # Of a TXT record: the whole text; over 255 bytes it is published as several strings.
-
-
-class Gateway(msgspec.Struct, frozen=True, kw_only=True):
-    """What DNS has to say of this installation, for bounce domains."""
-
-    shared_domain: str = ""  # Of projects without a bounce domain of their own; "" if there is none.
-    mx_host: str = ""  # Where mail that comes back is taken; "" if its name is not set.
-    addresses: Sequence[str] = ()  # What mail leaves from, besides that host's own.
-    is_relayed: bool = False  # Mail leaves from smart hosts, too, whose addresses we do not know.
-
-
-NO_GATEWAY: Final = Gateway()
+FRESH_S: Final = 0.5  # A stopped domain is refused everywhere within 1 s.
+_HOST_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, as text without the last dot.
 
 
 class BounceDomain(msgspec.Struct, frozen=True):
@@ -73,65 +45,90 @@ class BounceDomain(msgspec.Struct, frozen=True):
         return verp.feedback_address(self.name) if self.name else ""
 
 
+class KeyMaker(Protocol):
+    """Who makes a domain's first DKIM keys (`services.dkim_keys`)."""
+
+    async def make(
+        self, project_id: UUID, domain_id: UUID, name: str, algorithms: Collection[str]
+    ) -> Sequence[DkimKey]:
+        """Return the keys, sealed, not stored yet. Raises CallerError: no such algorithms."""
+
+
 class Identity:
-    """Domains and senders of all projects; also the engine's `SenderBook` and `SigningKeys`."""
+    """Domains of all projects; also the engine's `DomainBook`."""
 
     def __init__(
         self,
         store: Store,
-        vault: Vault,
+        keys: KeyMaker,
         *,
         clock: Clock,
         random_bits: Callable[[int], int],
-        gateway: Gateway = NO_GATEWAY,
+        shared_domain: str = "",
     ) -> None:
-        self._gateway: Final = gateway
+        """`shared_domain` has the return paths of projects without a bounce domain of their own; "": nothing has."""
+        self._shared_domain: Final = shared_domain
         self._store: Final = store
-        self._vault: Final = vault
+        self._keys: Final = keys
         self._clock: Final = clock
         self._random_bits: Final = random_bits
-        self._senders: Final = Recent[tuple[UUID, str], Sender | None](self._read_sender, clock=clock, fresh_s=FRESH_S)
-        self._keys: Final = Recent[tuple[UUID, str], Sequence[SigningKey]](
-            self._read_keys, clock=clock, fresh_s=FRESH_S
-        )
-        self._rates: Final = Recent[tuple[UUID, str], int | None](self._read_rate, clock=clock, fresh_s=FRESH_S)
-        self._opened: Final[dict[UUID, SigningKey]] = {}
+        self._domains: Final = Recent[tuple[UUID, str], Domain | None](self._read_domain, clock=clock, fresh_s=FRESH_S)
 
     async def add_domain(
-        self, project_id: UUID, name: str, *, is_verified: bool, algorithms: Collection[str] = ALGORITHMS
+        self,
+        project_id: UUID,
+        name: str,
+        *,
+        is_verified: bool,
+        algorithms: Collection[str] = ALGORITHMS,
+        stream: Stream | None = None,
+        return_path: str | None = None,
+        tracking_host: str = "",
     ) -> Domain:
         """Add a sending domain with its DKIM keys. Safe twice and at once: one that is there is returned as it is.
 
         Args:
             algorithms: what to sign with, one key each, of ALGORITHMS; at least one.
+            stream: the only kind of mail it is to send; None: both.
+            return_path: the host its bounces come back to, "" for none of its own; None: `bounces.` before the name,
+                none on the operator's word.
+            tracking_host: "" for none.
             is_verified: trust the caller that the domain is the project's and its records are published; also marks a
                 domain verified that is there already.
 
         Raises:
-            CallerError: `name` is no domain name, or an algorithm is unknown.
+            CallerError: `name` is no domain name, an algorithm is unknown, or a host is none of the domain's.
             ConflictError: another project has proven that domain.
         """
         name = address.parse_domain(name)
-        if not algorithms or not set(algorithms) <= set(ALGORITHMS):
-            raise CallerError(f"DKIM signs with {' or '.join(ALGORITHMS)}.", field="algorithms")
+        if return_path is None:
+            return_path = "" if is_verified else _default_return_path(name)
+        terms = _parse_terms(name, Terms(stream=stream, return_path=return_path, tracking_host=tracking_host))
         existing = await self._find_domain(project_id, name)
         if existing is not None:
             if is_verified and existing.verified_at is None:
                 await self._mark_verified(existing)
             return await self.domain(project_id, name)
         now = self._clock.now()
-        domain = Domain(self._new_id(), project_id, name, now, now if is_verified else None)
-        makers = [(suffix, maker) for algorithm, (suffix, maker) in _KEYS.items() if algorithm in algorithms]
-        keys = [self._seal(domain, suffix, await asyncio.to_thread(maker)) for suffix, maker in makers]
+        domain = Domain(
+            self._new_id(),
+            project_id,
+            name,
+            now,
+            now if is_verified else None,
+            stream=terms.stream,
+            return_path=terms.return_path,
+            tracking_host=terms.tracking_host,
+        )
+        keys = await self._keys.make(project_id, domain.domain_id, name, algorithms)
         try:
-            async with self._store.transaction() as tx:
-                await domains.insert(tx, domain)
-                for key in keys:
-                    await domains.insert_key(tx, key)
+            await self._insert(domain, keys)
         except ConflictError as error:
-            if error.detail["constraint"] == domains.NAME_TAKEN:  # By somebody who was a moment quicker.
-                return await self.add_domain(project_id, name, is_verified=is_verified, algorithms=algorithms)
-            raise _explained(error, name) from error
+            if error.detail["constraint"] != domains.NAME_TAKEN:
+                raise _explained(error, name) from error
+            if is_verified:  # Somebody was a moment quicker, perhaps without giving his word.
+                await self._mark_verified(await self.domain(project_id, name))
+            return await self.domain(project_id, name)
         return domain
 
     async def domain(self, project_id: UUID, name: str) -> Domain:
@@ -164,28 +161,101 @@ class Identity:
             await lanes.end_pauses(tx, project_id, domain.name, WaitKind.DOMAIN_RATE, now=self._clock.now())
         return await self.domain(project_id, name)
 
-    async def rate_of(self, project_id: UUID, domain: str) -> int | None:
-        """Return how many mails a minute may leave from the project's domain (lower-case A-label); None: no limit."""
-        return await self._rates.get((project_id, domain))
+    async def set_terms(
+        self,
+        project_id: UUID,
+        name: str,
+        *,
+        stream: Stream | None = None,
+        is_for_both: bool = False,
+        return_path: str | None = None,
+        tracking_host: str | None = None,
+    ) -> Domain:
+        """Change what a domain is for and where its hosts are; None leaves a part as it is, "" takes a host away.
 
-    async def dns_records(self, project_id: UUID, name: str) -> list[DnsRecord]:
-        """Return what to publish for the project's domain: one TXT record per DKIM key, and a first DMARC policy.
+        `is_for_both` lets it send both kinds of mail.
 
-        With them those of the project's bounce domain, if it is this one or below it.
+        Of a domain that is proven only what is empty can still be given: mail that left names its hosts, and receivers
+        know what it sends.
+
+        Raises:
+            CallerError: a host is none of the domain's.
+            NotFoundError: the project has no such domain.
+            ConflictError: the domain is proven, and a part that has a value was to change.
+        """
+        found = await self.domain(project_id, name)
+        async with self._store.transaction() as tx:
+            domain = await domains.lock(tx, project_id, found.domain_id)
+            if domain is None:
+                raise NotFoundError(f"The project has no domain {name!r} any more.", field="domain")
+            old = Terms(stream=domain.stream, return_path=domain.return_path, tracking_host=domain.tracking_host)
+            wish = {"stream": stream, "return_path": return_path, "tracking_host": tracking_host}
+            changes = {part: value for part, value in wish.items() if value is not None}
+            changed = msgspec.structs.replace(old, **changes)
+            if is_for_both:
+                changed = msgspec.structs.replace(changed, stream=None)
+            new = _parse_terms(domain.name, changed)
+            _check_change(domain, old, new)
+            if new != old:
+                now = self._clock.now()
+                await domains.set_terms(
+                    tx, project_id, domain.domain_id, new, check_due_at=standing.first_check_at(now)
+                )
+        return await self.domain(project_id, name)
+
+    async def remove_domain(self, project_id: UUID, name: str) -> Domain:
+        """Remove a domain that was never proven, with its keys and senders; return what it was.
+
+        Raises:
+            NotFoundError: the project has no such domain.
+            ConflictError: it is proven: its keys verify mail that is under way, and its history names it.
         """
         domain = await self.domain(project_id, name)
         async with self._store.transaction() as tx:
-            keys = await domains.keys_of(tx, project_id, domain.name)
-        records = [DnsRecord("TXT", f"{key.selector}._domainkey.{domain.name}", key.public_record) for key in keys]
-        records.append(DnsRecord("TXT", f"_dmarc.{domain.name}", "v=DMARC1; p=none"))
-        bounces = await self.bounce_domain(project_id)
-        return records + (self._bounce_records(bounces.name) if _is_within(bounces.name, domain.name) else [])
+            held = await domains.lock(tx, project_id, domain.domain_id)
+            if held is not None and held.verified_at is not None:
+                raise ConflictError(
+                    f"{domain.name} has been proven and stays; without senders nobody can send from it.", field="domain"
+                )
+            await senders.remove_of_domain(tx, project_id, domain.domain_id)
+            await dkim_keys.remove_all(tx, project_id, domain.domain_id)
+            await domains.remove(tx, project_id, domain.domain_id)
+        return domain
+
+    async def rate_of(self, project_id: UUID, domain: str) -> int | None:
+        """Return how many mails a minute may leave from the project's domain (lower-case A-label); None: no limit."""
+        found = await self._domains.get((project_id, domain))
+        return None if found is None else found.rate_per_minute
+
+    async def check(self, project_id: UUID, domain: str, stream: Stream) -> None:
+        """Return if that stream's mail may be taken for the domain (`engine.accept.DomainBook`).
+
+        A domain that the project does not have is somebody else's question: that of its senders.
+
+        Raises:
+            CallerError: the domain sends the other kind of mail only; `field` is `stream`.
+            ForbiddenError: it is stopped; `field` is `sender`.
+        """
+        found = await self._domains.get((project_id, domain))
+        if found is None:
+            return
+        if found.stream is not None and found.stream is not stream:
+            raise CallerError(
+                f"{domain} sends {found.stream} mail only, and this is {stream}: use a sender on another domain.",
+                field="stream",
+            )
+        if found.stopped_at is not None:
+            raise ForbiddenError(
+                f"{domain} is stopped, since its DNS records are gone or wrong. Mend what"
+                f" `outrider domain show {domain}` says, then `outrider domain verify {domain}`.",
+                field="sender",
+            )
 
     async def bounce_domain(self, project_id: UUID) -> BounceDomain:
         """Return where the return paths of the project are."""
         async with self._store.transaction() as tx:
             own = await projects.bounce_domain_of(tx, project_id)
-        return BounceDomain(own or self._gateway.shared_domain, is_shared=not own)
+        return BounceDomain(own or self._shared_domain, is_shared=not own)
 
     async def set_bounce_domain(self, project_id: UUID, name: str) -> BounceDomain:
         """Give the project's return paths a domain, "" for the shared one. Used within half a minute. Safe twice.
@@ -205,66 +275,14 @@ class Identity:
             await projects.set_bounce_domain(tx, project_id, name)
         return await self.bounce_domain(project_id)
 
-    async def published_record(self, domain: str, selector: str) -> str | None:
-        """Return the TXT value of a DKIM key as the world's DNS should have it, None if no verified domain has it."""
+    async def _insert(self, domain: Domain, keys: Sequence[DkimKey]) -> None:
         async with self._store.transaction() as tx:
-            return await domains.published_record(tx, domain, selector)
-
-    async def add_sender(self, project_id: UUID, text: str, name: str) -> Sender:
-        """Let the project send as this address, on one of its domains. Safe twice and at once.
-
-        Raises:
-            CallerError: not an address, or a name that no header can carry.
-            NotFoundError: the project has no such domain.
-        """
-        try:
-            parsed = address.parse(text)
-        except CallerError as error:
-            raise CallerError(f"Not an address: {error.public}.", field="address") from error
-        headers.check_value(name, field="name")
-        headers.check_display_name(name, field="name")
-        domain = await self.domain(project_id, parsed.domain)
-        async with self._store.transaction() as tx:
-            await projects.lock(tx, project_id)  # Of two first senders one is the default.
-            existing = await senders.by_key(tx, project_id, parsed.key)
-            if existing is not None:
-                return existing
-            await senders.insert(
-                tx,
-                sender_id=self._new_id(),
-                project_id=project_id,
-                domain_id=domain.domain_id,
-                address=parsed.text,
-                address_key=parsed.key,
-                name=name,
-                now=self._clock.now(),
-            )
-            added = await senders.by_key(tx, project_id, parsed.key)
-        assert added is not None
-        return added
-
-    async def list_senders(self, project_id: UUID) -> Sequence[Sender]:
-        """Return the project's senders, oldest first."""
-        async with self._store.transaction() as tx:
-            return await senders.of_project(tx, project_id)
-
-    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
-        """Return the sender if it may send now (`engine.accept.SenderBook`)."""
-        found = await self._senders.get((project_id, sender.key))
-        if found is None or not found.is_enabled or not found.is_domain_verified:
-            return None
-        return AllowedSender(address.parse(found.address), found.name)
-
-    async def of_domain(self, project_id: UUID, domain: str) -> Sequence[SigningKey]:
-        """Return the domain's signing keys, RSA first (`engine.prepare.SigningKeys`)."""
-        return await self._keys.get((project_id, domain))
-
-    def _bounce_records(self, name: str) -> list[DnsRecord]:
-        """Source: RFC 5321 §5.1 (MX), RFC 7208 §5 (SPF)."""
-        gateway = self._gateway
-        sources = [f"ip{6 if ':' in one else 4}:{one}" for one in gateway.addresses]
-        spf = " ".join(["v=spf1", "mx", *sources, "~all" if gateway.is_relayed else "-all"])
-        return [DnsRecord("MX", name, f"10 {gateway.mx_host or _NAMELESS}"), DnsRecord("TXT", name, spf)]
+            await domains.insert(tx, domain, check_due_at=standing.first_check_at(domain.created_at))
+            for key in keys:
+                await dkim_keys.insert(tx, key)
+            await senders.adopt(tx, domain.project_id, domain.domain_id, domain.name)
+            if domain.verified_at is not None:
+                await dkim_keys.trust(tx, domain.project_id, domain.domain_id, now=domain.created_at)
 
     async def _find_domain(self, project_id: UUID, name: str) -> Domain | None:
         async with self._store.transaction() as tx:
@@ -273,74 +291,59 @@ class Identity:
     async def _mark_verified(self, domain: Domain) -> None:
         try:
             async with self._store.transaction() as tx:
-                await domains.verify(tx, domain.project_id, domain.domain_id, now=self._clock.now())
+                now = self._clock.now()
+                await dkim_keys.trust(tx, domain.project_id, domain.domain_id, now=now)
+                await domains.verify(tx, domain.project_id, domain.domain_id, now=now)
         except ConflictError as error:
             raise _explained(error, domain.name) from error
 
-    async def _read_sender(self, key: tuple[UUID, str]) -> Sender | None:
-        async with self._store.transaction() as tx:
-            return await senders.by_key(tx, *key)
-
-    async def _read_rate(self, key: tuple[UUID, str]) -> int | None:
-        found = await self._find_domain(*key)
-        return None if found is None else found.rate_per_minute
-
-    async def _read_keys(self, key: tuple[UUID, str]) -> Sequence[SigningKey]:
-        project_id, name = key
-        async with self._store.transaction() as tx:
-            stored = await domains.keys_of(tx, project_id, name)
-        return [self._open(name, one) for one in stored]
-
-    def _open(self, name: str, key: DkimKey) -> SigningKey:
-        """Unseal and load a key, once: loading an RSA key costs as much as a signature."""
-        opened = self._opened.get(key.dkim_key_id)
-        if opened is None:
-            pem = self._vault.open(key.private_key_sealed, _context(key.domain_id, key.selector))
-            opened = self._opened[key.dkim_key_id] = dkim.load_key(name, key.selector, pem)
-        return opened
-
-    def _seal(self, domain: Domain, suffix: str, pem: bytes) -> DkimKey:
-        selector = f"o{domain.created_at:%Y%m}{suffix}"  # By month, so that a rotated key gets a name of its own.
-        loaded = dkim.load_key(domain.name, selector, pem)
-        return DkimKey(
-            dkim_key_id=self._new_id(),
-            project_id=domain.project_id,
-            domain_id=domain.domain_id,
-            selector=selector,
-            algorithm=loaded.algorithm,
-            private_key_sealed=self._vault.seal(pem, _context(domain.domain_id, selector)),
-            public_record=dkim.public_record(loaded),
-            created_at=domain.created_at,
-        )
+    async def _read_domain(self, key: tuple[UUID, str]) -> Domain | None:
+        return await self._find_domain(*key)
 
     def _new_id(self) -> UUID:
         return ids.uuid7(self._clock.now(), self._random_bits(74))
+
+
+def _default_return_path(name: str) -> str:
+    """Its host, if such a name is short enough."""
+    host = f"bounces.{name}"
+    return host if len(host) <= _HOST_CHARS_MAX else ""
+
+
+def _parse_terms(name: str, terms: Terms) -> Terms:
+    """Return the terms with their hosts as lower-case A-labels. Raises CallerError: one is none of the domain's."""
+    hosts: dict[str, str] = {}
+    for field in ("return_path", "tracking_host"):
+        text = getattr(terms, field)
+        try:
+            hosts[field] = host = address.parse_domain(text) if text else ""
+        except CallerError as error:
+            raise CallerError(error.public, field=field) from error
+        if host and not _is_within(host, orgdomain.of(name)):
+            raise CallerError(f"{host} is not below {orgdomain.of(name)}, so it would not be aligned.", field=field)
+    if hosts["tracking_host"] and hosts["tracking_host"] in (name, hosts["return_path"]):
+        raise CallerError(
+            "A tracking host is a CNAME, beside which no other record may be: give it a name of its own, such as"
+            f" track.{name}.",
+            field="tracking_host",
+        )
+    return msgspec.structs.replace(terms, **hosts)
+
+
+def _check_change(domain: Domain, old: Terms, new: Terms) -> None:
+    """Raise ConflictError if a proven domain would change what it has told the world."""
+    if domain.verified_at is None:
+        return
+    for field in Terms.__struct_fields__:
+        if (before := getattr(old, field)) and before != getattr(new, field):
+            raise ConflictError(
+                f"{domain.name} is proven, so its {field} stays {before}; add another domain for another.", field=field
+            )
 
 
 def _is_within(name: str, domain: str) -> bool:
     return name == domain or name.endswith(f".{domain}")
 
 
-def _context(domain_id: UUID, selector: str) -> str:
-    return f"dkim:{domain_id}:{selector}"
-
-
 def _explained(error: ConflictError, name: str) -> ConflictError:
     return ConflictError(f"{name} is verified in another project.", field="domain", **error.detail)
-
-
-def _new_rsa() -> bytes:
-    key = rsa.generate_private_key(public_exponent=_RSA_EXPONENT, key_size=_RSA_BITS)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _new_ed25519() -> bytes:
-    key = ed25519.Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-# What a key of each algorithm is called in its selector, and how it is made.
-_KEYS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
-    dkim.RSA_SHA256: ("r", _new_rsa),
-    dkim.ED25519_SHA256: ("e", _new_ed25519),
-}

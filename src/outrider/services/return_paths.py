@@ -1,9 +1,9 @@
-"""The addresses that mail about our mail comes back to: made for each recipient, under the project's bounce domain.
+"""The addresses that mail about our mail comes back to: made for each recipient, under a bounce domain.
 
-A project has a bounce domain of its own, or the shared one of [inbound]; without either the envelope sender is the
-sender's own address, and bounces go there, but for mail to the simulator, whose answers come back in any case. The
-tokens are `mail.verp`'s; the key is derived from the master key, so every process of the installation reads
-what any of them made.
+That of the sending domain, once its records work, so that SPF is aligned with From; else the project's own, or the
+shared one of [inbound]; without any the envelope sender is the sender's own address, and bounces go there, but for mail
+to the simulator, whose answers come back in any case. The tokens are `mail.verp`'s; the key is derived from the master
+key, so every process of the installation reads what any of them made.
 
 Each of these domains takes reports of feedback loops, too (`mail.verp.feedback_address`): `BounceDomains` knows them
 all by heart, so that nobody who asks for one that is not here costs a query.
@@ -19,12 +19,13 @@ from outrider.engine.service import Rounds
 from outrider.mail.verp import Purpose, ReturnPath, Signer
 from outrider.obs.log import Logger
 from outrider.policy import simulate
-from outrider.store import projects
+from outrider.store import domains, projects
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
 from outrider.store.vault import Vault
 
 LIFE: Final = timedelta(days=60)  # Ours: bounces come within days, complaints within weeks.
+_PURPOSE: Final = "return path 1"  # Danger: another one makes all that is on its way forged.
 _FRESH_S: Final = 30.0  # Ours: how soon a changed bounce domain is used.
 
 
@@ -37,11 +38,11 @@ class ReturnPaths:
         self._signer: Final = signer
         self._shared_domain: Final = shared_domain
         self._clock: Final = clock
-        self._domains: Final = Recent[UUID, str](self._read_domain, clock=clock, fresh_s=_FRESH_S)
+        self._domains: Final = Recent[tuple[UUID, str], str](self._read_domain, clock=clock, fresh_s=_FRESH_S)
 
-    async def domain_of(self, project_id: UUID, route: str) -> str:
-        """Return the bounce domain of the project's mail to `route`, "" if it has none."""
-        domain = await self._domains.get(project_id)
+    async def domain_of(self, project_id: UUID, sender_domain: str, route: str) -> str:
+        """Return the bounce domain of the project's mail from `sender_domain` to `route`, "" if it has none."""
+        domain = await self._domains.get((project_id, sender_domain))
         if not domain and simulate.is_simulated(route):
             return simulate.BOUNCE_DOMAIN  # Never leaves the machine, so it needs no set-up.
         return domain
@@ -51,9 +52,11 @@ class ReturnPaths:
         expires_on: date = (self._clock.now() + LIFE).date()
         return self._signer.mint(ReturnPath(recipient_id, purpose, expires_on), domain)
 
-    async def _read_domain(self, project_id: UUID) -> str:
+    async def _read_domain(self, key: tuple[UUID, str]) -> str:
+        self._signer.look_again()  # So that a new master key is used soon, and the last one not for ever.
         async with self._store.transaction() as tx:
-            return await projects.bounce_domain_of(tx, project_id) or self._shared_domain
+            own = await domains.return_path_of(tx, *key) or await projects.bounce_domain_of(tx, key[0])
+        return own or self._shared_domain
 
 
 class BounceDomains:
@@ -86,7 +89,7 @@ class BounceDomains:
     async def load(self) -> None:
         """Read them anew. Raises StoreError."""
         async with self._store.transaction() as tx:
-            self._known = frozenset((await projects.bounce_domains(tx)).values())
+            self._known = frozenset((await projects.bounce_domains(tx)).values()) | await domains.return_paths(tx)
 
     async def run(self) -> None:
         """Read them every half minute until `stop`."""
@@ -105,5 +108,6 @@ class BounceDomains:
 
 
 def signer_of(vault: Vault) -> Signer:
-    """Return what makes and reads the return paths of this installation."""
-    return Signer(vault.derive("return path 1"))
+    """Return what makes and reads the return paths of this installation. `vault` is its alone: see `Vault.refresh`."""
+    key, *older = vault.derive(_PURPOSE)
+    return Signer(key, older, read_keys=lambda: vault.derive(_PURPOSE) if vault.refresh() else None)

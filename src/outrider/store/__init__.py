@@ -2,12 +2,14 @@
 
 `embedded` the server that comes with the package, with `cluster` its files, `postmaster` its processes and
 `unprivileged` for somebody who is root; `pool` connections and transactions, `batch` group commit, `recent` reads that
-may be a moment old, `migrate` and `schema/` the tables, `vault` secrets at rest, `settings` the knobs.
+may be a moment old, `migrate` and `schema/` the tables, `vault` secrets at rest and `master_key` what seals them,
+`settings` the knobs.
 
-Then one module per noun: `projects`, `keys`, `domains`, `senders`, `messages` (with their content), `recipients` (with
-the state table), `idempotency` (answers kept by key), `queue`, `lanes`, `events`; `holds`, `waiting` and `queue_views`
-for operators; `nodes`, `gates`, `egress` (figures) and `warmups`, `sending` (figures too) and `guards`; `suppressions`
-and what leads to them, `inbound` what came back and was not read yet.
+Then one module per noun: `projects`, `keys`, `domains` with their `dkim_keys` and `domain_records` (what DNS said),
+`senders`, `notices`, `messages` (with their content), `recipients` (with the state table), `idempotency` (answers kept
+by key), `queue`, `lanes`, `events`; `holds`, `waiting` and `queue_views` for operators; `nodes`, `gates`, `egress`
+(figures) and `warmups`, `sending` (figures too) and `guards`; `suppressions` and what leads to them, `inbound` what
+came back and was not read yet.
 
 Functions take a `Tx`, never commit, never open one; transactions are opened in `engine` and `services`.
 """

@@ -1,7 +1,10 @@
-"""Sending domains and their DKIM keys.
+"""Sending domains. Their DKIM keys are in `store.dkim_keys`.
 
-Any project may claim a name, one may prove it: the database holds at most one verified row per name. Private keys are
-sealed (`store.vault`) before they come here and never leave in the clear.
+    verified_at   proven: somebody may send from it                 never taken back
+    state         what the last check saw of its records            `policy.standing` decides
+    stopped_at    it failed for too long; nothing leaves from it    until it passes again
+
+Any project may claim a name, one may prove it: the database holds at most one verified row per name.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,9 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.store.pool import Tx
+from outrider.base.vocab import RecordKind, RecordState, Stream
+from outrider.policy.standing import Standing
+from outrider.store.pool import Row, Tx
 
 
 class Domain(msgspec.Struct, frozen=True):
@@ -21,52 +26,88 @@ class Domain(msgspec.Struct, frozen=True):
     project_id: UUID
     name: str  # Lower-case A-label.
     created_at: datetime
-    verified_at: datetime | None = None
+    verified_at: datetime | None = None  # Since when it is proven, by its records or on the operator's word.
     rate_per_minute: int | None = None  # How many mails may leave from it; None: no limit of its own.
+    stream: Stream | None = None  # The only kind of mail it sends; None: both.
+    state: RecordState = RecordState.UNVERIFIED  # What the last check saw of all the records it needs.
+    checked_at: datetime | None = None  # None: nobody has looked yet.
+    failing_since: datetime | None = None  # It had passed a check and has failed since then.
+    stopped_at: datetime | None = None  # It failed for too long: nothing leaves from it.
+    return_path: str = ""  # The host that its bounces come back to; "": none of its own.
+    tracking_host: str = ""  # "": none.
+    dkim_prefix: str = ""  # How its selectors begin; "": as usual.
+    is_delegated: bool = False  # Its DKIM records are CNAMEs into the operator's zone.
+    senders: str = "listed"  # "listed", or "any" address at it.
 
 
-class DkimKey(msgspec.Struct, frozen=True):
-    """One signing key of a domain."""
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be changed of a domain while nobody has proven it."""
 
-    dkim_key_id: UUID
+    stream: Stream | None
+    return_path: str
+    tracking_host: str
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """A domain that nothing leaves from."""
+
     project_id: UUID
-    domain_id: UUID
-    selector: str
-    algorithm: str  # "rsa-sha256" or "ed25519-sha256".
-    private_key_sealed: bytes
-    public_record: str  # The TXT value to publish at selector._domainkey.domain.
-    created_at: datetime
+    name: str
+    stopped_at: datetime
+    failing_since: datetime | None
 
 
 NAME_TAKEN: Final = "domain_name_taken"  # The constraint.
 _INSERT: Final = """
-    INSERT INTO domain (domain_id, project_id, name, created_at, verified_at, rate_per_minute)
-    VALUES ($1, $2, $3, $4, $5, $6)"""
+    INSERT INTO domain (domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state,
+                        return_path, tracking_host, dkim_prefix, is_delegated, senders, check_due_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"""
 _VERIFY: Final = """
     UPDATE domain SET verified_at = COALESCE(verified_at, $3) WHERE project_id = $1 AND domain_id = $2"""
 _SET_RATE: Final = """
     UPDATE domain SET rate_per_minute = $3 WHERE project_id = $1 AND name = $2"""
+_SET_TERMS: Final = """
+    UPDATE domain SET stream = $3, return_path = $4, tracking_host = $5, check_due_at = $6
+     WHERE project_id = $1 AND domain_id = $2"""
+# What has been proven stays: mail that left says its name.
+_REMOVE: Final = """
+    DELETE FROM domain WHERE project_id = $1 AND domain_id = $2 AND verified_at IS NULL"""
 _COLUMNS: Final = """
-    SELECT domain_id, project_id, name, created_at, verified_at, rate_per_minute FROM domain WHERE project_id = $1"""
+    SELECT domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state, checked_at,
+           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders
+      FROM domain WHERE project_id = $1"""
 _BY_NAME: Final = f"""{_COLUMNS} AND name = $2"""
+_LOCK: Final = f"""{_COLUMNS} AND domain_id = $2 FOR NO KEY UPDATE"""
 _OF_PROJECT: Final = f"""{_COLUMNS} ORDER BY name"""
-_INSERT_KEY: Final = """
-    INSERT INTO dkim_key (dkim_key_id, project_id, domain_id, selector, algorithm,
-                          private_key_sealed, public_record, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
-_KEYS: Final = """
-    SELECT dkim_key_id, k.project_id, k.domain_id, selector, algorithm, private_key_sealed, public_record, k.created_at
-      FROM dkim_key k JOIN domain d USING (domain_id)
-     WHERE d.project_id = $1 AND d.name = $2 ORDER BY algorithm DESC, selector"""
-# What the world's DNS would answer: there a record has no project. Only the verified owner's counts.
-_RECORD: Final = """
-    SELECT public_record /* tidy: project-scope public by nature, as in DNS */
-      FROM dkim_key JOIN domain USING (domain_id)
-     WHERE name = $1 AND selector = $2 AND verified_at IS NOT NULL"""
+# SKIP LOCKED: of several workers each takes others. Those that have waited longest come first.
+_TAKE_DUE: Final = """
+    UPDATE domain SET check_due_at = $2
+     WHERE domain_id IN (SELECT domain_id FROM domain WHERE project_id IS NOT NULL AND check_due_at <= $1
+                          ORDER BY check_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
+ RETURNING domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state, checked_at,
+           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders"""
+_STAND: Final = """
+    UPDATE domain SET state = $3, checked_at = $4, failing_since = $5, stopped_at = $6, check_due_at = $7,
+           verified_at = COALESCE(verified_at, CASE WHEN $8 THEN $4::timestamptz END)
+     WHERE project_id = $1 AND domain_id = $2"""
+_STOPPED: Final = """
+    SELECT project_id, name, stopped_at, failing_since FROM domain WHERE stopped_at IS NOT NULL"""
+# Given on somebody's word alone (never checked) it is used at once; else while its MX record is seen, and the SPF
+# record that is wanted there: none where nobody knows the addresses that mail leaves from.
+_RETURN_PATH: Final = """
+    SELECT return_path FROM domain d
+     WHERE project_id = $1 AND name = $2 AND verified_at IS NOT NULL AND return_path <> ''
+       AND (checked_at IS NULL
+            OR (SELECT bool_and(r.state = 'passed') AND bool_or(r.kind = $3) FROM domain_record r
+                 WHERE r.domain_id = d.domain_id AND r.project_id = d.project_id AND r.host = d.return_path
+                   AND r.kind = ANY($4::text[])))"""
+_RETURN_PATHS: Final = """
+    SELECT project_id, return_path FROM domain WHERE verified_at IS NOT NULL AND return_path <> ''"""
+_RETURN_PATH_KINDS: Final = (RecordKind.RETURN_PATH, RecordKind.RETURN_PATH_SPF, RecordKind.SPF)
 
 
-async def insert(tx: Tx, domain: Domain) -> None:
-    """Store a new domain.
+async def insert(tx: Tx, domain: Domain, *, check_due_at: datetime | None = None) -> None:
+    """Store a new domain; nobody has looked at its records yet. It is due to be looked at then, None: at once.
 
     Raises:
         ConflictError: the project has it already (`NAME_TAKEN`), or it is verified and another project's.
@@ -79,6 +120,14 @@ async def insert(tx: Tx, domain: Domain) -> None:
         domain.created_at,
         domain.verified_at,
         domain.rate_per_minute,
+        domain.stream,
+        domain.state,
+        domain.return_path,
+        domain.tracking_host,
+        domain.dkim_prefix,
+        domain.is_delegated,
+        domain.senders,
+        check_due_at or domain.created_at,
     )
 
 
@@ -96,38 +145,79 @@ async def set_rate(tx: Tx, project_id: UUID, name: str, rate_per_minute: int | N
     await tx.execute(_SET_RATE, project_id, name, rate_per_minute)
 
 
+async def set_terms(tx: Tx, project_id: UUID, domain_id: UUID, terms: Terms, *, check_due_at: datetime) -> None:
+    """Change what the domain is for and where its hosts are."""
+    await tx.execute(
+        _SET_TERMS, project_id, domain_id, terms.stream, terms.return_path, terms.tracking_host, check_due_at
+    )
+
+
+async def remove(tx: Tx, project_id: UUID, domain_id: UUID) -> bool:
+    """Delete a domain that was never proven, with what was seen of it; False if it was.
+
+    The caller holds it, and has deleted its keys and senders.
+    """
+    return await tx.execute(_REMOVE, project_id, domain_id) == 1
+
+
 async def by_name(tx: Tx, project_id: UUID, name: str) -> Domain | None:
     """Return the project's domain of that name (lower-case A-label), None if it has none."""
     row = await tx.fetch_row(_BY_NAME, project_id, name)
-    return None if row is None else Domain(**row)
+    return None if row is None else _domain(row)
+
+
+async def lock(tx: Tx, project_id: UUID, domain_id: UUID) -> Domain | None:
+    """Return the domain and let nobody else change it before the transaction ends; None if it is gone."""
+    row = await tx.fetch_row(_LOCK, project_id, domain_id)
+    return None if row is None else _domain(row)
 
 
 async def of_project(tx: Tx, project_id: UUID) -> Sequence[Domain]:
     """Return the project's domains by name."""
-    return [Domain(**row) for row in await tx.fetch(_OF_PROJECT, project_id)]
+    return [_domain(row) for row in await tx.fetch(_OF_PROJECT, project_id)]
 
 
-async def insert_key(tx: Tx, key: DkimKey) -> None:
-    """Store a signing key."""
+async def take_due(tx: Tx, *, now: datetime, taken_until: datetime, count_max: int) -> Sequence[Domain]:
+    """Return domains of all projects whose check is due, longest first; nobody else is given them until then."""
+    return [_domain(row) for row in await tx.fetch(_TAKE_DUE, now, taken_until, count_max)]
+
+
+async def stand(tx: Tx, project_id: UUID, domain_id: UUID, standing: Standing, *, check_due_at: datetime) -> None:
+    """Write what a check found, and when the next is due. Who is proven stays so.
+
+    Raises:
+        ConflictError: it is proven now, and another project has proven it before.
+    """
     await tx.execute(
-        _INSERT_KEY,
-        key.dkim_key_id,
-        key.project_id,
-        key.domain_id,
-        key.selector,
-        key.algorithm,
-        key.private_key_sealed,
-        key.public_record,
-        key.created_at,
+        _STAND,
+        project_id,
+        domain_id,
+        standing.state,
+        standing.checked_at,
+        standing.failing_since,
+        standing.stopped_at,
+        check_due_at,
+        standing.is_proven,
     )
 
 
-async def keys_of(tx: Tx, project_id: UUID, name: str) -> Sequence[DkimKey]:
-    """Return the signing keys of the project's domain, RSA first; [] if it has no such domain."""
-    return [DkimKey(**row) for row in await tx.fetch(_KEYS, project_id, name)]
+async def stopped(tx: Tx) -> Sequence[Stopped]:
+    """Return every project's domains that nothing leaves from."""
+    return [Stopped(**row) for row in await tx.fetch(_STOPPED)]
 
 
-async def published_record(tx: Tx, name: str, selector: str) -> str | None:
-    """Return the TXT value that belongs at selector._domainkey.name, None if no verified domain has it."""
-    row = await tx.fetch_row(_RECORD, name, selector)
-    return None if row is None else str(row["public_record"])
+async def return_path_of(tx: Tx, project_id: UUID, name: str) -> str:
+    """Return the host of the return paths of the project's domain, "" if it has none that works."""
+    row = await tx.fetch_row(_RETURN_PATH, project_id, name, RecordKind.RETURN_PATH, _RETURN_PATH_KINDS)
+    return "" if row is None else str(row["return_path"])
+
+
+async def return_paths(tx: Tx) -> frozenset[str]:
+    """Return the return paths of every verified domain, whether they are used now or not: mail may be under way."""
+    return frozenset(row["return_path"] for row in await tx.fetch(_RETURN_PATHS))
+
+
+def _domain(row: Row) -> Domain:
+    values = dict(row)
+    stream = values.pop("stream")
+    return Domain(**values | {"state": RecordState(values["state"])}, stream=None if stream is None else Stream(stream))

@@ -1,7 +1,7 @@
 """Projects: the tenants. Every other row that belongs to a customer carries a `project_id`.
 
-A project's name is unique and for people; `bounce_domain` is where its return paths are, "" for the shared one. Nothing
-here deletes a project.
+A project's name is unique and for people; `bounce_domain` is where its return paths are, "" for the shared one;
+`alignment` says what becomes of its mail that would fail DMARC. Nothing here deletes a project.
 """
 
 from datetime import datetime
@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base.vocab import UnalignedFrom
 from outrider.store.pool import Tx
 
 
@@ -33,6 +34,10 @@ _SET_BOUNCE_DOMAIN: Final = """
     UPDATE project SET bounce_domain = $2 WHERE project_id = $1"""
 _BOUNCE_DOMAINS: Final = """
     SELECT project_id, bounce_domain FROM project WHERE bounce_domain <> ''"""
+_ALIGNMENT: Final = """
+    SELECT alignment FROM project WHERE project_id = $1"""
+_SET_ALIGNMENT: Final = """
+    UPDATE project SET alignment = $2 WHERE project_id = $1"""
 _LOCK: Final = """
     SELECT FROM project WHERE project_id = $1 FOR NO KEY UPDATE"""
 
@@ -76,3 +81,14 @@ async def set_bounce_domain(tx: Tx, project_id: UUID, domain: str) -> None:
 async def bounce_domains(tx: Tx) -> dict[UUID, str]:
     """Return the domain of the return paths of every project that has one of its own."""
     return {row["project_id"]: str(row["bounce_domain"]) for row in await tx.fetch(_BOUNCE_DOMAINS)}
+
+
+async def alignment_of(tx: Tx, project_id: UUID) -> UnalignedFrom:
+    """Return what becomes of the project's mail that would fail DMARC."""
+    row = await tx.fetch_row(_ALIGNMENT, project_id)
+    return UnalignedFrom.REFUSE if row is None else UnalignedFrom(row["alignment"])
+
+
+async def set_alignment(tx: Tx, project_id: UUID, mode: UnalignedFrom) -> None:
+    """Say what becomes of the project's mail that would fail DMARC."""
+    await tx.execute(_SET_ALIGNMENT, project_id, mode)

@@ -1,15 +1,19 @@
-"""Secrets at rest: AES-256-GCM under a master key that lives outside the database.
+"""Secrets at rest: AES-256-GCM under master keys that live outside the database (`store.master_key`).
 
 Whoever steals a backup of the database alone has no DKIM key. A sealed value is bound to its place (`context`, such as
 "dkim:<domain>:<selector>"): moved to another row it does not open.
 
-    sealed = version (1 byte, 0x01) || nonce (12 bytes) || ciphertext and tag
+    sealed = version (1 byte, 0x02) || name of the key (4 bytes) || nonce (12 bytes) || ciphertext and tag
 
-Source: NIST SP 800-38D.
+What seals is the first key; what opens, the one that is named. Version 1 had no name: there all are tried. A key that
+nobody here knows may have come while we run: then, and before anything is sealed, the vault looks again where its keys
+came from. So a new key is used by all processes without a restart, and nothing sealed with it stays closed to one.
+
+Sources: NIST SP 800-38D, RFC 5869 (HKDF).
 """
 
 import os
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -18,78 +22,117 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from outrider.base.errors import ConfigError, StoreCorruptError
+from outrider.store.master_key import KEY_BYTES, KeySource
 
-KEY_BYTES: Final = 32
+MARK_BYTES: Final = 5  # Version and name of the key.
 _NONCE_BYTES: Final = 12
-_VERSION: Final = b"\x01"
+_NAMELESS: Final = b"\x01"
+_NAMED: Final = b"\x02"
 
 
 class Vault:
-    """Seals and opens under one master key. The key is never shown, not even in `repr`."""
+    """Seals and opens. The keys are never shown, not even in `repr`."""
 
-    def __init__(self, master_key: bytes) -> None:
-        assert len(master_key) == KEY_BYTES
-        self._master_key: Final = master_key
-        self._cipher: Final = AESGCM(master_key)
+    def __init__(
+        self,
+        master_key: bytes,
+        older: Sequence[bytes] = (),
+        *,
+        look_again: Callable[[], Sequence[bytes] | None] = lambda: None,
+    ) -> None:
+        """Take the key to seal with, and others that open too.
 
-    def derive(self, purpose: str) -> bytes:
-        """Return a key of 32 octets for `purpose`, always the same; none of them says anything about another.
-
-        Source: RFC 5869 (HKDF).
+        Args:
+            look_again: returns all keys, the one that seals first, if they have changed since it was asked last.
         """
-        return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"outrider " + purpose.encode()).derive(self._master_key)
+        self._look_again: Final = look_again
+        self._use((master_key, *older))
+
+    @property
+    def mark(self) -> bytes:
+        """What each value sealed now begins with."""
+        return self._mark
+
+    def derive(self, purpose: str) -> Sequence[bytes]:
+        """Return keys of 32 octets for `purpose`, one of each master key, that of the one that seals first.
+
+        Always the same; none of them says anything about another.
+        """
+        return [_derived(key, purpose) for key in self._keys]
 
     def seal(self, secret: bytes, context: str) -> bytes:
-        """Encrypt `secret` for this `context`."""
+        """Encrypt `secret` for this `context`, with the newest key there is."""
+        self.refresh()
         nonce = os.urandom(_NONCE_BYTES)
-        return _VERSION + nonce + self._cipher.encrypt(nonce, secret, context.encode())
+        return self._mark + nonce + self._ciphers[self._mark].encrypt(nonce, secret, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """Decrypt what `seal` made for the same `context`.
 
         Raises:
-            StoreCorruptError: another master key, another context, or damaged bytes.
+            StoreCorruptError: no key of ours, another context, or damaged bytes.
         """
-        if sealed[:1] != _VERSION:
+        version = sealed[:1]
+        if version not in (_NAMED, _NAMELESS):
             raise StoreCorruptError("A sealed secret has an unknown form.", context=context)
-        nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        start = MARK_BYTES if version == _NAMED else 1
+        nonce, body = sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES :]
+        opened = self._open(sealed[:start], nonce, body, context)
+        if opened is None and self.refresh():
+            opened = self._open(sealed[:start], nonce, body, context)
+        if opened is None:
+            raise StoreCorruptError("A sealed secret does not open with this master key.", context=context)
+        return opened
+
+    def refresh(self) -> bool:
+        """Look whether there are other keys now; return whether there are: once for each change. Cost: a stat."""
+        keys = self._look_again()
+        if keys is None or tuple(keys) == self._keys:
+            return False
+        self._use(tuple(keys))
+        return True
+
+    def _use(self, keys: tuple[bytes, ...]) -> None:
+        assert keys
+        assert all(len(key) == KEY_BYTES for key in keys)
+        self._keys = keys
+        self._ciphers = {mark_of(key): AESGCM(key) for key in keys}
+        self._mark = mark_of(keys[0])
+
+    def _open(self, head: bytes, nonce: bytes, body: bytes, context: str) -> bytes | None:
+        """Return the secret, None if no key opens it."""
+        ciphers = [self._ciphers[head]] if head in self._ciphers else []
+        for cipher in ciphers if head[:1] == _NAMED else self._ciphers.values():
+            try:
+                return cipher.decrypt(nonce, body, context.encode())
+            except (InvalidTag, ValueError):  # ValueError: too short to be anything.
+                continue
+        return None
+
+
+def vault_of(source: KeySource) -> Vault:
+    """Return the vault of an installation. Raises ConfigError: its keys cannot be read."""
+    source.read()  # So that it is there.
+    seen = source.stamp()  # Before what it stands for is read: a change in between is seen the next time.
+    first, *older = (key.octets for key in source.read())
+
+    def look_again() -> Sequence[bytes] | None:
+        nonlocal seen
         try:
-            return self._cipher.decrypt(nonce, body, context.encode())
-        except InvalidTag as error:
-            raise StoreCorruptError("A sealed secret does not open with this master key.", context=context) from error
+            stamp = source.stamp()
+            keys = None if stamp == seen else source.read()
+        except ConfigError:  # Gone, or half written by hand.
+            return None
+        seen = stamp
+        return None if keys is None else [key.octets for key in keys]
+
+    return Vault(first, older, look_again=look_again)
 
 
-def load_or_create_key(path: Path) -> bytes:
-    """Read the master key file, making it (mode 0600, on disk) if there is none. Safe from several processes at once.
-
-    Raises:
-        ConfigError: the file cannot be read or is not a key.
-    """
-    try:
-        if not path.exists():
-            _create(path)
-        key = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"The master key file {path} cannot be used: {error.strerror}.") from error
-    if len(key) != KEY_BYTES:
-        raise ConfigError(f"The master key file {path} is not a key: it must hold {KEY_BYTES} bytes.")
-    return key
+def mark_of(master_key: bytes) -> bytes:
+    """Return what each value sealed with this key begins with."""
+    return _NAMED + _derived(master_key, "name of this key")[: MARK_BYTES - 1]
 
 
-def _create(path: Path) -> None:
-    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, os.urandom(KEY_BYTES))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.link(draft, path)  # Fails if another process was first; then its key counts.
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
+def _derived(master_key: bytes, purpose: str) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"outrider " + purpose.encode()).derive(master_key)

@@ -33,6 +33,8 @@ import dns.rdatatype
 import dns.rrset
 import msgspec
 
+from outrider.mail import look, txt
+from outrider.mail.look import Look
 from outrider.net.dns import Resolver
 from outrider.net.dns_query import Found, Mx, Outcome
 from outrider.net.settings import NetSettings
@@ -65,6 +67,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     a: tuple[str, ...] = ()
     aaaa: tuple[str, ...] = ()
     txt: tuple[str, ...] = ()
+    ptr: tuple[str, ...] = ()
     cname: str = ""
     ttl_s: int = 300
     fault: Fault | None = None
@@ -82,6 +85,10 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return self.aaaa
             case "TXT":
                 return tuple(map(_quoted, self.txt))
+            case "PTR":
+                return tuple(f"{name.removesuffix('.')}." for name in self.ptr)
+            case "CNAME" if self.cname:
+                return (f"{self.cname.removesuffix('.')}.",)
             case _:
                 return ()
 
@@ -169,6 +176,21 @@ class ZoneAsker:
         outcome, node, ttl_s = await self._ask(name, "AAAA")
         return Found(outcome, node.aaaa if node is not None else (), ttl_s)
 
+    async def look(self, name: str, type_: str) -> Look:
+        """Return what the zone says, as `net.dns_query.NameServers.look` would."""
+        outcome, node, _ = await self._ask(name, type_)
+        resolved = _resolve(self._zone, name, type_)
+        chain = tuple(target for _, target, _ in resolved.chain)
+        if outcome is Outcome.FAILED:
+            asked = find(self._zone, name)
+            fault = asked.fault_at(type_) if asked is not None else None
+            kind = _LOOK_OF_FAULT.get(fault, look.Outcome.FAILED) if fault is not None else look.Outcome.LOOP
+            return Look(name, type_, kind, chain=chain if fault is None else ())
+        if node is None:
+            return Look(name, type_, look.Outcome(outcome.value), chain=chain)
+        counts = tuple(len(txt.strings(text)) for text in node.txt) if type_ == "TXT" else ()
+        return Look(name, type_, look.Outcome.FOUND, _values_of(node, type_), counts, chain)
+
     async def _ask(self, name: str, kind: str) -> tuple[Outcome, Node | None, float]:
         self.queries[name, kind] += 1
         asked = find(self._zone, name)
@@ -190,6 +212,16 @@ class ZoneAsker:
         if resolved.node is None or not resolved.node.texts(kind):
             return Outcome.EMPTY, None, NEGATIVE_TTL_S
         return Outcome.FOUND, resolved.node, float(resolved.ttl_s)
+
+
+_LOOK_OF_FAULT: Final = {Fault.SILENT: look.Outcome.TIMED_OUT}
+
+
+def _values_of(node: Node, type_: str) -> tuple[str, ...]:
+    """Return the records of a type as `mail.look` writes them."""
+    if type_ == "TXT":
+        return node.txt
+    return tuple(text.lower().removesuffix(".") for text in node.texts(type_))
 
 
 class FakeDns(Resolver):

@@ -29,11 +29,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client.parser import text_string_to_metric_families
 
-from outrider.app import make_shaping, rules_text
 from outrider.base.clock import Clock
+from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream
 from outrider.config import Config
-from outrider.engine.accept import Acceptor, AllowedSender, PoolBook
+from outrider.engine.accept import Acceptor, AllowedSender, DomainBook, PoolBook
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.gates import Gates
 from outrider.engine.guard import GuardBook
@@ -45,7 +45,9 @@ from outrider.engine.service import Part, run_all
 from outrider.engine.settings import EngineSettings
 from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
+from outrider.engine.stops import StopBook
 from outrider.engine.submission import Accepted, Submission
+from outrider.knowledge import make_shaping, rules_text
 from outrider.mail import address, dkim
 from outrider.mail.address import Address
 from outrider.mail.dkim import SigningKey
@@ -107,9 +109,21 @@ class Senders:
             for text, name in senders.items()
         }
 
-    async def find(self, project_id: UUID, sender: Address) -> AllowedSender | None:
+    async def find(self, project_id: UUID, sender: Address, stream: Stream) -> AllowedSender | None:  # noqa: ARG002
         """Return the sender, None if it was not given."""
         return self._known.get((project_id, sender.key))
+
+
+class AnyDomain:
+    """A `DomainBook` that takes everything, but for what a test has put into `errors`, by domain and stream."""
+
+    def __init__(self) -> None:
+        self.errors: Final[dict[tuple[str, Stream], CallerError]] = {}
+
+    async def check(self, project_id: UUID, domain: str, stream: Stream) -> None:  # noqa: ARG002 - the contract.
+        """Raise what the test said."""
+        if (error := self.errors.get((domain, stream))) is not None:
+            raise error
 
 
 class OnePool:
@@ -126,7 +140,7 @@ class OnePool:
 class OwnReturnPaths:
     """A `ReturnPathBook` without a bounce domain: bounces go to the sender."""
 
-    async def domain_of(self, project_id: UUID, route: str) -> str:  # noqa: ARG002 - the contract.
+    async def domain_of(self, project_id: UUID, sender_domain: str, route: str) -> str:  # noqa: ARG002 - the contract.
         """Return "": none."""
         return ""
 
@@ -136,12 +150,13 @@ class OwnReturnPaths:
 
 
 class Unwarmed:
-    """A `Ceilings` without any, a `DomainRates` whose `per_minute` a test may set by domain, and its `Guards`."""
+    """A `Ceilings` without any, a `DomainRates` whose `per_minute` a test may set by domain, `Guards` and `Stops`."""
 
     def __init__(self) -> None:
         self.ceilings: Final[dict[tuple[str, str], Ceiling]] = {}
         self.per_minute: Final[dict[str, int]] = {}
         self.guards: Final[list[Guard]] = []
+        self.stopped: Final[dict[str, str]] = {}  # Why, by domain.
 
     def of(self, lane: Lane) -> Sequence[Guard]:
         """Return the guards that the test set, if they are about the lane's mail."""
@@ -153,6 +168,10 @@ class Unwarmed:
             and guard.sender_domain in ("", lane.sender_domain)
             and guard.campaign in ("", lane.campaign)
         ]
+
+    def reason_of(self, lane: Lane) -> str:
+        """Return what the test says of the lane's domain."""
+        return self.stopped.get(lane.sender_domain, "")
 
     def ceiling(self, source: str, provider: str) -> Ceiling | None:
         """Return the ceiling that the test set."""
@@ -273,6 +292,8 @@ class EngineRoom:
         self.pools: PoolBook = OnePool()  # Of acceptors that are made from then on.
         self.bounds: Final = Unwarmed()
         self.guards: GuardBook | None = None  # Of deliverers that are made from then on; else those of `bounds`.
+        self.stops: StopBook | None = None  # The same.
+        self.domains: DomainBook = AnyDomain()
         self.exits = SameExit()
         self.egress = make_egress(EgressSettings(), Source("default"))
         self.shaping = usual_shaping()
@@ -286,6 +307,7 @@ class EngineRoom:
         return Acceptor(
             store or self.store,
             Senders({PROJECT: {SENDER: "Shop"}, OTHER_PROJECT: {SENDER: "Shop"}}),
+            self.domains,
             self.pools,
             self.settings,
             clock=self.clock,
@@ -335,6 +357,7 @@ class EngineRoom:
             ceilings=self.bounds,
             rates=self.bounds,
             guards=self.guards or self.bounds,
+            stops=self.stops or self.bounds,
             clock=clock,
             random=chance,
             logger=logger,

@@ -10,7 +10,7 @@ An entry that is answered gives its connection back without one ever having been
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -19,7 +19,6 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.app import make_shaping
 from outrider.base.clock import Clock
 from outrider.base.vocab import Phase, Stream
 from outrider.config import Config
@@ -27,6 +26,7 @@ from outrider.engine.gates import Entry, Gates
 from outrider.engine.judge import Judge
 from outrider.engine.slots import NodeSlots
 from outrider.engine.turns import Places
+from outrider.knowledge import make_shaping
 from outrider.net.ledger import Ledger
 from outrider.net.pool import Attempt, ConnectionPool
 from outrider.net.site import Host, Site
@@ -88,6 +88,7 @@ class GateRoom:
             ceilings=self.bounds,
             rates=self.bounds,
             guards=self.bounds,
+            stops=self.bounds,
             clock=clock,
             random=Random(1),
             logger=self.journal.logger,
@@ -177,3 +178,6 @@ def lane_of(
 ) -> Lane:
     """Return a lane."""
     return Lane(number, pool, f"route{number}.example", stream, project_id, sender_domain, None, campaign)
+
+
+Make = Callable[..., GateRoom]  # What the fixture `make` of tests/unit/engine gives.

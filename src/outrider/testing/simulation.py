@@ -55,7 +55,7 @@ from outrider.policy.throttle import Ceiling
 from outrider.store import guards
 from outrider.store.guards import Guard
 from outrider.store.lanes import Lane, Pause
-from outrider.testing.engineroom import OwnReturnPaths, SameExit, Senders, classifier
+from outrider.testing.engineroom import AnyDomain, OwnReturnPaths, SameExit, Senders, classifier
 from outrider.testing.simdatabase import SimDatabase
 from outrider.testing.simledger import NodeBook, SimLedger
 from outrider.testing.simnet import PROCESS, SimNet, SimPeer
@@ -116,7 +116,7 @@ class _Pools:
 
 
 class _Bounds:
-    """A `Ceilings` and a `DomainRates`."""
+    """A `Ceilings`, a `DomainRates`, and a `Stops` without any."""
 
     def __init__(self, plan: Plan, clock: Clock) -> None:
         self._plan: Final = plan
@@ -126,6 +126,11 @@ class _Bounds:
         """Return the ceiling of today."""
         count = self._plan.ceilings.get((source, provider))
         return None if count is None else Ceiling(self._clock.now().toordinal(), count)
+
+    def reason_of(self, lane: Lane) -> str:
+        """Return "": no domain is stopped."""
+        del lane
+        return ""
 
     async def rate_of(self, project_id: UUID, domain: str) -> int | None:
         """Return the rate of the domain."""
@@ -244,6 +249,7 @@ class Process:
             ceilings=world.bounds,
             rates=world.bounds,
             guards=self.guards,
+            stops=world.bounds,
             clock=clock,
             random=self._chance,
             logger=logger,
@@ -332,6 +338,7 @@ class World:
         self.accept: Final = Acceptor(
             front,
             Senders({p: {f"us@{project_domain(n)}": "Us"} for n, p in enumerate(self.projects)}),
+            AnyDomain(),
             _Pools(self.processes[0].egress),
             plan.engine,
             clock=self.clock,

@@ -46,7 +46,7 @@ class Fake:
         if self.crash_after_domain:
             raise KeyboardInterrupt
 
-    async def add_sender(self, _: UUID, text: str, name: str) -> None:
+    async def add(self, _: UUID, text: str, name: str) -> None:
         if text not in self.senders:
             self.senders.append(text)
 
@@ -59,7 +59,7 @@ def fake() -> Fake:
 @pytest.fixture
 def services(fake: Fake, tmp_path: Path) -> Services:
     config = SimpleNamespace(data_path=tmp_path)
-    made = SimpleNamespace(context=SimpleNamespace(config=config), accounts=fake, identity=fake)
+    made = SimpleNamespace(context=SimpleNamespace(config=config), accounts=fake, identity=fake, senders=fake)
     return cast("Services", made)
 
 

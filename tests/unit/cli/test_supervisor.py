@@ -16,12 +16,12 @@ from typing import Any, cast
 
 import pytest
 
-from outrider.app import Database
 from outrider.base.errors import ConfigError, StoreUnavailableError
 from outrider.cli import supervisor
 from outrider.cli.role import PARENT_FD
 from outrider.cli.supervisor import ROLES, Slot, Supervisor, check_port, lock_roles, slots_of
 from outrider.config import Config, load
+from outrider.database import Database
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.testing.clock import FakeClock, turns
 from outrider.testing.engineroom import Journal

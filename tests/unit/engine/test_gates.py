@@ -5,7 +5,6 @@ No network: a reservation needs none. What connections do is in tests/store/test
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from outrider.store.guards import Guard
 from outrider.store.lanes import Pause
 from outrider.testing.clock import FakeClock, RealClock, turns
 from outrider.testing.engineroom import DOMAIN, PROJECT
-from outrider.testing.gateroom import OK, GateRoom, lane_of, site_of
+from outrider.testing.gateroom import OK, GateRoom, Make, lane_of, site_of
 from outrider.wire.answer import Answer, Cause
 
 ONE = {"address": "127.0.0.2"}
@@ -35,29 +34,11 @@ CAP = "421 - Max message per connection reached, closing transmission channel"
 RECONNECT = "421 4.7.0 Try again later, closing connection. For more information, go to the postmaster page"
 AGAIN = "450 4.2.1 Try again later"
 GONE = (Cause.REFUSED, Phase.CONNECT)
-Make = Callable[..., GateRoom]
 
 
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(datetime(2026, 3, 4, 10, tzinfo=UTC))
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Make]:
-    """Make rooms; see at the end that each gave back everything."""
-    rooms: list[GateRoom] = []
-
-    def made(**settings: Any) -> GateRoom:
-        room = GateRoom(tmp_path, settings.pop("clock", clock), **settings)
-        room.__enter__()
-        rooms.append(room)
-        return room
-
-    yield made
-    for room in rooms:
-        room.check_nothing_held()
-        room.__exit__(None, None, None)
 
 
 def pool(**members: dict[str, Any]) -> dict[str, Any]:
@@ -330,6 +311,20 @@ async def test_a_campaigns_guards_are_of_its_lanes_alone(make: Make) -> None:
     assert (await room.paused(spring)).reason == "marketing mail of campaign {spring} is paused: Too many complaints."
     for _ in range(50):
         room.answer(await room.entered(NEWS))
+
+
+async def test_mail_of_a_stopped_domain_waits_and_takes_nothing(make: Make, clock: FakeClock) -> None:
+    room = make()
+    room.bounds.guards.append(guard(GuardLevel.PAUSE))
+    room.bounds.stopped[DOMAIN] = "shop.example is stopped"
+    pause = await room.paused(NEWS)
+    assert (pause.kind, pause.reason) == (WaitKind.DOMAIN, "shop.example is stopped"), "before its guards"
+    assert timedelta(seconds=150) <= pause.until - clock.now() <= timedelta(seconds=300)
+    assert (await room.paused()).kind is WaitKind.DOMAIN, "both streams"
+    assert room.gates.still_waits(NEWS, pause)
+    room.bounds.stopped.clear()
+    assert not room.gates.still_waits(NEWS, pause)
+    room.answer(await room.entered())
 
 
 async def test_a_guard_slows_its_stream_besides_the_domains_own_rate(make: Make, clock: FakeClock) -> None:

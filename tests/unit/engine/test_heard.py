@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outrider.app import rules_text
 from outrider.base import ids, limits
 from outrider.base.vocab import EventKind, Fate, Phase
 from outrider.engine import heard
+from outrider.knowledge import rules_text
 from outrider.policy.classify import Classifier, Verdict, parse_rules
 from outrider.policy.reason import Reason
 from outrider.store.events import Cursor, Event, Facts

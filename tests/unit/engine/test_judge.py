@@ -6,10 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from outrider.app import make_shaping, rules_text
 from outrider.base.vocab import Fate, Phase, RecipientStatus
 from outrider.config import Config
 from outrider.engine.judge import Judge
+from outrider.knowledge import make_shaping, rules_text
 from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Classifier, Verdict, parse_rules
 from outrider.policy.settings import RetrySettings

@@ -71,6 +71,8 @@ TABLE = [
      "3+ wait: connections, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
     (due(41), scene(lane(**PAUSED | {"pause_kind": WaitKind.GUARD, "pause_reason": "marketing mail of a.b is paused"})),
      "41 wait: marketing mail of a.b is paused, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
+    (due(41), scene(lane(**PAUSED | {"pause_kind": WaitKind.DOMAIN, "pause_reason": "a.b is stopped"})),
+     "41 wait: a.b is stopped, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
     (due(), scene(holds=[hold()]),
      "1 wait: held by the operator (provider gmail): complaints, since 14:01:00 UTC"),
     (due(), scene(holds=[hold(HoldScope.PROJECT, str(PROJECT), "")]),

@@ -16,16 +16,24 @@ from outrider.engine.lanes import LaneKeeper
 from outrider.engine.nodes import NodeBook
 from outrider.engine.service import Part, Rounds, run_all
 from outrider.engine.settle import Settler
+from outrider.engine.stops import StopBook
 from outrider.engine.upkeep import Upkeep
 from outrider.engine.warmup import WarmupBook, WarmupJudge
 from outrider.faces.smtp.listener import Listener, PatientListener
 from outrider.mail.verp import Signer
+from outrider.net.dns_query import NameServers
+from outrider.net.records import RecordLooker
 from outrider.policy.warmup import Plan
+from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.notices import NoticeMailer
 from outrider.services.return_paths import BounceDomains
+from outrider.services.settings import IdentitySettings
+from outrider.services.verification import Installation, Verification
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
+from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock, RealClock, turns
 from outrider.testing.engineroom import EngineRoom, OneWay, classifier
 from outrider.wire.answer import Answer, Cause
@@ -206,6 +214,23 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "bounce_domains": bounce_domains,
     "patient_listener": lambda room: PatientListener(
         Listener("127.0.0.1", 0), "inbound", "X", clock=room.clock, log=room.journal.logger, metrics=room.metrics
+    ),
+    "stop_book": lambda room: StopBook(room.store, clock=room.clock, logger=room.journal.logger),
+    "notice_mailer": lambda room: NoticeMailer(room.store, room.accept, clock=room.clock, logger=room.journal.logger),
+    "verification": lambda room: Verification(
+        room.store,
+        KeyRing(room.store, Vault(bytes(32)), IdentitySettings(), clock=room.clock, random_bits=lambda _: 0),
+        lambda: RecordLooker(NameServers("127.0.0.1:1", clock=room.clock, wait_s=0.1)),
+        IdentitySettings(),
+        Installation(),
+        clock=room.clock,
+        random_bits=lambda _: 0,
+        logger=room.journal.logger,
+    ),
+    "key_keeper": lambda room: KeyKeeper(
+        KeyRing(room.store, Vault(bytes(32)), IdentitySettings(), clock=room.clock, random_bits=lambda _: 0),
+        clock=room.clock,
+        logger=room.journal.logger,
     ),
     "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
 }

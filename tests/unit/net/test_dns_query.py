@@ -8,9 +8,10 @@ import pytest
 import uvloop
 
 from outrider.base.errors import ConfigError
+from outrider.mail import look
 from outrider.net.dns_query import Found, Mx, NameServers, Outcome, parse_server
 from outrider.testing.clock import FakeClock
-from outrider.testing.dns import NEGATIVE_TTL_S, DnsServer, Fault, Node
+from outrider.testing.dns import NEGATIVE_TTL_S, DnsServer, Fault, Node, ZoneAsker
 
 WAIT_S: Final = 0.5
 
@@ -133,3 +134,73 @@ def test_a_server_is_an_address_with_or_without_a_port(text: str, expected: tupl
 def test_anything_else_is_a_setting_to_mend(text: str) -> None:
     with pytest.raises(ConfigError, match="dns_server"):
         parse_server(text)
+
+
+LOOKS: Final = {
+    "a.example": Node(
+        a=("192.0.2.1",), aaaa=("2001:db8::1",), mx=((10, "MX.a.example"), (0, ".")), txt=("k" * 300, 'q"uote \\ x')
+    ),
+    "one.example": Node(cname="two.example"),
+    "two.example": Node(cname="a.example"),
+    "dangling.example": Node(cname="gone.example"),
+    "loop.example": Node(cname="pool.example"),
+    "pool.example": Node(cname="loop.example"),
+    "self.example": Node(cname="self.example"),
+    "1.2.0.192.in-addr.arpa": Node(ptr=("a.example",)),
+    "silent.example": Node(fault=Fault.SILENT),
+    "broken.example": Node(fault=Fault.SERVFAIL),
+    "refused.example": Node(fault=Fault.REFUSED),
+    "garbage.example": Node(fault=Fault.GARBAGE),
+} | {f"c{n}.example": Node(cname=f"c{n + 1}.example") for n in range(20)}
+
+
+@pytest.mark.parametrize("is_real", [True, False], ids=["real", "fake"])
+@pytest.mark.parametrize(
+    ("name", "type_", "expected"),
+    [
+        ("a.example", "A", ("found", {"192.0.2.1"}, ())),
+        ("a.example", "AAAA", ("found", {"2001:db8::1"}, ())),
+        ("a.example", "MX", ("found", {"10 mx.a.example", "0 "}, ())),
+        ("a.example", "TXT", ("found", {"k" * 300, 'q"uote \\ x'}, ())),
+        ("a.example", "CNAME", ("empty", set(), ())),
+        ("one.example", "A", ("found", {"192.0.2.1"}, ("two.example", "a.example"))),
+        ("one.example", "CNAME", ("found", {"two.example"}, ())),
+        ("one.example", "PTR", ("empty", set(), ("two.example", "a.example"))),
+        ("dangling.example", "TXT", ("no_name", set(), ("gone.example",))),
+        ("none.example", "TXT", ("no_name", set(), ())),
+        ("loop.example", "CNAME", ("found", {"pool.example"}, ())),
+        ("1.2.0.192.in-addr.arpa", "PTR", ("found", {"a.example"}, ())),
+        ("silent.example", "TXT", ("timed_out", set(), ())),
+        ("broken.example", "TXT", ("failed", set(), ())),
+        ("refused.example", "TXT", ("failed", set(), ())),
+    ],
+)
+async def test_a_look_tells_all(
+    is_real: bool, name: str, type_: str, expected: tuple[str, set[str], tuple[str, ...]]
+) -> None:
+    async with DnsServer(LOOKS) as server:
+        asks = asker(server.address) if is_real else ZoneAsker(LOOKS)
+        found = await asks.look(name, type_)
+    assert (found.outcome.value, set(found.values), found.chain) == expected
+    assert (found.name, found.type) == (name, type_)
+    assert sorted(found.string_counts) == ([1, 2] if (name, type_) == ("a.example", "TXT") else [])
+
+
+@pytest.mark.parametrize("name", ["loop.example", "self.example", "c0.example"])
+async def test_a_circle_of_aliases_is_a_loop(name: str) -> None:
+    async with DnsServer(LOOKS) as server:
+        assert (await asker(server.address).look(name, "TXT")).outcome is look.Outcome.LOOP
+    assert (await ZoneAsker(LOOKS).look(name, "TXT")).outcome is look.Outcome.LOOP
+
+
+@pytest.mark.parametrize(
+    "name", ["a..example", f"{'a' * 64}.example", ".".join(["abcdefg"] * 40), "a\\.example\\", "ü.example"]
+)
+async def test_what_can_be_no_name_has_nothing(name: str) -> None:
+    async with DnsServer(LOOKS) as server:
+        assert (await asker(server.address).look(name, "TXT")).outcome is look.Outcome.NO_NAME
+
+
+async def test_garbage_is_no_answer() -> None:
+    async with DnsServer(LOOKS) as server:
+        assert (await asker(server.address).look("garbage.example", "TXT")).outcome.is_temporary

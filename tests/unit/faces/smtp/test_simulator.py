@@ -12,9 +12,10 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from outrider.app import SystemClock, simulator_words
+from outrider.app import SystemClock
 from outrider.faces.smtp import late_mail, simulator
 from outrider.faces.smtp.simulator import Manner, SimulatorServer, TlsFault
+from outrider.knowledge import simulator_words
 from outrider.net.settings import NetSettings
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings

@@ -1,0 +1,49 @@
+"""What DKIM keys are called: selectors, and names in the operator's zone. Pure.
+
+    o202612r  o202612e  o202612r2      a domain that publishes its keys: prefix, month, r for RSA or e for Ed25519
+    or1  or2  oe1  oe2                 one whose keys are in the operator's zone: two names each, to take turns on
+
+The first are new ones each time, so a key never comes where receivers remember another. The second are published once.
+
+Source: RFC 6376 §3.1.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from outrider.mail import dkim
+
+OURS: Final = "o"  # The prefix where a domain has none of its own.
+_SLOTS: Final = 2  # One in use, one for the next key.
+_LETTERS: Final = {dkim.RSA_SHA256: "r", dkim.ED25519_SHA256: "e"}
+_prefix: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,19}").fullmatch
+
+
+def is_prefix(text: str) -> bool:
+    """Tell whether selectors may begin with `text`."""
+    return _prefix(text) is not None
+
+
+def host(selector: str, domain: str) -> str:
+    """Return where the record of a key is, fully qualified, without the last dot."""
+    return f"{selector}._domainkey.{domain}"
+
+
+def next_name(prefix: str, algorithm: str, taken: Collection[str], now: datetime) -> str:
+    """Return a selector for a new key of a domain that publishes its keys itself; none of those in `taken`."""
+    first = f"{prefix or OURS}{now:%Y%m}{_LETTERS[algorithm]}"
+    names = (first, *(f"{first}{at}" for at in range(2, len(taken) + 2)))  # One more than may be taken.
+    return next(name for name in names if name not in taken)
+
+
+def turns(prefix: str, algorithm: str) -> Sequence[str]:
+    """Return the selectors on which the keys of a delegated domain take turns."""
+    return [f"{prefix or OURS}{_LETTERS[algorithm]}{at}" for at in range(1, _SLOTS + 1)]
+
+
+def label(selector: str, domain_id: UUID) -> str:
+    """Return a key's name within the operator's zone: of the domain's row, as many projects may claim its name."""
+    return f"{selector}.{domain_id.hex[16:]}"

@@ -1,0 +1,108 @@
+"""What is to be published for which domain."""
+
+import msgspec
+import pytest
+
+from outrider.base.vocab import RecordKind
+from outrider.mail import dkim, dmarc, spf
+from outrider.policy import records
+from outrider.policy.records import NAMELESS, KeyRecord, Needs, Wanted
+from tests.unit.mail.keys import ed25519_key, rsa_key
+
+RSA, ED = dkim.public_record(rsa_key()), dkim.public_record(ed25519_key())
+FULL = Needs(
+    domain="mail.shop.example",
+    keys=(KeyRecord("r1", RSA), KeyRecord("e1", ED, "e1.dkim.op.example")),
+    return_path="bounces.mail.shop.example",
+    mx_host="mx.op.example",
+    sources=("192.0.2.7", "2001:db8::7", "192.0.2.7"),
+    report_address="d@op.example",
+    tracking_host="go.mail.shop.example",
+    tracking_target="track.op.example",
+    mta_sts_id="1",
+    mta_sts_target="sts.op.example",
+    tls_report_address="tls@op.example",
+    bimi_logo="https://op.example/l.svg",
+)
+
+
+def by_kind(needs: Needs) -> dict[RecordKind, list[Wanted]]:
+    found: dict[RecordKind, list[Wanted]] = {}
+    for wanted in records.plan(needs):
+        found.setdefault(wanted.kind, []).append(wanted)
+    return found
+
+
+def test_everything_is_planned_once_and_says_why() -> None:
+    plan = records.plan(FULL)
+    assert {wanted.kind for wanted in plan} == set(RecordKind)
+    assert len({(wanted.kind, wanted.host) for wanted in plan}) == len(plan)
+    assert all(wanted.why.endswith(".") and wanted.value for wanted in plan)
+    assert [wanted.is_required for wanted in plan] == sorted((w.is_required for w in plan), reverse=True)
+
+
+def test_values_and_hosts() -> None:
+    rows = [(w.kind.value, w.type, w.host, w.value, w.is_required) for w in records.plan(FULL)]
+    assert rows == [
+        ("dkim", "TXT", "r1._domainkey.mail.shop.example", RSA, True),
+        ("return_path_spf", "TXT", "bounces.mail.shop.example", "v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 -all", True),
+        ("return_path", "MX", "bounces.mail.shop.example", "10 mx.op.example", True),
+        ("dmarc", "TXT", "_dmarc.mail.shop.example", "v=DMARC1; p=none; rua=mailto:d@op.example", True),
+        ("dkim", "CNAME", "e1._domainkey.mail.shop.example", "e1.dkim.op.example", False),
+        ("spf", "TXT", "mail.shop.example", "v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 ~all", False),
+        ("tracking", "CNAME", "go.mail.shop.example", "track.op.example", False),
+        ("mta_sts", "TXT", "_mta-sts.bounces.mail.shop.example", "v=STSv1; id=1", False),
+        ("mta_sts", "CNAME", "mta-sts.bounces.mail.shop.example", "sts.op.example", False),
+        ("tls_rpt", "TXT", "_smtp._tls.bounces.mail.shop.example", "v=TLSRPTv1; rua=mailto:tls@op.example", False),
+        ("bimi", "TXT", "default._bimi.mail.shop.example", "v=BIMI1; l=https://op.example/l.svg", False),
+    ]
+
+
+def test_a_bare_domain_needs_dmarc_alone() -> None:
+    assert [wanted.kind for wanted in records.plan(Needs(domain="shop.example"))] == [RecordKind.DMARC]
+
+
+def test_a_return_path_at_the_domain_has_one_spf_record_and_it_counts() -> None:
+    found = by_kind(msgspec.structs.replace(FULL, return_path="mail.shop.example"))
+    assert RecordKind.RETURN_PATH_SPF not in found
+    (record,) = found[RecordKind.SPF]
+    assert record.is_required
+    assert record.value.endswith("~all")  # Others may send for the domain, too.
+
+
+def test_an_include_stands_for_the_addresses() -> None:
+    found = by_kind(msgspec.structs.replace(FULL, spf_include="spf.op.example", is_relayed=True))
+    assert [found[kind][0].value for kind in (RecordKind.SPF, RecordKind.RETURN_PATH_SPF)] == [
+        "v=spf1 include:spf.op.example ~all",
+        "v=spf1 include:spf.op.example ~all",
+    ]
+
+
+def test_without_an_address_no_spf_forbids_our_own_mail() -> None:
+    found = by_kind(msgspec.structs.replace(FULL, sources=()))
+    assert not {RecordKind.SPF, RecordKind.RETURN_PATH_SPF} & set(found)
+
+
+def test_an_ed25519_key_alone_is_required() -> None:
+    (key,) = by_kind(Needs(domain="shop.example", keys=(KeyRecord("e1", ED),)))[RecordKind.DKIM]
+    assert (key.is_required, key.selector, key.key) == (True, "e1", ED)
+
+
+def test_a_name_kept_for_the_next_key_is_planned_and_not_required() -> None:
+    keys = (KeyRecord("r1", RSA), KeyRecord("e2", "", "E2.op.example."))
+    found = by_kind(Needs(domain="shop.example", keys=keys))[RecordKind.DKIM]
+    assert [(wanted.value, wanted.is_required, wanted.key) for wanted in found] == [
+        (RSA, True, RSA),
+        ("e2.op.example", False, ""),
+    ]
+
+
+def test_a_machine_without_a_name_is_no_fault_of_the_domain() -> None:
+    (record,) = by_kind(msgspec.structs.replace(FULL, mx_host=""))[RecordKind.RETURN_PATH]
+    assert (record.value, record.is_required) == (f"10 {NAMELESS}", False)
+
+
+@pytest.mark.parametrize("kind", [RecordKind.SPF, RecordKind.RETURN_PATH_SPF, RecordKind.DMARC])
+def test_what_is_planned_can_be_read(kind: RecordKind) -> None:
+    (record,) = by_kind(FULL)[kind]
+    assert (dmarc if kind is RecordKind.DMARC else spf).parse(record.value)
