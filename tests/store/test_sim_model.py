@@ -57,20 +57,22 @@ from outrider.testing.virtual_loop import VirtualLoop
 STEPS = 150
 LEASE = timedelta(seconds=30)
 LANES = """
-    SELECT lane_id, pool, route, stream, project_id, sender_domain, shard, provider, next_due_at, owner, lease_until,
-           taken_over_at, paused_until, pause_kind, pause_reason, paused_since, hold_id FROM lane ORDER BY lane_id"""
+    SELECT lane_id, pool, route, stream, project_id, sender_domain, shard, campaign, provider, next_due_at, owner,
+           lease_until, taken_over_at, paused_until, pause_kind, pause_reason, paused_since, hold_id
+      FROM lane ORDER BY lane_id"""
 QUEUE = "SELECT recipient_id, lane_id, due_at, expires_at, attempt FROM queue ORDER BY recipient_id"
 RECIPIENTS = """
     SELECT recipient_id, message_id, project_id, address, updated_at, status, reason, reply, attempt
       FROM recipient ORDER BY recipient_id"""
 EVENTS = "SELECT kind, recipient_id, attempt, reason FROM event ORDER BY event_id"
 
+CAMPAIGNS = ["", "spring", "spring's \u2728"]
 ADDRESSES = ["a@a.example", "a@b.example", "a@c.example"]
 SUBJECTS = {
     SuppressionScope.ALL: [""],
     SuppressionScope.STREAM: list(Stream),
     SuppressionScope.DOMAIN: ["s.example", "t.example"],
-    SuppressionScope.LIST: ["7"],
+    SuppressionScope.LIST: ["weekly", ""],
 }
 
 Act = Callable[[Tx], Awaitable[Any]]
@@ -88,6 +90,7 @@ class Script:
         self.claims: list[tuple[UUID, int]] = []
         self.hold: Hold | None = None
         self.count = 1000
+        self.message_ids: list[UUID] = []
 
     def new_id(self) -> UUID:
         self.count += 1
@@ -105,10 +108,26 @@ class Script:
         project_id, now = self.chance.choice(self.projects), self.clock.now()
         stream = self.chance.choice(list(Stream))
         routes = self.chance.sample(["a.example", "b.example", "c.example"], 2)
-        keys = [LaneKey(self.chance.choice(("default", "other")), r, stream, project_id, "s.example") for r in routes]
+        campaign, list_name = self.chance.choice(CAMPAIGNS), self.chance.choice(("", "weekly"))
+        keys = [
+            LaneKey(self.chance.choice(("default", "other")), r, stream, project_id, "s.example", campaign=campaign)
+            for r in routes
+        ]
         message = Message(
-            self.new_id(), project_id, stream, "us@s.example", "Us", "Hello", b"h", 2, now, now + timedelta(days=1)
+            self.new_id(),
+            project_id,
+            stream,
+            "us@s.example",
+            "Us",
+            "Hello",
+            b"h",
+            2,
+            now,
+            now + timedelta(days=1),
+            campaign,
+            list_name,
         )
+        self.message_ids.append(message.message_id)
         rows = [NewRecipient(self.new_id(), message.message_id, project_id, f"a@{key.route}") for key in keys]
         due_at = now + timedelta(seconds=self.chance.choice((0, 0, 20)))
 
@@ -265,11 +284,12 @@ class Script:
     def ask_suppressed(self) -> Act:
         now, lane_ids = self.clock.now(), sorted(self.lane_ids.values())
         asked = [
-            Asked(project_id, key, stream, domain)
+            Asked(project_id, key, stream, domain, list_name)
             for project_id in self.projects
             for key in ADDRESSES
             for stream in Stream
             for domain in ("s.example", "t.example")
+            for list_name in ("", "weekly")
         ]
         claims = [
             Claim(
@@ -278,7 +298,7 @@ class Script:
                 attempt=0,
                 due_at=now,
                 expires_at=now,
-                message_id=UUID(int=number),
+                message_id=self.chance.choice([UUID(int=number), *self.message_ids]),
                 address=self.chance.choice(ADDRESSES),
                 project_id=self.chance.choice(self.projects),
             )
@@ -321,19 +341,22 @@ class Script:
     def guard(self) -> Act:
         now, project_id, domain = self.clock.now(), self.projects[0], self.chance.choice(("", "s.example"))
         level = self.chance.choice((GuardLevel.WARN, GuardLevel.PAUSE))
-        new = Guard(project_id, domain, Stream.MARKETING, level, "Too much.", now)
+        campaign = "" if domain else self.chance.choice(CAMPAIGNS)
+        new = Guard(project_id, domain, Stream.MARKETING, level, "Too much.", now, campaign=campaign)
         is_ended = self.chance.random() < 0.5
         hour = sending.hour_of(now)
-        sent = Sending(hour, project_id, "s.example", Stream.MARKETING, self.chance.randrange(9), 2, 1)
+        figures = self.chance.randrange(9), 2, 1, self.chance.choice(CAMPAIGNS)
+        sent = Sending(hour, project_id, "s.example", Stream.MARKETING, *figures)
+        kind = self.chance.choice(list(WaitKind))
 
         async def act(tx: Tx) -> Any:
             await sending.add(tx, self.chance.choice(("v", "w")), [sent])
             is_new = await guards.begin(tx, new)
-            old = (await guards.of_subject(tx, project_id, domain))[-1]
+            old = (await guards.of_subject(tx, project_id, domain, campaign))[-1]
             released = msgspec.structs.replace(old, level=GuardLevel.OK, since=now, released_at=now, excused_sent=7)
             moved = [await guards.move(tx, old, released), await guards.move(tx, old, new)] if is_ended else []
-            woken = await lanes.end_pauses(tx, project_id, domain, self.chance.choice(list(WaitKind)), now=now)
-            total = await sending.of_hour(tx, hour, project_id, domain, Stream.MARKETING)
+            woken = await lanes.end_pauses(tx, project_id, domain, kind, campaign=campaign, now=now)
+            total = await sending.of_hour(tx, hour, project_id, domain, Stream.MARKETING, campaign=campaign)
             return is_new, old, moved, woken, total, await guards.in_force(tx)
 
         return act

@@ -30,9 +30,13 @@ def entry(clock: FakeClock, address_key: str = ANN, **changes: Any) -> Suppressi
 
 
 def asked(
-    address_key: str = ANN, project_id: UUID = ONE, stream: Stream = Stream.TRANSACTIONAL, domain: str = "shop.example"
+    address_key: str = ANN,
+    project_id: UUID = ONE,
+    stream: Stream = Stream.TRANSACTIONAL,
+    domain: str = "shop.example",
+    list_name: str = "",
 ) -> Asked:
-    return Asked(project_id, address_key, stream, domain)
+    return Asked(project_id, address_key, stream, domain, list_name)
 
 
 async def put(store: Store, *entries: Suppression) -> int:
@@ -61,16 +65,22 @@ async def test_an_operators_entry_holds_for_all_projects(store: Store, clock: Fa
     ("scope", "subject", "covered"),
     [
         (SuppressionScope.STREAM, "marketing", [asked(stream=Stream.MARKETING)]),
-        (SuppressionScope.DOMAIN, "shop.example", [asked(), asked(stream=Stream.MARKETING)]),
+        (
+            SuppressionScope.DOMAIN,
+            "shop.example",
+            [asked(), asked(stream=Stream.MARKETING), asked(list_name="weekly"), asked(list_name="Weekly")],
+        ),
         (SuppressionScope.DOMAIN, "other.example", []),
-        (SuppressionScope.LIST, "7", []),
+        (SuppressionScope.LIST, "weekly", [asked(list_name="weekly")]),
+        (SuppressionScope.LIST, "", []),
     ],
 )
 async def test_a_scope_covers_its_subject(
     store: Store, clock: FakeClock, scope: SuppressionScope, subject: str, covered: list[Asked]
 ) -> None:
     await put(store, entry(clock, scope=scope, subject=subject))
-    assert list(await among(store, clock, asked(), asked(stream=Stream.MARKETING))) == covered
+    which = [asked(), asked(stream=Stream.MARKETING), asked(list_name="weekly"), asked(list_name="Weekly")]
+    assert list(await among(store, clock, *which)) == covered
 
 
 async def test_it_ends_at_its_instant_and_is_swept(store: Store, clock: FakeClock) -> None:
@@ -174,7 +184,7 @@ async def test_evidence_is_noted_lifted_and_forgotten(store: Store, clock: FakeC
         assert await suppressions.noted(tx, [(TWO, ANN), (ONE, BOB)], since=clock.now()) == [later]
 
 
-@pytest.mark.parametrize(("statement", "count"), [(suppressions._AMONG, 3), (suppressions._AMONG_CLAIMS, 6)])
+@pytest.mark.parametrize(("statement", "count"), [(suppressions._AMONG, 3), (suppressions._AMONG_CLAIMS, 7)])
 async def test_plans_look_up_addresses_even_if_made_before_there_were_any(
     store: Store, statement: str, count: int
 ) -> None:

@@ -55,6 +55,8 @@ RETRY_DELAY_S_MAX: Final = 4 * 3600.0  # DESIGN.md 5.
 MESSAGE_LIFE_S_MAX: Final = 7 * 86400.0  # Ours: RFC 5321 §4.5.4.1 says to give up after 4-5 days; nobody waits longer.
 REPLY_TEXT_CHARS_KEPT_MAX: Final = 1000  # Ours: what we store of a peer's reply.
 DOMAIN_PER_MINUTE_COUNT_MAX: Final = 1_000_000  # Ours: a domain's own rate; over what one node sends in a minute.
+CAMPAIGN_CHARS_MAX: Final = 100  # Ours: its name is part of a lane's key, and read in every sentence about it.
+LIST_NAME_CHARS_MAX: Final = 100  # Ours: as for campaigns.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
 
 # -- HTTP, our side.

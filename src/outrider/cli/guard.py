@@ -1,4 +1,4 @@
-"""`outrider guard`: which projects and sending domains do harm, what is done about it, and an operator's word on it.
+"""`outrider guard`: which projects, domains and campaigns do harm, what is done about it, and an operator's word on it.
 
 Without a subcommand it lists all that sent enough in a day to be judged, and all guards. `release` lets one go on; from
 then on only new mail counts, so it stays released until the figures of at least 500 new mails say otherwise.
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from outrider.app import Services
+from outrider.base.errors import CallerError
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
 from outrider.engine.guard import GuardView, Released, release, views
@@ -18,12 +19,12 @@ from outrider.services.accounts import DEFAULT_PROJECT
 
 guards = typer.Typer(help="Who is slowed or paused for bounces and complaints.", invoke_without_command=True)
 
-_COLUMNS = ("PROJECT", "DOMAIN", "STREAM", "SENT", "UNKNOWN", "COMPLAINTS", "STATE", "SINCE", "WHY")
+_COLUMNS = ("PROJECT", "DOMAIN", "CAMPAIGN", "STREAM", "SENT", "UNKNOWN", "COMPLAINTS", "STATE", "SINCE", "WHY")
 
 
 @guards.callback()
 def list_guards(context: typer.Context, as_json: AsJson = False) -> None:
-    """List projects and sending domains with the figures of the last day, their state, since when and why."""
+    """List projects, domains and campaigns with the figures of the last day, their state, since when and why."""
     if context.invoked_subcommand is not None:
         return
 
@@ -36,15 +37,19 @@ def list_guards(context: typer.Context, as_json: AsJson = False) -> None:
 @guards.command("release")
 def release_guard(
     domain: Annotated[str, typer.Argument(help="A sending domain; without it the project's own guard.")] = "",
+    *,
+    campaign: Annotated[str, typer.Option(help="The guard of this campaign, not of a domain or the project.")] = "",
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
 ) -> None:
-    """Let a domain's or a project's mail go on. From now on only new mail counts."""
+    """Let a domain's, a campaign's or a project's mail go on. From now on only new mail counts."""
 
     async def work(services: Services) -> Sequence[Released]:
+        if domain and campaign:
+            raise CallerError("A campaign's guard is of no domain: leave the domain out.", field="domain")
         found = await services.accounts.project(project)
         name = address.parse_domain(domain) if domain else ""
-        return await release(services.store, found.project_id, name, clock=services.context.clock)
+        return await release(services.store, found.project_id, name, campaign=campaign, clock=services.context.clock)
 
     output.show(session.run(work), _tell_released, as_json=as_json)
 
@@ -55,14 +60,14 @@ def _tell_guards(found: Sequence[GuardView]) -> None:
 
 def _tell_released(released: Sequence[Released]) -> None:
     for guard in released:
-        whose = guard.sender_domain or "the project"
-        output.show_text(f"released: {guard.stream} mail of {whose}; what was sent before no longer counts")
+        output.show_text(f"released: {guard.stream} mail of {guard.whose}; what was sent before no longer counts")
 
 
 def _cells(view: GuardView) -> Sequence[object]:
     return [
         view.project,
         view.sender_domain or "(all)",
+        view.campaign,
         view.stream,
         f"{view.sent:,}",
         _share(view.invalid, view.sent),

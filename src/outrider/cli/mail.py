@@ -39,6 +39,8 @@ def send(
     text: Annotated[str | None, typer.Option(help="Plain text; `-` reads stdin.")] = None,
     html: Annotated[Path | None, typer.Option(help="A file with the HTML part.")] = None,
     from_name: Annotated[str, typer.Option(help="Display name.")] = "",
+    campaign: Annotated[str, typer.Option(help="The mailing it belongs to; guards judge its mail together.")] = "",
+    list_name: Annotated[str, typer.Option("--list", help="The list it is for; who left that list is refused.")] = "",
     key: Annotated[str, typer.Option("--idempotency-key", help="Sent again with the same key: sent once.")] = "",
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
@@ -54,6 +56,8 @@ def send(
             from_name=from_name,
             text=body,
             html=_read(html) if html else None,
+            campaign=campaign,
+            list_name=list_name,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(services.accept.run())

@@ -58,7 +58,7 @@ class Imported(msgspec.Struct):
 def add(
     addresses: Addresses,
     *,
-    scope: Annotated[str, typer.Option(help="all, stream:marketing, domain:NAME or list:ID.")] = "all",
+    scope: Annotated[str, typer.Option(help="all, stream:marketing, domain:NAME or list:NAME.")] = "all",
     reason: Annotated[str, typer.Option(help="unsubscribe, complaint, recipient.invalid, ...")] = suppressions.REASON,
     note: Annotated[str, typer.Option(help="How you know; kept as evidence.")] = "",
     days: Annotated[int | None, typer.Option(help="For so many days; without it for ever.")] = None,

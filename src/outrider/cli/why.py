@@ -55,7 +55,9 @@ def _tell_recipient(shown: Shown) -> None:
     facts = {name.replace("_id", "").replace("message", "session"): record[name] for name in names}
     times = {"accepted": seen.accepted_at, "expires": seen.expires_at, "next try": seen.due_at}
     facts |= {name: at for name, at in times.items() if at is not None}
-    output.show_facts(facts | {"from": seen.sender, "subject": seen.subject})
+    facts |= {"from": seen.sender, "subject": seen.subject}
+    names_given = {"campaign": seen.campaign, "list": seen.list_name}
+    output.show_facts(facts | {name: value for name, value in names_given.items() if value})
     for line in shown.why:
         output.show_text(f"why: {line.sentence}")
     for spoken in shown.events:

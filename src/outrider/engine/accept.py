@@ -25,7 +25,7 @@ from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import EventKind, Stream
 from outrider.engine.settings import EngineSettings
-from outrider.engine.submission import Accepted, Rejected, Submission
+from outrider.engine.submission import Accepted, Rejected, Submission, check_name
 from outrider.mail import address, headers
 from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
@@ -34,7 +34,7 @@ from outrider.store import events, idempotency, lanes, messages, queue, recipien
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
 from outrider.store.idempotency import KeyedAnswer
-from outrider.store.lanes import LaneKey
+from outrider.store.lanes import LaneGoneError, LaneKey
 from outrider.store.messages import Body, Message
 from outrider.store.pool import Store
 from outrider.store.queue import Entry
@@ -42,6 +42,7 @@ from outrider.store.recipients import NewRecipient
 from outrider.store.suppressions import Asked, Suppression
 
 SUPPRESSED: Final = "recipient suppressed"  # uSpeedo's word (shared/uspeedo.md 1.3).
+_FINDS_MAX: Final = 3  # Ours: of lanes that are gone when the mail is to go in; once is rare.
 _LANES_KNOWN_MAX: Final = 200_000  # Ours: about 60 MB of lane names; past it the memory starts anew.
 
 
@@ -115,7 +116,7 @@ class Acceptor:
         self._random_bits: Final = random_bits
         self._metrics: Final = metrics
         self._pools: Final = pools
-        self._lane_ids: Final[dict[tuple[str, UUID, Stream, str], dict[str, int]]] = {}  # By all of the key but route.
+        self._lane_ids: Final[dict[tuple[object, ...], dict[str, int]]] = {}  # By all of the key but route.
         self._lanes_known_count = 0
         self._commit: Final = GroupCommit[_Draft, Accepted](
             self._write,
@@ -155,8 +156,7 @@ class Acceptor:
             return Accepted(None, 0, tuple(rejected))
         request_hash = _hash(submission) if idempotency_key else b""
         checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash)
-        lane_ids = await self._find_lanes(checked, {to.domain for to in addresses})
-        accepted = await self._commit.submit(self._draft(checked, lane_ids))
+        accepted = await self._store_checked(checked)
         self._metrics.rejected.inc(len(accepted.rejected))
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
@@ -173,24 +173,39 @@ class Acceptor:
             )
         return sender
 
+    async def _store_checked(self, checked: _Checked) -> Accepted:
+        """Write it into its lanes. A campaign's that we knew may be gone (`lanes.sweep`): it is made anew."""
+        routes = {to.domain for to in checked.addresses}
+        for _ in range(_FINDS_MAX - 1):
+            try:
+                return await self._commit.submit(self._draft(checked, await self._find_lanes(checked, routes)))
+            except LaneGoneError:
+                self._forget_lanes()
+        return await self._commit.submit(self._draft(checked, await self._find_lanes(checked, routes)))
+
+    def _forget_lanes(self) -> None:
+        self._lanes_known_count = 0
+        self._lane_ids.clear()
+
     async def _find_lanes(self, checked: _Checked, routes: set[str]) -> dict[str, int]:
         project_id, stream, domain = checked.project_id, checked.submission.stream, checked.sender.address.domain
+        campaign = checked.submission.campaign
         pool = await self._pools.pool_for(project_id, stream, domain)
-        known = self._lane_ids.setdefault((pool, project_id, stream, domain), {})
+        known = self._lane_ids.setdefault((pool, project_id, stream, domain, campaign), {})
         found = {route: known[route] for route in routes if route in known}
-        if unknown := [LaneKey(pool, r, stream, project_id, domain) for r in routes if r not in found]:
+        missing = routes - found.keys()
+        if unknown := [LaneKey(pool, r, stream, project_id, domain, campaign=campaign) for r in missing]:
             async with self._store.transaction() as tx:
                 made = await lanes.ensure(tx, unknown)
             found.update((key.route, lane_id) for key, lane_id in made.items())
             self._lanes_known_count += len(made)
             if self._lanes_known_count > _LANES_KNOWN_MAX:  # Others may be waiting here too, so `found` keeps its own.
-                self._lanes_known_count = 0
-                self._lane_ids.clear()
+                self._forget_lanes()
             known.update(found)
         return found
 
     def _draft(self, checked: "_Checked", lane_ids: Mapping[str, int]) -> _Draft:
-        submission, addresses = checked.submission, checked.addresses
+        submission, addresses, domain = checked.submission, checked.addresses, checked.sender.address.domain
         now = self._clock.now()
         expires_at = retry.expires_at(now, self._settings.message_life_s)
         message_id, *recipient_ids = self._new_ids(now, 1 + len(addresses))
@@ -209,12 +224,14 @@ class Acceptor:
                 recipient_count=len(addresses),
                 accepted_at=now,
                 expires_at=expires_at,
+                campaign=submission.campaign,
+                list_name=submission.list_name,
             ),
             body=body,
             recipients=[NewRecipient(id_, message_id, checked.project_id, to.text) for id_, to in recipients_of_call],
             entries=[Entry(id_, lane_ids[to.domain], now, expires_at) for id_, to in recipients_of_call],
             asked=[
-                Asked(checked.project_id, to.key, submission.stream, checked.sender.address.domain) for to in addresses
+                Asked(checked.project_id, to.key, submission.stream, domain, submission.list_name) for to in addresses
             ],
             answer=answer,
             keyed=_keyed(checked, answer),
@@ -269,6 +286,8 @@ def _check_words(submission: Submission) -> None:
     _check_header(submission.subject, limits.SUBJECT_CHARS_MAX, "subject")
     _check_header(submission.from_name, limits.FROM_NAME_CHARS_MAX, "from_name")
     headers.check_display_name(submission.from_name, field="from_name")
+    check_name(submission.campaign, limits.CAMPAIGN_CHARS_MAX, field="campaign")
+    check_name(submission.list_name, limits.LIST_NAME_CHARS_MAX, field="list_name")
     parts = [part for part in (submission.text, submission.html) if part is not None]
     if not any(part.strip() for part in parts):
         raise CallerError("The content is empty.", field="content")

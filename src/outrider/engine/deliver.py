@@ -414,6 +414,7 @@ class Deliverer:
             accepted_at=accepted_at,
             stream=work.lane.stream,
             sender_domain=work.lane.sender_domain,
+            campaign=work.lane.campaign,
             source=entry.source if entry else "",
             provider=_counted_as(entry),
             retry_at=retry_at,

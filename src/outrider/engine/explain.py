@@ -54,6 +54,7 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     route: str
     sender_domain: str
+    campaign: str
     pool: str
     shard: int
     provider: str
@@ -304,6 +305,7 @@ def _queue_row(depth: Depth, scene: Scene, gates: Sequence[GateSeen]) -> QueueRo
         stream=lane.stream.value,
         route=lane.route,
         sender_domain=lane.sender_domain,
+        campaign=lane.campaign,
         pool=lane.pool,
         shard=lane.shard,
         provider=lane.provider,

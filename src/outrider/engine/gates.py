@@ -81,7 +81,7 @@ class DomainRates(Protocol):
 
 
 class Guards(Protocol):
-    """Which projects and sending domains are slowed or paused for the harm they do (`engine.guard`)."""
+    """Which projects, sending domains and campaigns are slowed or paused for the harm they do (`engine.guard`)."""
 
     def of(self, lane: Lane) -> Sequence[Guard]:
         """Return what keeps this lane's mail back; mostly nothing."""
@@ -392,7 +392,7 @@ class Gates:
 
     async def _own_rates(self, lane: Lane) -> list[_OwnRate]:
         rates = [
-            _OwnRate(guard_key(lane, guard.sender_domain), _SLOW, WaitKind.GUARD, _slowed(guard))
+            _OwnRate(guard_key(guard), _SLOW, WaitKind.GUARD, _slowed(guard))
             for guard in self._guards.of(lane)
             if guard.level is GuardLevel.SLOW
         ]
@@ -461,8 +461,9 @@ def _by_own(rate: _OwnRate, blocked: Blocked) -> Blocked:
 
 
 def _guarded(guard: Guard) -> str:
-    return f"{guard.stream} mail of {guard.sender_domain or 'the project'} is"
+    return f"{guard.stream} mail of {guard.whose} is"
 
 
 def _slowed(guard: Guard) -> str:
-    return f"{_guarded(guard)} slowed to {{}}: {guard.sentence}"
+    name = _guarded(guard).replace("{", "{{").replace("}", "}}")  # A campaign may be called "{}".
+    return f"{name} slowed to {{}}: {guard.sentence}"

@@ -1,15 +1,15 @@
 """Guards at work: figures are judged, whoever does harm is slowed or paused, an operator looks and lets go on.
 
     settle, reports   count what was sent and what came of it (`store.sending`)
-    worker            `GuardJudge`: once a minute `policy.guard` judges the last hours and the last day of each project
-                      and of each of its sending domains, by stream
+    worker            `GuardJudge`: once a minute `policy.guard` judges the last hours and the last day of each project,
+                      of each of its sending domains and of each campaign, by stream
     deliver           `GuardBook.of(lane)`, known by heart, a second old at most; `engine.gates` acts on it
     commands          `views`, `release`
 
     state     what happens
     warn      it is in the log and in `outrider guard`
-    slow      SLOW_PER_MINUTE mails of the stream leave from the domain (the project), by the same gate as a domain's
-              own rate
+    slow      SLOW_PER_MINUTE mails of the stream leave from the domain (the project, of the campaign), by the same
+              gate as a domain's own rate
     pause     none does; lanes wait, explained, until the figures are better or an operator releases it
 
 Each stream is judged by its own figures, and a guard holds its own stream alone: no newsletter stops a password reset.
@@ -18,7 +18,7 @@ nothing. Unknown addresses there do slow and pause it: somebody types them into 
 
 What has begun to wait keeps waiting in its lane and is lost no sooner than by its own expiry. Nothing is kept here that
 is not in the database; several workers may judge at once, one of them changes a guard. While the database is away the
-last known guards stand. There are no campaigns yet; they will be one more window (`policy.guard`).
+last known guards stand. A campaign has lanes of its own, so its guard holds nobody else's mail.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ from outrider.store.lanes import Lane
 from outrider.store.pool import Store, Tx
 from outrider.store.sending import Sums, Told
 
-Subject = tuple[UUID, str, Stream]  # Project, sending domain ("": all of them), stream.
+Subject = tuple[UUID, str, Stream, str]  # Project, sending domain ("": all of them), stream, campaign ("": any).
 
 _READ_EVERY_S: Final = 1.0  # Ours: a guard and its release hold everywhere within seconds.
 _WAKE_COUNT: Final = 3  # Ours: looks; a lane on its way back with a pause that is over has arrived by then.
@@ -63,12 +63,13 @@ Released: TypeAlias = Guard  # One that an operator let go on.
 
 
 class GuardView(msgspec.Struct, frozen=True, kw_only=True):
-    """A domain or project as an operator sees it: all that sent enough to be judged, or has a guard."""
+    """A domain, project or campaign as an operator sees it: all that sent enough to be judged, or has a guard."""
 
     project: str
     project_id: UUID
     sender_domain: str  # "" is the whole project.
     stream: Stream
+    campaign: str  # "" for a domain or project; else whatever it was sent from.
     sent: int  # This and the next two: in the last day, or since the release.
     invalid: int
     complained: int
@@ -95,11 +96,13 @@ class GuardBook:
         self._rounds: Final = Rounds(_READ_EVERY_S, clock=clock)
 
     def of(self, lane: Lane) -> Sequence[Guard]:
-        """Return the guards that this lane's mail is under. Cost: two look-ups in memory; nothing if there are none."""
+        """Return the guards that this lane's mail is under. Cost: three look-ups in memory; none without guards."""
         known = self._known
         if not known:
             return ()
-        subjects = [(lane.project_id, domain, lane.stream) for domain in ("", lane.sender_domain)]
+        subjects = [(lane.project_id, domain, lane.stream, "") for domain in ("", lane.sender_domain)]
+        if lane.campaign:
+            subjects.append((lane.project_id, "", lane.stream, lane.campaign))
         return [known[subject] for subject in subjects if subject in known]
 
     async def load(self) -> None:
@@ -108,12 +111,12 @@ class GuardBook:
             found = await guards.in_force(tx)
         before, self._known = self._known, {_subject(guard): guard for guard in found}
         self._ended.update({_subject(guard): _WAKE_COUNT for guard in before.values() if not self._holds(guard)})
-        for project_id, domain, stream in list(self._ended):
+        for subject in list(self._ended):
             async with self._store.transaction() as tx:
-                await lanes.end_pauses(tx, project_id, domain, WaitKind.GUARD, now=self._clock.now())
-            self._ended[project_id, domain, stream] -= 1
-            if not self._ended[project_id, domain, stream]:
-                del self._ended[project_id, domain, stream]
+                await _end_pauses(tx, subject, self._clock.now())
+            self._ended[subject] -= 1
+            if not self._ended[subject]:
+                del self._ended[subject]
 
     async def run(self) -> None:
         """Read the guards every second until `stop`."""
@@ -152,7 +155,7 @@ class GuardJudge:
         changed: list[Guard] = []
         async with self._store.transaction() as tx:
             known = {_subject(guard): guard for guard in await guards.read_all(tx)}
-            found = {(s.project_id, s.sender_domain, s.stream): s for s in await _sums(tx, now)}
+            found = await _sums(tx, now)
         for subject in sorted(known.keys() | found.keys()):
             old = known.get(subject)
             verdict = _verdict(subject, old, found.get(subject))
@@ -186,6 +189,7 @@ class GuardJudge:
             project_id=str(guard.project_id),
             sender_domain=guard.sender_domain,
             stream=guard.stream.value,
+            campaign=guard.campaign,
             state=guard.level.value,
             sentence=guard.sentence,
         )
@@ -214,12 +218,12 @@ async def count_reports(tx: Tx, findings: Sequence[Finding], *, now: datetime) -
 
 
 async def views(store: Store, *, clock: Clock) -> Sequence[GuardView]:
-    """Return all that sent enough in a day to be judged, or has a guard, by project and domain. Raises StoreError."""
+    """Return all that sent enough in a day to be judged, or has a guard, by subject. Raises StoreError."""
     async with store.transaction() as tx:
         known = {_subject(guard): guard for guard in await guards.read_all(tx)}
-        found = {(s.project_id, s.sender_domain, s.stream): s for s in await _sums(tx, clock.now())}
+        found = await _sums(tx, clock.now())
         subjects = sorted(known.keys() | found.keys())
-        ids = {project_id for project_id, _, _ in subjects}
+        ids = {subject[0] for subject in subjects}
         names = {project_id: await projects.name_of(tx, project_id) for project_id in ids}
     return [
         _view(subject, names[subject[0]] or str(subject[0]), known.get(subject), found.get(subject))
@@ -227,11 +231,14 @@ async def views(store: Store, *, clock: Clock) -> Sequence[GuardView]:
     ]
 
 
-async def release(store: Store, project_id: UUID, sender_domain: str, *, clock: Clock) -> Sequence[Released]:
+async def release(
+    store: Store, project_id: UUID, sender_domain: str, *, campaign: str = "", clock: Clock
+) -> Sequence[Released]:
     """Let what a guard holds go on, whatever the figures said; from now on only new mail counts.
 
     Args:
-        sender_domain: "" for the guard of the project itself.
+        sender_domain: "" for the guard of the project itself, or of a campaign.
+        campaign: "" for none.
 
     Raises:
         NotFoundError: there is nothing to release.
@@ -239,29 +246,49 @@ async def release(store: Store, project_id: UUID, sender_domain: str, *, clock: 
     now = clock.now()
     released: list[Released] = []
     async with store.transaction() as tx:
-        for old in await guards.of_subject(tx, project_id, sender_domain):
+        for old in await guards.of_subject(tx, project_id, sender_domain, campaign):
             if old.level is not GuardLevel.OK:
-                hour = await sending.of_hour(tx, sending.hour_of(now), project_id, sender_domain, old.stream)
-                excused = (hour.sent, hour.invalid, hour.complained)
-                new = Guard(*_subject(old), GuardLevel.OK, "Released by an operator.", now, now, *excused)
+                hour = await sending.of_hour(
+                    tx, sending.hour_of(now), project_id, sender_domain, old.stream, campaign=campaign
+                )
+                new = msgspec.structs.replace(
+                    old,
+                    level=GuardLevel.OK,
+                    sentence="Released by an operator.",
+                    since=now,
+                    released_at=now,
+                    excused_sent=hour.sent,
+                    excused_invalid=hour.invalid,
+                    excused_complained=hour.complained,
+                )
                 if await guards.move(tx, old, new):
                     released.append(new)
-        if released:
-            await lanes.end_pauses(tx, project_id, sender_domain, WaitKind.GUARD, now=now)
+        for one in released[:1]:  # All are of one subject, whatever the stream.
+            await _end_pauses(tx, _subject(one), now)
     if not released:
-        whose = sender_domain or "the project itself"
-        raise NotFoundError(f"No guard of {whose} warns, slows or pauses; `outrider guard` lists them.", field="domain")
+        whose = f"campaign {campaign}" if campaign else sender_domain or "the project itself"
+        raise NotFoundError(
+            f"No guard of {whose} warns, slows or pauses; `outrider guard` lists them.",
+            field="campaign" if campaign else "domain",
+        )
     return released
 
 
-async def _sums(tx: Tx, now: datetime) -> Sequence[Sums]:
+async def _end_pauses(tx: Tx, subject: Subject, now: datetime) -> None:
+    """Let the lanes that wait for a guard of the subject look again, those of its other stream too."""
+    project_id, sender_domain, _, campaign = subject
+    await lanes.end_pauses(tx, project_id, sender_domain, WaitKind.GUARD, campaign=campaign, now=now)
+
+
+async def _sums(tx: Tx, now: datetime) -> Mapping[Subject, Sums]:
     hour = sending.hour_of(now)
-    return await sending.sums(tx, hour - _DAY, recent_since=hour - _RECENT, sent_min=SENT_COUNT_MIN)
+    found = await sending.sums(tx, hour - _DAY, recent_since=hour - _RECENT, sent_min=SENT_COUNT_MIN)
+    return {(one.project_id, one.sender_domain, one.stream, one.campaign): one for one in found}
 
 
 def _verdict(subject: Subject, old: Guard | None, found: Sums | None) -> GuardVerdict:
     """Say what holds now of the subject."""
-    _, _, stream = subject
+    _, _, stream, _ = subject
     before = GuardVerdict(old.level, old.sentence) if old else GuardVerdict(GuardLevel.OK, "")
     return policy.decide(before, _windows(found), complained_max=_COMPLAINED_MAX[stream])
 
@@ -280,7 +307,9 @@ def _windows(found: Sums | None) -> Sequence[Window]:
 
 async def _write(tx: Tx, subject: Subject, old: Guard | None, verdict: GuardVerdict, now: datetime) -> Guard | None:
     """Write what changed; return it, None if nothing did, or somebody else was quicker."""
-    new = Guard(*subject, verdict.level, verdict.sentence or "The figures are good again.", now)
+    project_id, sender_domain, stream, campaign = subject
+    sentence = verdict.sentence or "The figures are good again."
+    new = Guard(project_id, sender_domain, stream, verdict.level, sentence, now, campaign=campaign)
     if old is None:
         return new if await guards.begin(tx, new) else None
     if old.level is GuardLevel.OK and verdict.level is GuardLevel.OK:
@@ -298,8 +327,7 @@ async def _write(tx: Tx, subject: Subject, old: Guard | None, verdict: GuardVerd
     else:
         is_written = await guards.move(tx, old, new)
     if is_written and old.level in _HOLDS_BACK:  # What waits looks again, and waits again for what holds now.
-        project_id, sender_domain, _ = subject
-        await lanes.end_pauses(tx, project_id, sender_domain, WaitKind.GUARD, now=now)
+        await _end_pauses(tx, subject, now)
     return new if is_written else None
 
 
@@ -322,12 +350,13 @@ def _is_counted(finding: Finding) -> bool:
 
 
 def _view(subject: Subject, name: str, guard: Guard | None, found: Sums | None) -> GuardView:
-    project_id, sender_domain, stream = subject
+    project_id, sender_domain, stream, campaign = subject
     return GuardView(
         project=name,
         project_id=project_id,
         sender_domain=sender_domain,
         stream=stream,
+        campaign=campaign,
         sent=found.sent if found else 0,
         invalid=found.invalid if found else 0,
         complained=found.complained if found else 0,
@@ -339,4 +368,4 @@ def _view(subject: Subject, name: str, guard: Guard | None, found: Sums | None) 
 
 
 def _subject(guard: Guard) -> Subject:
-    return guard.project_id, guard.sender_domain, guard.stream
+    return guard.project_id, guard.sender_domain, guard.stream, guard.campaign

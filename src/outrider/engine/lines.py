@@ -221,8 +221,8 @@ class Lines:
         return self._waiters.setdefault((pool, key), _Waiters(Line()))
 
     def _of_domain(self, lane: Lane, kind: WaitKind) -> _Waiters:
-        # A guard's rate is of one stream: what is slowed must not make the other wait.
-        own = "" if kind is WaitKind.DOMAIN_RATE else f"{kind} {lane.stream}"
+        # A guard's rate is of one stream, or of a campaign in it: what is slowed must not make the others wait.
+        own = "" if kind is WaitKind.DOMAIN_RATE else f"{kind} {lane.stream} {lane.campaign}"
         return self._of(f"from {own}", domain_key(lane))
 
     def _now_s(self) -> float:

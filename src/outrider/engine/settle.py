@@ -60,7 +60,8 @@ class Outcome(msgspec.Struct, frozen=True):
     ended_at: datetime
     accepted_at: datetime | None = None  # None: the message could not be read.
     stream: Stream = Stream.TRANSACTIONAL
-    sender_domain: str = ""  # In whose figures it is counted with its stream; "" for none.
+    sender_domain: str = ""  # In whose figures it is counted with its stream and campaign; "" for none.
+    campaign: str = ""
     source: str = ""  # That it left from, and in whose figures it is counted; "" for one that got nowhere.
     provider: str = ""  # Of those figures.
     retry_at: datetime | None = None
@@ -191,16 +192,17 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Egress]:
 
 def _sendings(outcomes: Sequence[Outcome]) -> list[Sending]:
     """Count what ended by a receiver's word, and what DNS says has no receiver: what guards judge."""
-    counts: Counter[tuple[datetime, UUID, str, Stream, bool]] = Counter()
+    counts: Counter[tuple[datetime, UUID, str, Stream, str, bool]] = Counter()
     for one in outcomes:
         is_invalid = one.status is RecipientStatus.BOUNCED and one.verdict.reason in INVALID
         is_answered = one.answer.reply is not None and bool(one.provider)  # Without: only the simulator.
         is_sent = one.status in _SENT and (is_answered or (is_invalid and one.answer.phase is Phase.ROUTE))
         if is_sent and one.sender_domain:
-            counts[sending.hour_of(one.ended_at), one.project_id, one.sender_domain, one.stream, is_invalid] += 1
+            hour = sending.hour_of(one.ended_at)
+            counts[hour, one.project_id, one.sender_domain, one.stream, one.campaign, is_invalid] += 1
     return [
-        Sending(hour, project_id, domain, stream, sent=count, invalid=count if is_invalid else 0)
-        for (hour, project_id, domain, stream, is_invalid), count in counts.items()
+        Sending(hour, project_id, domain, stream, sent=count, invalid=count if is_invalid else 0, campaign=campaign)
+        for (hour, project_id, domain, stream, campaign, is_invalid), count in counts.items()
     ]
 
 

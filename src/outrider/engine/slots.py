@@ -6,6 +6,7 @@ pool:marketing|gmail       what a whole pool shares: a provider's pause, the rat
 mta1|warm-up gmail         what a source in warm-up has sent there today
 from|<project>/<domain>    a sending domain's own rate
 from|<project>/<domain>/marketing  the rate to which a guard slows that stream; of the whole project without a domain
+from|<project>//marketing/<campaign>  the same of a campaign
 """
 
 from typing import Final
@@ -19,6 +20,7 @@ from outrider.policy import throttle
 from outrider.policy.gate import Gate
 from outrider.policy.shaping import Limits, Place
 from outrider.policy.throttle import Blocked
+from outrider.store.guards import Guard
 from outrider.store.lanes import Lane
 
 _YIELD_S: Final = 0.05  # Ours: asked after every mail, and a wish lasts far longer.
@@ -131,9 +133,10 @@ def domain_key(lane: Lane) -> str:
     return gate_key(_DOMAIN, f"{lane.project_id}/{lane.sender_domain}")
 
 
-def guard_key(lane: Lane, sender_domain: str) -> str:
-    """Name the rate to which a guard slows the lane's stream of that domain, or with "" of its whole project."""
-    return gate_key(_DOMAIN, f"{lane.project_id}/{sender_domain}/{lane.stream}")
+def guard_key(guard: Guard) -> str:
+    """Name the rate to which a guard slows its stream of a domain, project or campaign."""
+    key = f"{guard.project_id}/{guard.sender_domain}/{guard.stream}"
+    return gate_key(_DOMAIN, f"{key}/{guard.campaign}" if guard.campaign else key)
 
 
 def parse_gate_key(name: str) -> tuple[str, str] | None:

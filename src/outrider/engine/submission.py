@@ -1,4 +1,4 @@
-"""What every door hands to `engine.accept`, and what it gets back. Records only.
+"""What every door hands to `engine.accept`, and what it gets back. Records, and the rule of the names in them.
 
 A face turns its dialect into a `Submission`; from there on nobody knows through which door a message came.
 """
@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream
 
 
@@ -35,6 +36,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     html: str | None = None  # `text`, `html` or both must be there.
     stream: Stream = Stream.TRANSACTIONAL
+    campaign: str = ""  # The name of the mailing it belongs to: its mail is judged and held together; "" for none.
+    list_name: str = ""  # Whom it is for: who left that list gets none of it; "" for no list.
     shown_to: tuple[str, ...] = ()  # For the To field, "Ann <ann@a.example>" or a bare address; all are recipients too.
     shown_cc: tuple[str, ...] = ()  # As `shown_to`.
     reply_to: tuple[str, ...] = ()
@@ -62,3 +65,15 @@ class Accepted(msgspec.Struct, frozen=True):
     session_id: UUID | None  # None: every recipient was rejected, nothing was stored.
     recipient_count: int  # Accepted ones, duplicates counted once.
     rejected: tuple[Rejected, ...] = ()
+
+
+def check_name(name: str, chars_max: int, *, field: str) -> None:
+    """Refuse a campaign's or list's name that people could not tell from another, or that is too long; "" is none.
+
+    Raises:
+        CallerError: for `field`.
+    """
+    if len(name) > chars_max:
+        raise CallerError(f"The name has {len(name)} characters; at most {chars_max} are allowed.", field=field)
+    if not name.isprintable() or name != name.strip():
+        raise CallerError("A name is of printable characters, without a space at its ends.", field=field)

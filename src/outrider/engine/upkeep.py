@@ -1,29 +1,31 @@
-"""What must be done now and then so that the rest can go on: the event log's days to come, suppressions that ran out.
+"""What must be done now and then: the event log's days to come, suppressions that ran out, lanes of past campaigns.
 
 Any number of processes may run it. Making a partition that is there changes nothing; they are made six days ahead, so
-that days without this service harm nobody. What ran out counts for nobody already: `sweep` only gives its room back, a
-batch a transaction.
+that days without this service harm nobody. What ran out counts for nobody already, nor do empty lanes: `sweep` and
+`sweep_lanes` only give their room back, a batch a transaction.
 """
 
 import asyncio
 from datetime import timedelta
 from typing import Final
 
+from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import StoreError
 from outrider.obs.log import Logger
 from outrider.policy import suppress
-from outrider.store import events, suppressions
+from outrider.store import events, lanes, suppressions
 from outrider.store.pool import Store
 
 _DAYS: Final = 8  # Ours: yesterday (an attempt that ended before midnight is written after it) to six days from now.
 _EVERY_S: Final = 3600.0
 _SWEEP_COUNT: Final = 5_000  # Ours: rows a transaction; tens of milliseconds.
+_LANE_IDLE: Final = timedelta(seconds=limits.MESSAGE_LIFE_S_MAX)  # Then even mail that was held would have expired.
 _AGAIN_S: Final = 5.0  # After a failure.
 
 
 class Upkeep:
-    """Keeps the partitions ahead of the clock, and the suppressions swept, while `run` runs."""
+    """Keeps the partitions ahead of the clock, and suppressions and lanes swept, while `run` runs."""
 
     def __init__(self, store: Store, *, clock: Clock, logger: Logger) -> None:
         self._store: Final = store
@@ -38,6 +40,8 @@ class Upkeep:
             try:
                 await ensure_partitions(self._store, self._clock)
                 while await sweep(self._store, self._clock) and not self._stop_asked.is_set():
+                    await self._clock.sleep(0)
+                while await sweep_lanes(self._store, self._clock) and not self._stop_asked.is_set():
                     await self._clock.sleep(0)
             except StoreError as error:
                 self._logger.warning("upkeep_delayed", error=str(error))
@@ -70,3 +74,9 @@ async def sweep(store: Store, clock: Clock) -> bool:
         return await suppressions.sweep(
             tx, now=now, evidence_before=now - suppress.EVIDENCE_LIFE, count_max=_SWEEP_COUNT
         )
+
+
+async def sweep_lanes(store: Store, clock: Clock) -> bool:
+    """Delete a batch of lanes of campaigns that are over; return whether there may be more. Raises StoreError."""
+    async with store.transaction() as tx:
+        return await lanes.sweep(tx, idle_before=clock.now() - _LANE_IDLE, count_max=_SWEEP_COUNT)

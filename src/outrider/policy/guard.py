@@ -1,6 +1,6 @@
 """When a campaign, a project or a domain does harm and must be warned, slowed or stopped. Pure.
 
-It is given counts of a few windows (some hours, the day; a campaign, once there are any) and judges the worst of them.
+It is given counts of a few windows (some hours, the day) and judges the worst of them.
 Bounces are only those to addresses that do not exist (`INVALID`): a block list or a full mailbox says nothing about the
 list of addresses. It counts nothing, stops nothing and remembers nothing: its callers do (`engine.guard`).
 
@@ -35,7 +35,7 @@ class GuardLevel(enum.StrEnum):
 class Window(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was sent in some time, and what came of it."""
 
-    name: str  # As it reads in a sentence: "the last hour", "this campaign".
+    name: str  # As it reads in a sentence: "the last hour", "the last day".
     sent_count: int
     invalid_count: int = 0  # Refused: no such address.
     complaint_count: int = 0

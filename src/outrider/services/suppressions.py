@@ -20,9 +20,11 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream, SuppressionOrigin, SuppressionScope
+from outrider.engine.submission import check_name
 from outrider.mail import address
 from outrider.policy import suppress
 from outrider.policy.reason import Reason
@@ -234,7 +236,7 @@ def parse_address(text: str) -> str:
 
 
 def parse_scope(scope: str, subject: str) -> tuple[SuppressionScope, str]:
-    """Check a scope and its subject: the stream, the domain, the id of the list.
+    """Check a scope and its subject: the stream, the domain, the name of the list.
 
     Raises:
         CallerError: `field` is "scope" or "subject".
@@ -254,8 +256,9 @@ def parse_scope(scope: str, subject: str) -> tuple[SuppressionScope, str]:
             except CallerError as error:
                 raise CallerError(error.public, field="subject") from error
         case "list":
-            if not subject or len(subject) > _TEXT_CHARS_MAX or not subject.isprintable():
-                raise CallerError("A list is named by its id.", field="subject")
+            if not subject:
+                raise CallerError("Name the list.", field="subject")
+            check_name(subject, limits.LIST_NAME_CHARS_MAX, field="subject")
             return SuppressionScope.LIST, subject
         case _:
             raise CallerError("A scope is all, stream, domain or list.", field="scope")

@@ -1,13 +1,15 @@
 """Lanes: whose turn it is. A node leases a lane, reads its due rows, gives it back.
 
-A lane is one (pool, route, stream, project, sending domain, shard): all that can make mail wait is the lane's, so a
-wait is written to one row, never to its mails. Invariants:
+A lane is one (pool, route, stream, project, sending domain, campaign, shard): all that can make mail wait is the
+lane's, so a wait is written to one row, never to its mails. Invariants:
 - A lane with an `owner` has a `lease_until`; past it, anyone may take it. Without one, it is when it was given back.
 - `next_due_at` is the latest of three: the earliest `due_at` of its queue rows, the end of its pause, and when it was
   last given back. `touch` lowers it in the transaction that adds rows, `release` raises it; both lock the lane's row
   first, and `release` looks at the queue in a second statement, whose snapshot is younger than the lock. So a wake-up
   cannot be lost (test_lanes_race.py).
 - A pause says why and since when (the constraint lane_pause_explained).
+- A lane, once made, stays, but for a campaign's: there is always another campaign. `sweep` deletes one that has been
+  empty for long, alone with its row; `touch` refuses mail for one that is gone.
 
 Turns: transactional lanes first; inside a stream the projects take turns, and inside a project the lanes, since one
 that is given back goes to the end of the line. So nobody's million starves another's hundred.
@@ -21,7 +23,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.vocab import Stream, WaitKind
-from outrider.store.pool import Row, Tx
+from outrider.store.pool import Row, StoreValueError, Tx
 
 WAKE_CHANNEL: Final = "outrider_wake"
 
@@ -35,6 +37,7 @@ class LaneKey(msgspec.Struct, frozen=True):
     project_id: UUID
     sender_domain: str  # Of the From address, lower-case A-label.
     shard: int = 0
+    campaign: str = ""  # "": of none.
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -49,6 +52,7 @@ class Lane(msgspec.Struct, frozen=True):
     taken_over_at: datetime | None
     """When it was last taken from an owner that never gave it back; what was due then may have been delivered. None:
     all that was due then has been tried since."""
+    campaign: str = ""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -58,6 +62,10 @@ class Pause(msgspec.Struct, frozen=True):
     kind: WaitKind
     reason: str  # A sentence for people: "gmail: 5 of 5 connections in use from mta1".
     hold_id: UUID | None = None  # Of an operator's hold: it ends with it, whatever `until` says.
+
+
+class LaneGoneError(StoreValueError):
+    """A lane that mail was put into exists no more; nothing was kept. Find it anew (`ensure`)."""
 
 
 class GivenBack(msgspec.Struct, frozen=True):
@@ -81,17 +89,17 @@ class Share(msgspec.Struct, frozen=True):
 
 
 _ENSURE: Final = """
-    INSERT INTO lane (pool, route, stream, project_id, sender_domain, shard)
-    SELECT pool, route, stream, project_id, sender_domain, shard
-      FROM unnest($1::text[], $2::text[], $3::stream[], $4::uuid[], $5::text[], $6::smallint[])
-        AS given(pool, route, stream, project_id, sender_domain, shard)
-     ORDER BY pool, route, stream, project_id, sender_domain, shard
+    INSERT INTO lane (pool, route, stream, project_id, sender_domain, shard, campaign)
+    SELECT pool, route, stream, project_id, sender_domain, shard, campaign
+      FROM unnest($1::text[], $2::text[], $3::stream[], $4::uuid[], $5::text[], $6::smallint[], $7::text[])
+        AS given(pool, route, stream, project_id, sender_domain, shard, campaign)
+     ORDER BY pool, route, stream, project_id, sender_domain, shard, campaign
     ON CONFLICT DO NOTHING"""
 _FIND: Final = """
-    SELECT lane_id, pool, route, stream, project_id, sender_domain, shard
-      FROM lane JOIN unnest($1::text[], $2::text[], $3::stream[], $4::uuid[], $5::text[], $6::smallint[])
-        AS asked(pool, route, stream, project_id, sender_domain, shard)
-     USING (pool, route, stream, project_id, sender_domain, shard)"""
+    SELECT lane_id, pool, route, stream, project_id, sender_domain, shard, campaign
+      FROM lane JOIN unnest($1::text[], $2::text[], $3::stream[], $4::uuid[], $5::text[], $6::smallint[], $7::text[])
+        AS asked(pool, route, stream, project_id, sender_domain, shard, campaign)
+     USING (pool, route, stream, project_id, sender_domain, shard, campaign)"""
 # KEY SHARE: acceptors do not wait for each other, nor a lease for them; only `release` (FOR UPDATE) and they exclude
 # each other. Danger: a weaker lock in `release`, or none here, loses wake-ups.
 _LOOK: Final = """
@@ -123,7 +131,7 @@ _DUE: Final = """
           FROM waiting WHERE waiting.project_id IS NOT NULL),
     turn AS (SELECT project_id FROM waiting WHERE project_id IS NOT NULL ORDER BY random())
     SELECT due.* FROM turn CROSS JOIN LATERAL (
-        SELECT lane_id, pool, route, stream, project_id, sender_domain, owner, taken_over_at FROM lane
+        SELECT lane_id, pool, route, stream, project_id, sender_domain, campaign, owner, taken_over_at FROM lane
          WHERE stream = $4 AND lane.project_id = turn.project_id AND next_due_at <= $2 AND pool = ANY($1::text[])
            AND (owner IS NULL OR lease_until < $2)
            AND (lane_id % $5 = $6 OR (next_due_at <= $7 AND (lease_until IS NULL OR lease_until <= $7)))
@@ -167,7 +175,8 @@ _RELEASE: Final = """
  RETURNING next_due_at"""
 _LOCK_OF_DOMAIN: Final = """
     SELECT lane_id FROM lane
-     WHERE project_id = $1 AND (sender_domain = $2 OR $2 = '') AND pause_kind = $3 AND owner IS NULL
+     WHERE project_id = $1 AND (sender_domain = $2 OR $2 = '') AND (campaign = $4 OR $4 = '') AND pause_kind = $3
+       AND owner IS NULL
      ORDER BY lane_id FOR UPDATE"""
 # Looked at by whoever has it next, who pauses it again if it must still wait. The queue's head is looked at then, too.
 _UNPAUSE: Final = """
@@ -178,12 +187,21 @@ _RESUME: Final = """
            next_due_at = COALESCE(
                (SELECT due_at FROM queue q WHERE q.lane_id = lane.lane_id ORDER BY due_at LIMIT 1), 'infinity')
      WHERE lane_id = ANY($1::bigint[])"""
+# Two statements: the second sees what whoever had the row before us has put into the queue. SKIP LOCKED: a lane that an
+# accept is touching is not idle.
+_LOCK_IDLE: Final = """
+    SELECT lane_id FROM lane
+     WHERE project_id IS NOT NULL AND campaign <> '' AND next_due_at = 'infinity' AND owner IS NULL AND hold_id IS NULL
+       AND (lease_until IS NULL OR lease_until < $1) LIMIT $2 FOR UPDATE SKIP LOCKED"""
+_DELETE_IDLE: Final = """
+    DELETE FROM lane WHERE lane_id = ANY($1::bigint[])
+       AND NOT EXISTS (SELECT FROM queue q WHERE q.lane_id = lane.lane_id)"""
 _LOCK_OWNERS: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 ORDER BY lane_id FOR NO KEY UPDATE"""
 
 
 async def ensure(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
-    """Return the id of each lane, making those that are missing. A lane, once made, stays."""
+    """Return the id of each lane, making those that are missing."""
     columns = (
         [k.pool for k in keys],
         [k.route for k in keys],
@@ -191,6 +209,7 @@ async def ensure(tx: Tx, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
         [k.project_id for k in keys],
         [k.sender_domain for k in keys],
         [k.shard for k in keys],
+        [k.campaign for k in keys],
     )
     await tx.execute(_ENSURE, *columns)
     rows = await tx.fetch(_FIND, *columns)
@@ -201,8 +220,14 @@ async def touch(tx: Tx, lane_ids: Sequence[int], *, due_at: datetime) -> None:
     """Rows due at `due_at` were added to these lanes in this transaction: wake those that sleep and are not paused.
 
     Call it last: lanes cannot be given back before the commit.
+
+    Raises:
+        LaneGoneError: one of them does not exist; the transaction must not be committed.
     """
-    asleep = [row["lane_id"] for row in await tx.fetch(_LOOK, lane_ids, due_at) if row["is_asleep"]]
+    seen = await tx.fetch(_LOOK, lane_ids, due_at)
+    if len(seen) < len(set(lane_ids)):
+        raise LaneGoneError("A part of the queue is gone.", lane_ids=list(lane_ids))
+    asleep = [row["lane_id"] for row in seen if row["is_asleep"]]
     if asleep:
         asleep = [row["lane_id"] for row in await tx.fetch(_LOCK, asleep, due_at)]
     if asleep:
@@ -275,12 +300,17 @@ async def release(tx: Tx, owner: UUID, given: Sequence[GivenBack], *, now: datet
     return min(due, default=None)
 
 
-async def end_pauses(tx: Tx, project_id: UUID, sender_domain: str, kind: WaitKind, *, now: datetime) -> int:
+async def end_pauses(
+    tx: Tx, project_id: UUID, sender_domain: str, kind: WaitKind, *, campaign: str = "", now: datetime
+) -> int:
     """Let the lanes of the project's domain, of all its domains with "", that wait for this reason be looked at now.
 
     Returns how many.
+
+    Args:
+        campaign: only those of that campaign; "" for all.
     """
-    waiting = [row["lane_id"] for row in await tx.fetch(_LOCK_OF_DOMAIN, project_id, sender_domain, kind)]
+    waiting = [row["lane_id"] for row in await tx.fetch(_LOCK_OF_DOMAIN, project_id, sender_domain, kind, campaign)]
     if waiting:
         await tx.execute(_UNPAUSE, waiting, now)
         await wake(tx)
@@ -297,6 +327,17 @@ async def resume(tx: Tx, lane_ids: Sequence[int]) -> None:
     await wake(tx)
 
 
+async def sweep(tx: Tx, *, idle_before: datetime, count_max: int) -> bool:
+    """Delete lanes of campaigns that are empty and were given back before, or never leased; up to so many.
+
+    Returns whether there may be more. Safe concurrently, with acceptors too (`touch`).
+    """
+    idle = [row["lane_id"] for row in await tx.fetch(_LOCK_IDLE, idle_before, count_max)]
+    if idle:
+        await tx.execute(_DELETE_IDLE, idle)
+    return len(idle) == count_max
+
+
 async def abandon(tx: Tx, owner: UUID, *, now: datetime) -> int:
     """End the leases of an owner that is known to be dead, at once. Its lanes count as taken over. Returns how many."""
     theirs = [row["lane_id"] for row in await tx.fetch(_LOCK_OWNERS, owner)]
@@ -305,7 +346,13 @@ async def abandon(tx: Tx, owner: UUID, *, now: datetime) -> int:
 
 def _key(row: Row) -> LaneKey:
     return LaneKey(
-        row["pool"], row["route"], Stream(row["stream"]), row["project_id"], row["sender_domain"], row["shard"]
+        row["pool"],
+        row["route"],
+        Stream(row["stream"]),
+        row["project_id"],
+        row["sender_domain"],
+        row["shard"],
+        row["campaign"],
     )
 
 
@@ -319,4 +366,5 @@ def _lane(row: Row, now: datetime) -> Lane:
         row["project_id"],
         row["sender_domain"],
         taken_over_at,
+        row["campaign"],
     )

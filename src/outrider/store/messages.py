@@ -34,6 +34,8 @@ class Message(msgspec.Struct, frozen=True):
     recipient_count: int
     accepted_at: datetime
     expires_at: datetime
+    campaign: str = ""  # This and the next: "" for none.
+    list_name: str = ""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -54,18 +56,18 @@ _INSERT_CONTENT: Final = """
     ON CONFLICT DO NOTHING"""
 _INSERT: Final = """
     INSERT INTO message (message_id, project_id, stream, sender, from_name, subject, content_hash,
-                         recipient_count, accepted_at, expires_at)
+                         recipient_count, accepted_at, expires_at, campaign, list_name)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::stream[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-                         $8::int[], $9::timestamptz[], $10::timestamptz[])"""
+                         $8::int[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[])"""
 # The queue hands out recipients of every project; their messages are read by id, never by a customer's word.
 _LOAD: Final = """
     SELECT message_id, m.project_id, stream, sender, from_name, subject, content_hash,
-           recipient_count, accepted_at, expires_at, body
+           recipient_count, accepted_at, expires_at, campaign, list_name, body
       FROM message m JOIN content USING (project_id, content_hash)
      WHERE message_id = ANY($1::uuid[])"""
 _BY_ID: Final = """
     SELECT message_id, project_id, stream, sender, from_name, subject, content_hash,
-           recipient_count, accepted_at, expires_at
+           recipient_count, accepted_at, expires_at, campaign, list_name
       FROM message WHERE project_id = $1 AND message_id = $2"""
 
 

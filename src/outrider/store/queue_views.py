@@ -33,6 +33,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     sender: str
     subject: str
+    campaign: str
+    list_name: str
     accepted_at: datetime
     expires_at: datetime
     lane_id: int | None
@@ -66,6 +68,7 @@ class LaneSeen(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     stream: Stream
     sender_domain: str
+    campaign: str
     shard: int
     provider: str
     is_asleep: bool  # Nobody is to look at it now: `next_due_at` is in the future.
@@ -110,7 +113,7 @@ class GateSeen(msgspec.Struct, frozen=True):
 
 _LANE: Final = """
     SELECT l.lane_id, l.project_id, COALESCE(p.name, '') AS project, l.pool, l.route, l.stream, l.sender_domain,
-    l.shard, l.provider, l.next_due_at > $1 AS is_asleep, l.owner,
+    l.campaign, l.shard, l.provider, l.next_due_at > $1 AS is_asleep, l.owner,
     COALESCE(l.owner IS NOT NULL AND l.lease_until > $1, false) AS is_leased,
     NULLIF(l.lease_until, 'infinity') AS lease_until, COALESCE(l.paused_until > $1, false) AS is_paused,
     NULLIF(l.paused_until, 'infinity') AS paused_until, l.pause_kind, COALESCE(l.pause_reason, '') AS pause_reason,
@@ -155,7 +158,7 @@ _DEEPEST: Final = """
      ORDER BY depth.count DESC, l.lane_id LIMIT $2"""
 _SEEN: Final = """
     SELECT r.recipient_id, r.message_id, r.address, r.status, r.reason, r.reply, r.attempt, r.updated_at,
-    m.sender, m.subject, m.accepted_at, m.expires_at, q.lane_id, q.due_at"""
+    m.sender, m.subject, m.campaign, m.list_name, m.accepted_at, m.expires_at, q.lane_id, q.due_at"""
 _BY_IDS: Final = f"""{_SEEN}
       FROM recipient r JOIN message m USING (project_id, message_id) LEFT JOIN queue q USING (recipient_id)
      WHERE r.project_id = $1 AND r.recipient_id = ANY($2::uuid[]) ORDER BY r.recipient_id DESC"""

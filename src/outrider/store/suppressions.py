@@ -3,7 +3,7 @@
     scope   all      everything the project sends
             stream   the mail of one stream (subject: its name)
             domain   what comes from one sending domain (subject: the domain)
-            list     the mail of one list (subject: its id)
+            list     the mail of one list (subject: its name)
 
 One truth for every face: whoever asks goes through `among`. An address is named by `mail.address.Address.key`. Rows of
 `EVERYBODY` hold for all projects; only an operator writes them. One that is removed stays on record with who wanted it
@@ -32,6 +32,7 @@ class Asked(msgspec.Struct, frozen=True):
     address_key: str
     stream: Stream
     sender_domain: str
+    list_name: str = ""  # "": of no list.
 
 
 class Suppression(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +60,8 @@ class Suppression(msgspec.Struct, frozen=True, kw_only=True):
                 return self.subject == asked.stream
             case SuppressionScope.DOMAIN:
                 return self.subject == asked.sender_domain
-            case SuppressionScope.LIST:  # Nothing says yet of which list a mail is.
-                return False
+            case SuppressionScope.LIST:
+                return self.subject == asked.list_name != ""
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -101,15 +102,19 @@ _AMONG: Final = f"""{_SELECT}
      WHERE address_key = ANY($1) AND (project_id = ANY($2)) IS TRUE AND (expires_at IS NULL OR expires_at > $3)"""
 _OF_ADDRESSES: Final = f"""{_AMONG}
      ORDER BY created_at"""
+# The list is the message's, which is read for nobody but who has an entry of a list.
 _AMONG_CLAIMS: Final = """
     SELECT asked.recipient_id, s.reason
-      FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[])
-             AS asked(recipient_id, project_id, address_key, lane_id)
-      JOIN suppression s ON s.address_key = asked.address_key AND (s.project_id IN (asked.project_id, $5)) IS TRUE
+      FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::uuid[])
+             AS asked(recipient_id, project_id, address_key, lane_id, message_id)
+      JOIN suppression s ON s.address_key = asked.address_key AND (s.project_id IN (asked.project_id, $6)) IS TRUE
       JOIN lane l USING (lane_id)
-     WHERE (s.expires_at IS NULL OR s.expires_at > $6)
+     WHERE (s.expires_at IS NULL OR s.expires_at > $7)
        AND (s.scope = 'all' OR (s.scope = 'stream' AND s.subject = l.stream::text)
-            OR (s.scope = 'domain' AND s.subject = l.sender_domain))"""
+            OR (s.scope = 'domain' AND s.subject = l.sender_domain)
+            OR (s.scope = 'list' AND s.subject <> '' AND s.subject = (
+                SELECT list_name FROM message m
+                 WHERE m.message_id = asked.message_id AND m.project_id = asked.project_id)))"""
 # What holds for longer stays; of two that hold alike the older, whose evidence came first.
 _PUT: Final = """
     INSERT INTO suppression AS old
@@ -213,6 +218,7 @@ async def among_claims(tx: Tx, claims: Sequence[Claim], *, now: datetime) -> dic
         [one.project_id for one in claims],
         [address.key_of(one.address) for one in claims],
         [one.lane_id for one in claims],
+        [one.message_id for one in claims],
         EVERYBODY,
         now,
     )

@@ -131,10 +131,11 @@ _RELEASABLE: Final = """
          ORDER BY recipient_id, at DESC, event_id DESC)
     SELECT recipient_id, COALESCE(reason_before, '') AS reason_before,
            COALESCE((SELECT l.lane_id FROM lane l WHERE l.lane_id = told.lane_id::bigint),
-                    (SELECT min(l.lane_id) FROM lane l
+                    (SELECT l.lane_id FROM lane l
                       WHERE l.project_id = m.project_id AND l.stream = m.stream
                         AND l.route = lower(split_part(held.address, '@', -1))
-                        AND l.sender_domain = lower(split_part(m.sender, '@', -1)))) AS lane_id
+                        AND l.sender_domain = lower(split_part(m.sender, '@', -1))
+                      ORDER BY l.campaign <> m.campaign, l.campaign, l.lane_id LIMIT 1)) AS lane_id
       FROM held JOIN message m ON m.project_id = $1 AND m.message_id = $2 LEFT JOIN told USING (recipient_id)
      ORDER BY recipient_id"""
 _RELEASE: Final = """

@@ -151,6 +151,7 @@ class Unwarmed:
             if guard.project_id == lane.project_id
             and guard.stream is lane.stream
             and guard.sender_domain in ("", lane.sender_domain)
+            and guard.campaign in ("", lane.campaign)
         ]
 
     def ceiling(self, source: str, provider: str) -> Ceiling | None:

@@ -18,8 +18,9 @@ _KEY: Final = ("address_key", "project_id", "scope", "subject")
 class SimAddresses:
     """The rows of both tables."""
 
-    def __init__(self, lanes: Mapping[int, Any]) -> None:
+    def __init__(self, lanes: Mapping[int, Any], messages: Mapping[UUID, Mapping[str, Any]]) -> None:
         self._lanes: Final = lanes
+        self._messages: Final = messages
         self.suppressions: Final[dict[tuple[Any, ...], dict[str, Any]]] = {}  # By its key.
         self.evidence: Final[list[dict[str, Any]]] = []
 
@@ -33,12 +34,14 @@ class SimAddresses:
 
     def among_claims(self, *given: Any) -> Rows:
         """Find the claims whose addresses get no mail."""
-        everybody, now = given[4:]
+        everybody, now = given[5:]
         found = []
-        for recipient_id, project_id, address_key, lane_id in zip(*given[:4], strict=True):
-            lane = self._lanes[lane_id]
+        for recipient_id, project_id, address_key, lane_id, message_id in zip(*given[:5], strict=True):
+            lane, message = self._lanes[lane_id], self._messages.get(message_id, {})
+            list_name = message.get("list_name") if message.get("project_id") == project_id else None
             for row in self.among([address_key], [project_id, everybody], now):
                 subject = {"all": row["subject"], "stream": lane.stream, "domain": lane.sender_domain}
+                subject["list"] = list_name or None
                 if subject.get(row["scope"]) == row["subject"]:
                     found.append({"recipient_id": recipient_id, "reason": row["reason"]})
         return found

@@ -37,6 +37,7 @@ class LaneRow(msgspec.Struct):
     project_id: UUID
     sender_domain: str
     shard: int
+    campaign: str
     provider: str = ""
     next_due_at: datetime = INFINITY
     owner: UUID | None = None
@@ -88,7 +89,7 @@ class SimDatabase:
         self.contents: Final[dict[tuple[UUID, bytes], bytes]] = {}
         self.events: Final[list[NewEvent]] = []
         self.holds: Final[dict[UUID, dict[str, Any]]] = {}
-        self.addresses: Final = SimAddresses(self.lanes)
+        self.addresses: Final = SimAddresses(self.lanes, self.messages)
         self.guards: Final = SimGuards(self.lanes)
         self.figures: Final[dict[tuple[Any, ...], int]] = {}  # Attempts by day, source, provider and writer.
         self.listeners: Final[list[Callable[[str], None]]] = []
@@ -129,12 +130,9 @@ class SimDatabase:
 
     def find_lanes(self, *columns: Sequence[Any]) -> Rows:
         """Find lanes by their keys."""
-        names = ("pool", "route", "stream", "project_id", "sender_domain", "shard")
-        return [
-            {"lane_id": self._lane_ids[key], **dict(zip(names, key, strict=True))}
-            for key in _rows(columns)
-            if key in self._lane_ids
-        ]
+        names = lanes.LaneKey.__struct_fields__
+        found = [key for key in _rows(columns) if key in self._lane_ids]
+        return [{"lane_id": self._lane_ids[key], **dict(zip(names, key, strict=True))} for key in found]
 
     def look(self, lane_ids: Sequence[int], due_at: datetime) -> Rows:
         """Tell which lanes sleep."""
@@ -184,7 +182,7 @@ class SimDatabase:
                 )
             ]
             found += sorted(due, key=lambda lane: lane.next_due_at)[:each_max]
-        names = ("lane_id", "pool", "route", "stream", "project_id", "sender_domain", "owner", "taken_over_at")
+        names = (*lanes.Lane.__struct_fields__, "owner")
         return [{name: getattr(lane, name) for name in names} for lane in found[:count_max]]
 
     def take_lanes(self, lane_ids: Sequence[int], owner: UUID, lease_until: datetime, now: datetime) -> Rows:

@@ -28,16 +28,17 @@ class SimGuards:
 
     def add(self, writer: str, *columns: Sequence[Any]) -> Rows:
         """Count what was sent."""
-        for *key, sent, invalid, complained in zip(*columns, strict=True):
-            counts = self.sendings.setdefault((*key, writer), [0, 0, 0])
+        for *key, sent, invalid, complained, campaign in zip(*columns, strict=True):
+            counts = self.sendings.setdefault((*key, campaign, writer), [0, 0, 0])
             counts[:] = [old + new for old, new in zip(counts, (sent, invalid, complained), strict=True)]
         return []
 
-    def of_hour(self, hour: datetime, project_id: UUID, sender_domain: str, stream: str) -> Rows:
+    def of_hour(self, hour: datetime, project_id: UUID, sender_domain: str, stream: str, campaign: str) -> Rows:
         """Sum up an hour."""
         total = [0, 0, 0]
-        for (at, project, domain, of_stream, _), counts in self.sendings.items():
-            if (at, project, of_stream) == (hour, project_id, stream) and sender_domain in ("", domain):
+        for (at, project, domain, of_stream, of_campaign, _), counts in self.sendings.items():
+            is_asked = sender_domain in ("", domain) and campaign in ("", of_campaign)
+            if (at, project, of_stream) == (hour, project_id, stream) and is_asked:
                 total = [old + new for old, new in zip(total, counts, strict=True)]
         return [dict(zip(("sent", "invalid", "complained"), total, strict=True))]
 
@@ -45,9 +46,10 @@ class SimGuards:
         """Read what slows or pauses."""
         return [_row(guard) for _, guard in sorted(self.guards.items()) if guard.level in _IN_FORCE]
 
-    def of_subject(self, project_id: UUID, sender_domain: str) -> Rows:
-        """Read the guards of a domain."""
-        return [_row(guard) for key, guard in sorted(self.guards.items()) if key[:2] == (project_id, sender_domain)]
+    def of_subject(self, project_id: UUID, sender_domain: str, campaign: str) -> Rows:
+        """Read the guards of a domain or campaign."""
+        asked = (project_id, sender_domain, campaign)
+        return [_row(guard) for key, guard in sorted(self.guards.items()) if (*key[:2], key[3]) == asked]
 
     def begin(self, *values: Any) -> Rows:
         """Write a first row."""
@@ -59,20 +61,22 @@ class SimGuards:
 
     def move(self, *values: Any) -> Rows:
         """Change a row that is as it was seen."""
-        key, seen, changed = values[:3], values[3:5], values[5:]
+        key, seen, changed = values[:4], values[4:6], values[6:]
         guard = self.guards.get(key)
         if guard is None or (guard.level, guard.since) != seen:
             return []
-        self.guards[key] = Guard(*key, *changed)
+        names = Guard.__struct_fields__[3:-1]
+        self.guards[key] = msgspec.structs.replace(guard, **dict(zip(names, changed, strict=True)))
         return [{}]
 
-    def waiting_of_domain(self, project_id: UUID, sender_domain: str, kind: str) -> Rows:
+    def waiting_of_domain(self, project_id: UUID, sender_domain: str, kind: str, campaign: str) -> Rows:
         """Find free lanes of a domain, or of a project, that wait for one reason."""
         return [
             {"lane_id": lane_id}
             for lane_id, lane in sorted(self._lanes.items())
             if (lane.project_id, lane.pause_kind, lane.owner) == (project_id, kind, None)
             and sender_domain in ("", lane.sender_domain)
+            and campaign in ("", lane.campaign)
         ]
 
     def unpause(self, lane_ids: Sequence[int], now: datetime) -> Rows:
@@ -96,7 +100,7 @@ STATEMENTS: Final[Mapping[str, Callable[..., Rows]]] = {
 
 
 def _key(guard: Guard) -> tuple[Any, ...]:
-    return guard.project_id, guard.sender_domain, guard.stream
+    return guard.project_id, guard.sender_domain, guard.stream, guard.campaign
 
 
 def _row(guard: Guard) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def ago(seconds: float) -> datetime:
 def lane(lane_id: int = 1, **changes: Any) -> LaneSeen:
     values: dict[str, Any] = {
         "lane_id": lane_id, "project_id": PROJECT, "project": "shop", "pool": "default", "route": "a.example",
-        "stream": Stream.MARKETING, "sender_domain": "shop.example", "shard": 0, "provider": "gmail",
+        "stream": Stream.MARKETING, "sender_domain": "shop.example", "campaign": "", "shard": 0, "provider": "gmail",
         "is_asleep": False, "owner": None, "is_leased": False, "lease_until": None, "is_paused": False,
         "paused_until": None, "pause_kind": None, "pause_reason": "", "paused_since": None, "hold_id": None,
     }  # fmt: skip

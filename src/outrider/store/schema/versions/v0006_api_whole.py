@@ -6,8 +6,8 @@ none. Counts are one row a writer, so that no two wait for each other.
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 _KEYS = """
 ALTER TABLE api_key

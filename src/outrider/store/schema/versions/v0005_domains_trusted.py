@@ -6,8 +6,8 @@ A key signs while it is `signing`; only one whose record has been seen in DNS, o
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 _DOMAINS = """
 ALTER TABLE domain
