@@ -65,7 +65,7 @@ REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so
 READY_WAIT_S: Final = 2.0  # Ours: a database that needs longer to say yes is not ready.
 
 # -- Catch mode's SMTP receiver and mailbox.
-CAUGHT_MESSAGE_BYTES_MAX: Final = 32 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` twice (text and HTML) in base64.
+CAUGHT_MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` and `ATTACHMENTS_BYTES_MAX` in base64.
 CAUGHT_LINE_BYTES_MAX: Final = 64 * 1024  # Ours: catches also what RFC 5321 §4.5.3.1.6 (1000) forbids, to show it.
 CAUGHT_WAIT_S: Final = 300.0  # A client's silence. RFC 5321 §4.5.3.2.7.
 CAUGHT_CONVERSATIONS_COUNT_MAX: Final = 512  # Ours: over twice what all deliver processes of a machine open.

@@ -50,6 +50,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     pool: str = ""  # Which sources carry it; "": as the project's settings say.
     track_opens: bool | None = None  # None: as the sending domain says.
     track_clicks: bool | None = None
+    resent_from: UUID | None = None  # The message whose content this is, sent again.
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -8,8 +8,8 @@ Every part is 7-bit, so that any server takes it: text as it is where that is po
 whichever is shorter; a file in base64 unless it is text that may go as it is. The same parts make the same bytes: a
 boundary is a hash of what it parts, and is not in it.
 
-Sources: RFC 2045, RFC 2046, RFC 2183 (Content-Disposition), RFC 2231 (names in any script), RFC 2387 (related), RFC 2392
-(cid), RFC 6047 §2.4 (invitations by mail).
+Sources: RFC 2045, RFC 2046, RFC 2183 (Content-Disposition), RFC 2231 (names in any script), RFC 2387 (related),
+RFC 2392 (cid), RFC 6047 §2.4 (invitations by mail).
 """
 
 import hashlib
@@ -24,10 +24,8 @@ from outrider.base.errors import CallerError
 from outrider.mail import encode
 
 # A type, and parameters whose values are tokens or quoted without escapes: all that such a field may hold here.
-_TOKEN: Final = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
-is_type: Final = re.compile(
-    rf'{_TOKEN}/{_TOKEN}(?:\s*;\s*{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*'
-).fullmatch
+_WORD: Final = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
+is_type: Final = re.compile(rf'{_WORD}/{_WORD}(?:\s*;\s*{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*').fullmatch
 is_content_id: Final = re.compile(r"[!#-;=?A-Z^-~]{1,200}").fullmatch  # RFC 2392; no angle brackets, quotes, backslash.
 _PLAIN_NAME: Final = re.compile(r"[ !#-\[\]-~]*").fullmatch
 _NAME_LINE_CHARS: Final = 60
@@ -109,7 +107,7 @@ def invitation_part(file: File) -> Part:
 
 
 def multipart(subtype: str, parts: Sequence[Part], parameters: str = "") -> Part:
-    """Return `parts` as one. The only one alone if it is one. `parameters`: "; type=..." """
+    """Return `parts` as one. One alone stays alone. `parameters`, such as "; type=...", come after the type."""
     if len(parts) == 1:
         return parts[0]
     boundary = _choose_boundary(parts)

@@ -12,6 +12,7 @@ import pytest
 from outrider.base.errors import CallerError
 from outrider.mail import address, build
 from outrider.mail.build import Draft
+from outrider.mail.mailbox import Mailbox
 
 SENDER = address.parse("noreply@shop.example")
 TO = address.parse("user@partner.example")
@@ -170,7 +171,7 @@ def test_the_date_is_in_english_and_utc(date: datetime, words: str) -> None:
 
 def test_reply_to_and_extra_fields_follow_in_order() -> None:
     draft = compose(
-        reply_to=address.parse("help@bücher.example"),
+        reply_to=[Mailbox("", address.parse("help@bücher.example"))],
         extra=[("List-Unsubscribe", "<https://shop.example/u/1>"), ("X-Größe".encode("ascii", "ignore").decode(), "ü")],
     )
     names = [field.partition(b":")[0] for field in draft.fields]

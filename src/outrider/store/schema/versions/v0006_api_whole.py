@@ -47,7 +47,7 @@ CREATE TABLE quota_use (
 
 _MESSAGES = """
 ALTER TABLE message
-    ADD COLUMN tags          text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN tags          jsonb NOT NULL DEFAULT '[]',
     ADD COLUMN metadata      jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN send_at       timestamptz,
     ADD COLUMN track_opens   boolean,
