@@ -18,17 +18,43 @@ from outrider.mail import headers, mime
 from outrider.mail.mime import File
 
 BLOCKED_SUFFIXES: Final = frozenset(
-    ("ade", "adp", "apk", "appx", "appxbundle", "bat", "cab", "chm", "cmd", "com", "cpl", "diagcab", "diagcfg")
-    + ("diagpkg", "dll", "dmg", "ex", "ex_", "exe", "hta", "img", "ins", "iso", "isp", "jar", "jnlp", "js", "jse")
-    + ("lib", "lnk", "mde", "mjs", "msc", "msi", "msix", "msixbundle", "msp", "mst", "nsh", "pif", "ps1", "scr", "sct")
-    + ("shb", "sys", "vb", "vbe", "vbs", "vhd", "vxd", "wsc", "wsf", "wsh", "xll")
+    {
+        *("ade", "adp", "apk", "appx", "appxbundle", "bat", "cab", "chm", "cmd", "com", "cpl", "diagcab", "diagcfg"),
+        *("diagpkg", "dll", "dmg", "ex", "ex_", "exe", "hta", "img", "ins", "iso", "isp", "jar", "jnlp", "js", "jse"),
+        *(
+            "lib",
+            "lnk",
+            "mde",
+            "mjs",
+            "msc",
+            "msi",
+            "msix",
+            "msixbundle",
+            "msp",
+            "mst",
+            "nsh",
+            "pif",
+            "ps1",
+            "scr",
+            "sct",
+        ),
+        *("shb", "sys", "vb", "vbe", "vbs", "vhd", "vxd", "wsc", "wsf", "wsh", "xll"),
+    }
 )
 # Registered and usual names of what a computer runs when it is opened.
 BLOCKED_TYPES: Final = frozenset(
-    ("application/x-msdownload", "application/x-msdos-program", "application/x-ms-installer", "application/x-msi")
-    + ("application/hta", "application/java-archive", "application/x-sh", "application/javascript", "text/javascript")
-    + ("application/x-dosexec", "application/vnd.microsoft.portable-executable")
-    + ("application/vnd.android.package-archive",)
+    {
+        *("application/x-msdownload", "application/x-msdos-program", "application/x-ms-installer", "application/x-msi"),
+        *(
+            "application/hta",
+            "application/java-archive",
+            "application/x-sh",
+            "application/javascript",
+            "text/javascript",
+        ),
+        *("application/x-dosexec", "application/vnd.microsoft.portable-executable"),
+        "application/vnd.android.package-archive",
+    }
 )
 _BIDI: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _TYPE_CHARS_MAX: Final = 200  # Ours: with its parameters.
