@@ -5,6 +5,7 @@ import hashlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from outrider.base import limits
 from outrider.base.errors import BusyError, CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import EventKind, RecipientStatus, Stream
 from outrider.config import load
-from outrider.engine.submission import Rejected
+from outrider.engine.submission import Attachment, Rejected
 from outrider.store import events, messages
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
@@ -300,3 +301,45 @@ async def test_only_an_enabled_sender_on_a_verified_domain_of_the_project_may_se
     async with store.transaction() as tx:
         log = await events.after(tx, events.Cursor(), count_max=10)
     assert [one.project_id for one in log] == [mine]
+
+
+async def test_mail_for_later_waits_for_its_instant_and_lives_from_then(room: EngineRoom, clock: FakeClock) -> None:
+    later = clock.now() + timedelta(days=3)
+    session = await room.send("ann@a.example", send_at=later, expires_s=3600.0)
+    async with room.store.transaction() as tx:
+        (entry,) = await tx.fetch("SELECT due_at, expires_at FROM queue")
+        (lane,) = await tx.fetch("SELECT next_due_at FROM lane")
+        message = await messages.by_id(tx, PROJECT, session)
+    assert (entry["due_at"], entry["expires_at"]) == (later, later + timedelta(hours=1))
+    assert lane["next_due_at"] == later
+    assert message is not None
+    assert message.send_at == later
+
+
+async def test_what_a_caller_says_of_a_message_is_stored_with_it(room: EngineRoom) -> None:
+    session = await room.send(
+        "ann@a.example", tags=("order", "März"), metadata={"order": "1042"}, track_opens=False, track_clicks=True
+    )
+    plain = await room.send("ann@a.example")
+    async with room.store.transaction() as tx:
+        said, silent = [await messages.by_id(tx, PROJECT, one) for one in (session, plain)]
+    assert said is not None
+    assert silent is not None
+    assert (said.tags, said.metadata, said.track_opens, said.track_clicks) == (
+        ("order", "März"),
+        {"order": "1042"},
+        False,
+        True,
+    )
+    assert (silent.tags, silent.metadata, silent.track_opens, silent.track_clicks) == ((), {}, None, None)
+
+
+async def test_a_repeat_with_the_same_files_gets_the_first_answer(room: EngineRoom) -> None:
+    async def sent(content: bytes) -> UUID | None:
+        file = Attachment(name="a.pdf", type="application/pdf", content=content)
+        accepted = await room.accept(PROJECT, submission(attachments=(file,)), idempotency_key="k")
+        return accepted.session_id
+
+    assert await sent(b"one") == await sent(b"one")
+    with pytest.raises(ConflictError):
+        await sent(b"two")

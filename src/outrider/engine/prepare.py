@@ -133,6 +133,11 @@ class Preparer:
         self._kept: Final[OrderedDict[UUID, Composed]] = OrderedDict()
         self._loaded: Final[dict[UUID, Loaded]] = {}  # Read ahead by `load`, not composed yet.
 
+    @property
+    def kept_bytes(self) -> int:
+        """What composed messages take in memory, about."""
+        return self._bytes
+
     async def load(self, tx: Tx, message_ids: Set[UUID]) -> None:
         """Read ahead those of these messages that are not kept, in the caller's transaction."""
         missing = [message_id for message_id in message_ids if message_id not in self._kept]

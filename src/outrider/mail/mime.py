@@ -28,7 +28,7 @@ _WORD: Final = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
 is_type: Final = re.compile(rf'{_WORD}/{_WORD}(?:\s*;\s*{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*').fullmatch
 is_content_id: Final = re.compile(r"[!#-;=?A-Z^-~]{1,200}").fullmatch  # RFC 2392; no angle brackets, quotes, backslash.
 _PLAIN_NAME: Final = re.compile(r"[ !#-\[\]-~]*").fullmatch
-_NAME_LINE_CHARS: Final = 60
+_NAME_LINE_CHARS: Final = 50  # A line with `filename*10*=` before it stays under 78.
 _ATTR_CHARS: Final = "!#$&+-.^_`|~"  # RFC 5987 §3.2.1 attr-char, besides letters and digits.
 
 
