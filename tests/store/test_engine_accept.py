@@ -13,11 +13,12 @@ import pytest
 from outrider.app import make_context, make_services
 from outrider.base import limits
 from outrider.base.errors import BusyError, CallerError, ConflictError, NotFoundError
-from outrider.base.vocab import EventKind, RecipientStatus, Stream
+from outrider.base.vocab import EventKind, RecipientStatus, Stream, SuppressionOrigin, SuppressionScope
 from outrider.config import load
 from outrider.engine.submission import Attachment, Rejected
-from outrider.store import events, messages
+from outrider.store import events, lanes, messages, suppressions
 from outrider.store.pool import Store
+from outrider.store.suppressions import Suppression
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, SENDER, EngineRoom, Journal, counts, running, submission
 
@@ -343,3 +344,60 @@ async def test_a_repeat_with_the_same_files_gets_the_first_answer(room: EngineRo
     assert await sent(b"one") == await sent(b"one")
     with pytest.raises(ConflictError):
         await sent(b"two")
+async def test_a_campaign_has_its_own_lane_and_is_kept_with_its_list(room: EngineRoom, store: Store) -> None:
+    given = [("", ""), ("spring", "weekly"), ("spring", "monthly"), ("autumn", "")]
+    sessions = [await room.send("ann@a.example", campaign=campaign, list_name=name) for campaign, name in given]
+    async with store.transaction() as tx:
+        loaded = await messages.load(tx, sessions)
+    assert [(loaded[one].message.campaign, loaded[one].message.list_name) for one in sessions] == given
+    found = await rows(store, "SELECT campaign, count(*) FROM queue JOIN lane USING (lane_id) GROUP BY 1 ORDER BY 1")
+    assert [tuple(row.values()) for row in found] == [("", 1), ("autumn", 1), ("spring", 2)]
+
+
+@pytest.mark.parametrize("changes", [{"campaign": "spring"}, {"list_name": "weekly"}])
+async def test_the_same_key_for_another_campaign_or_list_is_a_conflict(
+    room: EngineRoom, changes: dict[str, str]
+) -> None:
+    await room.accept(PROJECT, submission(), idempotency_key="once")
+    with pytest.raises(ConflictError):
+        await room.accept(PROJECT, submission(**changes), idempotency_key="once")
+
+
+async def test_who_left_a_list_gets_none_of_it_and_all_else(room: EngineRoom, store: Store, clock: FakeClock) -> None:
+    entry = Suppression(
+        project_id=PROJECT,
+        address_key="ann@a.example",
+        scope=SuppressionScope.LIST,
+        subject="weekly",
+        reason="unsubscribe",
+        origin=SuppressionOrigin.OPERATOR,
+        created_at=clock.now(),
+    )
+    async with store.transaction() as tx:
+        await suppressions.put(tx, [entry])
+    accepted = await room.accept(PROJECT, submission("ann@a.example", "bob@a.example", list_name="weekly"))
+    assert accepted.rejected == (Rejected("ann@a.example", "recipient suppressed"),)
+    for name in ("", "monthly", "Weekly"):
+        assert (await room.accept(PROJECT, submission("ann@a.example", list_name=name))).rejected == ()
+
+
+async def test_a_campaign_whose_lanes_were_swept_gets_new_ones(
+    room: EngineRoom, store: Store, clock: FakeClock
+) -> None:
+    await room.send("ann@a.example", "bob@b.example", campaign="spring")
+    await room.send("ann@a.example", campaign="autumn")
+    async with store.transaction() as tx:
+        await tx.execute("DELETE FROM queue USING lane WHERE lane.lane_id = queue.lane_id AND campaign = 'spring'")
+        await tx.execute("UPDATE lane SET next_due_at = 'infinity'")
+        await lanes.sweep(tx, idle_before=clock.now(), count_max=100)
+    left = await rows(store, "SELECT campaign FROM lane")
+    assert [row["campaign"] for row in left] == ["autumn"]
+    await asyncio.gather(
+        *(room.send("ann@a.example", f"u{n}@b.example", campaign="spring") for n in range(5)),
+        *(room.send("ann@a.example", campaign="autumn") for n in range(5)),
+    )
+    found = await rows(store, "SELECT campaign, route, count(*) FROM queue JOIN lane USING (lane_id) GROUP BY 1, 2")
+    assert {tuple(row.values()) for row in found} == {
+        ("autumn", "a.example", 6), ("spring", "a.example", 5), ("spring", "b.example", 5)
+    }  # fmt: skip
+    assert await rows(store, "SELECT FROM queue LEFT JOIN lane USING (lane_id) WHERE lane.lane_id IS NULL") == []

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from outrider.base.errors import NotFoundError
+from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import Fate, Stream, SuppressionOrigin
 from outrider.engine.guard import GuardBook, GuardJudge, count_reports, release, views
 from outrider.engine.protect import Finding
@@ -49,9 +49,10 @@ class Station:
         stream: Stream = NEWS,
         project_id: UUID = PROJECT,
         writer: str = "a",
+        campaign: str = "",
     ) -> None:
         hour = sending.hour_of(self.clock.now())
-        counts = Sending(hour, project_id, domain, stream, sent, invalid, complained)
+        counts = Sending(hour, project_id, domain, stream, sent, invalid, complained, campaign)
         async with self.store.transaction() as tx:
             await sending.add(tx, writer, [counts])
 
@@ -63,10 +64,12 @@ class Station:
         async with self.store.transaction() as tx:
             return await guards.read_all(tx)
 
-    async def held(self, *, domain: str = DOMAIN, stream: Stream = NEWS, project_id: UUID = PROJECT) -> Sequence[str]:
+    async def held(
+        self, *, domain: str = DOMAIN, stream: Stream = NEWS, project_id: UUID = PROJECT, campaign: str = ""
+    ) -> Sequence[str]:
         """What a deliver process does with such mail, from its next look on."""
         await self.book.load()
-        lane = Lane(1, "default", "a.example", stream, project_id, domain, None)
+        lane = Lane(1, "default", "a.example", stream, project_id, domain, None, campaign)
         return [one.level.value for one in self.book.of(lane)]
 
 
@@ -140,6 +143,51 @@ async def test_many_small_domains_of_a_project_are_judged_together_and_no_other_
     assert await station.held(domain="d9.example") == ["pause"]
     assert await station.held(stream=ORDERS) == []
     assert await station.held(project_id=OTHER_PROJECT) == []
+
+
+async def test_a_campaign_is_judged_and_held_alone_whatever_it_is_sent_from(station: Station) -> None:
+    await station.send(20_000)
+    await station.send(300, 40, campaign="spring")
+    await station.send(199, 40, campaign="spring", domain=OTHER)
+    await station.send(900, 9, campaign="autumn")
+    assert await station.judged() == [], "499 are too few"
+    await station.send(900, 9, domain=OTHER)
+    await station.send(1, campaign="spring")
+    assert [(one.sender_domain, one.campaign, one.level) for one in await station.judge.judge()] == [
+        ("", "spring", "pause"), (OTHER, "", "slow")
+    ]  # fmt: skip
+    assert await station.held(campaign="spring") == ["pause"]
+    assert await station.held(campaign="spring", domain="third.example") == ["pause"]
+    assert await station.held() == await station.held(campaign="autumn") == await station.held(campaign="Spring") == []
+    assert await station.held(campaign="spring", stream=ORDERS) == []
+    assert await station.held(campaign="spring", project_id=OTHER_PROJECT) == []
+    (changed, _) = [line for line in station.journal.lines if line["event"] == "guard_changed"]
+    assert (changed["campaign"], changed["state"]) == ("spring", "pause")
+
+
+async def test_of_a_campaigns_reasons_each_is_said_and_a_release_is_of_it_alone(station: Station) -> None:
+    await station.send(50_000)
+    levels = []
+    for invalid in (11, 10, 6):
+        await station.send(501 if invalid == 11 else 0, invalid, campaign="spring")
+        levels += [(one.campaign, one.level.value) for one in await station.judge.judge()]
+    assert levels == [("spring", "warn"), ("spring", "slow"), ("spring", "pause")]
+    with pytest.raises(NotFoundError, match="campaign autumn") as caught:
+        await release(station.store, PROJECT, "", campaign="autumn", clock=station.clock)
+    assert caught.value.field == "campaign"
+    with pytest.raises(CallerError, match="printable"):
+        await release(station.store, PROJECT, "", campaign="spring\n", clock=station.clock)
+    with pytest.raises(NotFoundError, match="project itself"):
+        await release(station.store, PROJECT, "", clock=station.clock)
+    station.clock.advance(MINUTE_S)
+    (released,) = await release(station.store, PROJECT, "", campaign="spring", clock=station.clock)
+    assert (released.campaign, released.excused_sent, released.excused_invalid) == ("spring", 501, 27)
+    assert await station.held(campaign="spring") == []
+    assert await station.judged() == []
+    (view,) = [one for one in await views(station.store, clock=station.clock) if one.campaign]
+    assert (view.campaign, view.sender_domain, view.sent, view.state) == ("spring", "", 0, "ok")
+    await station.send(600, 60, campaign="spring")
+    assert [one.campaign for one in await station.judge.judge()] == ["spring"]
 
 
 async def test_released_it_goes_on_until_new_figures_say_otherwise(station: Station) -> None:

@@ -42,10 +42,11 @@ async def guarded(room: EngineRoom) -> AsyncIterator[EngineRoom]:
         yield room
 
 
-async def put(room: EngineRoom, level: GuardLevel = GuardLevel.PAUSE, domain: str = DOMAIN) -> None:
+async def put(room: EngineRoom, level: GuardLevel = GuardLevel.PAUSE, domain: str = DOMAIN, campaign: str = "") -> None:
     """Write a guard of marketing, and wait until this node knows it."""
+    one = Guard(PROJECT, domain, NEWS, level, SENTENCE, room.clock.now(), campaign=campaign)
     async with room.store.transaction() as tx:
-        assert await guards.begin(tx, Guard(PROJECT, domain, NEWS, level, SENTENCE, room.clock.now()))
+        assert await guards.begin(tx, one)
     assert room.guards is not None
     await room.guards.load()
 
@@ -148,3 +149,48 @@ async def test_slowed_mail_leaves_at_the_guards_rate_and_the_other_stream_is_fre
         assert 0 < sent < 10
         await release(room.store, PROJECT, DOMAIN, clock=room.clock)
         await room.until_settled(news)
+
+
+async def test_what_ends_is_counted_by_campaign(room: EngineRoom, peer: Peer) -> None:
+    peer.script = Script(refused={"gone@a.example": GONE})
+    async with running(room.deliverer(OneWay(peer.site()))):
+        for campaign in ("spring", "", "autumn"):
+            to = ("gone@a.example", "ann@a.example") if campaign == "spring" else ("ann@a.example",)
+            await room.until_settled(await room.send(*to, stream=NEWS, campaign=campaign))
+    async with room.store.transaction() as tx:
+        rows = await tx.fetch(
+            "SELECT campaign, sum(sent)::int, sum(invalid)::int FROM sending_hour GROUP BY 1 ORDER BY 1"
+        )
+    assert [tuple(row.values()) for row in rows] == [("", 1, 0), ("autumn", 1, 0), ("spring", 2, 1)]
+
+
+@pytest.mark.parametrize("level", [GuardLevel.PAUSE, GuardLevel.SLOW])
+async def test_a_held_campaign_waits_alone_and_explained_and_goes_on_when_released(
+    guarded: EngineRoom, peer: Peer, level: GuardLevel
+) -> None:
+    room, name = guarded, "{} \u2600 {0.x}"  # As people call things.
+    await put(room, level, "", name)
+    async with running(room.deliverer(OneWay(peer.site()))):
+        spring = await room.send(*(f"s{n}@b.example" for n in range(20)), stream=NEWS, campaign=name)
+        stream, kind, reason = await until_paused(room)
+        assert (stream, kind) == ("marketing", WaitKind.GUARD)
+        done = "paused" if level is GuardLevel.PAUSE else f"slowed to {SLOW_PER_MINUTE}/min"
+        assert f"marketing mail of campaign {name} is {done}" in reason
+        assert SENTENCE in reason
+        others = [
+            await room.send(*(f"n{n}@b.example" for n in range(40)), stream=NEWS, campaign="autumn"),
+            await room.send(*(f"n{n}@b.example" for n in range(40)), stream=NEWS),
+            await room.send(*(f"o{n}@b.example" for n in range(40)), campaign=name),
+        ]
+        for session in others:
+            await room.until_settled(session)
+        sent = [one.status for one in (await room.recipients(spring)).values()].count("delivered")
+        assert sent == 0 if level is GuardLevel.PAUSE else 0 < sent < 10
+        explainer = Explainer(room.store, clock=room.clock)
+        (told,) = await explainer.why(str(spring), project_id=PROJECT)
+        assert any(f"marketing mail of campaign {name} is {done}" in line.text for line in told.lines)
+        shown = await explainer.show("s19@b.example", project_id=PROJECT)
+        assert (shown.recipient.campaign, shown.recipient.list_name) == (name, "")
+        assert {row.campaign for row in (await explainer.queue()).lanes} == {name}
+        await release(room.store, PROJECT, "", campaign=name, clock=room.clock)
+        await room.until_settled(spring)

@@ -10,11 +10,12 @@ import pytest
 import structlog
 
 from outrider.base.errors import StoreError
-from outrider.base.vocab import EventKind, SuppressionOrigin, SuppressionScope
-from outrider.engine.upkeep import Upkeep, ensure_partitions
+from outrider.base.vocab import EventKind, Stream, SuppressionOrigin, SuppressionScope
+from outrider.engine.upkeep import Upkeep, ensure_partitions, sweep_lanes
 from outrider.policy.suppress import EVIDENCE_LIFE
-from outrider.store import events, suppressions
+from outrider.store import events, lanes, suppressions
 from outrider.store.events import NewEvent
+from outrider.store.lanes import LaneKey
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
 from outrider.store.suppressions import Evidence, Suppression
@@ -153,3 +154,15 @@ async def test_what_ran_out_is_swept_every_time_and_what_counts_stays(store: Sto
     async with store.transaction() as tx:
         assert await suppressions.of_address(tx, project_id, "ann@a.example") == [kept]
         assert await suppressions.noted(tx, [(project_id, "ann@a.example")], since=old.at) == [young]
+
+
+async def test_lanes_of_campaigns_are_swept_when_none_of_their_mail_can_live(store: Store, clock: FakeClock) -> None:
+    keys = [LaneKey("default", f"r{n}.example", Stream.MARKETING, UUID(int=1), "s.example", 0, "x" * n) for n in (0, 1)]
+    async with store.transaction() as tx:
+        await lanes.ensure(tx, keys)
+        await tx.execute("UPDATE lane SET lease_until = $1", clock.now())
+    for days_on, left_count in ((7.0, 2), (0.001, 1)):
+        clock.advance(days_on * 86_400)
+        assert not await sweep_lanes(store, clock)
+        async with store.transaction() as tx:
+            assert len(await tx.fetch("SELECT FROM lane")) == left_count

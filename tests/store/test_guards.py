@@ -45,3 +45,17 @@ async def test_who_was_slower_changes_nothing(store: Store) -> None:
         assert await guards.read_all(tx) == [slowed]
         assert await guards.end(tx, slowed)
         assert await guards.read_all(tx) == []
+
+
+async def test_a_campaigns_row_is_apart_from_its_projects(store: Store) -> None:
+    project = Guard(PROJECT, "", Stream.MARKETING, GuardLevel.PAUSE, "Too much.", EPOCH)
+    spring = msgspec.structs.replace(project, campaign="spring", level=GuardLevel.SLOW)
+    async with store.transaction() as tx:
+        assert [await guards.begin(tx, one) for one in (project, spring)] == [True, True]
+        assert await guards.of_subject(tx, PROJECT, "", "spring") == [spring]
+        assert await guards.of_subject(tx, PROJECT, "") == [project]
+        assert await guards.move(tx, spring, msgspec.structs.replace(spring, level=GuardLevel.OK, excused_sent=5))
+        assert not await guards.end(tx, spring)
+        assert [(one.level, one.excused_sent) for one in await guards.read_all(tx)] == [("pause", 0), ("ok", 5)]
+        assert await guards.end(tx, project)
+        assert [one.whose for one in await guards.read_all(tx)] == ["campaign spring"]

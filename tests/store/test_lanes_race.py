@@ -1,21 +1,23 @@
-"""The race that would lose a wake-up: a lane is added to (`touch`) while it is given back (`release`).
+"""The races that would lose mail: a lane is added to (`touch`) while it is given back (`release`) or deleted (`sweep`).
 
 Every order of the statements of the two is tried, and of more actors some hundred at random; what must hold after each:
 no queue row is due before its lane is, and whoever leases next finds the row.
 """
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 
 from outrider.base.vocab import Stream
 from outrider.store import lanes, queue
-from outrider.store.lanes import GivenBack
+from outrider.store.lanes import GivenBack, LaneGoneError
 from outrider.store.pool import Row, Store, Tx
 from outrider.store.queue import Entry
 from outrider.testing.clock import FakeClock
@@ -40,12 +42,13 @@ class Actor:
         self.permits = asyncio.Semaphore(0)
 
     async def run(self) -> None:
-        async with self.store.transaction() as tx:
-            row = await tx.fetch_row("SELECT pg_backend_pid() AS pid")
-            assert row is not None
-            self.pid = row["pid"]
-            await self.work(Stepped(tx, self))
-            await self.turn()
+        with contextlib.suppress(LaneGoneError):  # Rolled back: its caller makes the lane anew.
+            async with self.store.transaction() as tx:
+                row = await tx.fetch_row("SELECT pg_backend_pid() AS pid")
+                assert row is not None
+                self.pid = row["pid"]
+                await self.work(Stepped(tx, self))
+                await self.turn()
         self.is_done = True
 
     async def turn(self) -> None:
@@ -175,6 +178,26 @@ async def test_in_every_order_of_accept_and_release_the_row_is_found(
         await scene.reset(store, owner, rest_at)
         await play(store, [scene.accept(clock.now()), scene.release(owner)], order)
         await scene.check(store, 2 if rest_at is None else 4)
+
+
+@pytest.mark.slow
+async def test_in_every_order_of_accept_and_sweep_no_row_is_without_its_lane(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    outcomes = set()
+    for order in merges(6, 3):  # Accept: queue, look, lock, wake, notify, commit. Sweep: lock, delete, commit.
+        lane_id = await mailroom.lane("a.example")
+        async with store.transaction() as tx:
+            await tx.execute("DELETE FROM queue")
+            await tx.execute("UPDATE lane SET campaign = 'over', next_due_at = 'infinity', lease_until = NULL")
+        sweep: Work = partial(lanes.sweep, idle_before=clock.now(), count_max=9)
+        await play(store, [Scene(clock, mailroom, [lane_id]).accept(clock.now()), sweep], order)
+        async with store.transaction() as tx:
+            counts = "SELECT (SELECT count(*) FROM lane) AS lane_count, (SELECT count(*) FROM queue) AS row_count"
+            (row,) = await tx.fetch(counts)
+            outcomes.add(tuple(row.values()))
+            await tx.execute("DELETE FROM lane")
+    assert outcomes == {(1, 1), (0, 0)}
 
 
 @pytest.mark.slow

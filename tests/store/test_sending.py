@@ -51,10 +51,9 @@ def report(address_key: str, *, number: int = 1, is_complaint: bool = True) -> T
     return Told(PROJECT, UUID(int=number), address_key, "a.example", is_complaint)
 
 
-async def message(store: Store, number: int = 1, stream: Stream = NEWS) -> None:
-    one = Message(
-        UUID(int=number), PROJECT, stream, "news@a.example", "", "Hi", b"h", 1, EPOCH, EPOCH + timedelta(days=1)
-    )
+async def message(store: Store, number: int = 1, stream: Stream = NEWS, campaign: str = "") -> None:
+    until = EPOCH + timedelta(days=1)
+    one = Message(UUID(int=number), PROJECT, stream, "news@a.example", "", "Hi", b"h", 1, EPOCH, until, campaign)
     async with store.transaction() as tx:
         await messages.insert_contents(tx, [(PROJECT, b"h", b"{}")], now=EPOCH)
         await messages.insert(tx, [one])
@@ -81,6 +80,35 @@ async def test_a_project_is_summed_where_several_domains_sent_and_streams_stay_a
         (OTHER_PROJECT, "a.example", NEWS): 3,
     }
     assert {s.sent for s in await sums(store, sent_min=10)} == {11, 10}
+
+
+async def test_a_campaign_is_summed_over_domains_and_counts_in_them_too(store: Store) -> None:
+    await add(store, count(sent=10), count(sent=20, invalid=2, campaign="spring"), count(sent=1, campaign="autumn"))
+    await add(store, count("b.example", ago=3, sent=5, campaign="spring"), writer="other")
+    await add(store, count(sent=7, campaign="spring", stream=Stream.TRANSACTIONAL))
+    found = {(s.sender_domain, s.stream, s.campaign): figures(s) for s in await sums(store)}
+    assert found == {
+        ("", NEWS, ""): (36, 2, 0, 31, 2, 0),
+        ("", NEWS, "autumn"): (1, 0, 0, 1, 0, 0),
+        ("", NEWS, "spring"): (25, 2, 0, 20, 2, 0),
+        ("", Stream.TRANSACTIONAL, "spring"): (7, 0, 0, 7, 0, 0),
+        ("a.example", NEWS, ""): (31, 2, 0, 31, 2, 0),
+        ("b.example", NEWS, ""): (5, 0, 0, 0, 0, 0),
+        ("a.example", Stream.TRANSACTIONAL, ""): (7, 0, 0, 7, 0, 0),
+    }
+    async with store.transaction() as tx:
+        assert (await sending.of_hour(tx, EPOCH, PROJECT, "", NEWS, campaign="spring")).sent == 20
+        assert (await sending.of_hour(tx, EPOCH, PROJECT, "", NEWS)).sent == 31
+
+
+async def test_a_campaigns_release_leaves_out_its_own_figures_alone(store: Store) -> None:
+    await add(store, count(sent=500, invalid=50, campaign="spring"), count(sent=500, campaign="autumn"))
+    at = EPOCH + timedelta(minutes=30)
+    released = Guard(PROJECT, "", NEWS, GuardLevel.OK, "", at, at, 400, 40, 0, campaign="spring")
+    async with store.transaction() as tx:
+        assert await guards.begin(tx, released)
+    found = {s.campaign: figures(s)[:2] for s in await sums(store)}
+    assert found == {"spring": (100, 10), "autumn": (500, 0), "": (1000, 50)}
 
 
 async def test_what_was_sent_before_a_release_is_left_out(store: Store) -> None:
@@ -112,11 +140,15 @@ async def test_each_reader_counts_once(store: Store) -> None:
     assert (again.invalid, again.complained) == (1, 2), "her complaint was counted; that she is gone is news"
 
 
-async def test_a_report_counts_in_the_stream_of_its_mail(store: Store) -> None:
+async def test_a_report_counts_in_the_stream_and_campaign_of_its_mail(store: Store) -> None:
     await message(store, 1)
     await message(store, 2, Stream.TRANSACTIONAL)
+    await message(store, 4, campaign="spring")
     assert (await told(store, report("ann@x.example"), report("bob@x.example", number=2))).complained == 1
-    assert (await told(store, report("eve@x.example", number=3))).complained == 1, "a mail that nobody knows"
+    assert (await told(store, report("dan@x.example", number=4))).complained == 2
+    async with store.transaction() as tx:
+        assert (await sending.of_hour(tx, EPOCH, PROJECT, "", NEWS, campaign="spring")).complained == 1
+    assert (await told(store, report("eve@x.example", number=3))).complained == 2, "a mail that nobody knows"
 
 
 async def test_writers_do_not_wait_for_each_other_and_nothing_is_lost(store: Store) -> None:

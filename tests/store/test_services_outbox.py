@@ -42,7 +42,7 @@ async def send(room: EngineRoom) -> UUID:
 
 async def test_what_was_handed_in_is_read_back(room: EngineRoom, outbox: Outbox) -> None:
     view = await outbox.content(PROJECT, await send(room))
-    assert (view.subject, view.text, view.html, view.stream) == ("Hello", "Hello, world.", None, Stream.MARKETING)
+    assert (view.subject, view.text, view.html, view.stream) == ("Hello", "Hello, world.\n", None, Stream.MARKETING)
     assert (view.shown_to, view.shown_cc) == (("Ann <ann@a.example>",), ("bob@b.example",))
     assert view.headers == (("X-Order", "1042"),)
     assert [(file.name, file.size_bytes) for file in view.files] == [("invoice.pdf", 400)]

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from outrider.base.vocab import Stream, SuppressionOrigin, SuppressionScope
-from outrider.store import suppressions
+from outrider.store import queue, suppressions
 from outrider.store.pool import Store
 from outrider.store.suppressions import EVERYBODY, Asked, Evidence, Place, Suppression
 from outrider.testing.clock import FakeClock
+from outrider.testing.mailroom import Mailroom
 
 ONE, TWO = UUID(int=1), UUID(int=2)
 ANN, BOB = "ann@a.example", "bob@b.example"
@@ -208,3 +209,23 @@ async def test_a_sweep_goes_by_batches(store: Store, clock: FakeClock) -> None:
         async with store.transaction() as tx:
             more.append(await suppressions.sweep(tx, now=clock.now(), evidence_before=clock.now(), count_max=2))
     assert more == [True, True, False]
+
+
+async def test_before_an_attempt_the_list_is_the_messages_own(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    project_id = await mailroom.project()
+    found = {}
+    for name in ("weekly", "monthly", ""):
+        mail = await mailroom.mail(project_id, [ANN])
+        async with store.transaction() as tx:
+            await tx.execute("UPDATE message SET list_name = $1 WHERE message_id = $2", name, mail.message.message_id)
+            due = await queue.first_due(tx, list(mail.lane_ids.values()), now=clock.now(), busy=[], count_max=9)
+        found[name] = next(claim for claim in due if claim.message_id == mail.message.message_id)
+    stranger = msgspec.structs.replace(found["weekly"], project_id=TWO)
+    await put(store, *(entry(clock, project_id=who, scope=SuppressionScope.LIST, subject="") for who in (ONE, TWO)))
+    await put(store, entry(clock, project_id=project_id, scope=SuppressionScope.LIST, subject="weekly"))
+    async with store.transaction() as tx:
+        held = await suppressions.among_claims(tx, list(found.values()), now=clock.now())
+        assert held == {found["weekly"].recipient_id: "recipient.invalid"}
+        assert await suppressions.among_claims(tx, [stranger], now=clock.now()) == {}

@@ -128,3 +128,17 @@ async def test_a_flush_is_not_undone_by_a_release_that_did_not_see_it(
             await wait_blocked(store)
         assert await flushing == 1
     assert (await queueroom.lane_row(lane_id))["next_due_at"] == clock.now()
+
+
+async def test_held_mail_whose_lane_is_gone_goes_into_one_of_its_campaign(
+    store: Store, clock: FakeClock, queueroom: QueueRoom
+) -> None:
+    made = {name: await queueroom.lane(campaign=name) for name in ("autumn", "", "spring")}
+    for campaign, chosen in (("spring", "spring"), ("summer", ""), ("", "")):
+        mail = await queueroom.mail(None, status="held", reason=waiting.OPERATOR)
+        await queueroom.execute("UPDATE message SET campaign = $2 WHERE message_id = $1", mail.message_id, campaign)
+        async with store.transaction() as tx:
+            (taken,) = await waiting.release_session(
+                tx, queueroom.project_id, mail.message_id, now=clock.now(), count_max=9
+            )
+        assert taken.lane_id == made[chosen]

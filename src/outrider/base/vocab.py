@@ -64,7 +64,7 @@ class WaitKind(enum.StrEnum):
     CONNECTIONS = "connections"  # All connections we may have are in use.
     WARMUP = "warmup"  # The day's ceiling of an address that is being warmed up.
     DOMAIN_RATE = "domain_rate"  # The sending domain's own rate.
-    GUARD = "guard"  # Too many unknown addresses or complaints: the project or the sending domain is slowed or paused.
+    GUARD = "guard"  # Too many unknown addresses or complaints: the project, domain or campaign is slowed or paused.
     HOLD = "hold"  # An operator said so.
     TURN = "turn"  # Others of the same provider are before it.
 

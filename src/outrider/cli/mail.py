@@ -16,6 +16,7 @@ import typer
 from outrider.app import Services
 from outrider.base import digits
 from outrider.base.errors import CallerError, OutriderError
+from outrider.base.vocab import Stream
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
 from outrider.cli.session import EXIT_DATA
@@ -39,6 +40,9 @@ def send(
     text: Annotated[str | None, typer.Option(help="Plain text; `-` reads stdin.")] = None,
     html: Annotated[Path | None, typer.Option(help="A file with the HTML part.")] = None,
     from_name: Annotated[str, typer.Option(help="Display name.")] = "",
+    stream: Annotated[Stream, typer.Option(help="Never mixed: guards and suppressions tell them apart.")] = (
+        Stream.TRANSACTIONAL
+    ),
     campaign: Annotated[str, typer.Option(help="The mailing it belongs to; guards judge its mail together.")] = "",
     list_name: Annotated[str, typer.Option("--list", help="The list it is for; who left that list is refused.")] = "",
     key: Annotated[str, typer.Option("--idempotency-key", help="Sent again with the same key: sent once.")] = "",
@@ -56,6 +60,7 @@ def send(
             from_name=from_name,
             text=body,
             html=_read(html) if html else None,
+            stream=stream,
             campaign=campaign,
             list_name=list_name,
         )

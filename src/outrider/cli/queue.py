@@ -197,6 +197,7 @@ def _cells(row: QueueRow) -> list[object]:
     route = row.route if row.shard == 0 else f"{row.route} #{row.shard}"
     depth = f"{row.depth}+" if row.is_depth_capped else str(row.depth)
     state = f"{row.state}: {row.why}"
+    stream = f"{row.stream}, {row.campaign}" if row.campaign else row.stream
     return [
-        row.lane_id, row.project, row.stream, route, row.provider, row.pool, depth, age, row.owner, state, row.rate
+        row.lane_id, row.project, stream, route, row.provider, row.pool, depth, age, row.owner, state, row.rate
     ]  # fmt: skip

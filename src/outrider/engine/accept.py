@@ -197,8 +197,14 @@ class Acceptor:
     async def _find_lanes(self, checked: _Checked, routes: set[str]) -> dict[str, int]:
         project_id, stream, domain = checked.project_id, checked.submission.stream, checked.sender.address.domain
         campaign = checked.submission.campaign
+<<<<<<< HEAD
         pool = await self._pools.pool_for(project_id, stream, domain, asked=checked.submission.pool)
         known = self._lane_ids.setdefault((pool, project_id, stream, domain, campaign), {})
+=======
+        pool = await self._pools.pool_for(project_id, stream, domain)
+        whose = (pool, project_id, stream, domain, campaign)
+        known = self._lane_ids.get(whose, {})
+>>>>>>> campaigns
         found = {route: known[route] for route in routes if route in known}
         missing = routes - found.keys()
         if unknown := [LaneKey(pool, r, stream, project_id, domain, campaign=campaign) for r in missing]:
@@ -208,7 +214,7 @@ class Acceptor:
             self._lanes_known_count += len(made)
             if self._lanes_known_count > _LANES_KNOWN_MAX:  # Others may be waiting here too, so `found` keeps its own.
                 self._forget_lanes()
-            known.update(found)
+            self._lane_ids.setdefault(whose, {}).update(found)
         return found
 
     def _draft(self, checked: "_Checked", lane_ids: Mapping[str, int]) -> _Draft:

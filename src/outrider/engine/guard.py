@@ -28,11 +28,13 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import NotFoundError, StoreError
 from outrider.base.vocab import Fate, Stream, WaitKind
 from outrider.engine.protect import Finding
 from outrider.engine.service import Rounds
+from outrider.engine.submission import check_name
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy import guard as policy
@@ -242,7 +244,9 @@ async def release(
 
     Raises:
         NotFoundError: there is nothing to release.
+        CallerError: no campaign can be called so.
     """
+    check_name(campaign, limits.CAMPAIGN_CHARS_MAX, field="campaign")
     now = clock.now()
     released: list[Released] = []
     async with store.transaction() as tx:

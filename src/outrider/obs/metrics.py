@@ -127,7 +127,7 @@ REPORTS: Final = Declared(
 GUARDS: Final = Declared(
     "outrider_guard_changes_total",
     "counter",
-    "Guards that the figures of a project or sending domain moved into a state. The log says whose and why.",
+    "Guards that the figures of a project, sending domain or campaign moved into a state. The log says whose and why.",
     "Rare, and followed by `ok`.",
     "Any `pause`.",
     ("state",),

@@ -173,6 +173,7 @@ def lane_of(
     pool: str = "default",
     project_id: UUID = PROJECT,
     sender_domain: str = DOMAIN,
+    campaign: str = "",
 ) -> Lane:
     """Return a lane."""
-    return Lane(number, pool, f"route{number}.example", stream, project_id, sender_domain, None)
+    return Lane(number, pool, f"route{number}.example", stream, project_id, sender_domain, None, campaign)

@@ -69,6 +69,15 @@ async def test_a_name_that_shows_something_else(room: EngineRoom, name: str) -> 
     assert (type(error), error.field) == (CallerError, "from_name")
 
 
+@pytest.mark.parametrize("field", ["campaign", "list_name"])
+@pytest.mark.parametrize("name", [*(f"Spring{end}" for end in LINE_ENDS), " spring", "spring ", " ", "x" * 101, "a\tb"])
+async def test_a_campaign_or_list_that_cannot_be_told_from_another(room: EngineRoom, field: str, name: str) -> None:
+    error = await refusal(room, **{field: name})
+    assert (type(error), error.field) == (CallerError, field)
+    with pytest.raises(StoreUnavailableError):
+        await room.accept(PROJECT, submission(**{field: "Frühling \u2600 {0}'; --" + "x" * 79}))
+
+
 @pytest.mark.parametrize(
     ("text", "html"),
     [(None, None), ("", None), (None, ""), ("", ""), (" \r\n\t", "\u00a0"), ("a\x00b", None), ("ok", "<p>\x00</p>")],

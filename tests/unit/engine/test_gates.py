@@ -295,8 +295,9 @@ async def test_a_domain_rate_holds_and_a_change_counts_at_once(make: Make, clock
     assert (await used(room, 50)).total() == 50
 
 
-def guard(level: GuardLevel, *, stream: Stream = Stream.MARKETING, domain: str = DOMAIN) -> Guard:
-    return Guard(PROJECT, domain, stream, level, "Too many complaints.", datetime(2026, 3, 4, 9, tzinfo=UTC))
+def guard(level: GuardLevel, *, stream: Stream = Stream.MARKETING, domain: str = DOMAIN, campaign: str = "") -> Guard:
+    since = datetime(2026, 3, 4, 9, tzinfo=UTC)
+    return Guard(PROJECT, domain, stream, level, "Too many complaints.", since, campaign=campaign)
 
 
 NEWS = lane_of(2, Stream.MARKETING)
@@ -317,6 +318,18 @@ async def test_a_guards_pause_takes_nothing_and_holds_its_stream_alone(make: Mak
     room.bounds.guards.clear()
     assert not room.gates.still_waits(NEWS, pause)
     room.answer(await room.entered(NEWS))
+
+
+async def test_a_campaigns_guards_are_of_its_lanes_alone(make: Make) -> None:
+    room, spring = make(), lane_of(4, Stream.MARKETING, campaign="{spring}")
+    room.bounds.guards.append(guard(GuardLevel.SLOW, domain="", campaign="{spring}"))
+    while isinstance(entry := await room.enter(spring), Entry):
+        room.answer(entry)
+    assert "marketing mail of campaign {spring} is slowed to 20/min, next in" in entry.reason
+    room.bounds.guards.append(guard(GuardLevel.PAUSE, domain="", campaign="{spring}"))
+    assert (await room.paused(spring)).reason == "marketing mail of campaign {spring} is paused: Too many complaints."
+    for _ in range(50):
+        room.answer(await room.entered(NEWS))
 
 
 async def test_a_guard_slows_its_stream_besides_the_domains_own_rate(make: Make, clock: FakeClock) -> None:
