@@ -62,7 +62,7 @@ from outrider.services.egress import PoolChooser
 from outrider.services.identity import Gateway, Identity
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.reports import Reports
-from outrider.services.return_paths import ReturnPaths, signer_of
+from outrider.services.return_paths import BounceDomains, ReturnPaths, signer_of
 from outrider.services.suppressions import Suppressions
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
@@ -340,11 +340,13 @@ async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:
 async def _run_inbound(context: Context, stop_asked: asyncio.Event) -> None:
     """Take the mail that comes back to our return paths."""
     from outrider.faces.smtp.inbound import InboundServer
+    from outrider.faces.smtp.listener import PatientListener
 
-    config, clock = context.config, context.clock
+    config, clock, log, metrics = context.config, context.clock, context.log, context.metrics
     async with context.store() as store:
-        signer = signer_of(make_vault(context))
-        inbox = Inbox(store, signer, clock=clock, random_bits=context.chance.getrandbits, metrics=context.metrics)
+        domains = BounceDomains(store, shared_domain=config.inbound.bounce_domain, clock=clock, logger=log)
+        signer, random_bits = signer_of(make_vault(context)), context.chance.getrandbits
+        inbox = Inbox(store, signer, domains, clock=clock, random_bits=random_bits, metrics=metrics)
         server = InboundServer(
             inbox,
             config.faces.inbound_host,
@@ -352,13 +354,10 @@ async def _run_inbound(context: Context, stop_asked: asyncio.Event) -> None:
             host_name=net_settings(config).ehlo_name,
             tls=inbound_tls(config),
             clock=clock,
-            log=context.log,
+            log=log,
         )
-        await server.start()
-        try:
-            await run_all([inbox], stop_asked)
-        finally:
-            await server.stop()
+        listener = PatientListener(server, "inbound", "OUTRIDER_INBOUND_PORT", clock=clock, log=log, metrics=metrics)
+        await run_all([inbox, domains, listener], stop_asked)
 
 
 async def _run_simulator(context: Context, stop_asked: asyncio.Event) -> None:
@@ -380,27 +379,30 @@ async def _run_simulator(context: Context, stop_asked: asyncio.Event) -> None:
         random=random.Random(context.chance.getrandbits(64)),
         log=context.log,
     )
+    listening, setting = context.metrics.listening.labels(face="simulator"), "OUTRIDER_SIMULATOR_PORT"
     try:
         await server.listen()
     except OSError as error:
-        context.log.warning(
-            "simulator_not_started", reason=str(error), port=server.port, setting="OUTRIDER_SIMULATOR_PORT"
-        )
+        listening.set(0)
+        context.log.warning("simulator_not_started", reason=str(error), port=server.port, setting=setting)
         await stop_asked.wait()
         return
+    listening.set(1)
     await run_all(parts, stop_asked)
 
 
 async def _run_catch(context: Context, stop_asked: asyncio.Event) -> None:
     from outrider.faces.smtp.catch import CatchServer
+    from outrider.faces.smtp.listener import PatientListener
 
-    mailbox = make_mailbox(context)
-    server = CatchServer(mailbox, "127.0.0.1", context.config.faces.catch_port, log=context.log)
-    await server.start()
+    mailbox, clock, log = make_mailbox(context), context.clock, context.log
+    server = CatchServer(mailbox, "127.0.0.1", context.config.faces.catch_port, log=log)
+    setting = "OUTRIDER_CATCH_PORT"
     try:
-        await stop_asked.wait()
+        await run_all(
+            [PatientListener(server, "catch", setting, clock=clock, log=log, metrics=context.metrics)], stop_asked
+        )
     finally:
-        await server.stop()
         await asyncio.to_thread(mailbox.close)
 
 

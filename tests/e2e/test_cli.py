@@ -83,12 +83,18 @@ async def test_domains_and_their_records(program: Program) -> None:
 
 
 async def test_a_project_has_a_bounce_domain(program: Program) -> None:
-    assert await program.command_json("domain", "bounces") == {"bounce_domain": "", "is_shared": True}
+    assert await program.command_json("domain", "bounces") == {
+        "bounce_domain": "",
+        "is_shared": True,
+        "feedback_address": "",
+    }
     await program.command_json("domain", "add", "paths.example", "--verified")
     told = await program.command("domain", "bounces", "bounces.paths.example")
     assert (told.code, "outrider domain dns" in told.stdout) == (0, True)
     found = await program.command_json("domain", "bounces")
-    assert found == {"bounce_domain": "bounces.paths.example", "is_shared": False}
+    feedback = "feedback@bounces.paths.example"
+    assert found == {"bounce_domain": "bounces.paths.example", "is_shared": False, "feedback_address": feedback}
+    assert feedback in (await program.command("domain", "dns", "paths.example")).stdout
     records = await program.command_json("domain", "dns", "paths.example")
     assert [record["type"] for record in records if record["host"] == "bounces.paths.example"] == ["MX", "TXT"]
     assert (await program.command_json("domain", "bounces", "--shared"))["is_shared"]

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from outrider.base import limits
-from outrider.mail import arf, bounce, dsn, parse, parts, report
+from outrider.mail import arf, bounce, dsn, parse, parts, report, reported
 from outrider.mail.arf import Feedback
 from outrider.mail.dsn import Diagnosis
 from outrider.mail.report import Report, ReportKind
@@ -78,6 +78,19 @@ def check(found: Report) -> None:
 @example(b"Final-Recipient: rfc822; \x1c@x.example\n\nFinal-Recipient: rfc822; \xc2\x85a@x.example")
 def test_any_message_is_read(message: bytes) -> None:
     check(report.read(message))
+
+
+@given(MESSAGES, st.integers(0, 10_000))
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_return_paths_are_looked_for_in_any_message(message: bytes, at: int) -> None:
+    token = b"bounce-" + b"0" * 48 + b"@bounce.shop.example"
+    for octets in (message, message[:at] + token + message[at:]):
+        first, second = reported.return_paths_in(octets)
+        assert not set(first) & set(second)
+        assert max(len(first), len(second)) <= limits.REPORT_RETURN_PATHS_COUNT_MAX
+        assert all(address.isascii() and address == address.lower() for address in (*first, *second))
+    found = [address for rank in reported.return_paths_in(message + b"\n" + token) for address in rank]
+    assert token.decode() in found, "in plain text it is seen, whatever stands around"
 
 
 @given(st.sampled_from(CORPUS), st.data())

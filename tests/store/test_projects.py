@@ -51,3 +51,15 @@ async def test_a_locked_project_is_waited_for_and_its_rows_can_be_written(
         async with store.transaction() as another:
             await domains.insert(another, Domain(mailroom.new_id(), project_id, "shop.example", clock.now()))
         assert not waiting.done()
+
+
+async def test_who_has_a_bounce_domain_of_its_own(store: Store, mailroom: Mailroom) -> None:
+    shop, _, third = [await mailroom.project(name) for name in ("shop", "other", "third")]
+    async with store.transaction() as tx:
+        assert await projects.bounce_domains(tx) == {}
+        for project_id in (shop, third):
+            await projects.set_bounce_domain(tx, project_id, "bounces.shop.example")
+        assert await projects.bounce_domains(tx) == {
+            shop: "bounces.shop.example",
+            third: "bounces.shop.example",
+        }

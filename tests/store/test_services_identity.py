@@ -377,12 +377,14 @@ async def test_a_project_s_bounces_come_back_below_its_own_verified_domain(
     for name in ("bounces.shop.example", "shop.example"):
         set_ = await identity.set_bounce_domain(shop, name.upper())
         assert set_ == await identity.bounce_domain(shop) == BounceDomain(name, is_shared=False)
+        assert set_.feedback_address == f"feedback@{name}"
     for name in ("bounces.unproven.example", "xshop.example", "example", "shop.example.evil.example"):
         with pytest.raises(CallerError):
             await identity.set_bounce_domain(shop, name)
     with pytest.raises(NotFoundError):
         await identity.set_bounce_domain(other, "bounces.shop.example")
     assert await identity.set_bounce_domain(shop, "") == BounceDomain("", is_shared=True)
+    assert BounceDomain("", is_shared=True).feedback_address == ""
 
 
 async def test_its_records_are_printed_with_those_of_the_domain_above_it(

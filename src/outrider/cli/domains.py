@@ -61,9 +61,16 @@ def list_domains(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) ->
 
 @domains.command("dns")
 def show_dns(name: DomainName, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
-    """Print the DNS records to publish for a domain."""
-    records = session.run_in(project, lambda services, project_id: services.identity.dns_records(project_id, name))
+    """Print the DNS records to publish for a domain, and the address to register with feedback loops."""
+
+    async def work(services: Services, project_id: UUID) -> tuple[Sequence[DnsRecord], BounceDomain]:
+        records = await services.identity.dns_records(project_id, name)
+        return records, await services.identity.bounce_domain(project_id)
+
+    records, bounces = session.run_in(project, work)
     output.show(records, _tell_records, as_json=as_json)
+    if bounces.feedback_address and not as_json:
+        output.show_facts({"feedback_address": bounces.feedback_address})
 
 
 @domains.command("rate")
@@ -97,7 +104,11 @@ def set_bounce_domain(
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
 ) -> None:
-    """Show or set the domain that the project's bounces come back to. Used within half a minute."""
+    """Show or set the domain that the project's bounces come back to. Used within half a minute.
+
+    The feedback_address is for the forms of feedback loops (Yahoo CFL, Microsoft JMRP): complaints then come by
+    themselves.
+    """
     if name is not None and shared:
         raise typer.BadParameter("a name or --shared, not both", param_hint="--shared")
 
@@ -107,7 +118,8 @@ def set_bounce_domain(
         return await services.identity.set_bounce_domain(project_id, name or "")
 
     found = session.run_in(project, work)
-    output.show_facts({"bounce_domain": found.name, "is_shared": found.is_shared}, as_json=as_json)
+    facts = {"bounce_domain": found.name, "is_shared": found.is_shared, "feedback_address": found.feedback_address}
+    output.show_facts(facts, as_json=as_json)
     if name is not None and not as_json:
         output.show_facts({"next": "outrider domain dns DOMAIN prints its MX and SPF records too"})
 

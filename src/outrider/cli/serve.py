@@ -1,7 +1,7 @@
 """`outrider serve`: start Outrider and run until Ctrl-C or SIGTERM; both end it with exit code 0.
 
 Before anything starts it checks what would fail later: settings, another Outrider on the same data directory, ports in
-use. In catch mode it also sets up the quick start and prints a curl that works as pasted.
+use that sending needs. In catch mode it also sets up the quick start and prints a curl that works as pasted.
 """
 
 import asyncio
@@ -79,11 +79,10 @@ async def _prepare(config: Config, database: Database, roles: tuple[str, ...], l
 
 
 def _check_ports(config: Config, roles: tuple[str, ...]) -> None:
+    """Refuse to start where nothing could be sent; what takes mail that comes back waits for its port, and says so."""
     faces = config.faces
     if "web" in roles:
         supervisor.check_port(faces.http_host, faces.http_port, "OUTRIDER_HTTP_PORT")
-    if "smtp" in roles:
-        supervisor.check_port(faces.inbound_host, faces.inbound_port, "OUTRIDER_INBOUND_PORT")
     if "smtp" in roles and config.is_catch:
         supervisor.check_port("127.0.0.1", faces.catch_port, "OUTRIDER_CATCH_PORT")
 

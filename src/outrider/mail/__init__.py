@@ -6,5 +6,6 @@
 server that is to take it: for mail that comes in by SMTP, which is not there yet.
 
 Of mail that comes back: `verp` signs the return path it comes to; `report` says what it is, by way of `parts` (cut into
-parts, bounded), `dsn` (delivery status), `bounce` and `phrases` (the same in words), `arf` (complaints).
+parts, bounded), `dsn` (delivery status), `bounce` and `phrases` (the same in words), `arf` (complaints);
+`reported` finds the return paths in one that came to a feedback address.
 """

@@ -3,6 +3,7 @@
     signer.mint(ReturnPath(recipient_id, Purpose.BOUNCE, expires_on), "bounce.shop.example")
         "bounce-00bku3g2vk9s...@bounce.shop.example"     60 characters before the @ at most, of [a-z0-9-]
     signer.read(address, today=today)                    the same ReturnPath, or ForgedError, or ExpiredError
+    feedback_address("bounce.shop.example")              "feedback@bounce.shop.example"
 
     PURPOSE "-" base32hex( day (4 octets) | recipient id (16) | HMAC-SHA-256 over all of it and the domain, 80 bits )
 
@@ -10,6 +11,11 @@ Anybody can send anything to a return path, so a report counts only if its token
 this domain and purpose, and not older than it said it would get. Case is lost by some servers on the way, so it never
 matters; any other change of any character is refused, as are the wrappings of BATV and SRS (`prvs=...=`, `SRS0=...`):
 a forwarder that wraps an envelope sender unwraps it again before the bounce comes to us.
+
+Feedback loops report to one address that somebody has registered with them: `feedback_address`. It says of nobody whose
+mail a report is about; a return path in the report does (`candidates`; where to look is `reported`'s).
+
+Who has a return path may report about its recipient, so none is logged whole (`masked`).
 
 A key is at least 32 octets of good chance. To change it, give the new one first and the old ones behind it until
 their last token has expired. The 80 bits are many for what can be tried: each guess costs an SMTP command.
@@ -29,6 +35,7 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base import limits
 from outrider.base.errors import CallerError
 
 _KEY_BYTES_MIN: Final = 32  # As long as the hash: RFC 2104 §3.
@@ -36,15 +43,19 @@ _MAC_BYTES: Final = 10
 _DAY_BYTES: Final = 4
 _TOKEN_BYTES: Final = _DAY_BYTES + 16 + _MAC_BYTES  # 240 bits are 48 characters of base 32, none of them padding.
 _LABEL: Final = b"outrider return path 1\0"  # What these keys sign otherwise can never be a return path.
-_token: Final = re.compile(r"(bounce|unsubscribe|feedback)-([0-9a-v]{48})@([a-z0-9.-]{1,253})").fullmatch
+_PATTERN: Final = r"(bounce|unsubscribe)-([0-9a-v]{48})@([a-z0-9.-]{1,253})"
+_token: Final = re.compile(_PATTERN).fullmatch
+_CANDIDATE: Final = re.compile(_PATTERN.encode("ascii"), re.IGNORECASE)
+_SECRET: Final = re.compile(r"(bounce|unsubscribe)-[0-9a-v]{48}", re.IGNORECASE | re.ASCII)
+_FEEDBACK: Final = "feedback@"
 
 
 class Purpose(enum.StrEnum):
-    """What mail to a return path is about."""
+    """What mail that came back is about, as far as its address says."""
 
     BOUNCE = "bounce"
     UNSUBSCRIBE = "unsubscribe"
-    FEEDBACK = "feedback"
+    FEEDBACK = "feedback"  # Of no token: it came to a feedback address, with one of the others inside.
 
 
 class ReturnPath(msgspec.Struct, frozen=True):
@@ -81,6 +92,7 @@ class Signer:
 
     def mint(self, return_path: ReturnPath, domain: str) -> str:
         """Return the whole address. `domain` is an A-label name; it is written in lower case."""
+        assert return_path.purpose is not Purpose.FEEDBACK
         domain = domain.lower()
         purpose = return_path.purpose.value
         claims = return_path.expires_on.toordinal().to_bytes(_DAY_BYTES, "big") + return_path.recipient_id.bytes
@@ -106,6 +118,36 @@ class Signer:
         if expires_on < today:
             raise ExpiredError("this return path has expired", expires_on=expires_on)
         return ReturnPath(UUID(bytes=claims[_DAY_BYTES:]), Purpose(purpose), expires_on)
+
+
+def feedback_address(domain: str) -> str:
+    """Return the address to register with feedback loops for mail with return paths under `domain`."""
+    return f"{_FEEDBACK}{domain.lower()}"
+
+
+def feedback_domain(address: str) -> str:
+    """Return the domain, in lower case, of what looks like a feedback address; "" if it is another address."""
+    lower = address.lower() if address.isascii() else ""
+    return lower.removeprefix(_FEEDBACK) if lower.startswith(_FEEDBACK) else ""
+
+
+def candidates(octets: bytes, *, count_max: int = limits.REPORT_RETURN_PATHS_COUNT_MAX) -> list[str]:
+    """Return what looks like a return path in `octets`, for `Signer.read` to judge.
+
+    Returns: the first `count_max` different ones, in order and in lower case.
+    Cost: one pass, which ends with the last that is wanted.
+    """
+    found: dict[str, None] = {}
+    for match in _CANDIDATE.finditer(octets):
+        found[match[0].decode("ascii").lower().rstrip(".-")] = None  # An end of a sentence is no part of a domain.
+        if len(found) >= count_max:
+            break
+    return list(found)
+
+
+def masked(text: str) -> str:
+    """Return `text` for the log: without the secret of any return path in it."""
+    return _SECRET.sub(r"\1-***", text)
 
 
 def _mac(key: bytes, purpose: str, claims: bytes, domain: str) -> bytes:

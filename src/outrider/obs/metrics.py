@@ -116,6 +116,22 @@ INBOUND: Final = Declared(
     "A sudden rise: a bounced campaign, or somebody who knows a token.",
     ("purpose",),
 )
+FEEDBACK_REFUSED: Final = Declared(
+    "outrider_feedback_refused_total",
+    "counter",
+    "Mails to a feedback address that were refused, by why: no return path of ours was in them that counts.",
+    "Mostly `none`: spam. `expired` follows complaints about old mail.",
+    "`none` grows as fast as complaints should come: a provider blanks out our return paths.",
+    ("reason",),
+)
+LISTENING: Final = Declared(
+    "outrider_smtp_listening",
+    "gauge",
+    "Whether an SMTP face has its port: 1, or 0 while the port is taken. It goes on trying, and says so in the log.",
+    "1 for `inbound` where the smtp role runs.",
+    "`inbound` at 0 for a minute: bounces and complaints do not come in. Sending goes on.",
+    ("face",),
+)
 REPORTS: Final = Declared(
     "outrider_reports_total",
     "counter",
@@ -146,6 +162,8 @@ DECLARED: Final = (
     CONNECTIONS,
     API_CALLS,
     INBOUND,
+    FEEDBACK_REFUSED,
+    LISTENING,
     REPORTS,
     GUARDS,
 )
@@ -168,6 +186,8 @@ class Metrics:
         self.connections: Final = self._gauge(CONNECTIONS)
         self.api_calls: Final = self._counter(API_CALLS)
         self.inbound: Final = self._counter(INBOUND)
+        self.feedback_refused: Final = self._counter(FEEDBACK_REFUSED)
+        self.listening: Final = self._gauge(LISTENING)
         self.reports: Final = self._counter(REPORTS)
         self.guards: Final = self._counter(GUARDS)
 

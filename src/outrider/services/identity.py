@@ -22,7 +22,7 @@ from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import WaitKind
 from outrider.engine.accept import AllowedSender
-from outrider.mail import address, dkim, headers
+from outrider.mail import address, dkim, headers, verp
 from outrider.mail.address import Address
 from outrider.mail.dkim import SigningKey
 from outrider.store import domains, lanes, projects, senders
@@ -66,6 +66,11 @@ class BounceDomain(msgspec.Struct, frozen=True):
 
     name: str  # "": nowhere; bounces go to the senders.
     is_shared: bool
+
+    @property
+    def feedback_address(self) -> str:
+        """What to register with feedback loops for the project's mail; "" if there is none."""
+        return verp.feedback_address(self.name) if self.name else ""
 
 
 class Identity:

@@ -4,7 +4,8 @@
            no database         one shared commit, then 250       the worker, in batches
 
 A token that is forged, expired, or was reported about too often is refused at RCPT from memory alone, so a flood costs
-no query. What was answered 250 is on disk and is read by some worker, however often one dies meanwhile.
+no query. A feedback address takes what has a token of ours in it, and keeps it as if it had come there
+(`Inbox.find_reported`). What was answered 250 is on disk and is read by some worker, however often one dies meanwhile.
 
     bounce        the recipient's state (`delivered` becomes `bounced`), an event, by rule a suppression
     delay         an event
@@ -20,10 +21,11 @@ refuses stands alone.
 """
 
 import asyncio
+import enum
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -35,10 +37,10 @@ from outrider.base.vocab import EventKind, Fate, RecipientStatus, SuppressionOri
 from outrider.engine import guard, heard, protect
 from outrider.engine.protect import Finding
 from outrider.engine.service import Rounds
-from outrider.mail import address, dsn, report
+from outrider.mail import address, dsn, report, reported, verp
 from outrider.mail.dsn import Diagnosis
 from outrider.mail.report import Report, ReportKind
-from outrider.mail.verp import Purpose, ReturnPath, ReturnPathError, Signer
+from outrider.mail.verp import ExpiredError, ForgedError, Purpose, ReturnPath, ReturnPathError, Signer
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Classifier, Verdict
@@ -83,6 +85,28 @@ _REASONS: Final = {
 }
 
 
+class DomainBook(Protocol):
+    """The bounce domains, known by heart (`services.return_paths`)."""
+
+    @property
+    def shared(self) -> str:
+        """That of projects without one of their own, "" for none."""
+
+    def has(self, domain: str) -> bool:
+        """Whether it is one. Raises BusyError: nobody knows yet."""
+
+
+class NotTaken(enum.StrEnum):
+    """Why a report that came to a feedback address was not taken."""
+
+    NONE = "none"  # No return path is in it.
+    FORGED = "forged"  # What looks like one is not ours.
+    EXPIRED = "expired"
+    FOREIGN = "foreign"  # It came to a project's own address, and is about mail of another bounce domain.
+    AMBIGUOUS = "ambiguous"  # It names mail to two recipients, and nothing says which.
+    OFTEN = "often"  # Enough has come about this recipient today.
+
+
 class _Uses(msgspec.Struct):
     since_s: float
     count: int = 0
@@ -92,10 +116,19 @@ class Inbox:
     """What the SMTP face asks. Commits while `run` runs."""
 
     def __init__(
-        self, store: Store, signer: Signer, *, clock: Clock, random_bits: Callable[[int], int], metrics: Metrics
+        self,
+        store: Store,
+        signer: Signer,
+        domains: DomainBook,
+        *,
+        clock: Clock,
+        random_bits: Callable[[int], int],
+        metrics: Metrics,
     ) -> None:
         self._store: Final = store
         self._signer: Final = signer
+        self._domains: Final = domains
+        self._searching: Final = asyncio.Lock()
         self._clock: Final = clock
         self._random_bits: Final = random_bits
         self._metrics: Final = metrics
@@ -124,12 +157,65 @@ class Inbox:
             ReturnPathError: no token of ours for this domain, an expired one, or one that was reported about enough.
         """
         return_path = self._signer.read(text, today=self._clock.now().date())
-        uses = self._uses.get((return_path.recipient_id, return_path.purpose))
-        if uses is not None and uses.count >= REPORTS_COUNT_MAX:
-            if self._clock.monotonic_s() - uses.since_s < _DAY_S:
-                raise ReturnPathError("enough has come for this address")
-            uses.since_s, uses.count = self._clock.monotonic_s(), 0
+        if self._is_used_up(return_path):
+            raise ReturnPathError("enough has come for this address")
         return return_path
+
+    def is_feedback(self, text: str) -> bool:
+        """Whether this is the address that feedback loops report to, of one of our bounce domains. Cost: no query.
+
+        Raises:
+            BusyError: that is not known yet.
+        """
+        domain = verp.feedback_domain(text)
+        return bool(domain) and self._domains.has(domain)
+
+    async def find_reported(self, text: str, content: bytes) -> ReturnPath:
+        """Return whose mail a report to the feedback address `text` is about, by a token of ours in it.
+
+        The shared domain's address is the operator's and takes tokens of every domain; that of a project takes those of
+        its own domain only. What is quoted decides nothing while a better place has a token, be it one that is not
+        taken; two recipients in the same place are none.
+
+        Raises:
+            ReturnPathError: there is no such token; the reason is counted.
+        Cost: the reading is off the loop, and one report's at a time, so that a flood of large ones leaves time for
+            all else.
+        """
+        async with self._searching:
+            ranks = await asyncio.to_thread(reported.return_paths_in, content)
+        found = self._decide(ranks, verp.feedback_domain(text))
+        if isinstance(found, ReturnPath) and self._is_used_up(found):
+            found = NotTaken.OFTEN
+        if isinstance(found, NotTaken):
+            self._metrics.feedback_refused.labels(reason=found.value).inc()
+            raise ReturnPathError("no token of ours is in the report", reason=found.value)
+        return found
+
+    def _decide(self, ranks: Sequence[Sequence[str]], domain: str) -> ReturnPath | NotTaken:
+        for rank in ranks:
+            judged = [self._judge_token(token, domain) for token in rank]
+            authentic = [(path, refusal) for path, refusal in judged if refusal is not NotTaken.FORGED]
+            if len({path.recipient_id for path, _ in authentic if path is not None}) > 1:
+                return NotTaken.AMBIGUOUS
+            if taken := [path for path, refusal in authentic if path is not None and refusal is None]:
+                return taken[0]
+            if refusals := [refusal for _, refusal in authentic if refusal is not None]:
+                return refusals[0]
+        return NotTaken.FORGED if any(ranks) else NotTaken.NONE
+
+    def _judge_token(self, token: str, domain: str) -> tuple[ReturnPath | None, NotTaken | None]:
+        """Return what a token says, None if it says nothing, and why it is not taken, None if it is."""
+        try:
+            path = self._signer.read(token, today=self._clock.now().date())
+        except ForgedError:
+            return None, NotTaken.FORGED
+        except ExpiredError:
+            return None, NotTaken.EXPIRED
+        is_here = domain in (self._domains.shared, token.rpartition("@")[2])
+        # As a machine's report, whatever the token was for: to quote a way to unsubscribe is not to unsubscribe.
+        path = ReturnPath(path.recipient_id, Purpose.FEEDBACK, path.expires_on)
+        return path, None if is_here else NotTaken.FOREIGN
 
     async def keep(self, return_path: ReturnPath, *, sender: str, client: str, content: bytes) -> None:
         """Return when the mail is on disk.
@@ -155,6 +241,15 @@ class Inbox:
             uses.count -= 1
             raise
         self._metrics.inbound.labels(purpose=return_path.purpose.value).inc()
+
+    def _is_used_up(self, return_path: ReturnPath) -> bool:
+        uses = self._uses.get((return_path.recipient_id, return_path.purpose))
+        if uses is None or uses.count < REPORTS_COUNT_MAX:
+            return False
+        if self._clock.monotonic_s() - uses.since_s < _DAY_S:
+            return True
+        uses.since_s, uses.count = self._clock.monotonic_s(), 0
+        return False
 
     def _uses_of(self, return_path: ReturnPath) -> _Uses:
         key = (return_path.recipient_id, return_path.purpose)

@@ -4,6 +4,9 @@ A project has a bounce domain of its own, or the shared one of [inbound]; withou
 sender's own address, and bounces go there, but for mail to the simulator, whose answers come back in any case. The
 tokens are `mail.verp`'s; the key is derived from the master key, so every process of the installation reads
 what any of them made.
+
+Each of these domains takes reports of feedback loops, too (`mail.verp.feedback_address`): `BounceDomains` knows them
+all by heart, so that nobody who asks for one that is not here costs a query.
 """
 
 from datetime import date, timedelta
@@ -11,7 +14,10 @@ from typing import Final
 from uuid import UUID
 
 from outrider.base.clock import Clock
+from outrider.base.errors import BusyError, StoreError
+from outrider.engine.service import Rounds
 from outrider.mail.verp import Purpose, ReturnPath, Signer
+from outrider.obs.log import Logger
 from outrider.policy import simulate
 from outrider.store import projects
 from outrider.store.pool import Store
@@ -48,6 +54,54 @@ class ReturnPaths:
     async def _read_domain(self, project_id: UUID) -> str:
         async with self._store.transaction() as tx:
             return await projects.bounce_domain_of(tx, project_id) or self._shared_domain
+
+
+class BounceDomains:
+    """Every bounce domain of this installation, half a minute old at most while `run` runs.
+
+    While the database is away the last known ones stand.
+    """
+
+    def __init__(self, store: Store, *, shared_domain: str, clock: Clock, logger: Logger) -> None:
+        """`shared_domain` is that of projects without one of their own, "" for none."""
+        self.shared: Final = shared_domain
+        self._store: Final = store
+        self._logger: Final = logger
+        self._known: frozenset[str] | None = None  # None: not read yet.
+        self._is_delayed = False
+        self._rounds: Final = Rounds(_FRESH_S, clock=clock)
+
+    def has(self, domain: str) -> bool:
+        """Whether return paths are under this lower-case domain. Cost: no query.
+
+        Raises:
+            BusyError: they could not be read yet, so nobody knows.
+        """
+        if domain == self.shared:
+            return bool(domain)
+        if self._known is None:
+            raise BusyError("The bounce domains are not known yet.")
+        return domain in self._known
+
+    async def load(self) -> None:
+        """Read them anew. Raises StoreError."""
+        async with self._store.transaction() as tx:
+            self._known = frozenset((await projects.bounce_domains(tx)).values())
+
+    async def run(self) -> None:
+        """Read them every half minute until `stop`."""
+        async for _ in self._rounds:
+            try:
+                await self.load()
+                self._is_delayed = False
+            except StoreError as error:
+                if not self._is_delayed:  # Once an outage.
+                    self._is_delayed = True
+                    self._logger.warning("bounce_domains_not_read", error=str(error))
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._rounds.stop()
 
 
 def signer_of(vault: Vault) -> Signer:

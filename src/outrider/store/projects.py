@@ -31,6 +31,8 @@ _BOUNCE_DOMAIN: Final = """
     SELECT bounce_domain FROM project WHERE project_id = $1"""
 _SET_BOUNCE_DOMAIN: Final = """
     UPDATE project SET bounce_domain = $2 WHERE project_id = $1"""
+_BOUNCE_DOMAINS: Final = """
+    SELECT project_id, bounce_domain FROM project WHERE bounce_domain <> ''"""
 _LOCK: Final = """
     SELECT FROM project WHERE project_id = $1 FOR NO KEY UPDATE"""
 
@@ -69,3 +71,8 @@ async def bounce_domain_of(tx: Tx, project_id: UUID) -> str:
 async def set_bounce_domain(tx: Tx, project_id: UUID, domain: str) -> None:
     """Give the project's return paths a domain of their own; "" for the shared one."""
     await tx.execute(_SET_BOUNCE_DOMAIN, project_id, domain)
+
+
+async def bounce_domains(tx: Tx) -> dict[UUID, str]:
+    """Return the domain of the return paths of every project that has one of its own."""
+    return {row["project_id"]: str(row["bounce_domain"]) for row in await tx.fetch(_BOUNCE_DOMAINS)}

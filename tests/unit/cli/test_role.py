@@ -37,7 +37,11 @@ def postgres() -> Iterator[ThrowawayPostgres]:
 
 @contextlib.contextmanager
 def child(
-    folder: Path, role: str, port: int, dsn: str = "postgresql://nobody@/nowhere?host=/nonexistent"
+    folder: Path,
+    role: str,
+    port: int,
+    dsn: str = "postgresql://nobody@/nowhere?host=/nonexistent",
+    **ports: int,
 ) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """Start a role as the supervisor does; yield it and our end of its pipe."""
     theirs, ours = os.pipe()
@@ -50,6 +54,7 @@ def child(
             f"OUTRIDER_{name}_PORT": str(free)
             for name, free in zip(("SIMULATOR", "INBOUND"), free_ports(2), strict=True)
         },
+        **{f"OUTRIDER_{name}_PORT": str(number) for name, number in ports.items()},
         "OUTRIDER_PARENT_FD": str(theirs),
         "OUTRIDER_LOG__FORMAT": "json",
     }
@@ -82,7 +87,9 @@ def test_it_runs_until_its_parent_is_gone_or_it_is_told(
         else:
             running.terminate()
         assert running.wait(WAIT_S) == 0
-        assert line_of(running)["event"] == "role_stopped"
+        while (line := line_of(running))["level"] == "warning":  # That database has no tables.
+            assert line["event"] == "bounce_domains_not_read"
+        assert line["event"] == "role_stopped"
 
 
 def test_without_its_database_it_ends_and_says_why(tmp_path: Path, port: int) -> None:
@@ -92,3 +99,20 @@ def test_without_its_database_it_ends_and_says_why(tmp_path: Path, port: int) ->
         line = line_of(running)
     assert (line["event"], line["role"], line["slot"], line["level"]) == ("role_failed", "worker", 0, "error")
     assert line["error"] == "The database is not available."
+
+
+@pytest.mark.parametrize("name", ["INBOUND", "CATCH"])
+def test_a_taken_port_is_named_and_the_other_faces_go_on(
+    tmp_path: Path, port: int, postgres: ThrowawayPostgres, name: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = {"SIMULATOR": free_ports(1)[0], name: taken.getsockname()[1]}
+        with child(tmp_path, "smtp", port, postgres.dsn, **ports) as (running, _):
+            while (line := line_of(running))["event"] != "port_not_listening":
+                assert line["event"] in ("role_started", "bounce_domains_not_read")
+            assert (line["face"], line["port"]) == (name.lower(), ports[name])
+            assert (line["level"], line["setting"]) == ("error", f"OUTRIDER_{name}_PORT")
+            with socket.create_connection(("127.0.0.1", ports["SIMULATOR"]), WAIT_S) as other:
+                assert other.recv(4) == b"220 "
+            running.terminate()
+            assert running.wait(WAIT_S) == 0

@@ -18,9 +18,11 @@ from outrider.engine.service import Part, Rounds, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.upkeep import Upkeep
 from outrider.engine.warmup import WarmupBook, WarmupJudge
+from outrider.faces.smtp.listener import Listener, PatientListener
 from outrider.mail.verp import Signer
 from outrider.policy.warmup import Plan
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.return_paths import BounceDomains
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
@@ -155,6 +157,12 @@ async def read_nothing(_tx: Tx, _message_ids: Set[UUID]) -> None:
 
 PLANS = {"mine": Plan(name="mine", stages=(10, 20))}
 SOURCES = {"first": "mine"}
+
+
+def bounce_domains(room: EngineRoom) -> BounceDomains:
+    return BounceDomains(room.store, shared_domain="", clock=room.clock, logger=room.journal.logger)
+
+
 MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "group_commit": lambda room: GroupCommit[int, int](_write, clock=room.clock, wait_s=0.001, weight_max=10),
     "lane_keeper": lambda room: LaneKeeper(
@@ -188,7 +196,16 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         room.store, classifier(), clock=room.clock, logger=room.journal.logger, metrics=room.metrics
     ),
     "inbox": lambda room: Inbox(
-        room.store, Signer(bytes(32)), clock=room.clock, random_bits=lambda _: 0, metrics=room.metrics
+        room.store,
+        Signer(bytes(32)),
+        bounce_domains(room),
+        clock=room.clock,
+        random_bits=lambda _: 0,
+        metrics=room.metrics,
+    ),
+    "bounce_domains": bounce_domains,
+    "patient_listener": lambda room: PatientListener(
+        Listener("127.0.0.1", 0), "inbound", "X", clock=room.clock, log=room.journal.logger, metrics=room.metrics
     ),
     "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
 }

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from outrider.base import limits
+from outrider.mail import verp
 from outrider.mail.verp import ExpiredError, ForgedError, Purpose, ReturnPath, ReturnPathError, Signer
 
 KEY: Final = bytes(range(32))
@@ -23,7 +24,7 @@ def test_a_token_never_changes_its_form() -> None:
     assert Signer(KEY).read(address, today=TODAY) == BOUNCE
 
 
-@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("purpose", [Purpose.BOUNCE, Purpose.UNSUBSCRIBE])
 def test_every_purpose_fits_into_a_local_part(purpose: Purpose) -> None:
     path = ReturnPath(BOUNCE.recipient_id, purpose, BOUNCE.expires_on)
     address = Signer(KEY).mint(path, DOMAIN)
@@ -93,6 +94,49 @@ def test_what_is_not_a_return_path_is_refused() -> None:
                 signer.read(form, today=TODAY)
             assert refused.value.smtp == ReturnPathError.smtp
             assert domain not in refused.value.public
+
+
+def test_no_token_is_for_feedback() -> None:
+    """What comes to the fixed address is about the token inside it."""
+    with pytest.raises(AssertionError):
+        Signer(KEY).mint(ReturnPath(BOUNCE.recipient_id, Purpose.FEEDBACK, BOUNCE.expires_on), DOMAIN)
+
+
+def test_a_feedback_address_is_fixed_and_read_in_any_case() -> None:
+    assert verp.feedback_address("Bounce.Shop.Example") == "feedback@bounce.shop.example"
+    assert verp.feedback_domain("FeedBack@Bounce.Shop.EXAMPLE") == DOMAIN
+    others = [
+        f"feedback+x@{DOMAIN}",
+        f"<feedback@{DOMAIN}>",
+        f"xfeedback@{DOMAIN}",
+        "feedback@",
+        "feedback",
+        "",
+        DOMAIN,
+    ]
+    assert {verp.feedback_domain(text) for text in others} == {""}
+    assert verp.feedback_domain("feedbac\N{KELVIN SIGN}@x.example") == "", "which lower() makes a k"
+    assert verp.feedback_domain("feedback@a@b\r\nX: y") == "a@b\r\nx: y", "no bounce domain: nobody has it"
+
+
+def test_candidates_are_found_in_any_text_once_each_and_so_many() -> None:
+    one = Signer(KEY).mint(BOUNCE, DOMAIN)
+    two = Signer(OTHER_KEY).mint(BOUNCE, DOMAIN)
+    text = f"\xff\0<{one}>, mailto:{two.upper()}?subject=x {one}. {one}-- prvs=1={one} feedback-{one[7:]}"
+    assert verp.candidates(text.encode()) == [one, two]
+    assert verp.candidates(text.encode(), count_max=1) == [one]
+    assert verp.candidates(b"bounce-" + b"0" * 47 + b"@x.example") == []
+    many = b" ".join(b"bounce-%048d@x.example" % number for number in range(10_000))
+    assert len(verp.candidates(many)) == limits.REPORT_RETURN_PATHS_COUNT_MAX
+
+
+def test_what_is_logged_of_a_return_path_is_no_secret() -> None:
+    one = Signer(KEY).mint(BOUNCE, DOMAIN)
+    assert (
+        verp.masked(f"550 <{one.upper()}> and {one}: no")
+        == f"550 <BOUNCE-***@{DOMAIN.upper()}> and bounce-***@{DOMAIN}: no"
+    )
+    assert verp.masked("feedback@bounce.shop.example") == "feedback@bounce.shop.example"
 
 
 @pytest.mark.parametrize("key", [b"", b"short", bytes(31)])

@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from outrider.base import limits
 from outrider.base.errors import ConfigError
 from outrider.faces.smtp.listener import Conversation, Listener, refuse
+from outrider.mail import verp
 from outrider.obs.log import Logger
 from outrider.services.catch import Mailbox
 
@@ -122,5 +123,5 @@ class _Receiver:
 
     async def handle_exception(self, error: Exception) -> str:
         """Answer what the library did not expect: never as final, never with our innards."""
-        self._log.error("catch_conversation_failed", reason=repr(error))
+        self._log.error("catch_conversation_failed", reason=verp.masked(repr(error)))
         return "451 4.3.0 Something went wrong here"

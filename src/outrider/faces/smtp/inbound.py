@@ -1,12 +1,14 @@
 """The SMTP face for what comes back: bounces, complaints, unsubscribes. Takes mail for our own tokens and no other.
 
-    RCPT   a token of ours (`services.inbound.Inbox.check`), one a message; all else is refused, from memory alone
-    DATA   on disk before the 250; 451 and 452 when it cannot be, so that the sender tries again
+    RCPT   a token of ours (`services.inbound.Inbox.check`) or the feedback address of a bounce domain, one a message;
+           all else is refused, from memory alone
+    DATA   on disk before the 250; 451 and 452 when it cannot be, so that the sender tries again; at a feedback address
+           550 unless a token of ours is in it (`Inbox.find_reported`)
 
 It relays nothing and has no AUTH. STARTTLS is offered where there is a certificate. Bounded: conversations in all and
-from one address, messages of one address a minute, refused recipients of one conversation, size, silence
-(`limits.INBOUND_*`). A mail that has gone round
-(`Received` more than RFC 5321 §6.3 allows) or comes from a return path of ours is a loop and is refused.
+from one address, messages of one address a minute, reports of it that were refused, refused recipients of one
+conversation, size, silence (`limits.INBOUND_*`). A mail that has gone round (`Received` more than RFC 5321 §6.3 allows)
+or comes from a return path of ours is a loop and is refused.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, StoreError
 from outrider.faces.smtp.listener import Conversation, Listener, refuse
+from outrider.mail import verp
 from outrider.mail.verp import ReturnPath, ReturnPathError
 from outrider.obs.log import Logger
 
@@ -28,6 +31,7 @@ _RECEIVED: Final = re.compile(rb"^Received:", re.IGNORECASE | re.MULTILINE)
 _END_OF_HEADER: Final = re.compile(rb"\r?\n\r?\n")
 _CLIENTS_KNOWN_MAX: Final = 10_000
 _MINUTE_S: Final = 60.0
+_LATER: Final = "451 4.3.0 The message could not be stored; try again later"
 
 
 class Inbox(Protocol):
@@ -35,6 +39,12 @@ class Inbox(Protocol):
 
     def check(self, text: str) -> ReturnPath:
         """Return what the token in the address says. Raises ReturnPathError."""
+
+    def is_feedback(self, text: str) -> bool:
+        """Whether the address takes reports of feedback loops. Raises BusyError: not known yet."""
+
+    async def find_reported(self, text: str, content: bytes) -> ReturnPath:
+        """Return whose mail a report to this feedback address is about. Raises ReturnPathError: nobody's of ours."""
 
     async def keep(self, return_path: ReturnPath, *, sender: str, client: str, content: bytes) -> None:
         """Return when it is on disk. Raises BusyError, StoreError."""
@@ -138,7 +148,8 @@ class _Receiver:
         self._inbox: Final = inbox
         self._clock: Final = clock
         self._log: Final = log
-        self._minutes: Final[OrderedDict[str, tuple[float, int]]] = OrderedDict()  # Since when, how many.
+        self._mails: Final = _Minutes(clock)
+        self._reports_refused: Final = _Minutes(clock)
 
     async def handle_EHLO(  # noqa: N802 - the library's name.
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
@@ -155,7 +166,7 @@ class _Receiver:
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Refuse who sends too much, and mail from a return path of ours: that would go round for ever."""
-        if self._is_too_fast(_client_of(session)):
+        if self._mails.add(_client_of(session)) > limits.INBOUND_OF_ONE_A_MINUTE_COUNT_MAX:
             return "451 4.7.1 Too much mail from you; try again later"
         if address and address != "<>":
             try:
@@ -169,56 +180,87 @@ class _Receiver:
         return "250 2.1.0 OK"
 
     async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take our own tokens, one a message; hang up on who only guesses."""
+        """Take our own tokens and reports to a feedback address, one a message; hang up on who only guesses.
+
+        Everybody may know a feedback address, and what is wrong with a report shows only when all of it has come: so
+        who has sent enough of those waits. Tokens are taken from the same client meanwhile: it may be our own relay.
+        """
         assert isinstance(server, _Conversation)
         if envelope.rcpt_tos:
             return "452 4.5.3 One recipient a message"
         try:
-            self._inbox.check(address)
+            if not self._inbox.is_feedback(address):
+                self._inbox.check(address)
+            elif self._reports_refused.of(_client_of(session)) >= limits.INBOUND_REPORTS_REFUSED_A_MINUTE_COUNT_MAX:
+                return "451 4.7.1 Too many reports from you that are not about mail from here; try again later"
+        except BusyError:
+            return _LATER
         except ReturnPathError:
-            server.refused_count += 1
-            if server.has_guessed_enough:
-                return "421 4.7.0 Too many addresses that are not here"
-            return "550 5.1.1 No such address here"
+            return _refused(server, "550 5.1.1 No such address here")
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Store, then answer."""
         assert isinstance(envelope.content, bytes)
+        assert isinstance(server, _Conversation)
         head = envelope.content[: limits.CAUGHT_HEADER_BYTES_MAX]
         end = _END_OF_HEADER.search(head)
         if len(_RECEIVED.findall(head[: end.start()] if end else head)) > limits.INBOUND_HOPS_COUNT_MAX:
             return "554 5.4.6 This mail goes round"
-        try:
-            return_path = self._inbox.check(envelope.rcpt_tos[0])
-        except ReturnPathError:  # It was good at RCPT; others came between.
-            return "550 5.1.1 No such address here"
+        to = envelope.rcpt_tos[0]
         sender = "" if envelope.mail_from in (None, "<>") else str(envelope.mail_from)
         try:
+            if self._inbox.is_feedback(to):
+                return_path = await self._inbox.find_reported(to, envelope.content)
+            else:
+                return_path = self._inbox.check(to)
             await self._inbox.keep(return_path, sender=sender, client=_client_of(session), content=envelope.content)
+        except ReturnPathError:  # Of a token: it was good at RCPT; others came between.
+            if not verp.feedback_domain(to):
+                return _refused(server, "550 5.1.1 No such address here")
+            self._reports_refused.add(_client_of(session))
+            return _refused(server, "550 5.7.1 This report is not about mail from here")
         except (StoreError, BusyError) as error:
             self._log.warning("inbound_not_kept", error=str(error))
-            return "451 4.3.0 The message could not be stored; try again later"
+            return _LATER
         return "250 2.0.0 Kept"
 
     async def handle_exception(self, error: Exception) -> str:
         """Answer what the library did not expect: never as final, never with our innards."""
-        self._log.error("inbound_conversation_failed", reason=repr(error))
+        self._log.error("inbound_conversation_failed", reason=verp.masked(repr(error)))
         return "451 4.3.0 Something went wrong here"
 
-    def _is_too_fast(self, client: str) -> bool:
-        now_s = self._clock.monotonic_s()
-        since_s, count = self._minutes.get(client, (now_s, 0))
-        if now_s - since_s >= _MINUTE_S:
-            since_s, count = now_s, 0
-        if client not in self._minutes and len(self._minutes) >= _CLIENTS_KNOWN_MAX:
-            self._minutes.popitem(last=False)
-        self._minutes[client] = since_s, count + 1
-        return count >= limits.INBOUND_OF_ONE_A_MINUTE_COUNT_MAX
+
+class _Minutes:
+    """How much each client has done in the minute that runs for it. Bounded: the client longest known is forgotten."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock: Final = clock
+        self._known: Final[OrderedDict[str, tuple[float, int]]] = OrderedDict()  # Since when, how much.
+
+    def of(self, client: str) -> int:
+        """Return how much so far."""
+        since_s, count = self._known.get(client, (0.0, 0))
+        return count if self._clock.monotonic_s() - since_s < _MINUTE_S else 0
+
+    def add(self, client: str) -> int:
+        """Count one more; return how much it is with it."""
+        count = self.of(client) + 1
+        since_s = self._known[client][0] if count > 1 else self._clock.monotonic_s()
+        if client not in self._known and len(self._known) >= _CLIENTS_KNOWN_MAX:
+            self._known.popitem(last=False)
+        self._known[client] = since_s, count
+        return count
+
+
+def _refused(server: _Conversation, words: str) -> str:
+    """Count it, and return what to say: that is all, if it was one too many."""
+    server.refused_count += 1
+    return "421 4.7.0 Too many addresses that are not here" if server.has_guessed_enough else words
 
 
 def _client_of(session: Session) -> str:

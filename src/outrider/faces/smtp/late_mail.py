@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from outrider.base.clock import Clock
+from outrider.mail import verp
 from outrider.net.dialler import Dialler
 from outrider.net.site import Host, Site, Way
 from outrider.obs.log import Logger
@@ -68,7 +69,9 @@ class Outbox:
         """Have it sent. Returns at once."""
         domain = letter.to.rpartition("@")[2].lower()
         if simulate.is_simulated(domain) and domain != simulate.BOUNCE_DOMAIN:
-            self._log.info("late_mail_not_sent", to=letter.to, reason="it would be to the simulator itself")
+            self._log.info(
+                "late_mail_not_sent", to=verp.masked(letter.to), reason="it would be to the simulator itself"
+            )
         else:
             self._put(letter, self._after_s)
 
@@ -85,7 +88,7 @@ class Outbox:
 
     def _put(self, letter: Letter, wait_s: float) -> None:
         if len(self._waiting) >= QUEUE_COUNT_MAX:
-            self._log.warning("late_mail_dropped", to=letter.to, reason="too many wait")
+            self._log.warning("late_mail_dropped", to=verp.masked(letter.to), reason="too many wait")
             return
         heapq.heappush(self._waiting, (self._clock.monotonic_s() + wait_s, next(self._order), letter))
         self._came.set()
@@ -110,10 +113,12 @@ class Outbox:
             self._places.release()
         reply = answer.reply
         if reply is not None and reply.severity == 2:
-            self._log.info("late_mail_sent", to=letter.to)
+            self._log.info("late_mail_sent", to=verp.masked(letter.to))
         elif letter.tries >= len(self._again_s) or (reply is not None and reply.severity == 5):
             what = classify.line_of(reply) if reply is not None else str(answer.cause)
-            self._log.warning("late_mail_given_up", to=letter.to, tries=letter.tries + 1, reason=what[:200])
+            self._log.warning(
+                "late_mail_given_up", to=verp.masked(letter.to), tries=letter.tries + 1, reason=verp.masked(what)[:200]
+            )
         else:
             self._put(Letter(letter.to, letter.message, letter.tries + 1), self._again_s[letter.tries])
 

@@ -3,6 +3,9 @@
 A `Listener` hands each connection to the protocol that its subclass makes; those that are conversations stand in
 `conversations` and are hung up on by `stop`. The protocol is aiosmtpd's, run on the loop of the program: uvloop, whose
 transports are none of asyncio's classes, so nothing here asks for their kind.
+
+A port that is taken must not keep the other faces of the process from working, nor be taken in silence:
+`PatientListener` is the part that listens when it can.
 """
 
 import asyncio
@@ -10,6 +13,13 @@ from typing import Final, cast
 
 from aiosmtpd.smtp import SMTP
 
+from outrider.base.clock import Clock
+from outrider.engine.service import Rounds
+from outrider.obs.log import Logger
+from outrider.obs.metrics import Metrics
+
+AGAIN_S: Final = 5.0  # Ours: how soon a port that has come free is ours.
+WARN_EVERY_COUNT: Final = 12  # Ours: each minute.
 _BUSY: Final = b"421 4.3.2 Too many conversations; try again later\r\n"
 
 
@@ -64,6 +74,55 @@ class Listener:
     def make_protocol(self) -> asyncio.BaseProtocol:
         """Return what a new connection talks to."""
         raise AssertionError("a subclass says so")
+
+
+class PatientListener:
+    """The part that keeps a listener listening: at once, or as soon as its port is free.
+
+    While it is not, the log says so each minute and names the setting, and `outrider_smtp_listening` is 0.
+    """
+
+    def __init__(
+        self, listener: Listener, face: str, setting: str, *, clock: Clock, log: Logger, metrics: Metrics
+    ) -> None:
+        """`setting` is the one that names another port."""
+        self._listener: Final = listener
+        self._face: Final = face
+        self._setting: Final = setting
+        self._log: Final = log
+        self._gauge: Final = metrics.listening.labels(face=face)
+        self._rounds: Final = Rounds(AGAIN_S, clock=clock)
+        self._failed_count = 0
+
+    async def run(self) -> None:
+        """Listen until `stop`."""
+        self._gauge.set(0)
+        try:
+            async for _ in self._rounds:
+                await self._try()
+        finally:
+            self._gauge.set(0)
+            await self._listener.stop()
+
+    def stop(self) -> None:
+        """Let `run` stop listening, hang up and return."""
+        self._rounds.stop()
+
+    async def _try(self) -> None:
+        try:
+            await self._listener.start()  # Nothing, if it listens already.
+        except OSError as error:
+            if self._failed_count % WARN_EVERY_COUNT == 0:
+                port = self._listener.port
+                self._log.error(
+                    "port_not_listening", face=self._face, port=port, reason=str(error), setting=self._setting
+                )
+            self._failed_count += 1
+            return
+        self._gauge.set(1)
+        if self._failed_count:
+            self._failed_count = 0
+            self._log.info("port_listening", face=self._face, port=self._listener.port)
 
 
 def refuse(transport: asyncio.BaseTransport) -> None:

@@ -13,7 +13,8 @@ import pytest
 from outrider.base import limits
 from outrider.base.errors import BusyError, StoreUnavailableError
 from outrider.faces.smtp.inbound import InboundServer
-from outrider.mail.verp import ForgedError, Purpose, ReturnPath
+from outrider.mail import verp
+from outrider.mail.verp import ForgedError, Purpose, ReturnPath, ReturnPathError
 from outrider.net.selfsigned import SelfSigned
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import Journal
@@ -22,6 +23,7 @@ from tests.unit.faces.smtp.test_catch import Client
 HOST = "127.0.0.1"
 WAIT_S = 10.0
 TOKEN = "bounce-1@bounces.shop.example"
+FEEDBACK = "feedback@bounces.shop.example"
 REPORT = b"Subject: Undelivered\r\n\r\n..dot\r\nover\r\n"
 
 
@@ -40,12 +42,24 @@ class FakeInbox:
         self.kept: list[Kept] = []
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
+        self.knows_domains = True
         self.asked: asyncio.Event = asyncio.Event()
 
     def check(self, text: str) -> ReturnPath:
         if text.lower() not in self.known:
             raise ForgedError("no such return path")
         return ReturnPath(UUID(int=1), Purpose.BOUNCE, date(2030, 1, 1))
+
+    def is_feedback(self, text: str) -> bool:
+        if verp.feedback_domain(text) and not self.knows_domains:
+            raise BusyError("not read yet")
+        return text.lower() == FEEDBACK
+
+    async def find_reported(self, text: str, content: bytes) -> ReturnPath:
+        assert text.lower() == FEEDBACK
+        if TOKEN.encode() not in content:
+            raise ReturnPathError("no token of ours is in the report")
+        return ReturnPath(UUID(int=1), Purpose.FEEDBACK, date(2030, 1, 1))
 
     async def keep(self, return_path: ReturnPath, *, sender: str, client: str, content: bytes) -> None:
         self.asked.set()
@@ -195,6 +209,81 @@ async def test_a_token_used_up_between_rcpt_and_data_is_refused(face: Face) -> N
     face.inbox.known.clear()
     await client.say("DATA")
     assert (await client.say(REPORT + b"."))[:3] == "550"
+
+
+async def test_a_feedback_loops_report_is_kept_if_a_token_is_in_it_and_refused_if_not(face: Face) -> None:
+    client = await face.greeted()
+    reported = b"Return-Path: <%s>\r\n%s" % (TOKEN.encode(), REPORT)
+    assert await client.send(REPORT, "<fbl@isp.example>", f"<{FEEDBACK}>") == (
+        "550 5.7.1 This report is not about mail from here"
+    )
+    assert face.inbox.kept == []
+    assert (await client.send(reported, "<fbl@isp.example>", f"<{FEEDBACK.upper()}>")).startswith("250 2.0.0")
+    (kept,) = face.inbox.kept
+    assert (kept.return_path.purpose, kept.sender) == (Purpose.FEEDBACK, "fbl@isp.example")
+    assert kept.content == reported.replace(b"\r\n..", b"\r\n.")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["feedback@other.example", "feedback+x@bounces.shop.example", "feedback@", "xfeedback@bounces.shop.example"],
+)
+async def test_a_feedback_address_of_nobody_is_refused_at_rcpt(face: Face, address: str) -> None:
+    client = await face.greeted()
+    await client.say("MAIL FROM:<>")
+    assert (await client.say(f"RCPT TO:<{address}>"))[0] == "5"
+
+
+async def test_before_the_domains_are_known_no_report_is_turned_away_for_good_and_tokens_are_taken(face: Face) -> None:
+    client = await face.greeted()
+    face.inbox.knows_domains = False
+    await client.say("MAIL FROM:<>")
+    assert (await client.say(f"RCPT TO:<{FEEDBACK}>")).startswith("451 4.3.0")
+    assert (await client.say(f"RCPT TO:<{TOKEN}>"))[:3] == "250"
+    assert face.inbox.kept == []
+
+
+async def test_who_only_sends_reports_about_nothing_is_hung_up_on(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "INBOUND_REFUSED_COUNT_MAX", 2)
+    client = await face.greeted()
+    said = [await client.send(REPORT, "<>", f"<{FEEDBACK}>") for _ in range(3)]
+    assert [line[:9] for line in said] == ["550 5.7.1", "550 5.7.1", "421 4.7.0"]
+    assert await client.hear() == ""
+
+
+async def test_who_sends_many_reports_about_nothing_waits_a_minute_with_reports_and_not_with_tokens(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INBOUND_REPORTS_REFUSED_A_MINUTE_COUNT_MAX", 2)
+    client = await face.greeted()
+    for _ in range(2):
+        assert (await client.send(REPORT, "<>", f"<{FEEDBACK}>"))[:3] == "550"
+    other = await face.greeted()
+    await other.say("MAIL FROM:<>")
+    assert (await other.say(f"RCPT TO:<{FEEDBACK}>")).startswith("451 4.7.1")
+    assert (await other.say(f"RCPT TO:<{TOKEN}>"))[:3] == "250"
+    face.clock.advance(60)
+    reported = b"Return-Path: <%s>\r\n%s" % (TOKEN.encode(), REPORT)
+    for _ in range(3):
+        assert (await client.send(reported, "<>", f"<{FEEDBACK}>"))[:3] == "250"
+
+
+async def test_a_feedback_report_that_is_ten_times_too_large_is_not_even_searched(face: Face) -> None:
+    client = await face.greeted()
+    content = (b"y" * 70 + b"\r\n") * (10 * limits.INBOUND_MESSAGE_BYTES_MAX // 72)
+    assert (await client.send(content, "<>", f"<{FEEDBACK}>"))[:3] == "552"
+    assert face.inbox.kept == []
+
+
+async def test_what_the_log_says_of_a_bug_has_no_token_in_it(face: Face) -> None:
+    secret = "bounce-" + "0123456789abcdefghijklmnopqrstuv" + "0123456789abcdef" + "@bounces.shop.example"
+    face.inbox.known.add(secret)
+    client = await face.greeted()
+    face.inbox.error = RuntimeError(f"cannot take {secret.upper()}")
+    assert (await client.send(REPORT, "<>", f"<{secret}>"))[:3] == "451"
+    (line,) = [line for line in face.journal.lines if line["event"] == "inbound_conversation_failed"]
+    assert "0123456789abcdef" not in line["reason"].lower()
+    assert "bounces.shop.example" in line["reason"].lower()
 
 
 async def test_one_client_has_so_many_conversations_and_gets_more_when_it_ends_some(

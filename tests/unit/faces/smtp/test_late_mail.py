@@ -74,6 +74,19 @@ async def test_a_letter_goes_later_and_from_the_null_sender() -> None:
     assert (mail.sender, mail.recipients, mail.content) == ("", ("bounces@shop.example",), LETTER.message)
 
 
+async def test_the_log_names_no_return_path_whole() -> None:
+    secret = "0123456789abcdefghijklmnopqrstuv0123456789abcdef"
+    to = f"bounce-{secret}@bounces.shop.example"
+    script = Script(refused={to: f"550 5.1.1 <{to}> no such address\r\n".encode()})
+    async with Peer(script) as peer, sending(late_mail.to_one(ADDRESS, peer.port)) as (outbox, log):
+        outbox.post(Letter(to, LETTER.message))
+        await log.until("late_mail_given_up")
+        outbox.post(Letter(f"unsubscribe-{secret}@bounces.shop.example", LETTER.message))
+        await log.until("late_mail_sent")
+    assert secret not in log.getvalue()
+    assert log.getvalue().count("-***@bounces.shop.example") == 3
+
+
 async def test_a_server_that_is_busy_is_tried_again() -> None:
     script = Script(moves={Stage.RCPT: Move(Act.SAY, b"451 4.3.0 later\r\n", times_max=1)})
     async with Peer(script) as peer, sending(late_mail.to_one(ADDRESS, peer.port)) as (outbox, log):
