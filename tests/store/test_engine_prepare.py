@@ -23,7 +23,7 @@ from outrider.mail.dkim import SigningKey, public_record
 from outrider.store import queue
 from outrider.store.queue import Claim
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import DOMAIN, EngineRoom, signing_keys
+from outrider.testing.engineroom import DOMAIN, PROJECT, EngineRoom, signing_keys
 from outrider.wire.smtp_client import Features
 
 pytestmark = pytest.mark.newest
@@ -204,8 +204,7 @@ async def test_files_are_stored_once_and_read_once_for_all_recipients_of_a_messa
     session = await room.send(*(f"u{n}@a.example" for n in range(5)), attachments=(INVOICE, renamed))
     await room.send(attachments=(INVOICE,))
     async with room.store.transaction() as tx:
-        (row,) = await tx.fetch("SELECT count(*) FROM attachment /* tidy: project-scope the test counts all */")
-    assert row["count"] == 1
+        assert len(await tx.fetch("SELECT project_id FROM attachment")) == 1
     preparer = room.preparer()
     composed = await preparer.compose({session})
     claims = await claims_of(room, session)
@@ -224,7 +223,7 @@ async def test_files_are_brought_for_attempts_and_not_for_claims(room: EngineRoo
 async def test_a_message_whose_file_is_gone_is_not_sent_without_it(room: EngineRoom) -> None:
     session = await room.send(attachments=(INVOICE,))
     async with room.store.transaction() as tx:
-        await tx.execute("DELETE FROM attachment /* tidy: project-scope the test has one */")
+        await tx.execute("DELETE FROM attachment WHERE project_id = $1", PROJECT)
     with pytest.raises(NotFoundError, match="file"):
         await envelopes(room, room.preparer(), session)
 

@@ -197,14 +197,9 @@ class Acceptor:
     async def _find_lanes(self, checked: _Checked, routes: set[str]) -> dict[str, int]:
         project_id, stream, domain = checked.project_id, checked.submission.stream, checked.sender.address.domain
         campaign = checked.submission.campaign
-<<<<<<< HEAD
         pool = await self._pools.pool_for(project_id, stream, domain, asked=checked.submission.pool)
-        known = self._lane_ids.setdefault((pool, project_id, stream, domain, campaign), {})
-=======
-        pool = await self._pools.pool_for(project_id, stream, domain)
         whose = (pool, project_id, stream, domain, campaign)
         known = self._lane_ids.get(whose, {})
->>>>>>> campaigns
         found = {route: known[route] for route in routes if route in known}
         missing = routes - found.keys()
         if unknown := [LaneKey(pool, r, stream, project_id, domain, campaign=campaign) for r in missing]:
