@@ -17,7 +17,7 @@ from outrider.base.errors import BusyError, CallerError, ConflictError, NotFound
 from outrider.base.vocab import EventKind, RecipientStatus, Stream, SuppressionOrigin, SuppressionScope
 from outrider.config import load
 from outrider.engine.accept import Acceptor, AllowedSender, Rewritten
-from outrider.engine.submission import Rejected
+from outrider.engine.submission import Attachment, Rejected
 from outrider.mail import address
 from outrider.mail.address import Address
 from outrider.store import events, lanes, messages, suppressions
@@ -318,6 +318,48 @@ async def test_only_an_enabled_sender_on_a_verified_domain_of_the_project_may_se
     assert [one.project_id for one in log] == [mine]
 
 
+async def test_mail_for_later_waits_for_its_instant_and_lives_from_then(room: EngineRoom, clock: FakeClock) -> None:
+    later = clock.now() + timedelta(days=3)
+    session = await room.send("ann@a.example", send_at=later, expires_s=3600.0)
+    async with room.store.transaction() as tx:
+        (entry,) = await tx.fetch("SELECT due_at, expires_at FROM queue")
+        (lane,) = await tx.fetch("SELECT next_due_at FROM lane")
+        message = await messages.by_id(tx, PROJECT, session)
+    assert (entry["due_at"], entry["expires_at"]) == (later, later + timedelta(hours=1))
+    assert lane["next_due_at"] == later
+    assert message is not None
+    assert message.send_at == later
+
+
+async def test_what_a_caller_says_of_a_message_is_stored_with_it(room: EngineRoom) -> None:
+    session = await room.send(
+        "ann@a.example", tags=("order", "März"), metadata={"order": "1042"}, track_opens=False, track_clicks=True
+    )
+    plain = await room.send("ann@a.example")
+    async with room.store.transaction() as tx:
+        said, silent = [await messages.by_id(tx, PROJECT, one) for one in (session, plain)]
+    assert said is not None
+    assert silent is not None
+    assert (said.tags, said.metadata, said.track_opens, said.track_clicks) == (
+        ("order", "März"),
+        {"order": "1042"},
+        False,
+        True,
+    )
+    assert (silent.tags, silent.metadata, silent.track_opens, silent.track_clicks) == ((), {}, None, None)
+
+
+async def test_a_repeat_with_the_same_files_gets_the_first_answer(room: EngineRoom) -> None:
+    async def sent(content: bytes) -> UUID | None:
+        file = Attachment(name="a.pdf", type="application/pdf", content=content)
+        accepted = await room.accept(PROJECT, submission(attachments=(file,)), idempotency_key="k")
+        return accepted.session_id
+
+    assert await sent(b"one") == await sent(b"one")
+    with pytest.raises(ConflictError):
+        await sent(b"two")
+
+
 async def test_a_campaign_has_its_own_lane_and_is_kept_with_its_list(room: EngineRoom, store: Store) -> None:
     given = [("", ""), ("spring", "weekly"), ("spring", "monthly"), ("autumn", "")]
     sessions = [await room.send("ann@a.example", campaign=campaign, list_name=name) for campaign, name in given]
@@ -384,10 +426,16 @@ async def test_a_rewritten_from_says_so_in_the_event_and_answers_go_to_the_mailb
     async with running(accept):
         for from_name, wanted in (("Ann Lee", "Ann Lee via Shop"), ("", "ann via Shop")):
             accepted = await accept(PROJECT, submission(sender="ann@gmail.test", from_name=from_name))
-            (row,) = await rows(
-                store, "SELECT sender, from_name, reply_to FROM message WHERE message_id = $1", accepted.session_id
-            )
-            assert row == {"sender": SENDER, "from_name": wanted, "reply_to": "ann@gmail.test"}
+            assert accepted.session_id is not None
+            async with store.transaction() as tx:
+                loaded = (await messages.load(tx, [accepted.session_id]))[accepted.session_id]
+            assert (loaded.message.sender, loaded.message.from_name) == (SENDER, wanted)
+            assert loaded.body.reply_to == ("ann@gmail.test",)
+        own = submission(sender="ann@gmail.test", reply_to=("Help <help@shop.example>",))
+        session = (await accept(PROJECT, own)).session_id
+        async with store.transaction() as tx:
+            assert session is not None
+            assert (await messages.load(tx, [session]))[session].body.reply_to == own.reply_to
     assert accepted.session_id is not None
     (event,) = await room.events(accepted.session_id)
     assert event.facts == {

@@ -12,15 +12,18 @@ from typing import Any
 from uuid import UUID
 
 import dkim  # type: ignore[import-untyped]
+import msgspec
 import pytest
 
 from outrider.base.errors import NotFoundError
+from outrider.base.vocab import Stream
 from outrider.engine.prepare import Composed, Preparer
+from outrider.engine.submission import Attachment
 from outrider.mail.dkim import SigningKey, public_record
 from outrider.store import queue
 from outrider.store.queue import Claim
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import DOMAIN, SENDER, EngineRoom, signing_keys
+from outrider.testing.engineroom import DOMAIN, PROJECT, SENDER, EngineRoom, signing_keys
 from outrider.wire.smtp_client import Features
 
 pytestmark = pytest.mark.newest
@@ -183,10 +186,8 @@ async def test_lanes_that_ask_for_a_message_at_once_share_one_and_count_it_once(
     assert all(isinstance(one, Composed) for one in kept.values())
 
 
-async def test_answers_go_to_the_mailbox_whose_from_was_rewritten_and_that_is_signed(room: EngineRoom) -> None:
-    session = await room.send("user@a.example")
-    async with room.store.transaction() as tx:
-        await tx.execute("UPDATE message SET reply_to = 'ann@gmail.test', from_name = 'Ann via Shop'")
+async def test_answers_go_where_they_should_and_that_is_signed(room: EngineRoom) -> None:
+    session = await room.send("user@a.example", reply_to=("ann@gmail.test",), from_name="Ann via Shop")
     (content,) = await envelopes(room, room.preparer(), session)
     message = parsed(content)
     assert (message["Reply-To"], str(message["From"])) == ("ann@gmail.test", f"Ann via Shop <{SENDER}>")
@@ -194,3 +195,80 @@ async def test_answers_go_to_the_mailbox_whose_from_was_rewritten_and_that_is_si
     assert [is_good for _, _, is_good in signatures(content, keys)] == [True, True]
     stolen = content.replace(b"Reply-To: ann@gmail.test", b"Reply-To: eve@gmail.test")
     assert [is_good for _, _, is_good in signatures(stolen, keys)] == [False, False]
+
+
+INVOICE = Attachment(name="Rechnung März.pdf", type="application/pdf", content=b"%PDF\x00\xff" * 5000)
+LOGO = Attachment(name="logo.png", type="image/png", content=b"\x89PNG", content_id="logo")
+
+
+async def test_a_mail_with_files_is_signed_with_them(room: EngineRoom) -> None:
+    session = await room.send("ann@a.example", "bob@b.example", html="<img src=cid:logo>", attachments=(INVOICE, LOGO))
+    contents = await envelopes(room, room.preparer(), session)
+    for content in contents:
+        assert [is_good for *_, is_good in signatures(content, signing_keys("s1"))] == [True, True]
+        (invoice,) = parsed(content).iter_attachments()
+        assert (invoice.get_filename(), invoice.get_payload(decode=True)) == (INVOICE.name, INVOICE.content)
+
+
+async def test_files_are_stored_once_and_read_once_for_all_recipients_of_a_message(room: EngineRoom) -> None:
+    renamed = msgspec.structs.replace(INVOICE, name="other.pdf")
+    session = await room.send(*(f"u{n}@a.example" for n in range(5)), attachments=(INVOICE, renamed))
+    await room.send(attachments=(INVOICE,))
+    async with room.store.transaction() as tx:
+        assert len(await tx.fetch("SELECT project_id FROM attachment")) == 1
+    preparer = room.preparer()
+    composed = await preparer.compose({session})
+    claims = await claims_of(room, session)
+    makers = await asyncio.gather(*(preparer.maker(composed[session], claim) for claim in claims))
+    names = [[one.get_filename() for one in parsed(make(Features()).content).iter_attachments()] for make in makers]
+    assert names == [[INVOICE.name, "other.pdf"]] * 5
+
+
+async def test_files_are_brought_for_attempts_and_not_for_claims(room: EngineRoom) -> None:
+    session = await room.send(attachments=(INVOICE,))
+    composed = (await room.preparer().compose({session}))[session]
+    assert composed.draft is None
+    assert composed.sized_bytes() < 10_000
+
+
+async def test_a_message_whose_file_is_gone_is_not_sent_without_it(room: EngineRoom) -> None:
+    session = await room.send(attachments=(INVOICE,))
+    async with room.store.transaction() as tx:
+        await tx.execute("DELETE FROM attachment WHERE project_id = $1", PROJECT)
+    with pytest.raises(NotFoundError, match="file"):
+        await envelopes(room, room.preparer(), session)
+
+
+async def test_large_files_do_not_stay_for_ever(room: EngineRoom) -> None:
+    preparer = room.preparer()
+    for n in range(4):
+        large = Attachment(name="a.bin", type="a/b", content=bytes([n]) * 600_000)
+        await envelopes(room, preparer, await room.send(attachments=(large,)))
+    assert preparer.kept_bytes <= 2_000_000
+
+
+async def test_copies_are_shown_and_blind_copies_are_not(room: EngineRoom) -> None:
+    to = ("ann@a.example", "bob@b.example", "eve@e.example")
+    session = await room.send(*to, shown_to=("Ann <ann@a.example>",), shown_cc=("bob@b.example",))
+    contents = await envelopes(room, room.preparer(), session)
+    assert len(contents) == 3
+    for content in contents:
+        message = parsed(content)
+        assert (message["To"], message["Cc"], message["Bcc"]) == ("Ann <ann@a.example>", "bob@b.example", None)
+        assert b"eve@" not in content
+        assert [is_good for *_, is_good in signatures(content, signing_keys("s1"))] == [True, True]
+        broken = content.replace(b"Cc: bob", b"Cc: bab", 1)
+        assert [is_good for *_, is_good in signatures(broken, signing_keys("s1"))] == [False, False]
+
+
+async def test_a_callers_own_fields_and_way_to_leave_are_kept(room: EngineRoom) -> None:
+    session = await room.send(
+        stream=Stream.MARKETING,
+        headers=(("X-Order", "1042"), ("List-Unsubscribe", "<https://shop.example/leave>")),
+        reply_to=("Help <help@shop.example>", "boss@shop.example"),
+    )
+    (content,) = await envelopes(room, room.preparer(), session)
+    message = parsed(content)
+    assert message["X-Order"] == "1042"
+    assert message.get_all("List-Unsubscribe") == ["<https://shop.example/leave>"]
+    assert message["Reply-To"] == "Help <help@shop.example>, boss@shop.example"

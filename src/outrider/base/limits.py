@@ -35,6 +35,19 @@ RECIPIENTS_PER_CALL_COUNT_MAX: Final = 100  # shared/uspeedo.md 1.3.
 SUBJECT_CHARS_MAX: Final = 200  # shared/uspeedo.md 1.3.
 FROM_NAME_CHARS_MAX: Final = 200  # Ours: a display name over the subject's limit is an abuse.
 CONTENT_BYTES_MAX: Final = 10 * 1024 * 1024  # Ours: Gmail refuses over 25 MB, most over 10; uSpeedo states none.
+ATTACHMENTS_COUNT_MAX: Final = 50  # Ours: as many as anybody sees in a mail.
+ATTACHMENTS_BYTES_MAX: Final = 18 * 1024 * 1024  # Ours: Gmail refuses mail over 25 MB, and base64 adds a third.
+ATTACHMENT_NAME_CHARS_MAX: Final = 255  # Ours: file systems allow as many bytes.
+HEADERS_COUNT_MAX: Final = 50  # Ours: further fields of a caller.
+HEADER_VALUE_CHARS_MAX: Final = 4000  # Ours: a References field of a long thread.
+REPLY_TO_COUNT_MAX: Final = 10  # Ours: a header that a reader can take in.
+TAGS_COUNT_MAX: Final = 20  # Ours: Postmark has one, Mailgun 10.
+TAG_CHARS_MAX: Final = 100  # Ours: as Postmark's 1,000 and Mailgun's 128: a word, not a text.
+METADATA_COUNT_MAX: Final = 50  # Ours: Postmark allows 10.
+METADATA_NAME_CHARS_MAX: Final = 50  # Ours: Postmark allows 20.
+METADATA_VALUE_CHARS_MAX: Final = 500  # Ours: Postmark allows 80.
+SEND_LATER_S_MAX: Final = 30 * 86400.0  # Ours: Mailgun allows 3 to 7 days, SendGrid 3, Resend 30.
+EXPIRES_S_MIN: Final = 60.0  # Ours: a shorter life may end before the first attempt does.
 REQUEST_BODY_BYTES_MAX: Final = 12 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` escaped as JSON, and the other fields.
 
 # -- The queue.
@@ -58,7 +71,7 @@ REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so
 READY_WAIT_S: Final = 2.0  # Ours: a database that needs longer to say yes is not ready.
 
 # -- Catch mode's SMTP receiver and mailbox.
-CAUGHT_MESSAGE_BYTES_MAX: Final = 32 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` twice (text and HTML) in base64.
+CAUGHT_MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` and `ATTACHMENTS_BYTES_MAX` in base64.
 CAUGHT_LINE_BYTES_MAX: Final = 64 * 1024  # Ours: catches also what RFC 5321 §4.5.3.1.6 (1000) forbids, to show it.
 CAUGHT_WAIT_S: Final = 300.0  # A client's silence. RFC 5321 §4.5.3.2.7.
 CAUGHT_CONVERSATIONS_COUNT_MAX: Final = 512  # Ours: over twice what all deliver processes of a machine open.

@@ -167,6 +167,14 @@ class KeyState(enum.StrEnum):
     RETIRED = "retired"  # Nobody needs its record any more. Its private half is gone.
 
 
+class KeyScope(enum.StrEnum):
+    """What a key may do."""
+
+    SEND = "send"  # Hand in mail, cancel and resend it.
+    READ = "read"  # Mail, events, figures, and how the project is set up.
+    MANAGE = "manage"  # Domains, senders, suppressions, keys.
+
+
 class Fate(enum.StrEnum):
     """What one attempt means for its recipient."""
 

@@ -77,7 +77,9 @@ def settings() -> Config:
 def fail(error: OutriderError) -> NoReturn:
     """Say what went wrong and end the program."""
     cause = error.detail.get("cause") or error.detail.get("log")
-    sys.stderr.write(f"outrider: {error.public}\n" + (f"  {cause}\n" if cause else ""))
+    # Where in a list, or below what: the sentence alone would not say.
+    place = f"{error.field}: " if isinstance(error, CallerError) and set(error.field) & set("[.") else ""
+    sys.stderr.write(f"outrider: {place}{error.public}\n" + (f"  {cause}\n" if cause else ""))
     match error:
         case ConfigError():
             code = EXIT_CONFIG

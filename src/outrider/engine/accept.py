@@ -20,22 +20,23 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import ids, limits
+from outrider.base import ids
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import EventKind, Stream
+from outrider.engine import check
 from outrider.engine.settings import EngineSettings
-from outrider.engine.submission import Accepted, Rejected, Submission, check_name
-from outrider.mail import address, headers
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
+from outrider.mail import address
 from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
 from outrider.policy import align, retry
-from outrider.store import events, idempotency, lanes, messages, queue, recipients, suppressions
+from outrider.store import attachments, events, idempotency, lanes, messages, queue, recipients, suppressions
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
 from outrider.store.idempotency import KeyedAnswer
 from outrider.store.lanes import LaneGoneError, LaneKey
-from outrider.store.messages import Body, Message
+from outrider.store.messages import Body, FileRef, Message
 from outrider.store.pool import Store
 from outrider.store.queue import Entry
 from outrider.store.recipients import NewRecipient
@@ -83,8 +84,12 @@ class DomainBook(Protocol):
 class PoolBook(Protocol):
     """Which pool of source addresses carries whose mail (`services.egress`)."""
 
-    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str) -> str:
-        """Return the name of the pool."""
+    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str, *, asked: str = "") -> str:
+        """Return the name of the pool.
+
+        Raises:
+            NotFoundError: field "pool": the one `asked` for is none that this mail may go through.
+        """
 
 
 class _Checked(msgspec.Struct, frozen=True):
@@ -105,6 +110,7 @@ class _Draft(msgspec.Struct, frozen=True):
     message: Message
     rewritten: Rewritten | None
     body: bytes  # As `content.body` holds it.
+    files: Sequence[tuple[bytes, Attachment]]  # With the hash of their content.
     recipients: Sequence[NewRecipient]
     entries: Sequence[Entry]
     asked: Sequence[Asked]  # As the recipients; who of them gets no mail is found out at the commit.
@@ -171,8 +177,9 @@ class Acceptor:
             ConflictError: the idempotency key was used with another submission.
             BusyError, StoreError: nothing was kept; try again.
         """
-        _check_words(submission)
-        _check_key(idempotency_key)
+        now = self._clock.now()
+        check.submission(submission, now=now)
+        check.idempotency_key(idempotency_key)
         sender = await self._find_sender(project_id, submission.sender, submission.stream)
         addresses, rejected = _read_addresses(submission.recipients)
         if not addresses:
@@ -216,7 +223,7 @@ class Acceptor:
     async def _find_lanes(self, checked: _Checked, routes: set[str]) -> dict[str, int]:
         project_id, stream, domain = checked.project_id, checked.submission.stream, checked.sender.address.domain
         campaign = checked.submission.campaign
-        pool = await self._pools.pool_for(project_id, stream, domain)
+        pool = await self._pools.pool_for(project_id, stream, domain, asked=checked.submission.pool)
         whose = (pool, project_id, stream, domain, campaign)
         known = self._lane_ids.get(whose, {})
         found = {route: known[route] for route in routes if route in known}
@@ -234,9 +241,12 @@ class Acceptor:
     def _draft(self, checked: "_Checked", lane_ids: Mapping[str, int]) -> _Draft:
         submission, addresses, domain = checked.submission, checked.addresses, checked.sender.address.domain
         now = self._clock.now()
-        expires_at = retry.expires_at(now, self._settings.message_life_s)
+        due_at = now if submission.send_at is None else max(now, submission.send_at)
+        life_s = self._settings.message_life_s if submission.expires_s is None else submission.expires_s
+        expires_at = retry.expires_at(due_at, life_s)
         message_id, *recipient_ids = self._new_ids(now, 1 + len(addresses))
-        body = messages.encode_body(Body(submission.text, submission.html))
+        files = [(hashlib.sha256(file.content).digest(), file) for file in submission.attachments]
+        body = messages.encode_body(_body(submission, files, checked.sender.rewritten))
         answer = Accepted(message_id, len(addresses), tuple(checked.rejected))
         recipients_of_call = list(zip(recipient_ids, addresses, strict=True))
         return _Draft(
@@ -253,12 +263,18 @@ class Acceptor:
                 expires_at=expires_at,
                 campaign=submission.campaign,
                 list_name=submission.list_name,
-                reply_to=checked.sender.rewritten.address.text if checked.sender.rewritten else "",
+                tags=submission.tags,
+                metadata=submission.metadata,
+                send_at=None if submission.send_at is None else due_at,
+                track_opens=submission.track_opens,
+                track_clicks=submission.track_clicks,
+                resent_from=submission.resent_from,
             ),
             rewritten=checked.sender.rewritten,
             body=body,
+            files=files,
             recipients=[NewRecipient(id_, message_id, checked.project_id, to.text) for id_, to in recipients_of_call],
-            entries=[Entry(id_, lane_ids[to.domain], now, expires_at) for id_, to in recipients_of_call],
+            entries=[Entry(id_, lane_ids[to.domain], due_at, expires_at) for id_, to in recipients_of_call],
             asked=[
                 Asked(checked.project_id, to.key, submission.stream, domain, submission.list_name) for to in addresses
             ],
@@ -292,52 +308,16 @@ class Acceptor:
                 contents = {(d.message.project_id, d.message.content_hash): d.body for d in fresh}
                 rows = [(project_id, content_hash, body) for (project_id, content_hash), body in contents.items()]
                 await messages.insert_contents(tx, rows, now=now)
+                if files := {(d.message.project_id, key): one.content for d in fresh for key, one in d.files}:
+                    await attachments.insert(tx, [(*key, octets) for key, octets in files.items()], now=now)
                 await messages.insert(tx, [d.message for d in fresh])
                 await recipients.insert(tx, [r for d in fresh for r in d.recipients], now=now)
                 await queue.insert(tx, [e for d in fresh for e in d.entries])
                 await events.append(tx, [_accepted_event(d) for d in fresh])
                 lane_ids = {e.lane_id for d in fresh for e in d.entries}
-                await lanes.touch(tx, list(lane_ids), due_at=min(d.message.accepted_at for d in fresh))
+                await lanes.touch(tx, list(lane_ids), due_at=min(e.due_at for d in fresh for e in d.entries))
         self._metrics.write_size.labels(station="accept").observe(sum(len(d.entries) for d in fresh))
         return results
-
-
-def _check_words(submission: Submission) -> None:
-    """Check all that needs no look-up. Raises CallerError with the Submission's field."""
-    count = len(submission.recipients)
-    if not 1 <= count <= limits.RECIPIENTS_PER_CALL_COUNT_MAX:
-        raise CallerError(
-            f"{count} recipients; between 1 and {limits.RECIPIENTS_PER_CALL_COUNT_MAX} are allowed in one call.",
-            field="recipients",
-        )
-    if not submission.subject.strip():
-        raise CallerError("The subject is empty.", field="subject")
-    _check_header(submission.subject, limits.SUBJECT_CHARS_MAX, "subject")
-    _check_header(submission.from_name, limits.FROM_NAME_CHARS_MAX, "from_name")
-    headers.check_display_name(submission.from_name, field="from_name")
-    check_name(submission.campaign, limits.CAMPAIGN_CHARS_MAX, field="campaign")
-    check_name(submission.list_name, limits.LIST_NAME_CHARS_MAX, field="list_name")
-    parts = [part for part in (submission.text, submission.html) if part is not None]
-    if not any(part.strip() for part in parts):
-        raise CallerError("The content is empty.", field="content")
-    if any("\x00" in part for part in parts):
-        raise CallerError("The content has a NUL character; remove it.", field="content")
-    try:
-        size_bytes = sum(len(part.encode()) for part in parts)
-    except UnicodeEncodeError as error:
-        raise CallerError("The content has half a character (a lone surrogate).", field="content") from error
-    if size_bytes > limits.CONTENT_BYTES_MAX:
-        raise CallerError(
-            f"The content has {size_bytes} bytes; at most {limits.CONTENT_BYTES_MAX} are allowed.", field="content"
-        )
-
-
-def _check_header(value: str, chars_max: int, field: str) -> None:
-    if len(value) > chars_max:
-        raise CallerError(
-            f"The {field.replace('_', ' ')} has {len(value)} characters; at most {chars_max} are allowed.", field=field
-        )
-    headers.check_value(value, field=field)
 
 
 def _read_addresses(texts: Sequence[str]) -> tuple[list[Address], list[Rejected]]:
@@ -354,15 +334,30 @@ def _read_addresses(texts: Sequence[str]) -> tuple[list[Address], list[Rejected]
     return list(found.values()), list(rejected.values())
 
 
-def _check_key(idempotency_key: str) -> None:
-    if len(idempotency_key) > limits.IDEMPOTENCY_KEY_CHARS_MAX or not idempotency_key.isprintable():
-        raise CallerError(
-            f"An idempotency key has 1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable characters.",
-            field="idempotency_key",
-        )
+def _body(submission: Submission, files: Sequence[tuple[bytes, Attachment]], rewritten: Rewritten | None) -> Body:
+    """What is written into the message. Answers to a From that was re-written go to the mailbox that wrote."""
+    answers_to = (rewritten.address.text,) if rewritten else ()
+    return Body(
+        text=submission.text,
+        html=submission.html,
+        shown_to=submission.shown_to,
+        shown_cc=submission.shown_cc,
+        reply_to=submission.reply_to or answers_to,
+        headers=submission.headers,
+        files=tuple(
+            FileRef(content_hash, len(file.content), file.name, file.type, file.content_id)
+            for content_hash, file in files
+        ),
+    )
 
 
 def _hash(submission: Submission) -> bytes:
+    if submission.attachments:  # Their octets count by their hash: JSON would write megabytes of base64 to hash them.
+        hashed = tuple(
+            msgspec.structs.replace(file, content=hashlib.sha256(file.content).digest())
+            for file in submission.attachments
+        )
+        submission = msgspec.structs.replace(submission, attachments=hashed)
     try:
         return hashlib.sha256(_encode(submission)).digest()
     except UnicodeEncodeError as error:  # All other fields have been checked for it.

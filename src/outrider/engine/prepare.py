@@ -9,9 +9,10 @@ The Message-ID is the recipient's id: every attempt for a recipient carries the 
 mail twice can tell.
 """
 
+import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -21,12 +22,13 @@ import msgspec
 from outrider.base.clock import Clock
 from outrider.base.errors import NotFoundError
 from outrider.base.vocab import Stream
-from outrider.mail import address, build, dkim
+from outrider.mail import address, build, dkim, mailbox
 from outrider.mail.address import Address
 from outrider.mail.build import Draft
 from outrider.mail.dkim import SigningKey
+from outrider.mail.mime import File
 from outrider.mail.verp import Purpose
-from outrider.store import messages
+from outrider.store import attachments, messages
 from outrider.store.messages import Loaded
 from outrider.store.pool import Store, Tx
 from outrider.store.queue import Claim
@@ -54,28 +56,63 @@ class ReturnPathBook(Protocol):
 
 
 class Composed:
-    """A message ready for its recipients."""
+    """A message ready for its recipients, once its files are there (`lacks`)."""
 
-    __slots__ = ("_body_hash", "_keys", "_prepared", "draft", "message", "sender")
+    __slots__ = ("_body", "_body_hash", "_keys", "_prepared", "_turn", "draft", "has_unsubscribe", "message", "sender")
 
     def __init__(self, loaded: Loaded) -> None:
         self.message: Final = loaded.message
         self.sender: Final[Address] = address.parse(loaded.message.sender)
-        self.draft: Final[Draft] = build.compose(
-            sender=self.sender,
-            from_name=loaded.message.from_name,
-            subject=loaded.message.subject,
-            text=loaded.body.text,
-            html=loaded.body.html,
-            date=loaded.message.accepted_at,
-            reply_to=address.parse(loaded.message.reply_to) if loaded.message.reply_to else None,
-        )
-        self._body_hash: Final = dkim.body_hash(self.draft.body)
+        self.has_unsubscribe: Final = any(name.lower() == "list-unsubscribe" for name, _ in loaded.body.headers)
+        self._body: Final = loaded.body
+        self._turn: Final = asyncio.Lock() if loaded.body.files else None  # Of those who bring the files.
         self._keys: Sequence[SigningKey] = ()
         self._prepared: dkim.Prepared | None = None
+        self.draft: Draft | None = None
+        if not loaded.body.files:
+            self._compose({})
+
+    async def complete(self, load: Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, bytes]]]) -> bool:
+        """Compose it with its files, once; True if that was done now. Raises NotFoundError: one is gone."""
+        if self._turn is None or self._is_complete():
+            return False
+        async with self._turn:
+            if self._is_complete():
+                return False
+            octets = await load([file.content_hash for file in self._body.files])
+            if missing := [file.name for file in self._body.files if file.content_hash not in octets]:
+                raise NotFoundError("A file of a queued message is gone.", count=len(missing))
+            await asyncio.to_thread(self._compose, octets)  # Base64 of megabytes.
+            return True
+
+    def _is_complete(self) -> bool:
+        return self.draft is not None
+
+    def sized_bytes(self) -> int:
+        """Return what it takes in memory, about."""
+        return _DRAFT_OVERHEAD_BYTES + (len(self.draft.body) if self.draft else 0)
+
+    def _compose(self, octets: Mapping[bytes, bytes]) -> None:
+        message, body = self.message, self._body
+        draft = build.compose(
+            sender=self.sender,
+            from_name=message.from_name,
+            subject=message.subject,
+            text=body.text,
+            html=body.html,
+            date=message.accepted_at,
+            reply_to=[mailbox.parse(text) for text in body.reply_to],
+            shown_to=[mailbox.parse(text) for text in body.shown_to],
+            shown_cc=[mailbox.parse(text) for text in body.shown_cc],
+            extra=body.headers,
+            files=[File(file.name, file.type, octets[file.content_hash], file.content_id) for file in body.files],
+        )
+        self._body_hash = dkim.body_hash(draft.body)
+        self.draft = draft
 
     def sign(self, fields: Sequence[bytes], keys: Sequence[SigningKey], at: datetime) -> bytes:
         """Return the signature fields for a recipient's own `fields` and the message's."""
+        assert self.draft is not None
         if self._prepared is None or keys is not self._keys:  # The key ring hands out a new list when it looks again.
             self._keys, self._prepared = keys, dkim.prepare(self.draft.fields, self._body_hash, keys)
         return self._prepared.sign(fields, at)
@@ -95,6 +132,11 @@ class Preparer:
         self._bytes = 0
         self._kept: Final[OrderedDict[UUID, Composed]] = OrderedDict()
         self._loaded: Final[dict[UUID, Loaded]] = {}  # Read ahead by `load`, not composed yet.
+
+    @property
+    def kept_bytes(self) -> int:
+        """What composed messages take in memory, about."""
+        return self._bytes
 
     async def load(self, tx: Tx, message_ids: Set[UUID]) -> None:
         """Read ahead those of these messages that are not kept, in the caller's transaction."""
@@ -136,6 +178,7 @@ class Preparer:
         keys = await self._keys.of_domain(message.project_id, composed.sender.domain)
         if not keys:
             raise NotFoundError("The sender's domain has no signing key any more.", domain=composed.sender.domain)
+        await self._complete(composed)
         to = address.parse(claim.address)
         domain = await self._return_paths.domain_of(message.project_id, composed.sender.domain, to.domain)
         return lambda _features: self._envelope(composed, claim, to, domain, keys)  # Ours is 7-bit: all can take it.
@@ -149,11 +192,14 @@ class Preparer:
         keys: Sequence[SigningKey],
     ) -> Envelope:
         """Sign for this recipient. `domain`: of its return path, "" for the sender's own address."""
+        assert composed.draft is not None
         own = composed.draft.fields_for(to, f"{claim.recipient_id.hex}@{composed.sender.domain}")
         sender = composed.sender.text
         if domain:
             sender = self._return_paths.mint(claim.recipient_id, domain)
-            if composed.message.stream is Stream.MARKETING:  # RFC 2369 §3.2; a link of its own comes with tracking.
+            if (
+                composed.message.stream is Stream.MARKETING and not composed.has_unsubscribe
+            ):  # RFC 2369 §3.2; a link of its own comes with tracking.
                 leave = self._return_paths.mint(claim.recipient_id, domain, Purpose.UNSUBSCRIBE)
                 own.append(f"List-Unsubscribe: <mailto:{leave}?subject=unsubscribe>\r\n".encode("ascii"))
         signatures = composed.sign(own, keys, self._clock.now())
@@ -166,8 +212,23 @@ class Preparer:
 
     def _keep(self, message_id: UUID, composed: Composed) -> Composed:
         self._kept[message_id] = composed
-        self._bytes += len(composed.draft.body) + _DRAFT_OVERHEAD_BYTES
+        self._bytes += composed.sized_bytes()
+        self._forget()
+        return composed
+
+    async def _complete(self, composed: Composed) -> None:
+        """Bring the files of a message. Here and not in `compose`, so that only attempts under way hold them."""
+
+        async def load(hashes: Sequence[bytes]) -> Mapping[bytes, bytes]:
+            async with self._store.transaction() as tx:
+                return await attachments.load(tx, composed.message.project_id, hashes)
+
+        before_bytes = composed.sized_bytes()
+        if await composed.complete(load) and self._kept.get(composed.message.message_id) is composed:
+            self._bytes += composed.sized_bytes() - before_bytes
+            self._forget()
+
+    def _forget(self) -> None:
         while self._bytes > self._bytes_max and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
-            self._bytes -= len(oldest.draft.body) + _DRAFT_OVERHEAD_BYTES
-        return composed
+            self._bytes -= oldest.sized_bytes()

@@ -3,6 +3,8 @@
 A face turns its dialect into a `Submission`; from there on nobody knows through which door a message came.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -11,8 +13,21 @@ from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream
 
 
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that travels with the mail."""
+
+    name: str  # As the recipient sees it; no path.
+    type: str  # "application/pdf"; parameters allowed ("text/calendar; method=REQUEST").
+    content: bytes
+    content_id: str = ""  # Without angle brackets: an image that the HTML shows as `cid:...`. "": a file beside it.
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """One call's worth of mail: the same content to each recipient, as one separate message each."""
+    """One call's worth of mail: the same content to each recipient, in a conversation of its own each.
+
+    Without `shown_to` every recipient sees itself alone in To; with it all see the same To and Cc, and those of
+    `recipients` that are in neither are blind copies.
+    """
 
     sender: str  # The From address, as the caller wrote it.
     recipients: tuple[str, ...]  # In the caller's order and spelling; duplicates are sent once.
@@ -23,6 +38,19 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     stream: Stream = Stream.TRANSACTIONAL
     campaign: str = ""  # The name of the mailing it belongs to: its mail is judged and held together; "" for none.
     list_name: str = ""  # Whom it is for: who left that list gets none of it; "" for no list.
+    shown_to: tuple[str, ...] = ()  # For the To field, "Ann <ann@a.example>" or a bare address; all are recipients too.
+    shown_cc: tuple[str, ...] = ()  # As `shown_to`.
+    reply_to: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()  # Further fields, name and value, in this order.
+    attachments: tuple[Attachment, ...] = ()
+    tags: tuple[str, ...] = ()  # The caller's words to find and count mail by.
+    metadata: Mapping[str, str] = {}  # The caller's own; comes back with every event.
+    send_at: datetime | None = None  # Not before; None: now.
+    expires_s: float | None = None  # From `send_at` on; None: the installation's `message_life_s`.
+    pool: str = ""  # Which sources carry it; "": as the project's settings say.
+    track_opens: bool | None = None  # None: as the sending domain says.
+    track_clicks: bool | None = None
+    resent_from: UUID | None = None  # The message whose content this is, sent again.
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """Mail as bytes: addresses, header fields, messages, signatures. Pure: no socket, no clock, no chance, no database.
 
-`address` what people type to `local@domain`; `headers` folded, encoded header fields and what may be in them;
-`build` composes a message once and addresses it to each recipient; `dkim` signs it; `dkim_verify` checks signatures;
+`address` what people type to `local@domain`; `mailbox` an address with a name; `headers` folded, encoded
+header fields and what may be in them; `mime` parts and files; `build` composes a message once and addresses it to each
+recipient; `dkim` signs it; `dkim_verify` checks signatures;
 `parse` cuts any message into what a page shows; `encode` writes octets in 7 bits, and makes a message of others fit the
 server that is to take it: for mail that comes in by SMTP, which is not there yet.
 

@@ -5,16 +5,15 @@ microseconds. Written straight to bytes: `email.message` takes a hundred times a
 
     text alone, HTML alone     one part
     both                       multipart/alternative: text first, HTML last, as the richest (RFC 2046 §5.1.4)
+    images in the HTML         the HTML and they in a multipart/related, in the place of the HTML
+    files                      a multipart/mixed around it all; an invitation is an alternative, too
 
-The body is always 7-bit: as it is where it is ASCII without odd control characters and no line is over 998 bytes, else
-quoted-printable or base64, whichever is shorter. Line ends become CRLF, and the last line has one. The boundary comes
-from a hash of the parts, so the same message is the same bytes on every attempt, and is not in the parts. Header
-values are the business of `headers`, which refuses whatever could inject one.
+The body is always 7-bit (`mime`), the same bytes on every attempt, and ends in CRLF. Header values are the business of
+`headers`, which refuses whatever could inject one.
 
-Sources: RFC 5322, RFC 2045, RFC 2046, RFC 6532. Attachments are not made here yet.
+Sources: RFC 5322, RFC 2046, RFC 6532.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -22,8 +21,10 @@ from typing import Final
 import msgspec
 
 from outrider.base.errors import CallerError
-from outrider.mail import encode, headers
+from outrider.mail import headers, mime
 from outrider.mail.address import Address
+from outrider.mail.mailbox import Mailbox
+from outrider.mail.mime import File, Part
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -41,28 +42,16 @@ class Draft(msgspec.Struct, frozen=True):
     body: bytes  # 7-bit, ends in CRLF, no line over 998 bytes.
     fields: tuple[bytes, ...]  # Complete and folded, each ending in CRLF.
 
+    has_to: bool = False  # `fields` has a To that all recipients see.
+
     def fields_for(self, to: Address, message_id: str) -> list[bytes]:
-        """Return the fields of one recipient, which go before `fields`: To and Message-ID.
+        """Return the fields of one recipient, which go before `fields`: To, unless all have the same, and Message-ID.
 
         Raises:
             CallerError: `message_id` (without angle brackets) is not of the form dot-atom@domain.
         """
-        return [f"To: {to.text}\r\n".encode(), headers.message_id(message_id)]
-
-
-class _Part(msgspec.Struct, frozen=True):
-    """A body part, ready to be written."""
-
-    type: str
-    encoding: bytes
-    content: bytes
-
-    def fields(self) -> tuple[bytes, bytes]:
-        """Return its Content-Type and Content-Transfer-Encoding."""
-        return (
-            f"Content-Type: {self.type}\r\n".encode("ascii"),
-            b"Content-Transfer-Encoding: %b\r\n" % self.encoding,
-        )
+        own = headers.message_id(message_id)
+        return [own] if self.has_to else [f"To: {to.text}\r\n".encode(), own]
 
 
 def compose(
@@ -73,14 +62,18 @@ def compose(
     text: str | None,
     html: str | None,
     date: datetime,
-    reply_to: Address | None = None,
+    reply_to: Sequence[Mailbox] = (),
+    shown_to: Sequence[Mailbox] = (),
+    shown_cc: Sequence[Mailbox] = (),
     extra: Sequence[tuple[str, str]] = (),
+    files: Sequence[File] = (),
 ) -> Draft:
     """Compose what all recipients of a message share.
 
     Args:
         from_name: "" for none.
-        text, html: one of them or both; an empty one counts as absent.
+        text, html: one of them or both; an empty one counts as absent. Neither is needed with a file.
+        shown_to, shown_cc: what all recipients see in To and Cc; none in both: each sees itself alone.
         date: for the Date field; aware.
         extra: further fields of free text, name and value, in this order.
 
@@ -93,13 +86,17 @@ def compose(
         headers.unstructured("Subject", subject),
         _date_field(date),
     ]
-    if reply_to is not None:
-        fields.append(headers.mailbox("Reply-To", "", reply_to))
+    for name, boxes in (("To", shown_to), ("Cc", shown_cc), ("Reply-To", reply_to)):
+        if boxes:
+            fields.append(headers.mailboxes(name, [(box.name, box.address) for box in boxes]))
+    if shown_cc and not shown_to:  # RFC 5322 §3.6.3 lets To be absent; filters do not like it.
+        fields.append(b"To: undisclosed-recipients:;\r\n")
     for name, value in extra:
-        _check_extra(name)
+        check_extra(name)
         fields.append(headers.unstructured(name, value))
-    part = _compose_body(text, html)
-    return Draft(part.content, (*fields, b"MIME-Version: 1.0\r\n", *part.fields()))
+    part = _compose_body(text, html, files)
+    has_to = bool(shown_to or shown_cc)
+    return Draft(part.content, (*fields, b"MIME-Version: 1.0\r\n", *part.fields()), has_to)
 
 
 def _date_field(at: datetime) -> bytes:
@@ -112,46 +109,29 @@ def _date_field(at: datetime) -> bytes:
     ).encode("ascii")
 
 
-def _check_extra(name: str) -> None:
+def check_extra(name: str) -> None:
+    """Refuse a header field that is not a caller's to write. Raises CallerError, `field` its name."""
     lower = name.lower()
     if lower in _OURS or lower.startswith(_OUR_PREFIXES):
         raise CallerError("That header field is not yours to set.", field=name)
 
 
-def _compose_body(text: str | None, html: str | None) -> _Part:
-    parts = [_encode_part(subtype, content) for subtype, content in (("plain", text), ("html", html)) if content]
-    if not parts:
-        raise CallerError("The content is empty.", field="Content")
-    if len(parts) == 1:
-        return parts[0]
-    boundary = _choose_boundary(parts)
-    delimiter = b"--" + boundary
-    # The CRLF before a delimiter belongs to it (RFC 2046 §5.1.1): an empty line, and a part keeps its own.
-    lines = [piece for part in parts for piece in (delimiter, b"\r\n", *part.fields(), b"\r\n", part.content, b"\r\n")]
-    content = b"".join((*lines, delimiter, b"--\r\n"))
-    return _Part(f'multipart/alternative;\r\n boundary="{boundary.decode("ascii")}"', b"7bit", content)
+def _compose_body(text: str | None, html: str | None, files: Sequence[File]) -> Part:
+    invitation = next((file for file in files if file.is_invitation), None)
+    shown = [file for file in files if file.content_id and html]
+    alternatives = [mime.text_part("plain", text)] if text else []
+    if html:
+        alternatives.append(_with_images(mime.text_part("html", html), shown))
+    if invitation is not None:
+        alternatives.append(mime.invitation_part(invitation))
+    if not alternatives:
+        if not files:
+            raise CallerError("The content is empty.", field="Content")
+        alternatives = [mime.text_part("plain", "")]
+    attached = [mime.file_part(file) for file in files if file not in shown]
+    return mime.multipart("mixed", [mime.multipart("alternative", alternatives), *attached])
 
 
-def _encode_part(subtype: str, content: str) -> _Part:
-    try:
-        octets = encode.with_crlf(content.encode())
-    except UnicodeEncodeError as error:
-        raise CallerError("The content has half a character (a lone surrogate).", field="Content") from error
-    kind = f"text/{subtype}; charset={'us-ascii' if content.isascii() else 'utf-8'}"
-    if not octets.endswith(b"\r\n"):
-        octets += b"\r\n"
-    encoding, written = (b"7bit", octets) if encode.is_7bit(octets) else encode.encode(octets)
-    return _Part(kind, encoding, written)
-
-
-def _choose_boundary(parts: Sequence[_Part]) -> bytes:
-    """Return a boundary that no part holds, the same for the same parts."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.content)
-    while True:
-        # "=_" occurs in no quoted-printable text, "_" in no base64; the look is for parts sent as they are.
-        boundary = b"=_" + digest.hexdigest()[:32].encode("ascii")
-        if not any(boundary in part.content for part in parts):
-            return boundary
-        digest.update(boundary)
+def _with_images(html: Part, shown: Sequence[File]) -> Part:
+    """Return HTML with the files it shows. RFC 2387: `type` is the first part's."""
+    return mime.multipart("related", [html, *map(mime.file_part, shown)], ';\r\n type="text/html"')

@@ -105,7 +105,12 @@ def encode(octets: bytes) -> tuple[bytes, bytes]:
         # A soft line break may have put what looks like a delimiter at the beginning of a line.
         if len(quoted) <= base64_bytes and b"=\r\n--" not in quoted:
             return b"quoted-printable", quoted
-    return b"base64", _in_lines(binascii.b2a_base64(octets, newline=False))
+    return b"base64", base64(octets)
+
+
+def base64(octets: bytes) -> bytes:
+    """Return `octets` in base64, in lines. RFC 2045 §6.8."""
+    return _in_lines(binascii.b2a_base64(octets, newline=False))
 
 
 def with_crlf(octets: bytes) -> bytes:
@@ -367,7 +372,7 @@ class _Walk:
         del self.pieces[one.piece_count :]
         # Never quoted-printable: its last delimiter, or what a reader takes for one, might be in there.
         self._write_header(one.header, encoding=b"base64", kind=_text_type(octets))
-        self.pieces.append(_in_lines(binascii.b2a_base64(octets, newline=False)))
+        self.pieces.append(base64(octets))
 
     def _write_aside(self, start: int, end: int) -> None:
         """Write a preamble or an epilogue."""
@@ -419,9 +424,9 @@ def _read_type(value: bytes) -> tuple[bytes, bytes]:
     return kind, boundary if _is_boundary(boundary) else b""
 
 
-def _in_lines(base64: bytes) -> bytes:
-    starts = range(0, len(base64), _BASE64_LINE_CHARS)
-    return b"".join([base64[at : at + _BASE64_LINE_CHARS] + b"\r\n" for at in starts])
+def _in_lines(text: bytes) -> bytes:
+    starts = range(0, len(text), _BASE64_LINE_CHARS)
+    return b"".join([text[at : at + _BASE64_LINE_CHARS] + b"\r\n" for at in starts])
 
 
 def _text_type(octets: bytes) -> bytes:

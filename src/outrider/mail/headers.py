@@ -102,6 +102,22 @@ def mailbox(name: str, display_name: str, address: Address, *, field: str = "") 
     return _fold(name, words).encode()
 
 
+def mailboxes(name: str, boxes: Sequence[tuple[str, Address]]) -> bytes:
+    """Write a field of several mailboxes, such as Cc: display names ("" for none) with their addresses, at least one.
+
+    Raises:
+        CallerError: the name or a display name cannot be in a header; `field` is the field's name.
+    """
+    _check_name(name)
+    words: list[str] = []
+    for display_name, address in boxes:
+        check_display_name(display_name, field=name)
+        stripped = display_name.strip(" ")
+        words += [*_phrase(stripped, len(name) + 2), f"<{address.text}>,"] if stripped else [f"{address.text},"]
+    words[-1] = words[-1].removesuffix(",")
+    return _fold(name, words).encode()
+
+
 def message_id(value: str) -> bytes:
     """Write the Message-ID field; `value` is without angle brackets.
 

@@ -137,6 +137,11 @@ class Egress(msgspec.Struct, frozen=True):
                 return assignment.pool
         return DEFAULT
 
+    def may_use(self, pool: str, project_names: Collection[str]) -> bool:
+        """Tell whether a project may ask for that pool: a pool that rules give to certain projects is theirs alone."""
+        owners = {one.project for one in self.assignments if one.pool == pool and one.project}
+        return pool in self.pools and (not owners or not owners.isdisjoint(project_names))
+
     def order(self, pool: str, provider: str, chance: float) -> tuple[Member, ...]:
         """Return the members that may carry mail to `provider`, in the order to ask them; () if none is here.
 

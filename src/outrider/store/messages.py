@@ -3,7 +3,7 @@
 A body is stored once per project by its hash; a message points to it, and its recipients point to the message.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -14,11 +14,26 @@ from outrider.base.vocab import Stream
 from outrider.store.pool import Tx
 
 
+class FileRef(msgspec.Struct, frozen=True, array_like=True):
+    """A file of a message: its octets are in `attachment` under the hash."""
+
+    content_hash: bytes
+    size_bytes: int
+    name: str
+    type: str
+    content_id: str = ""  # "": attached; else shown by the HTML.
+
+
 class Body(msgspec.Struct, frozen=True, array_like=True):
-    """What `content.body` holds, as MessagePack: the text, the HTML or both."""
+    """What `content.body` holds, as MessagePack: all that is written into the message, but for files' octets."""
 
     text: str | None = None
     html: str | None = None
+    shown_to: tuple[str, ...] = ()  # This and the next two: as `mail.mailbox` writes and reads them.
+    shown_cc: tuple[str, ...] = ()
+    reply_to: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    files: tuple[FileRef, ...] = ()
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -36,7 +51,12 @@ class Message(msgspec.Struct, frozen=True):
     expires_at: datetime
     campaign: str = ""  # This and the next: "" for none.
     list_name: str = ""
-    reply_to: str = ""  # An address; "": answers go to the sender.
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = {}
+    send_at: datetime | None = None  # Not before; None: at once.
+    track_opens: bool | None = None  # This and the next: None: as the sending domain says.
+    track_clicks: bool | None = None
+    resent_from: UUID | None = None  # The message whose content this one has.
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -48,6 +68,11 @@ class Loaded(msgspec.Struct, frozen=True):
 
 encode_body: Final = msgspec.msgpack.Encoder().encode
 decode_body: Final = msgspec.msgpack.Decoder(Body).decode
+_encode: Final = msgspec.json.Encoder().encode
+_read_tags: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+_read_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
+_TAGS_AT: Final = Message.__struct_fields__.index("tags")
+_METADATA_AT: Final = Message.__struct_fields__.index("metadata")
 
 _INSERT_CONTENT: Final = """
     INSERT INTO content (project_id, content_hash, body, created_at)
@@ -57,18 +82,25 @@ _INSERT_CONTENT: Final = """
     ON CONFLICT DO NOTHING"""
 _INSERT: Final = """
     INSERT INTO message (message_id, project_id, stream, sender, from_name, subject, content_hash,
-                         recipient_count, accepted_at, expires_at, campaign, list_name, reply_to)
+                         recipient_count, accepted_at, expires_at, campaign, list_name,
+                         tags, metadata, send_at, track_opens, track_clicks, resent_from)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::stream[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-                         $8::int[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[])"""
+                         $8::int[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[],
+                         $13::jsonb[], $14::jsonb[], $15::timestamptz[], $16::boolean[], $17::boolean[], $18::uuid[])"""
 # The queue hands out recipients of every project; their messages are read by id, never by a customer's word.
 _LOAD: Final = """
-    SELECT message_id, m.project_id, stream, sender, from_name, subject, content_hash,
-           recipient_count, accepted_at, expires_at, campaign, list_name, reply_to, body
-      FROM message m JOIN content USING (project_id, content_hash)
+    SELECT message_id, m.project_id, stream, sender, from_name, subject, content_hash, recipient_count, accepted_at,
+           expires_at, campaign, list_name, tags::text AS tags, metadata::text AS metadata, send_at, track_opens,
+           track_clicks, resent_from, body
+      FROM message m JOIN content USING (project_id, content_hash)"""
+_BY_IDS: Final = f"""{_LOAD}
      WHERE message_id = ANY($1::uuid[])"""
+_WITH_BODY: Final = f"""{_LOAD}
+     WHERE m.project_id = $1 AND message_id = $2"""
 _BY_ID: Final = """
-    SELECT message_id, project_id, stream, sender, from_name, subject, content_hash,
-           recipient_count, accepted_at, expires_at, campaign, list_name, reply_to
+    SELECT message_id, project_id, stream, sender, from_name, subject, content_hash, recipient_count, accepted_at,
+           expires_at, campaign, list_name, tags::text AS tags, metadata::text AS metadata, send_at, track_opens,
+           track_clicks, resent_from
       FROM message WHERE project_id = $1 AND message_id = $2"""
 
 
@@ -80,22 +112,46 @@ async def insert_contents(tx: Tx, contents: Sequence[tuple[UUID, bytes, bytes]],
 
 async def insert(tx: Tx, messages: Sequence[Message]) -> None:
     """Store new messages."""
-    columns = zip(*(msgspec.structs.astuple(message) for message in messages), strict=True)
-    await tx.execute(_INSERT, *map(list, columns))
+    columns = [list(column) for column in zip(*map(msgspec.structs.astuple, messages), strict=True)]
+    for at in (_TAGS_AT, _METADATA_AT):
+        columns[at] = [_json(value) for value in columns[at]]
+    await tx.execute(_INSERT, *columns)
 
 
 async def load(tx: Tx, message_ids: Sequence[UUID]) -> dict[UUID, Loaded]:
     """Return these messages with their bodies; those that are gone are missing from the answer."""
     loaded: dict[UUID, Loaded] = {}
-    for row in await tx.fetch(_LOAD, message_ids):
-        values: dict[str, Any] = dict(row)
-        body = decode_body(values.pop("body"))
-        message = Message(**values | {"stream": Stream(values["stream"])})
-        loaded[message.message_id] = Loaded(message, body)
+    for row in await tx.fetch(_BY_IDS, message_ids):
+        found = _loaded(row)
+        loaded[found.message.message_id] = found
     return loaded
 
 
 async def by_id(tx: Tx, project_id: UUID, message_id: UUID) -> Message | None:
     """Return the project's message, None if it has none of that id."""
     row = await tx.fetch_row(_BY_ID, project_id, message_id)
-    return None if row is None else Message(**dict(row) | {"stream": Stream(row["stream"])})
+    return None if row is None else _message(dict(row))
+
+
+async def with_body(tx: Tx, project_id: UUID, message_id: UUID) -> Loaded | None:
+    """Return the project's message with its body, None if it has none of that id."""
+    row = await tx.fetch_row(_WITH_BODY, project_id, message_id)
+    return None if row is None else _loaded(row)
+
+
+def _loaded(row: Mapping[str, Any]) -> Loaded:
+    values = dict(row)
+    body = decode_body(values.pop("body"))
+    return Loaded(_message(values), body)
+
+
+def _message(values: dict[str, Any]) -> Message:
+    values["stream"] = Stream(values["stream"])
+    values["tags"] = () if values["tags"] == "[]" else _read_tags(values["tags"])
+    values["metadata"] = {} if values["metadata"] == "{}" else _read_metadata(values["metadata"])
+    return Message(**values)
+
+
+def _json(value: object) -> str:
+    """Nearly all messages have neither tags nor metadata."""
+    return _encode(value).decode() if value else "[]" if isinstance(value, tuple) else "{}"

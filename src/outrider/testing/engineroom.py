@@ -132,7 +132,7 @@ class OnePool:
     def __init__(self, pool: str = "default") -> None:
         self.pool = pool
 
-    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str) -> str:  # noqa: ARG002
+    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str, *, asked: str = "") -> str:  # noqa: ARG002
         """Return the pool, whosever mail it is."""
         return self.pool
 

@@ -110,7 +110,7 @@ class _Pools:
     def __init__(self, egress: Egress) -> None:
         self._egress: Final = egress
 
-    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str) -> str:
+    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str, *, asked: str = "") -> str:  # noqa: ARG002
         """Return the pool."""
         return self._egress.pool_for(stream, (str(project_id),), sender_domain)
 

@@ -35,6 +35,12 @@ def test_each_error_has_its_exit_code(capsys: pytest.CaptureFixture[str], error:
     assert capsys.readouterr() == ("", "outrider: No.\n")
 
 
+def test_a_place_in_a_list_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        session.fail(CallerError("No.", field="tags[1]"))
+    assert capsys.readouterr().err == "outrider: tags[1]: No.\n"
+
+
 @pytest.mark.parametrize("name", ["cause", "log"])
 def test_an_operator_reads_the_cause_too(capsys: pytest.CaptureFixture[str], name: str) -> None:
     with pytest.raises(SystemExit):

@@ -12,6 +12,8 @@ import pytest
 from outrider.base.errors import CallerError
 from outrider.mail import address, build
 from outrider.mail.build import Draft
+from outrider.mail.mailbox import Mailbox
+from outrider.mail.mime import File
 
 SENDER = address.parse("noreply@shop.example")
 TO = address.parse("user@partner.example")
@@ -170,7 +172,7 @@ def test_the_date_is_in_english_and_utc(date: datetime, words: str) -> None:
 
 def test_reply_to_and_extra_fields_follow_in_order() -> None:
     draft = compose(
-        reply_to=address.parse("help@bücher.example"),
+        reply_to=[Mailbox("", address.parse("help@bücher.example"))],
         extra=[("List-Unsubscribe", "<https://shop.example/u/1>"), ("X-Größe".encode("ascii", "ignore").decode(), "ü")],
     )
     names = [field.partition(b":")[0] for field in draft.fields]
@@ -212,3 +214,63 @@ def test_half_a_character_in_the_content_is_refused() -> None:
 def test_a_recipient_that_is_not_ascii_stands_in_utf_8() -> None:
     to = address.parse("jörg@bücher.example")
     assert compose().fields_for(to, "a@b.example")[0] == "To: jörg@xn--bcher-kva.example\r\n".encode()
+
+
+PNG = File("logo.png", "image/png", b"\x89PNG\r\n\x1a\n", content_id="logo")
+PDF = File("invoice.pdf", "application/pdf", b"%PDF-1.7 \x00\xff")
+INVITATION = File("meeting.ics", "text/calendar; method=REQUEST", b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
+
+
+def tree(part: EmailMessage) -> object:
+    kind = part.get_content_type()
+    return [kind, *[tree(cast("EmailMessage", one)) for one in part.iter_parts()]] if part.is_multipart() else kind
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [
+        ({"files": [PDF]}, ["multipart/mixed", "text/plain", "application/pdf"]),
+        (
+            {"html": "<img src=cid:logo>", "files": [PNG]},
+            ["multipart/alternative", "text/plain", ["multipart/related", "text/html", "image/png"]],
+        ),
+        (
+            {"html": "<img src=cid:logo>", "files": [PDF, PNG, INVITATION]},
+            [
+                "multipart/mixed",
+                [
+                    "multipart/alternative",
+                    "text/plain",
+                    ["multipart/related", "text/html", "image/png"],
+                    "text/calendar",
+                ],
+                "application/pdf",
+                "text/calendar",
+            ],
+        ),
+        ({"text": None, "html": "<p>", "files": [PNG]}, ["multipart/related", "text/html", "image/png"]),
+        ({"files": [PNG]}, ["multipart/mixed", "text/plain", "image/png"]),  # Without HTML there is nothing to show it.
+        ({"text": None, "files": [PDF]}, ["multipart/mixed", "text/plain", "application/pdf"]),
+    ],
+)
+def test_every_part_is_where_clients_look_for_it(given: dict[str, Any], shape: object) -> None:
+    draft = compose(**given)
+    assert tree(read(draft)) == shape
+    assert draft.body.isascii()
+    assert max(map(len, draft.body.split(b"\r\n"))) <= 998
+    assert compose(**given) == draft
+
+
+def test_what_all_may_see_is_in_to_and_cc_and_nobody_else_is() -> None:
+    ann, bob = (Mailbox(name, address.parse(f"{name.lower()}@a.example")) for name in ("Ann", "Bob"))
+    draft = compose(shown_to=[ann, bob], shown_cc=[Mailbox("Zoë, Ltd.", address.parse("zoe@a.example"))])
+    message = read(draft)
+    assert message["To"] == "Ann <ann@a.example>, Bob <bob@a.example>"
+    assert message["Cc"] == '"Zoë, Ltd." <zoe@a.example>'
+    assert message["Bcc"] is None
+    assert len(message.get_all("To", [])) == 1
+
+
+def test_a_copy_alone_leaves_no_message_without_to() -> None:
+    message = read(compose(shown_cc=[Mailbox("", address.parse("zoe@a.example"))]))
+    assert (message["To"], message["Cc"]) == ("undisclosed-recipients:;", "zoe@a.example")

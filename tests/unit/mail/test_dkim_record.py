@@ -96,6 +96,7 @@ def test_a_short_key_and_a_key_of_another_kind_are_refused() -> None:
         ("", Difference(Match.OTHER, 1, KEY[:16])),
         ("MIG", Difference(Match.OTHER)),
     ],
+    ids=range(11),  # Not the keys: they are new each time, and workers must agree on names.
 )
 def test_where_two_keys_part(found: str, difference: Difference) -> None:
     seen = dkim_record.difference(KEY, found)

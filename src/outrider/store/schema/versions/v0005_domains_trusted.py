@@ -72,11 +72,6 @@ ALTER TABLE project
     ADD COLUMN notice_address  text NOT NULL DEFAULT '';
 """
 
-# A mail whose From was re-written is answered to the address it came with; "" says nothing of its own.
-_MAIL = """
-ALTER TABLE message ADD COLUMN reply_to text NOT NULL DEFAULT '';
-"""
-
 # What people should know of; the nil project is the operator's.
 _NOTICES = """
 CREATE TABLE notice (
@@ -95,7 +90,7 @@ CREATE INDEX notice_project ON notice (project_id, at);
 
 def upgrade() -> None:
     """Change and create."""
-    for script in (_DOMAINS, _KEYS, _SENDERS, _MAIL, _NOTICES):
+    for script in (_DOMAINS, _KEYS, _SENDERS, _NOTICES):
         for statement in script.split(";\n"):
             if statement.strip():
                 op.execute(statement)

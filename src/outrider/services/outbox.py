@@ -1,0 +1,186 @@
+"""What a project does with mail it has sent: read it back, and send it again.
+
+    content    what was handed in, and the message as it was, or would be, composed for one recipient
+    resend     the same content as a new message, to all its recipients or those named; asked of `engine.accept` anew,
+               so that a removed sender, a suppression or a quota counts as for any other mail
+
+A message is immutable: sending again leaves the old one as it is, and the new one says which it was (`resent_from`).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+import msgspec
+
+from outrider.base.errors import CallerError, NotFoundError
+from outrider.base.vocab import RecipientStatus, Stream
+from outrider.engine.submission import Accepted, Attachment, Submission
+from outrider.mail import address, mailbox
+from outrider.store import attachments, messages, recipients
+from outrider.store.messages import Body, FileRef, Message
+from outrider.store.pool import Store, Tx
+
+
+class Accept(Protocol):
+    """`engine.accept`."""
+
+    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+        """Return once the submission is on disk."""
+
+
+class FileView(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a message, without its octets."""
+
+    name: str
+    type: str
+    size_bytes: int
+    content_id: str = ""
+
+
+class ContentView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was handed in."""
+
+    message_id: UUID
+    stream: Stream
+    sender: str
+    from_name: str
+    subject: str
+    text: str | None
+    html: str | None
+    shown_to: Sequence[str]
+    shown_cc: Sequence[str]
+    reply_to: Sequence[str]
+    headers: Sequence[tuple[str, str]]
+    files: Sequence[FileView]
+    tags: Sequence[str]
+    metadata: Mapping[str, str]
+    campaign: str
+    list_name: str
+    accepted_at: datetime
+    send_at: datetime | None
+    expires_at: datetime
+
+
+class Outbox:
+    """Reads a project's messages back, and sends them again."""
+
+    def __init__(self, store: Store, accept: Accept) -> None:
+        self._store: Final = store
+        self._accept: Final = accept
+
+    async def content(self, project_id: UUID, message_id: UUID) -> ContentView:
+        """Return what was handed in. Raises NotFoundError."""
+        async with self._store.transaction() as tx:
+            message, body = await _load(tx, project_id, message_id)
+        return ContentView(
+            message_id=message.message_id,
+            stream=message.stream,
+            sender=message.sender,
+            from_name=message.from_name,
+            subject=message.subject,
+            text=body.text,
+            html=body.html,
+            shown_to=body.shown_to,
+            shown_cc=body.shown_cc,
+            reply_to=body.reply_to,
+            headers=body.headers,
+            files=[
+                FileView(name=file.name, type=file.type, size_bytes=file.size_bytes, content_id=file.content_id)
+                for file in body.files
+            ],
+            tags=message.tags,
+            metadata=message.metadata,
+            campaign=message.campaign,
+            list_name=message.list_name,
+            accepted_at=message.accepted_at,
+            send_at=message.send_at,
+            expires_at=message.expires_at,
+        )
+
+    async def resend(
+        self,
+        project_id: UUID,
+        message_id: UUID,
+        *,
+        to: Sequence[str] = (),
+        statuses: Sequence[RecipientStatus] = (),
+        idempotency_key: str = "",
+    ) -> Accepted:
+        """Send a message again, as a new one.
+
+        Args:
+            to: those of its recipients to send to; () for all.
+            statuses: only to those whose mail ended so; () for all.
+
+        Raises:
+            NotFoundError: the project has no such message, or may not send as its sender any more.
+            CallerError: field `to`: an address was no recipient of it, or nobody is left.
+            As `engine.accept`.
+        """
+        async with self._store.transaction() as tx:
+            message, body = await _load(tx, project_id, message_id)
+            rows = await recipients.of_message(tx, project_id, message_id)
+            octets = await attachments.load(tx, project_id, [file.content_hash for file in body.files])
+        chosen = [row.address for row in rows if not statuses or row.status in statuses]
+        if to:
+            chosen = _among(chosen, to)
+        if not chosen:
+            raise CallerError("The message has no such recipient to send it to again.", field="to")
+        submission = _again(message, body, chosen, octets)
+        return await self._accept(project_id, submission, idempotency_key=idempotency_key)
+
+
+async def _load(tx: Tx, project_id: UUID, message_id: UUID) -> tuple[Message, Body]:
+    found = await messages.with_body(tx, project_id, message_id)
+    if found is None:
+        raise NotFoundError("There is no such message.", field="id")
+    return found.message, found.body
+
+
+def _among(addresses: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    known = {address.key_of(one): one for one in addresses}
+    chosen = {}
+    for at, text in enumerate(wanted):
+        key = mailbox.parse(text, field=f"to[{at}]").address.key
+        if key not in known:
+            raise CallerError("That address is none that the message can be sent to again.", field=f"to[{at}]")
+        chosen[key] = known[key]
+    return list(chosen.values())
+
+
+def _again(message: Message, body: Body, chosen: Sequence[str], octets: Mapping[bytes, bytes]) -> Submission:
+    """Return the submission that makes the same mail. Who sees whom stays, as far as they get it."""
+    keys = {address.key_of(one) for one in chosen}
+
+    def still(shown: Sequence[str]) -> tuple[str, ...]:
+        return tuple(text for text in shown if mailbox.parse(text).address.key in keys)
+
+    return Submission(
+        sender=message.sender,
+        recipients=tuple(chosen),
+        subject=message.subject,
+        from_name=message.from_name,
+        text=body.text,
+        html=body.html,
+        stream=message.stream,
+        campaign=message.campaign,
+        list_name=message.list_name,
+        shown_to=still(body.shown_to),
+        shown_cc=still(body.shown_cc),
+        reply_to=body.reply_to,
+        headers=body.headers,
+        attachments=tuple(_file(file, octets) for file in body.files),
+        tags=message.tags,
+        metadata=message.metadata,
+        track_opens=message.track_opens,
+        track_clicks=message.track_clicks,
+        resent_from=message.message_id,
+    )
+
+
+def _file(file: FileRef, octets: Mapping[bytes, bytes]) -> Attachment:
+    if file.content_hash not in octets:
+        raise NotFoundError("A file of that message is gone.", field="id")
+    return Attachment(name=file.name, type=file.type, content=octets[file.content_hash], content_id=file.content_id)

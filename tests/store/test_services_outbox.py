@@ -1,0 +1,97 @@
+"""Mail read back and sent again, of one's own project alone."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from outrider.base.errors import CallerError, NotFoundError
+from outrider.base.vocab import RecipientStatus, Stream
+from outrider.engine.submission import Attachment
+from outrider.services.outbox import Outbox
+from outrider.store import messages
+from outrider.store.pool import Store
+from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, EngineRoom
+
+pytestmark = pytest.mark.newest
+
+INVOICE = Attachment(name="invoice.pdf", type="application/pdf", content=b"%PDF" * 100)
+
+
+@pytest.fixture
+def outbox(store: Store, room: EngineRoom) -> Outbox:
+    return Outbox(store, room.accept)
+
+
+async def send(room: EngineRoom) -> UUID:
+    return await room.send(
+        "ann@a.example",
+        "bob@b.example",
+        "eve@e.example",
+        shown_to=("Ann <ann@a.example>",),
+        shown_cc=("bob@b.example",),
+        reply_to=("help@shop.example",),
+        headers=(("X-Order", "1042"),),
+        attachments=(INVOICE,),
+        stream=Stream.MARKETING,
+        tags=("order",),
+        metadata={"order": "1042"},
+        campaign="autumn",
+        list_name="news",
+    )
+
+
+async def test_what_was_handed_in_is_read_back(room: EngineRoom, outbox: Outbox) -> None:
+    view = await outbox.content(PROJECT, await send(room))
+    assert (view.subject, view.text, view.html, view.stream) == ("Hello", "Hello, world.\n", None, Stream.MARKETING)
+    assert (view.shown_to, view.shown_cc) == (("Ann <ann@a.example>",), ("bob@b.example",))
+    assert view.headers == (("X-Order", "1042"),)
+    assert [(file.name, file.size_bytes) for file in view.files] == [("invoice.pdf", 400)]
+    assert (view.tags, view.metadata, view.campaign, view.list_name) == (
+        ("order",),
+        {"order": "1042"},
+        "autumn",
+        "news",
+    )
+
+
+@pytest.mark.parametrize("whose", [OTHER_PROJECT, uuid4()])
+async def test_another_projects_mail_is_not_there(room: EngineRoom, outbox: Outbox, whose: UUID) -> None:
+    session = await send(room)
+    with pytest.raises(NotFoundError):
+        await outbox.content(whose, session)
+    with pytest.raises(NotFoundError):
+        await outbox.resend(whose, session)
+
+
+async def test_a_message_is_sent_again_as_it_was(room: EngineRoom, outbox: Outbox, store: Store) -> None:
+    session = await send(room)
+    again = await outbox.resend(PROJECT, session)
+    assert again.session_id not in (None, session)
+    assert again.recipient_count == 3
+    assert again.session_id is not None
+    first, second = await outbox.content(PROJECT, session), await outbox.content(PROJECT, again.session_id)
+    assert (second.shown_to, second.files, second.tags) == (first.shown_to, first.files, first.tags)
+    async with store.transaction() as tx:
+        message = await messages.by_id(tx, PROJECT, again.session_id)
+    assert message is not None
+    assert message.resent_from == session
+
+
+async def test_only_those_asked_for_get_it_again_and_nobody_is_shown_who_does_not(
+    room: EngineRoom, outbox: Outbox
+) -> None:
+    again = await outbox.resend(PROJECT, await send(room), to=["Bob <BOB@b.example>"])
+    assert again.session_id is not None
+    assert list(await room.recipients(again.session_id)) == ["bob@b.example"]
+    view = await outbox.content(PROJECT, again.session_id)
+    assert (view.shown_to, view.shown_cc) == ((), ("bob@b.example",))
+
+
+async def test_nobody_else_can_be_sent_to(room: EngineRoom, outbox: Outbox) -> None:
+    session = await send(room)
+    with pytest.raises(CallerError) as caught:
+        await outbox.resend(PROJECT, session, to=["ann@a.example", "new@n.example"])
+    assert caught.value.field == "to[1]"
+    with pytest.raises(CallerError) as caught:
+        await outbox.resend(PROJECT, session, statuses=[RecipientStatus.BOUNCED])
+    assert caught.value.field == "to"
