@@ -19,7 +19,6 @@ import msgspec
 from outrider.base import ids
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, NotFoundError, UnauthenticatedError
-from outrider.base.vocab import KeyScope
 from outrider.store import keys, projects
 from outrider.store.keys import ApiKey
 from outrider.store.pool import Store
@@ -43,15 +42,6 @@ class KeyPair(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"KeyPair({self.access_key_id!r}, ***)"
-
-
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is calling, and what its key lets it do."""
-
-    project_id: UUID
-    access_key_id: str
-    scopes: frozenset[KeyScope] = frozenset(KeyScope)
-    domains: frozenset[str] = frozenset()  # It may send from these alone (lower-case A-labels); empty: from all.
 
 
 class Accounts:
