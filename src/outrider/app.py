@@ -2,7 +2,7 @@
 
 Each `run_*` builds one role of one process and runs it until it is asked to stop:
 
-    web      the HTTP faces and `accept`     smtp     what comes back, the simulator, catch mode's receiver
+    web      in `web_role`, above this       smtp     what comes back, the simulator, catch mode's receiver
     deliver  lanes, attempts, settling       worker   upkeep of the event log, warm-ups, guards, reading what came back
 
 No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
@@ -44,7 +44,6 @@ from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
 from outrider.engine.upkeep import Upkeep, ensure_partitions
 from outrider.engine.warmup import WarmupBook, WarmupJudge
-from outrider.faces.settings import parse_proxies
 from outrider.net.ledger import Ledger
 from outrider.net.ours import check_ours
 from outrider.net.pool import ConnectionPool
@@ -308,36 +307,6 @@ def node_identity(data_path: Path) -> UUID:
         node_id = uuid4()
         file.write_text(str(node_id), "ascii")
         return node_id
-
-
-async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run one web process: the API, the mailbox page, health and metrics."""
-    # Only this role needs Litestar (40 MB).
-    from outrider.faces.api.app import make_app
-    from outrider.faces.api.ports import Ports
-    from outrider.faces.api.server import HttpServer
-    from outrider.faces.console.mailbox import routes as mailbox_routes
-
-    config = context.config
-    async with context.store() as store:
-        services = make_services(context, store)
-        ports = Ports(
-            accept=services.accept,
-            authenticate=services.access.authenticate,
-            spend=services.access.spend,
-            trusted_proxies=parse_proxies(config.faces.trusted_proxies),
-            report_session=services.reports.session,
-            is_ready=store.is_ready,
-            new_request_id=uuid4,
-            log=context.log,
-            metrics=context.metrics,
-            has_mailbox=config.is_catch,
-        )
-        more = []
-        if config.is_catch:
-            more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
-        server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
-        await run_all([services.access, services.accept, server], stop_asked)
 
 
 async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:

@@ -6,5 +6,6 @@ ports        what this face needs from the floors below, as protocols
 operational  /healthz, /readyz, /metrics and the front page
 markup       tells HTML from plain text
 body         reads a request body within its bounds
+v1/          our own REST API
 dialects/    one module per provider whose API we speak
 """
