@@ -140,12 +140,16 @@ class Acceptor:
         """Refuse new submissions; those already checked are still committed."""
         self._commit.stop()
 
-    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, idempotency_key: str = "", request_hash: bytes = b""
+    ) -> Accepted:
         """Accept the submission: its mail is on disk when this returns.
 
         Args:
-            idempotency_key: the same key with the same submission gets the first answer again and sends nothing;
-                "" means none.
+            idempotency_key: the same key with the same submission gets the first answer again and sends nothing, even
+                if the submission would be refused by now; "" means none.
+            request_hash: SHA-256 of what the caller asked for, where that is less than the submission: a file by its
+                URL. b"": the submission's own.
 
         Raises:
             CallerError: `field` is the Submission's field at fault.
@@ -153,6 +157,33 @@ class Acceptor:
             ConflictError: the idempotency key was used with another submission.
             BusyError, StoreError: nothing was kept; try again.
         """
+        try:
+            return await self._accept(project_id, submission, idempotency_key, request_hash)
+        except ConflictError:
+            raise
+        except CallerError:
+            # Its sender is removed since, say, or `send_at` has passed: still it was accepted once.
+            first = await self.first_answer(project_id, idempotency_key, request_hash or _hash(submission))
+            if first is None:
+                raise
+            return first
+
+    async def first_answer(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> Accepted | None:
+        """Return what was answered to the first request with this key, None if there was none; "" is no key.
+
+        Raises:
+            ConflictError: that was another request.
+        """
+        if not idempotency_key or not idempotency_key.isprintable():
+            return None
+        pair = (project_id, idempotency_key)
+        async with self._store.transaction() as tx:
+            stored = await idempotency.find(tx, [pair])
+        return _repeated(stored[pair], request_hash) if pair in stored else None
+
+    async def _accept(
+        self, project_id: UUID, submission: Submission, idempotency_key: str, request_hash: bytes
+    ) -> Accepted:
         now = self._clock.now()
         check.submission(submission, now=now)
         check.idempotency_key(idempotency_key)
@@ -161,7 +192,8 @@ class Acceptor:
         if not addresses:
             self._metrics.rejected.inc(len(rejected))
             return Accepted(None, 0, tuple(rejected))
-        request_hash = _hash(submission) if idempotency_key else b""
+        if idempotency_key and not request_hash:
+            request_hash = _hash(submission)
         checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash)
         accepted = await self._store_checked(checked)
         self._metrics.rejected.inc(len(accepted.rejected))
@@ -354,13 +386,20 @@ def _sort_out(
         if first is None or first is keyed:
             fresh.append(draft)
             results.append(draft.answer)
-        elif keyed is not None and first.request_hash != keyed.request_hash:
-            results.append(
-                ConflictError("That idempotency key was used with another request.", field="idempotency_key")
-            )
         else:
-            results.append(_decode_answer(first.answer))
+            assert keyed is not None
+            try:
+                results.append(_repeated(first, keyed.request_hash))
+            except ConflictError as error:
+                results.append(error)
     return fresh, results
+
+
+def _repeated(first: KeyedAnswer, request_hash: bytes) -> Accepted:
+    """Return the first answer, marked. Raises ConflictError: it answered another request."""
+    if first.request_hash != request_hash or not first.answer:
+        raise ConflictError("That idempotency key was used with another request.", field="idempotency_key")
+    return msgspec.structs.replace(_decode_answer(first.answer), is_repeat=True)
 
 
 def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:
