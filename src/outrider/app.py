@@ -57,10 +57,12 @@ from outrider.policy.route import Egress, check_names
 from outrider.policy.shaping import Shaping
 from outrider.policy.simulate import Phrasebook
 from outrider.policy.warmup import Plan, make_plans, parse_plans
+from outrider.services.access import Access
 from outrider.services.accounts import Accounts
 from outrider.services.egress import PoolChooser
 from outrider.services.identity import Gateway, Identity
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.quotas import Quotas
 from outrider.services.reports import Reports
 from outrider.services.return_paths import BounceDomains, ReturnPaths, signer_of
 from outrider.services.suppressions import Suppressions
@@ -114,7 +116,9 @@ class Services(msgspec.Struct, frozen=True):
 
     context: Context
     store: Store
+    access: Access  # Must run where calls are signed or counted.
     accounts: Accounts
+    quotas: Quotas
     identity: Identity
     reports: Reports
     suppressions: Suppressions
@@ -130,6 +134,7 @@ def make_services(context: Context, store: Store) -> Services:
     clock, random_bits = context.clock, context.chance.getrandbits
     vault = make_vault(context)
     identity = Identity(store, vault, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
+    quotas = Quotas(store, clock=clock)
     accept = Acceptor(
         store,
         identity,
@@ -138,10 +143,14 @@ def make_services(context: Context, store: Store) -> Services:
         clock=clock,
         random_bits=random_bits,
         metrics=context.metrics,
+        quotas=quotas,
     )
-    accounts = Accounts(store, clock=clock, random_bits=random_bits)
+    access = Access(store, vault, context.config.access, clock=clock, random_bits=random_bits, logger=context.log)
+    accounts = Accounts(store, vault, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
-    return Services(context, store, accounts, identity, Reports(store, clock=clock), suppressions, accept)
+    return Services(
+        context, store, access, accounts, quotas, identity, Reports(store, clock=clock), suppressions, accept
+    )
 
 
 def gateway(config: Config) -> Gateway:

@@ -15,6 +15,7 @@ from outrider.faces.api.app import make_app
 from outrider.faces.api.ports import Cancel, Ports
 from outrider.faces.api.server import HttpServer
 from outrider.faces.console.mailbox import routes as mailbox_routes
+from outrider.faces.settings import parse_proxies
 from outrider.net.http import Fetcher
 from outrider.services.attachments import Attachments
 from outrider.services.mail import Mail
@@ -32,7 +33,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
             more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
         app = make_app(make_ports(services), more)
         server = HttpServer(app, config.faces.http_host, config.faces.http_port)
-        await run_all([services.accept, server], stop_asked)
+        await run_all([services.access, services.accept, server], stop_asked)
 
 
 def make_ports(services: Services) -> Ports:
@@ -40,7 +41,9 @@ def make_ports(services: Services) -> Ports:
     context, clock = services.context, services.context.clock
     return Ports(
         accept=services.accept,
-        authenticate=services.accounts.authenticate,
+        authenticate=services.access.authenticate,
+        spend=services.access.spend,
+        trusted_proxies=parse_proxies(context.config.faces.trusted_proxies),
         report_session=services.reports.session,
         resolve_files=Attachments(Fetcher(wait_s=limits.FILE_FETCH_WAIT_S)).resolve,
         first_answer=services.accept.first_answer,

@@ -1,8 +1,8 @@
 """Answers kept by idempotency key: the same request sent again gets its first answer and sends nothing.
 
-One call's answer is stored in the commit that keeps its mail. A batch has many: its key is claimed before the first, with
-no answer yet (b""), each mail has a key of its own made from it, and the answer is filled in at the end. So a batch
-that died half way is gone through again and sends nothing twice.
+One call's answer is stored in the commit that keeps its mail. A batch has many: its key is claimed before the first,
+with no answer yet (b""), each mail has a key of its own made from it, and the answer is filled in at the end. So a
+batch that died half way is gone through again and sends nothing twice.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,9 @@ _FIND: Final = """
     SELECT project_id, idempotency_key, request_hash, answer
       FROM idempotency JOIN unnest($1::uuid[], $2::text[]) AS asked(project_id, idempotency_key)
      USING (project_id, idempotency_key)"""
+_RELEASE: Final = """
+    DELETE FROM idempotency USING unnest($1::uuid[], $2::text[]) AS given(project_id, idempotency_key)
+     WHERE idempotency.project_id = given.project_id AND idempotency.idempotency_key = given.idempotency_key"""
 
 
 _FILL: Final = """
@@ -71,3 +74,8 @@ async def fill(tx: Tx, project_id: UUID, idempotency_key: str, answer: bytes) ->
 async def sweep(tx: Tx, *, before: datetime, count_max: int) -> bool:
     """Delete up to `count_max` keys that were claimed before; return whether there may be more."""
     return await tx.execute(_SWEEP, before, count_max) >= count_max
+
+
+async def release(tx: Tx, keys: Sequence[tuple[UUID, str]]) -> None:
+    """Give back keys that this transaction claimed: nothing was done under them."""
+    await tx.execute(_RELEASE, *map(list, zip(*keys, strict=True)))

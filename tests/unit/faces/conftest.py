@@ -61,6 +61,7 @@ class StillClock:
 class ApiFace:
     def __init__(self) -> None:
         self.engine = RecordingEngine()
+        self.keys = KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID})
         self.reports = ToldReports()
         self.mail = ToldMail()
         self.replays = KeptReplays()
@@ -77,7 +78,8 @@ class ApiFace:
         return Ports(
             **{
                 "accept": self.engine,
-                "authenticate": KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID}),
+                "authenticate": self.keys,
+                "spend": self.keys.spend,
                 "report_session": self.reports,
                 "resolve_files": keep_content,
                 "first_answer": self.engine.first_answer,

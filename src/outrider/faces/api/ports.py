@@ -1,6 +1,6 @@
 """What the API needs from the floors below. `app.py` passes the real ones, tests pass doubles from `testing.engine`."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Protocol
 from uuid import UUID
 
@@ -8,8 +8,10 @@ import msgspec
 
 from outrider.base.vocab import RecipientStatus
 from outrider.engine.submission import Accepted, Attachment, Submission
+from outrider.faces.settings import Network
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
+from outrider.services.access import Allowance, Caller, Credentials
 from outrider.services.attachments import Given
 from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
 from outrider.services.outbox import ContentView
@@ -20,29 +22,47 @@ class Accept(Protocol):
     """`engine.accept`, the one way in."""
 
     async def __call__(
-        self, project_id: UUID, submission: Submission, *, idempotency_key: str = "", request_hash: bytes = b""
+        self,
+        project_id: UUID,
+        submission: Submission,
+        *,
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
     ) -> Accepted:
         """Return once the submission is on disk.
 
         Args:
             request_hash: SHA-256 of the request, where that is another than the submission's; b"": the submission's.
+            domains: the sender's must be one of these (`Caller.domains`); empty: any of the project's.
 
         Raises:
             CallerError: its `field` names the field of `Submission` at fault.
+            ForbiddenError: field "sender": not one of `domains`.
+            LimitReachedError: the project's quota is used up.
             NotFoundError: field "sender": unknown, unverified or another project's.
             BusyError, StoreError: nothing was kept.
         """
 
 
 class Authenticate(Protocol):
-    """From a key pair to its project."""
+    """From what a call shows of itself to who calls (`services.access`)."""
 
-    async def __call__(self, access_key_id: str, access_key_secret: str) -> UUID:
-        """Return the project's id.
+    async def __call__(self, credentials: Credentials) -> Caller:
+        """Return who shows these credentials.
 
         Raises:
-            UnauthenticatedError: no such pair, or it is revoked.
+            UnauthenticatedError: nobody whose key is valid; its subclasses say which form was wrong.
+            ForbiddenError: a valid key, from an address that it may not be used from.
+            StoreUnavailableError: nobody can tell now.
         """
+
+
+class Spend(Protocol):
+    """Counts calls of keys, over all processes (`services.access`)."""
+
+    def __call__(self, caller: Caller) -> Allowance:
+        """Count one call of the caller's key. Raises LimitReachedError: it has had those of this minute."""
 
 
 class SessionReport(Protocol):
@@ -95,6 +115,7 @@ class Outbox(Protocol):
         statuses: Sequence[RecipientStatus] = (),
         idempotency_key: str = "",
         request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
     ) -> Accepted:
         """Send it again as a new message. Raises NotFoundError, CallerError, and as `Accept`."""
 
@@ -124,6 +145,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
 
     accept: Accept
     authenticate: Authenticate
+    spend: Spend
     report_session: SessionReport
     resolve_files: ResolveFiles
     first_answer: FirstAnswer
@@ -135,4 +157,5 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     new_request_id: Callable[[], UUID]
     log: Logger
     metrics: Metrics
+    trusted_proxies: Sequence[Network] = ()  # Who is believed when it says for whom it calls.
     has_mailbox: bool = False  # Catch mode: the front page links to it.

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from litestar.types import HTTPScope, Receive
 
-from outrider.services.accounts import Caller
+from outrider.services.access import Caller
 
 JSON: Final = "application/json"
 
@@ -23,6 +23,12 @@ class Call(msgspec.Struct):
     answer_headers: list[tuple[bytes, bytes]] = []  # Go out with the answer, whatever it is.
     length_bytes: int | None = None  # As Content-Length says; None without one.
     is_read: bool = False  # The body is read, so nothing of it stands in the way of the answer.
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """From which domains its key may send; empty: from all of the project's."""
+        assert self.caller is not None
+        return self.caller.domains
 
     @property
     def project_id(self) -> UUID:

@@ -1,56 +1,54 @@
-"""Who is calling, and whether it may: the one guard of every call under /v1.
+"""Who is calling, whether it may, and how often: the one guard of every call under /v1.
 
-Authorization: Bearer ACCESSKEY_ID.ACCESSKEY_SECRET
-Authorization: Basic base64(ACCESSKEY_ID:ACCESSKEY_SECRET)
+Pairs and tokens as `faces.api.credentials` reads them; the signed calls of uSpeedo's clients are for uSpeedo's paths
+alone. How much of a key's rate is left goes out with every answer, a refusal too:
+
+    RateLimit-Policy: "key";q=600;w=60
+    RateLimit: "key";r=599;t=42
+
+Source: draft-ietf-httpapi-ratelimit-headers-10.
 """
 
+import math
 from typing import Final
 
-from outrider.base.errors import ForbiddenError, UnauthenticatedError
+from outrider.base.errors import LimitReachedError, UnauthenticatedError
 from outrider.base.vocab import KeyScope
-from outrider.faces.api.dialects.basic import parse_basic
-from outrider.faces.api.ports import Authenticate
+from outrider.faces.api import credentials
+from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1.call import Call
-from outrider.services.accounts import Caller
-
-_TOKEN_BYTES_MAX: Final = 1024  # Ours: a key pair needs about 90.
-ADVICE: Final = "Send the header `Authorization: Bearer ACCESSKEY_ID.ACCESSKEY_SECRET`."
+from outrider.services.access import Allowance
 
 
 class Entrance:
     """Lets calls in."""
 
-    def __init__(self, authenticate: Authenticate) -> None:
-        self._authenticate: Final = authenticate
+    def __init__(self, ports: Ports) -> None:
+        self._ports: Final = ports
 
     async def admit(self, call: Call, scope: KeyScope) -> None:
-        """Set the call's `caller`.
+        """Set the call's `caller`, and the headers that say what is left of its rate.
 
         Raises:
             UnauthenticatedError: no key, or none that counts.
-            ForbiddenError: its key has not got the scope.
+            ForbiddenError: its key has not got the scope, or may not be used from there.
+            LimitReachedError: its key has had its calls of this minute.
         """
-        access_key_id, access_key_secret = parse_credentials(call.header(b"authorization"))
-        project_id = await self._authenticate(access_key_id, access_key_secret)
-        call.caller = Caller(project_id=project_id, access_key_id=access_key_id)
-        if scope not in call.caller.scopes:
-            raise ForbiddenError(f"This call needs a key with the scope {scope}.")
+        peer = call.scope["client"]
+        shown = credentials.read(call.scope["headers"], peer[0] if peer else "", self._ports.trusted_proxies)
+        if shown.needs_body:
+            raise UnauthenticatedError(f"The call shows no access key. {credentials.ADVICE}")
+        call.caller = await self._ports.authenticate(shown)
+        try:
+            allowance = self._ports.spend(call.caller)
+        except LimitReachedError as error:
+            call.answer_headers += _headers(Allowance(call.caller.rate_per_minute, 0, error.retry_after_s))
+            raise
+        if allowance.limit:
+            call.answer_headers += _headers(allowance)
+        call.caller.require(scope)
 
 
-def parse_credentials(value: bytes) -> tuple[str, str]:
-    """Return id and secret of an Authorization header.
-
-    Raises:
-        UnauthenticatedError: absent or malformed; says which.
-
-    Source: RFC 6750 §2.1 (Bearer), RFC 7617 §2 (Basic).
-    """
-    if not value:
-        raise UnauthenticatedError(f"There is no Authorization header. {ADVICE}")
-    if value[:6].lower() == b"basic ":
-        return parse_basic(value)
-    token = value[7:].strip()
-    access_key_id, _, access_key_secret = token.partition(b".")
-    if value[:7].lower() != b"bearer " or len(token) > _TOKEN_BYTES_MAX or not (access_key_id and access_key_secret):
-        raise UnauthenticatedError(f"The Authorization header holds no key. {ADVICE}")
-    return access_key_id.decode("latin-1"), access_key_secret.decode("latin-1")
+def _headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
+    left = b'"key";r=%d;t=%d' % (allowance.remaining, math.ceil(allowance.reset_s))
+    return [(b"ratelimit-policy", b'"key";q=%d;w=60' % allowance.limit), (b"ratelimit", left)]

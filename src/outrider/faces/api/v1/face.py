@@ -46,7 +46,7 @@ class _Face:
     def __init__(self, ports: Ports, routes: Sequence[Route]) -> None:
         self._ports: Final = ports
         self._router: Final = Router(routes)
-        self._entrance: Final = Entrance(ports.authenticate)
+        self._entrance: Final = Entrance(ports)
 
     async def respond(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for anything it holds; the outermost layer of this face."""

@@ -138,6 +138,7 @@ class _Sending:
             statuses=body.status,
             idempotency_key=call.idempotency_key,
             request_hash=request_hash,
+            domains=call.domains,
         )
         if accepted.is_repeat:
             call.answer_headers.append(REPLAYED)
@@ -153,7 +154,7 @@ class _Sending:
             files = ()
         made, places = submission(body, files)
         accepted = first or await self._ports.accept(
-            call.project_id, made, idempotency_key=key, request_hash=request_hash
+            call.project_id, made, idempotency_key=key, request_hash=request_hash, domains=call.domains
         )
         return _Sent(answer(accepted, places), accepted.is_repeat)
 
