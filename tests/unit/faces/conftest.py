@@ -15,7 +15,15 @@ from outrider.faces.api.ports import Ports
 from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
-from outrider.testing.engine import KeyRing, RecordingEngine, ToldMail, ToldReports, keep_content
+from outrider.testing.engine import (
+    KeptReplays,
+    KeyRing,
+    RecordingEngine,
+    ToldMail,
+    ToldOutbox,
+    ToldReports,
+    keep_content,
+)
 from outrider.testing.web import Heard, ask
 
 PROJECT_ID = UUID(int=7)
@@ -56,6 +64,8 @@ class ApiFace:
         self.keys = KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID})
         self.reports = ToldReports()
         self.mail = ToldMail()
+        self.replays = KeptReplays()
+        self.outbox = ToldOutbox(self.engine)
         self.metrics = Metrics()
         self.log = io.StringIO()
         self.is_ready = True
@@ -72,6 +82,10 @@ class ApiFace:
                 "spend": self.keys.spend,
                 "report_session": self.reports,
                 "resolve_files": keep_content,
+                "first_answer": self.engine.first_answer,
+                "replays": self.replays,
+                "outbox": self.outbox,
+                "cancel": self.outbox.cancel,
                 "mail": self.mail,
                 "is_ready": is_ready,
                 "new_request_id": uuid4,
