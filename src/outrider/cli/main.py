@@ -18,6 +18,7 @@ _HOMES: Final[Mapping[str, tuple[str, str]]] = {
     "init": ("accounts", "init"),
     "serve": ("serve", "serve"),
     "key": ("accounts", "keys"),
+    "project": ("projects", "projects"),
     "domain": ("domain_keys", "domains"),  # With those of `domains`.
     "sender": ("senders", "senders"),
     "send": ("mail", "send"),
