@@ -7,5 +7,6 @@ whether those of a message hold, `egress` which pool carries whose mail, `attach
 to the file, `mail` a project's messages as they stand, `outbox` mail read back and sent again, `return_paths` where
 bounces come back to, `inbound` reads what came back, `suppressions` the list of who gets no mail, by hand and by file,
 `rules` tries rules on what was said, `verification` looks at the DNS records of domains, `notices` tells people of it.
-`settings` has the knobs.
+`event_log` a project's events, by cursor and live, `stats` figures of what became of its mail, `replays` first answers
+to calls of many parts. `settings` has the knobs.
 """
