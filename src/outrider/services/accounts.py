@@ -158,10 +158,9 @@ class Accounts:
 
     async def revoke_key(self, project_id: UUID, access_key_id: str) -> None:
         """Make the key worthless everywhere within a second. Safe twice. Raises NotFoundError."""
+        key = await self.key(project_id, access_key_id)
         async with self._store.transaction() as tx:
-            is_known = await keys.revoke(tx, project_id, access_key_id, now=self._clock.now())
-        if not is_known:
-            raise NotFoundError(f"The project has no key {access_key_id!r}.", field="access_key_id")
+            await keys.revoke(tx, project_id, key.access_key_id, now=self._clock.now())
 
     def _check_terms(self, terms: KeyTerms) -> KeyTerms:
         """Return the terms with ranges and domains in their one spelling. Raises CallerError."""

@@ -13,7 +13,6 @@ message_types  the records of its JSON
 events     /v1/events: by cursor, and live as server-sent events
 stats      /v1/stats: figures
 domains    /v1/domains: records, verification, settings, DKIM keys
-domain_types  the records of its JSON
 senders    /v1/senders
 suppressions  /v1/suppressions: one by one, and as CSV
 keys       /v1/keys and /v1/tokens

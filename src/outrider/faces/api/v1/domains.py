@@ -1,25 +1,17 @@
 """/v1/domains: add a sending domain, see what to publish, have DNS looked at, change it, renew its DKIM keys."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, UnsetType
 
-from outrider.base.vocab import KeyScope, SenderRule
+from outrider.base import limits
+from outrider.base.vocab import KeyScope, KeyState, RecordCause, RecordKind, RecordState, SenderRule, Stream
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import paging
 from outrider.faces.api.v1.call import Call
-from outrider.faces.api.v1.domain_types import (
-    DkimKeyList,
-    DkimKeyShown,
-    DnsRecord,
-    DomainChange,
-    DomainDetails,
-    DomainList,
-    DomainShown,
-    NewDomain,
-    Rotation,
-)
 from outrider.faces.api.v1.paging import PageQuery
 from outrider.faces.api.v1.routes import Act, Route
 from outrider.services.dkim_keys import KeyEntry
@@ -27,6 +19,112 @@ from outrider.services.identity import Domain
 from outrider.services.verification import DomainReport
 
 _FIELDS: Final = {"domain": "name"}
+Algorithm = Literal["rsa-sha256", "ed25519-sha256"]
+_RATE = Meta(ge=1, le=limits.DOMAIN_PER_MINUTE_COUNT_MAX, description="Mails a minute; null: no limit of its own.")
+
+
+class NewDomain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A domain to send from."""
+
+    name: Annotated[str, Meta(examples=["shop.example"])]
+    stream: Annotated[Stream | None, Meta(description="The only kind of mail it is to send; without it: both.")] = None
+    return_path: Annotated[
+        str | None, Meta(description="The host its bounces come back to. Without it: `bounces.` before the name.")
+    ] = None
+    tracking_host: Annotated[str, Meta(description="A host below it for links; empty: none.")] = ""
+    algorithms: Annotated[
+        list[Algorithm], Meta(min_length=1, max_length=2, description="What to sign with, a key each.")
+    ] = msgspec.field(default_factory=lambda: list[Algorithm](["rsa-sha256", "ed25519-sha256"]))
+
+
+class DomainChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change; what is left out stays. Of a proven domain only what is empty can be given a value."""
+
+    stream: Annotated[Stream | UnsetType | None, Meta(description="null: both kinds of mail.")] = UNSET
+    return_path: Annotated[str | UnsetType, Meta(description="Empty: none of its own.")] = UNSET
+    tracking_host: Annotated[str | UnsetType, Meta(description="Empty: none.")] = UNSET
+    rate_per_minute: Annotated[int, _RATE] | UnsetType | None = UNSET
+    senders: Annotated[SenderRule | UnsetType, Meta(description="Which of its addresses may send.")] = UNSET
+
+
+class DomainShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A sending domain."""
+
+    name: str
+    state: Annotated[RecordState, Meta(description="What the last look at its records found.")]
+    stream: Stream | None
+    return_path: str
+    tracking_host: str
+    rate_per_minute: int | None
+    senders: SenderRule
+    is_delegated: Annotated[bool, Meta(description="Its DKIM records are CNAMEs into the operator's zone.")]
+    created_at: datetime
+    verified_at: Annotated[datetime | None, Meta(description="Since when it may send; null: not yet.")]
+    checked_at: datetime | None
+    failing_since: datetime | None
+    stopped_at: Annotated[datetime | None, Meta(description="Since when its mail is refused, for want of records.")]
+
+
+class DnsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record to publish, and what DNS said of it last."""
+
+    kind: RecordKind
+    type: str
+    host: Annotated[str, Meta(description="Fully qualified, without the last dot.")]
+    value: Annotated[str, Meta(description="Of a TXT record the whole text, merged with what is published there.")]
+    strings: Annotated[Sequence[str], Meta(description="Of a TXT record: the strings that it is published in.")]
+    is_required: bool
+    why: str
+    state: RecordState
+    cause: Annotated[RecordCause, Meta(description="Why it did not pass; empty: it did, or nobody has looked.")]
+    seen: Annotated[Sequence[str], Meta(description="What is published there.")]
+    advice: str
+    checked_at: datetime | None
+    failing_since: datetime | None
+
+
+class DomainDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A domain with its records."""
+
+    domain: DomainShown
+    stops_at: Annotated[datetime | None, Meta(description="When its mail will be refused if its records stay wrong.")]
+    note: Annotated[str, Meta(description="What stands in the way besides records.")]
+    records: Sequence[DnsRecord]
+
+
+class DomainList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page, by name."""
+
+    domains: Sequence[DomainShown]
+    next: Annotated[str | None, Meta(description="For `after`; null: there are no more.")]
+
+
+class DkimKeyShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A DKIM key of a domain, or a name that it keeps for its next one."""
+
+    selector: str
+    algorithm: str
+    state: Annotated[KeyState | None, Meta(description="null: the name is kept for a later key.")]
+    host: str
+    record: Annotated[str, Meta(description="The TXT text that receivers must find there, or behind `target`.")]
+    target: Annotated[str, Meta(description="Delegated: what the CNAME at `host` names.")]
+    is_needed: Annotated[bool, Meta(description="false: the record may be removed.")]
+    is_own: Annotated[bool, Meta(description="It was brought, not made here.")]
+    is_published: Annotated[bool | None, Meta(description="What DNS said last; null: it was not asked yet.")]
+    changed_at: datetime | None
+    needed_until: datetime | None
+
+
+class DkimKeyList(msgspec.Struct, frozen=True, kw_only=True):
+    """The DKIM keys of a domain."""
+
+    keys: Sequence[DkimKeyShown]
+
+
+class Rotation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which keys to make anew."""
+
+    algorithms: Annotated[list[Algorithm], Meta(max_length=2, description="Without it: those that it has.")] = []
 
 
 def routes(ports: Ports) -> list[Route]:
@@ -90,14 +188,14 @@ class _Domains:
             await services.identity.set_terms(
                 project_id,
                 name,
-                stream=None if isinstance(body.stream, msgspec.UnsetType) else body.stream,
+                stream=None if isinstance(body.stream, UnsetType) else body.stream,
                 is_for_both=body.stream is None,
-                return_path=None if isinstance(body.return_path, msgspec.UnsetType) else body.return_path,
-                tracking_host=None if isinstance(body.tracking_host, msgspec.UnsetType) else body.tracking_host,
+                return_path=None if isinstance(body.return_path, UnsetType) else body.return_path,
+                tracking_host=None if isinstance(body.tracking_host, UnsetType) else body.tracking_host,
             )
-        if not isinstance(body.rate_per_minute, msgspec.UnsetType):
+        if not isinstance(body.rate_per_minute, UnsetType):
             await services.identity.set_rate(project_id, name, body.rate_per_minute)
-        if not isinstance(body.senders, msgspec.UnsetType):
+        if not isinstance(body.senders, UnsetType):
             await services.senders.set_rule(project_id, name, body.senders)
         return _details(await services.verification.report(project_id, name))
 

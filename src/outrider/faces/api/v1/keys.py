@@ -41,8 +41,8 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change; what is left out stays."""
 
-    name: Annotated[str | UnsetType, Meta(min_length=1, max_length=100)] = UNSET
-    scopes: Annotated[list[KeyScope] | UnsetType, Meta(min_length=1)] = UNSET
+    name: Annotated[str, Meta(min_length=1, max_length=100)] | UnsetType = UNSET
+    scopes: Annotated[list[KeyScope], Meta(min_length=1)] | UnsetType = UNSET
     ip_ranges: Annotated[list[str] | UnsetType, _RANGES] = UNSET
     domains: Annotated[list[str] | UnsetType, _DOMAINS] = UNSET
     expires_at: Annotated[datetime | UnsetType | None, _EXPIRES] = UNSET
@@ -86,7 +86,7 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(ge=limits.TOKEN_LIFE_S_MIN, le=limits.TOKEN_LIFE_S_MAX, description="Seconds until it is over."),
     ] = limits.TOKEN_LIFE_S
-    scopes: Annotated[list[KeyScope] | None, Meta(min_length=1, description="Without it: those of the key.")] = None
+    scopes: Annotated[list[KeyScope], Meta(min_length=1, description="Without it: the key's.")] | None = None
 
 
 class TokenMade(msgspec.Struct, frozen=True, kw_only=True):
