@@ -57,7 +57,7 @@ async def theirs(stranger: Api) -> Mapping[str, str]:
     }
 
 
-def test_every_call_asks_for_a_key_or_is_on_the_list() -> None:
+async def test_every_call_asks_for_a_key_or_is_on_the_list() -> None:
     assert {route.path for route in rows() if route.is_open} == table.OPEN
     assert len({(route.method, route.path) for route in rows()}) == len(rows())
 

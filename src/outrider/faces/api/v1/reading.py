@@ -63,7 +63,7 @@ def query(octets: bytes, kind: type[Kind]) -> Kind:
     for name, texts in given.items():
         if name not in known:
             raise CallerError(f"There is no parameter {_shown(name)} here.", field=_shown(name))
-        if typing.get_origin(known[name]) in (list, tuple):
+        if _is_several(known[name]):
             values[name] = texts
         elif len(texts) > 1:
             raise CallerError("It is given more than once.", field=name)
@@ -75,6 +75,12 @@ def query(octets: bytes, kind: type[Kind]) -> Kind:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _explained(str(error)) from None
+
+
+def _is_several(kind: Any) -> bool:
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    return typing.get_origin(kind) in (list, tuple)
 
 
 def _explained(text: str) -> CallerError:
