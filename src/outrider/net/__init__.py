@@ -1,8 +1,8 @@
 """The network: sockets and names, no rules. Nothing here decides what becomes of a message.
 
 `site` where mail goes and whence, `settings` the knobs. Names: `dns` from a domain to its hosts, with `dns_query` one
-question and `dns_cache` answers kept; `records` whether those of a sending domain are as they should be. Addresses:
-`guard` which are out there, `ours` which are this machine's.
+question and `dns_cache` answers kept; `records` looks whether a sending domain has those it should. Addresses: `guard`
+which are out there, `ours` which are this machine's.
 
 Connections: `dial` one over TCP, `tls` the contexts, `certificate` whom one names, `smtp_talk` drives
 `wire.smtp_client` over a socket, `dialler` a connection to one of a site's hosts, `pool` connections per source and

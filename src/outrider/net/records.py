@@ -64,15 +64,15 @@ class RecordLooker:
 
     async def spf(self, ip: str, domain: str, *, sender: str = "", helo: str = "") -> Evaluation:
         """Return what receivers conclude of mail from `ip` for a return path in `domain` (`spf_check.check`)."""
-        async with asyncio.TaskGroup() as group:
-            questions = _Questions(self._asker, group, self._wait_s)
-            return await questions.drive(spf_check.check(ip, domain, sender=sender, helo=helo))
+        return await self._drive(spf_check.check(ip, domain, sender=sender, helo=helo))
 
     async def spf_cost(self, domain: str) -> Evaluation:
         """Return what the SPF record of `domain` costs, and every term of its tree (`spf_check.walk`)."""
+        return await self._drive(spf_check.walk(_NOBODY, domain))
+
+    async def _drive(self, steps: Steps) -> Evaluation:
         async with asyncio.TaskGroup() as group:
-            questions = _Questions(self._asker, group, self._wait_s)
-            return await questions.drive(spf_check.walk(_NOBODY, domain))
+            return await _Questions(self._asker, group, self._wait_s).drive(steps)
 
 
 class _Questions:
@@ -156,15 +156,27 @@ class _Check:
             case RecordKind.SPF | RecordKind.RETURN_PATH_SPF:
                 return msgspec.structs.replace(seen, spf=await self._spf(seen.look))
             case RecordKind.DMARC:
-                host = dmarc.inherited_host(self._domain)
-                if not host or any(map(dmarc.is_dmarc, seen.look.values)):
-                    return seen
-                return msgspec.structs.replace(seen, inherited=await self._questions.look(host, "TXT"))
+                return await self._around_dmarc(seen)
             case _:
                 return seen
 
+    async def _around_dmarc(self, seen: Seen) -> Seen:
+        """Ask for the policy above where there is none, and whether our reports may come where there is one."""
+        if not any(map(dmarc.is_dmarc, seen.look.values)):
+            above = dmarc.inherited_host(self._domain)
+            return msgspec.structs.replace(seen, inherited=await self._questions.look(above, "TXT")) if above else seen
+        address = record_check.report_address(self._wanted)
+        host = dmarc.report_host(self._domain, address) if address else ""
+        return msgspec.structs.replace(seen, permission=await self._questions.look(host, "TXT")) if host else seen
+
     async def _behind_cname(self, seen: Seen) -> Seen:
+        """Ask what a CNAME leads to, or what hides it."""
         wanted = self._wanted
+        if seen.look.values and wanted.kind is not RecordKind.DKIM:
+            if wanted.value in seen.look.values:
+                return seen
+            way = await self._questions.look(wanted.host, "A")
+            return msgspec.structs.replace(seen, chain=way.chain)
         text, addresses, target_addresses = None, [], []
         if wanted.kind is RecordKind.DKIM:
             text = await self._questions.look(wanted.host, "TXT")

@@ -34,7 +34,7 @@ from outrider.policy.record_finding import (
 )
 from outrider.policy.records import Wanted
 
-__all__ = ["Finding", "Seen", "SpfSeen", "judge", "suspects"]
+__all__ = ["Finding", "Seen", "SpfSeen", "judge", "report_address", "suspects"]
 
 _SUSPECTS_COUNT_MAX: Final = 8
 _VERSIONS: Final = {RecordKind.MTA_STS: "STSv1", RecordKind.TLS_RPT: "TLSRPTv1", RecordKind.BIMI: "BIMI1"}
@@ -150,7 +150,8 @@ def _judge_dmarc(wanted: Wanted, seen: Seen) -> Finding:
         found = dmarc.parse(records[0])
     except dmarc.DmarcError as error:
         return failed(wanted, RecordCause.SYNTAX, f"Receivers cannot read the DMARC record: {error}.", records)
-    return _passed_dmarc(wanted, found, records, publish=dmarc.merge(records[0], _report_address(wanted)))
+    address = report_address(wanted)
+    return _passed_dmarc(wanted, found, records, seen.permission, publish=dmarc.merge(records[0], address))
 
 
 def _judge_inherited(wanted: Wanted, seen: Seen) -> Finding | None:
@@ -172,23 +173,29 @@ def _judge_inherited(wanted: Wanted, seen: Seen) -> Finding | None:
     )
 
 
-def _passed_dmarc(wanted: Wanted, found: dmarc.Dmarc, records: Sequence[str], *, publish: str) -> Finding:
-    address = _report_address(wanted)
-    if address and address.lower() not in found.report_addresses:
-        return passed(
-            wanted,
-            records,
-            cause=RecordCause.NOT_REPORTED,
-            advice=f"Reports do not come to us: add mailto:{address} to rua=.",
-            publish=publish,
-        )
+def _passed_dmarc(
+    wanted: Wanted, found: dmarc.Dmarc, records: Sequence[str], permission: Look | None, *, publish: str
+) -> Finding:
+    address = report_address(wanted)
     advice = ""
+    if address and address.lower() not in found.report_addresses:
+        advice = f"Reports do not come to us: add mailto:{address} to rua=."
+    elif permission is not None and not permission.outcome.is_temporary and not _allows(permission):
+        advice = f'Reports do not come until the operator of {address} publishes the TXT record "v=DMARC1" at '
+        advice += f"{permission.name}."
+    if advice:
+        return passed(wanted, records, cause=RecordCause.NOT_REPORTED, advice=advice, publish=publish)
     if found.policy == "none":
         advice = "When the reports show that all your mail passes, go on to p=quarantine, then p=reject."
     return passed(wanted, records, advice=advice, publish=publish)
 
 
-def _report_address(wanted: Wanted) -> str:
+def _allows(permission: Look) -> bool:
+    return any(map(dmarc.is_dmarc, permission.values))
+
+
+def report_address(wanted: Wanted) -> str:
+    """Return the address that a wanted DMARC record asks reports to be sent to, "" if none."""
     return next(iter(dmarc.parse(wanted.value).report_addresses), "")
 
 
@@ -229,8 +236,8 @@ def _judge_mx(wanted: Wanted, look: Look) -> Finding:
 def _judge_cname(wanted: Wanted, seen: Seen) -> Finding:
     """Judge a CNAME to a web host of ours."""
     look = seen.look
-    if wanted.value in look.values:
-        return passed(wanted, look.values)
+    if wanted.value in look.values or wanted.value in seen.chain:
+        return passed(wanted, look.values or seen.chain)
     if look.values:
         return other_cname(wanted, look.values[0])
     if not seen.addresses:

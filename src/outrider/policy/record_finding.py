@@ -18,6 +18,7 @@ from outrider.policy.records import Wanted
 _VALUES_COUNT_MAX: Final = 10  # Ours: shown of one name; more are of no help.
 _VALUE_CHARS_MAX: Final = 1000  # Ours: a DKIM key of 4096 bits has 750.
 _QUOTED_CHARS_MAX: Final = 80
+_ADVICE_CHARS_MAX: Final = 800  # Ours: a sentence with a few names of 253 in it.
 
 
 class SpfSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,9 +36,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     has_domain: bool = True  # The registered name exists.
     elsewhere: Sequence[Look] = ()  # The same at `record_check.suspects`.
     text: Look | None = None  # TXT at the host, CNAMEs followed: where a CNAME to a DKIM key is wanted.
+    chain: Sequence[str] = ()  # The CNAMEs on the way to its addresses: where another CNAME than wanted is seen.
     addresses: Sequence[str] = ()  # What the host resolves to: where a CNAME is wanted and none is seen.
     target_addresses: Sequence[str] = ()  # What the wanted target resolves to.
     inherited: Look | None = None  # TXT at the organizational domain: of DMARC.
+    permission: Look | None = None  # TXT where the receiver of DMARC reports says that it wants them; None: need not.
     spf: SpfSeen | None = None
 
 
@@ -59,7 +62,7 @@ def failed(wanted: Wanted, cause: RecordCause, advice: str, seen: Sequence[str] 
         state=RecordState.FAILED,
         cause=cause,
         seen=_texts(seen),
-        advice=advice,
+        advice=_printable(advice, _ADVICE_CHARS_MAX),
         publish=publish or wanted.value,
     )
 
@@ -78,7 +81,7 @@ def passed(
         state=RecordState.PASSED,
         cause=cause,
         seen=_texts(seen),
-        advice=advice,
+        advice=_printable(advice, _ADVICE_CHARS_MAX),
         publish=publish or wanted.value,
     )
 
@@ -86,12 +89,22 @@ def passed(
 def unverified(wanted: Wanted, look: Look) -> Finding:
     """Return that nobody could tell."""
     is_late = look.outcome is Outcome.TIMED_OUT
+    return undecided(
+        wanted,
+        RecordCause.TIMED_OUT if is_late else RecordCause.SERVERS_FAILED,
+        f"The name servers of {orgdomain.of(look.name)} {'did not answer in time' if is_late else 'failed'}; "
+        "nothing is concluded from it, and they will be asked again.",
+    )
+
+
+def undecided(wanted: Wanted, cause: RecordCause, advice: str, seen: Sequence[str] = ()) -> Finding:
+    """Return that it cannot be told now, for a cause that is temporary."""
     return Finding(
         wanted=wanted,
         state=RecordState.UNVERIFIED,
-        cause=RecordCause.TIMED_OUT if is_late else RecordCause.SERVERS_FAILED,
-        advice=f"The name servers of {orgdomain.of(look.name)} {'did not answer in time' if is_late else 'failed'}; "
-        "nothing is concluded from it, and they will be asked again.",
+        cause=cause,
+        seen=_texts(seen),
+        advice=_printable(advice, _ADVICE_CHARS_MAX),
         publish=wanted.value,
     )
 

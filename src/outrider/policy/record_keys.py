@@ -41,25 +41,30 @@ def judge(wanted: Wanted, seen: Seen) -> Finding:
 
 def is_ours(wanted: Wanted, text: str) -> bool:
     """Tell whether the text has the wanted key."""
+    key = _key_of(wanted)
     try:
-        return dkim_record.parse(text).key == _key_of(wanted)
+        return bool(key) and dkim_record.parse(text).key == key
     except DkimRecordError:
         return False
 
 
 def _judge_delegated(wanted: Wanted, seen: Seen) -> Finding:
+    """Judge a CNAME to the operator's zone, by what receivers read behind it."""
     text = seen.text or Look(wanted.host, "TXT", Outcome.EMPTY)
+    found = seen.look.values
+    is_ours_way = wanted.value in found or wanted.value in text.chain
+    if is_ours_way and not wanted.key:
+        return passed(wanted, found or text.chain)  # A name that is kept for the next key.
     if text.outcome.is_temporary:
         return unverified(wanted, text)
-    found = seen.look.values
-    if found and wanted.value not in found:
-        return other_cname(wanted, found[0])
     if text.outcome is Outcome.LOOP:
         return failed(wanted, RecordCause.LOOP, "CNAMEs lead in a circle: remove the one that leads back.", text.chain)
+    if found and not is_ours_way and not any(is_ours(wanted, value) for value in text.values):
+        return other_cname(wanted, found[0])
     if not text.values:
         return _without_text(wanted, seen)
     judged = _judge_texts(wanted, text.values)
-    if found or judged.cause is not RecordCause.NONE:
+    if is_ours_way or judged.cause is not RecordCause.NONE:
         return judged
     return passed(
         wanted,
@@ -111,6 +116,13 @@ def _judge_texts(wanted: Wanted, texts: Sequence[str]) -> Finding:
 
 def _judge_text(wanted: Wanted, text: str) -> Finding:
     key = _key_of(wanted)
+    if not key:
+        return failed(
+            wanted,
+            RecordCause.OTHER_VALUE,
+            f"A key that is not ours is published: replace it by {wanted.value}.",
+            [text],
+        )
     try:
         record = dkim_record.parse(text)
     except DkimRecordError as error:
@@ -146,7 +158,7 @@ def _judge_text(wanted: Wanted, text: str) -> Finding:
 
 def _judge_tags(wanted: Wanted, record: dkim_record.DkimRecord, text: str) -> Finding:
     """Judge what stands beside the right key."""
-    kind = dkim_record.parse(wanted.key or wanted.value).kind
+    kind = dkim_record.parse(_text_of(wanted)).kind
     if record.kind != kind:
         return failed(
             wanted, RecordCause.TYPO, f"The key is right and k={shown(record.kind)} is not: it is k={kind}.", [text]
@@ -166,7 +178,7 @@ def _judge_tags(wanted: Wanted, record: dkim_record.DkimRecord, text: str) -> Fi
 
 
 def _unreadable(wanted: Wanted, text: str, reason: str) -> Finding:
-    whole = wanted.key or wanted.value
+    whole = _text_of(wanted)
     bare = text.translate(_QUOTING)
     if bare != text and is_ours(wanted, bare):
         return failed(
@@ -192,4 +204,9 @@ def _unreadable(wanted: Wanted, text: str, reason: str) -> Finding:
 
 
 def _key_of(wanted: Wanted) -> str:
-    return dkim_record.parse(wanted.key or wanted.value).key or ""
+    """Return the wanted key in base64; "" if there is none yet."""
+    return (dkim_record.parse(text).key or "") if (text := _text_of(wanted)) else ""
+
+
+def _text_of(wanted: Wanted) -> str:
+    return wanted.key or (wanted.value if wanted.type == "TXT" else "")

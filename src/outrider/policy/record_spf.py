@@ -12,7 +12,7 @@ from outrider.base.vocab import RecordCause, RecordState
 from outrider.mail import spf
 from outrider.mail.spf import Spf, SpfError, Term
 from outrider.mail.spf_check import Evaluation, Result
-from outrider.policy.record_finding import Finding, Seen, SpfSeen, failed, is_near, not_there, passed, shown, typo
+from outrider.policy.record_finding import Finding, Seen, SpfSeen, failed, is_near, not_there, passed, typo, undecided
 from outrider.policy.records import Wanted
 
 
@@ -100,14 +100,8 @@ def _passed(wanted: Wanted, published: Spf, seen: SpfSeen, records: Sequence[str
 
 def _of_error(wanted: Wanted, found: Evaluation, records: Sequence[str]) -> Finding:
     if found.result is Result.TEMPERROR:
-        return Finding(
-            wanted=wanted,
-            state=RecordState.UNVERIFIED,
-            cause=RecordCause.SERVERS_FAILED,
-            seen=records,
-            advice=f"SPF cannot be told now: {shown(found.reason)}; nothing is concluded from it.",
-            publish=wanted.value,
-        )
+        advice = f"SPF cannot be told now: {found.reason}; nothing is concluded from it."
+        return undecided(wanted, RecordCause.SERVERS_FAILED, advice, records)
     if found.lookups_count > limits.SPF_LOOKUPS_COUNT_MAX:
         advice = (
             f"SPF costs {found.lookups_count} look-ups or more and receivers stop at {limits.SPF_LOOKUPS_COUNT_MAX}: "

@@ -35,14 +35,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     is_required: bool
     why: str  # One sentence for the person who publishes it.
     selector: str = ""  # Of a DKIM key; "" for other kinds.
-    key: str = ""  # Of a DKIM key, its TXT value, also where `value` is the target of a CNAME.
+    key: str = ""  # Of a DKIM key, its TXT value, also where `value` is the target of a CNAME; "": there is none yet.
 
 
 class KeyRecord(msgspec.Struct, frozen=True):
     """What a DKIM key needs in DNS."""
 
     selector: str
-    value: str  # The TXT value, `dkim.public_record`.
+    value: str  # The TXT value, `dkim.public_record`; "": a delegated name that is kept for the next key.
     target: str = ""  # Delegated: the host in the operator's zone that has it; "" publishes the value itself.
 
 
@@ -129,15 +129,15 @@ def _spf(needs: Needs) -> list[Wanted]:
 
 
 def _dkim(needs: Needs) -> list[Wanted]:
-    has_rsa = any(not _is_ed25519(key) for key in needs.keys)
+    has_rsa = any(key.value and not _is_ed25519(key) for key in needs.keys)
     return [
         Wanted(
             kind=RecordKind.DKIM,
             type="CNAME" if key.target else "TXT",
             host=f"{key.selector}._domainkey.{needs.domain}",
-            value=key.target or key.value,
+            value=_name(key.target) or key.value,
             # Receivers that cannot read Ed25519 take the other signature (RFC 8463 §6), so mail passes without it.
-            is_required=not (has_rsa and _is_ed25519(key)),
+            is_required=bool(key.value) and not (has_rsa and _is_ed25519(key)),
             why="The key that receivers check our signatures with: without it mail is taken for forged.",
             selector=key.selector,
             key=key.value,
@@ -166,7 +166,7 @@ def _return_path(needs: Needs) -> list[Wanted]:
             kind=RecordKind.RETURN_PATH,
             type="MX",
             host=needs.return_path,
-            value=f"10 {needs.mx_host or NAMELESS}",
+            value=f"10 {_name(needs.mx_host) or NAMELESS}",
             is_required=bool(needs.mx_host),  # Else nobody can publish it.
             why="Brings bounces back, so that dead addresses get no more mail.",
         )
@@ -181,7 +181,7 @@ def _tracking(needs: Needs) -> list[Wanted]:
             kind=RecordKind.TRACKING,
             type="CNAME",
             host=needs.tracking_host,
-            value=needs.tracking_target,
+            value=_name(needs.tracking_target),
             is_required=False,
             why="Links and opens are counted under your name; without it they are under the name of this installation.",
         )
@@ -208,7 +208,7 @@ def _transport(needs: Needs) -> list[Wanted]:
                 kind=RecordKind.MTA_STS,
                 type="CNAME",
                 host=f"mta-sts.{host}",
-                value=needs.mta_sts_target,
+                value=_name(needs.mta_sts_target),
                 is_required=False,
                 why="Where senders fetch the MTA-STS policy.",
             ),
@@ -225,6 +225,11 @@ def _transport(needs: Needs) -> list[Wanted]:
             )
         )
     return wanted
+
+
+def _name(text: str) -> str:
+    """Return a name of the operator's, from the settings, as DNS answers with it."""
+    return text.lower().removesuffix(".")
 
 
 def _is_ed25519(key: KeyRecord) -> bool:

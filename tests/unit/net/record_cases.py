@@ -17,6 +17,7 @@ RSA_HOST: Final = f"r1._domainkey.{DOMAIN}"
 ED_HOST: Final = f"e1._domainkey.{DOMAIN}"
 DMARC_HOST: Final = f"_dmarc.{DOMAIN}"
 STS_HOST: Final = f"_mta-sts.{BOUNCES}"
+PERMISSION: Final = f"{DOMAIN}._report._dmarc.op.example"
 DELEGATED: Final = "e1.mail-shop-example.dkim.op.example"
 SPF: Final = "v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 -all"
 RSA: Final = dkim.public_record(rsa_key())
@@ -48,6 +49,7 @@ def right() -> dict[str, Node]:
         ED_HOST: Node(cname=DELEGATED),
         DELEGATED: Node(txt=(ED,)),
         DMARC_HOST: Node(txt=("v=DMARC1; p=none; rua=mailto:dmarc@op.example",)),
+        PERMISSION: Node(txt=("v=DMARC1",)),
         TRACK: Node(cname="track.op.example"),
         "track.op.example": Node(a=("192.0.2.8",)),
         STS_HOST: Node(txt=("v=STSv1; id=20261127",)),
@@ -152,6 +154,8 @@ CASES: Final[list[Case]] = [
     delegated("target typo", alias(DELEGATED.replace("dkim", "dkm")), C.TYPO, "Nearly"),
     delegated("target doubled", alias(f"{DELEGATED}.{DOMAIN}"), C.TYPO, "with a dot"),
     delegated("copied", text(ED), C.FLATTENED, "CNAME to", state=S.PASSED),
+    delegated("another way", alias("w.example"), C.NONE, "", state=S.PASSED, more={"w.example": alias(DELEGATED)}),
+    delegated("copy", alias("w.example"), C.FLATTENED, "copy", state=S.PASSED, more={"w.example": text(ED)}),
     delegated("proxied key", Node(a=(CLOUDFLARE,)), C.PROXIED, "Cloudflare"),
     delegated("stale target", KEEP, C.OTHER_VALUE, "Another key", more={DELEGATED: text(RSA)}),
     delegated(
@@ -238,6 +242,8 @@ CASES: Final[list[Case]] = [
         more={f"{DMARC_HOST}.shop.example": text("v=DMARC1; p=none")},
     ),
     policy("DMARC quoted", text('"v=DMARC1; p=none"'), C.SYNTAX, "no quotes"),
+    policy("reports not allowed", KEEP, C.NOT_REPORTED, f"at {PERMISSION}.", state=S.PASSED, more={PERMISSION: None}),
+    policy("permission silent", KEEP, C.NONE, "", state=S.PASSED, more={PERMISSION: Node(fault=Fault.SILENT)}),
     mx("no MX", text(SPF), C.MISSING, "Publish the MX"),
     mx("null MX", Node(mx=((0, "."),)), C.OTHER_VALUE, "takes no mail"),
     mx("other MX", Node(mx=((10, "aspmx.l.google.example"),)), C.OTHER_VALUE, "Mail goes to aspmx"),
@@ -253,6 +259,7 @@ CASES: Final[list[Case]] = [
     ),
     track("no tracking", None, C.MISSING, "Publish the CNAME"),
     track("other host", alias("else.example"), C.OTHER_VALUE, "else.example"),
+    track("another way", alias("w.example"), C.NONE, "", state=S.PASSED, more={"w.example": alias("track.op.example")}),
     track("proxied", Node(a=(CLOUDFLARE,), aaaa=("2606:4700::1",)), C.PROXIED, "switch the proxy off"),
     track("flattened", Node(a=("192.0.2.8",)), C.FLATTENED, "stay behind", state=S.PASSED),
     track("own address", Node(a=("192.0.2.99",)), C.FLATTENED, "addresses of its own"),

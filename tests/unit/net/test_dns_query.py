@@ -193,7 +193,9 @@ async def test_a_circle_of_aliases_is_a_loop(name: str) -> None:
     assert (await ZoneAsker(LOOKS).look(name, "TXT")).outcome is look.Outcome.LOOP
 
 
-@pytest.mark.parametrize("name", ["a..example", f"{'a' * 64}.example", ".".join(["abcdefg"] * 40), "a\\.example\\"])
+@pytest.mark.parametrize(
+    "name", ["a..example", f"{'a' * 64}.example", ".".join(["abcdefg"] * 40), "a\\.example\\", "ü.example"]
+)
 async def test_what_can_be_no_name_has_nothing(name: str) -> None:
     async with DnsServer(LOOKS) as server:
         assert (await asker(server.address).look(name, "TXT")).outcome is look.Outcome.NO_NAME

@@ -49,6 +49,19 @@ def test_whose_a_text_is() -> None:
     assert not any(record_keys.is_ours(WANTED, text) for text in (ED, "", "v=DKIM1", RSA[:-4], "junk"))
 
 
+def test_a_name_kept_for_the_next_key_needs_its_alias_alone() -> None:
+    wanted = msgspec.structs.replace(WANTED, type="CNAME", value="r2.op.example", key="")
+    right = Look(HOST, "CNAME", Outcome.FOUND, ("r2.op.example",))
+    for text in (Look(HOST, "TXT", Outcome.NO_NAME), Look(HOST, "TXT", Outcome.TIMED_OUT), None):
+        assert record_keys.judge(wanted, Seen(look=right, text=text)).state is RecordState.PASSED
+    other = Look(HOST, "CNAME", Outcome.FOUND, ("else.example",))
+    assert record_keys.judge(wanted, Seen(look=other)).cause is RecordCause.OTHER_VALUE
+    copied = Seen(look=Look(HOST, "CNAME", Outcome.EMPTY), text=Look(HOST, "TXT", Outcome.FOUND, (RSA,)))
+    assert record_keys.judge(wanted, copied).cause is RecordCause.OTHER_VALUE
+    empty = Seen(look=Look(HOST, "CNAME", Outcome.EMPTY), text=Look(HOST, "TXT", Outcome.FOUND, ("v=DKIM1; p=",)))
+    assert record_keys.judge(wanted, empty).state is RecordState.FAILED
+
+
 def test_a_delegated_key_that_nobody_asked_for_is_missing() -> None:
     wanted = msgspec.structs.replace(WANTED, type="CNAME", value="r1.op.example")
     finding = record_keys.judge(wanted, Seen(look=Look(HOST, "CNAME", Outcome.NO_NAME)))

@@ -88,6 +88,15 @@ def test_an_ed25519_key_alone_is_required() -> None:
     assert (key.is_required, key.selector, key.key) == (True, "e1", ED)
 
 
+def test_a_name_kept_for_the_next_key_is_planned_and_not_required() -> None:
+    keys = (KeyRecord("r1", RSA), KeyRecord("e2", "", "E2.op.example."))
+    found = by_kind(Needs(domain="shop.example", keys=keys))[RecordKind.DKIM]
+    assert [(wanted.value, wanted.is_required, wanted.key) for wanted in found] == [
+        (RSA, True, RSA),
+        ("e2.op.example", False, ""),
+    ]
+
+
 def test_a_machine_without_a_name_is_no_fault_of_the_domain() -> None:
     (record,) = by_kind(msgspec.structs.replace(FULL, mx_host=""))[RecordKind.RETURN_PATH]
     assert (record.value, record.is_required) == (f"10 {NAMELESS}", False)
