@@ -10,6 +10,7 @@ import typer
 
 from outrider.cli import (
     accounts,
+    doctor,
     domain_keys,
     domains,
     guard,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(accounts.init)
 app.command()(serve.serve)
+app.command()(doctor.doctor)
 app.add_typer(accounts.keys, name="key")
 domains.domains.command("keys")(domain_keys.list_keys)
 domains.domains.command("rotate")(domain_keys.rotate)

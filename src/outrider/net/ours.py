@@ -1,4 +1,4 @@
-"""Whether an address is one of this machine's: the system is asked to bind a socket to it, and nothing is sent.
+"""Whether an address is one of this machine's, and which one it would take: the system is asked, and nothing is sent.
 
 A source with an address that the machine does not have would fail at each connection, long after the start; so the
 start looks. It says no more than the system does: with `net.ipv4.ip_nonlocal_bind` every address passes, and a fresh
@@ -26,6 +26,21 @@ def is_ours(address: str) -> bool:
             return False
         raise
     return True
+
+
+def address_outward() -> str:
+    """Return the address that the system would send from, IPv4 if it has a way out by that; "" if it has none.
+
+    Nothing is sent: a datagram socket is given an address to talk to, out there, and asked for its own.
+    """
+    for family, out_there in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):  # RFC 5737, RFC 3849.
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((out_there, 9))
+                return str(probe.getsockname()[0])
+        except OSError:
+            continue  # No way by this family.
+    return ""
 
 
 def check_ours(addresses: Mapping[str, str]) -> None:
