@@ -86,7 +86,7 @@ def doctor(
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
 ) -> None:
-    """Check settings, database, queue, ports, TLS, sending addresses and DNS. Ends with 69 if a check failed, else 0."""
+    """Check settings, database, queue, ports, TLS, sending addresses, DNS. Ends with 69 if a check failed, else 0."""
     try:
         asked = Asked(
             domains=domains or (),

@@ -39,9 +39,9 @@ def terms_of(pem: bytes) -> Terms | None:
             names = tuple(extension.value.get_values_for_type(x509.DNSName))
         except x509.ExtensionNotFound:
             names = ()
-        common = tuple(str(one.value) for one in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
+        subjects = tuple(str(one.value) for one in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
         return Terms(
-            names=names or common,
+            names=names or subjects,
             begins_at=certificate.not_valid_before_utc,
             ends_at=certificate.not_valid_after_utc,
             is_self_signed=certificate.issuer == certificate.subject,

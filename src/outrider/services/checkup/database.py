@@ -1,4 +1,14 @@
-"""Looks at the database: the server, its tables, its clock against ours, and the queue in it."""
+"""Looks at the database: the server, its tables, its clock against ours, and the queue in it.
+
+    server      version, room for connections, transactions that are open for long
+    clock       ours against the server's, as exactly as a question tells
+    partitions  days for which the event log has room
+    queue       the oldest that could go, who delivers, holds, guards
+
+What the figures mean is judged by `policy.checkup_node`. Each look is one short transaction; whatever the database does
+not let us see (others' transactions, without the right to) is not there. Raises StoreError, which `run` turns into a
+check.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta

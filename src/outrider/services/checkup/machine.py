@@ -1,4 +1,9 @@
-"""Looks at this machine: the data directory, the ports that should listen, the certificate, TLS on the way out."""
+"""Looks at this machine: the data directory, the ports that should listen, the certificate, TLS on the way out.
+
+A port is called as a client would, and left at once; of a role that does not run here, to see whether somebody else is
+in its place. The certificate is loaded as the inbound face does, so that what it would stumble over is said here.
+Nothing is written. What the figures mean is judged by `policy.checkup_node`.
+"""
 
 import shutil
 import ssl
