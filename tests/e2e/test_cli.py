@@ -90,7 +90,8 @@ async def test_a_project_has_a_bounce_domain(program: Program) -> None:
     found = await program.command_json("domain", "bounces")
     assert found == {"bounce_domain": "bounces.paths.example", "is_shared": False}
     records = await program.command_json("domain", "dns", "paths.example")
-    assert [record["type"] for record in records if record["host"] == "bounces.paths.example"] == ["MX", "TXT"]
+    # No SPF record: nobody has said what this machine sends from.
+    assert [record["type"] for record in records if record["host"] == "bounces.paths.example"] == ["MX"]
     assert (await program.command_json("domain", "bounces", "--shared"))["is_shared"]
 
 
@@ -101,6 +102,20 @@ async def test_a_domain_has_a_rate(program: Program) -> None:
     rows = {row["name"]: row["rate_per_minute"] for row in await program.command_json("domain", "list")}
     assert (rows["slow.example"], rows["shop.example"]) == (60, None)
     assert (await program.command_json("domain", "rate", "slow.example", "none"))["rate_per_minute"] is None
+
+
+async def test_a_sender_is_changed_and_removed(program: Program) -> None:
+    address = "change@shop.example"
+    await program.command_json("sender", "add", address, "--name", "Old")
+    assert (await program.command_json("sender", "rename", address, "New"))["name"] == "New"
+    assert (await program.command_json("sender", "disable", address))["may_send"] is False
+    assert (await program.command_json("sender", "enable", address))["may_send"] is True
+    refused = await program.command("sender", "remove", "noreply@shop.example")
+    assert (refused.code, "is the default sender" in refused.stderr) == (EXIT_DATA, True)
+    assert (await program.command("sender", "remove", address)).code == 0
+    assert address not in (await program.command("sender", "list")).stdout
+    off = await program.command("sender", "prove", "ann@gmail.example")
+    assert (off.code, "mailbox_proof is off" in off.stderr) == (EXIT_DATA, True)
 
 
 async def test_senders(program: Program) -> None:

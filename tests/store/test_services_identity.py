@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 @pytest.fixture(autouse=True)
 def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-    monkeypatch.setattr(module_of_keys, "_MAKERS", module_of_keys._MAKERS | {dkim.RSA_SHA256: lambda: pem})
+    monkeypatch.setattr(module_of_keys, "_MAKERS", {**module_of_keys._MAKERS, dkim.RSA_SHA256: lambda: pem})
 
 
 def ring_of(store: Store, clock: FakeClock) -> KeyRing:
@@ -299,7 +299,7 @@ async def test_of_a_proven_domain_only_what_is_empty_can_be_given_and_it_stays(i
         ({"return_path": "c.shop.example"}, "return_path"),
     ):
         with pytest.raises(ConflictError) as caught:
-            await identity.set_terms(shop, "shop.example", **changes)  # type: ignore[arg-type]
+            await identity.set_terms(shop, "shop.example", **changes)
         assert caught.value.field == field
     with pytest.raises(ConflictError) as caught:
         await identity.remove_domain(shop, "shop.example")

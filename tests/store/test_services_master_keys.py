@@ -1,5 +1,6 @@
 """Master keys in use: changed while others sign and read return paths, stopped anywhere, forgotten in the end."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,13 +14,13 @@ from outrider.mail.dkim import ED25519_SHA256
 from outrider.mail.verp import ForgedError, Purpose, ReturnPath
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import Identity
-from outrider.services.master_keys import MasterKeys, Resealed
+from outrider.services.master_keys import MasterKeys, Resealed, new_line
 from outrider.services.return_paths import LIFE, signer_of
 from outrider.services.settings import IdentitySettings
 from outrider.store import dkim_keys, master_key, nodes
 from outrider.store.master_key import KeySource
 from outrider.store.nodes import Node
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.vault import MARK_BYTES, mark_of, vault_of
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -130,6 +131,30 @@ async def test_many_are_sealed_in_batches(
     assert len(await sealed_by(store)) == 1
 
 
+async def test_who_dies_between_two_batches_leaves_every_secret_open(
+    store: Store, here: Process, there: Process, shop: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outrider.services.master_keys._BATCH_COUNT", 1)
+    count = 0
+
+    async def die_at_the_third(tx: Tx, project_id: UUID, key_id: UUID, sealed: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise asyncio.CancelledError
+        await original(tx, project_id, key_id, sealed)
+
+    original = dkim_keys.reseal
+    monkeypatch.setattr(dkim_keys, "reseal", die_at_the_third)
+    with pytest.raises(asyncio.CancelledError):
+        await here.master.rotate()
+    monkeypatch.setattr(dkim_keys, "reseal", original)
+    assert sorted((await sealed_by(store)).values()) == [1, 2]
+    assert await signing(there, shop) == [1, 1, 1]
+    assert await there.master.rotate() == Resealed(is_new_key=False, count=1, closed_count=0)
+    assert len(await sealed_by(store)) == 1
+
+
 async def test_a_key_is_forgotten_when_its_return_paths_have_expired(
     here: Process, there: Process, source: KeySource, clock: FakeClock, shop: UUID
 ) -> None:
@@ -183,7 +208,7 @@ async def test_keys_of_a_variable_are_changed_by_hand(
     store: Store, here: Process, source: KeySource, clock: FakeClock, shop: UUID, tmp_path: Path
 ) -> None:
     lines = [master_key.write_line(key) for key in source.read()]
-    lines.insert(0, master_key.write_line(master_key.new_key(clock.now().date())))
+    lines.insert(0, new_line(clock.now().date()))
     hand = Process(store, clock, master_key.find("env:KEYS", tmp_path, {"KEYS": ";".join(lines)}))
     assert await hand.master.reseal() == Resealed(is_new_key=False, count=3, closed_count=0)
     with pytest.raises(ConfigError, match="vault make"):

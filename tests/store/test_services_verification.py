@@ -21,7 +21,7 @@ from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import Identity
 from outrider.services.senders import Senders
 from outrider.services.settings import IdentitySettings
-from outrider.services.verification import DomainReport, Installation, Verification
+from outrider.services.verification import Checker, DomainReport, Installation, Verification
 from outrider.store import domains, events, lanes, notices
 from outrider.store.events import Cursor, Event
 from outrider.store.lanes import GivenBack, LaneKey, Pause
@@ -58,13 +58,13 @@ class Office:
         self.journal = Journal()
         self.verification = self.another()
 
-    def another(self, *, is_watching: bool = True, checker: object = None) -> Verification:
+    def another(self, *, is_watching: bool = True, checker: Checker | None = None) -> Verification:
         """Return the same as another worker has it."""
         nameservers = NameServers(self.server, clock=self.clock, wait_s=0.5)
         return Verification(
             self.store,
             self.keys,
-            lambda: checker or RecordLooker(nameservers),  # type: ignore[return-value]
+            lambda: checker or RecordLooker(nameservers),
             self.settings,
             Installation(mx_host="mx.us.example", sources=("192.0.2.7",), is_watching=is_watching),
             clock=self.clock,
@@ -101,7 +101,7 @@ def node(old: Node | None, **changes: object) -> Node:
 @pytest.fixture(autouse=True)
 def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-    monkeypatch.setattr(keys_module, "_MAKERS", keys_module._MAKERS | {dkim.RSA_SHA256: lambda: pem})
+    monkeypatch.setattr(keys_module, "_MAKERS", {**keys_module._MAKERS, dkim.RSA_SHA256: lambda: pem})
 
 
 @pytest.fixture
@@ -159,15 +159,15 @@ async def test_a_domain_passes_once_all_is_there_and_then_it_signs_and_sends(off
     del office.zone[f"_dmarc.{NAME}"]
     most = await office.verification.verify(shop, NAME)
     assert (most.domain.state, most.domain.verified_at) == (RecordState.FAILED, None), "a key alone does not do"
-    assert await office.events() == await office.told(shop) == [], "nothing was lost yet"
+    assert (await office.events(), await office.told(shop)) == ([], []), "nothing was lost yet"
     await office.publish(shop)
     office.clock.advance(1)
     done = await office.verification.verify(shop, NAME)
     assert (done.domain.state, done.domain.verified_at) == (RecordState.PASSED, office.clock.now())
     assert set(states(done).values()) == {RecordState.PASSED}
     assert len(await office.keys.of_domain(shop, NAME)) == 2
-    (sender,) = await office.senders.list(shop)
-    assert sender.is_domain_verified
+    (listed,) = await office.senders.list(shop)
+    assert listed.sender.may_send
     (event,) = await office.events()
     assert (event.kind, event.project_id, event.message_id) == (EventKind.DOMAIN_PASSED, shop, UUID(int=0))
     assert event.facts == {"domain": NAME}
@@ -311,6 +311,49 @@ async def test_a_new_key_is_seen_and_signs_and_is_not_asked_for_before(office: O
     await office.verification.verify(passed, NAME)
     keys = {one.selector: one.state for one in await office.keys.entries(passed, NAME)}
     assert keys[new.selector] is KeyState.SIGNING
+
+
+async def test_a_delegated_domain_passes_when_its_keys_are_in_the_operators_zone(
+    store: Store, clock: FakeClock, office: Office, shop: UUID
+) -> None:
+    office = delegating(store, clock, office)
+    await office.identity.add_domain(shop, NAME, is_verified=False)
+    await office.keys.delegate(shop, NAME, is_delegated=True)
+    await office.publish(shop)  # CNAMEs, two for each algorithm.
+    early = await office.verification.verify(shop, NAME)
+    assert early.domain.state is RecordState.FAILED, "they lead nowhere yet"
+    for line in await office.keys.zone():
+        office.zone[f"{line.name}.dkim.us.example"] = Node(txt=(line.record,))
+    clock.advance(400)
+    found = await office.verification.verify(shop, NAME)
+    assert (found.domain.state, found.domain.verified_at is None) == (RecordState.PASSED, False)
+    signing = [one.selector for one in await office.keys.of_domain(shop, NAME)]
+    assert signing, "a domain that may send signs"
+    clock.advance(700)  # The other waited until nobody remembers what its name had before.
+    await office.keys.tend()
+    clock.advance(1)
+    assert {one.selector for one in await office.keys.of_domain(shop, NAME)} == {"or1", "oe1"}
+
+
+async def test_a_key_that_is_lost_is_asked_for_though_another_signs(
+    office: Office, passed: UUID, clock: FakeClock
+) -> None:
+    rsa = next(one for one in await office.keys.entries(passed, NAME) if one.algorithm == dkim.RSA_SHA256)
+    del office.zone[rsa.host]
+    for _ in range(2):
+        clock.advance(1000)
+        found = await office.verification.verify(passed, NAME)
+        assert next(one for one in found.records if one.selector == rsa.selector).is_required
+        assert found.domain.state is RecordState.FAILED
+    assert [one.algorithm for one in await office.keys.of_domain(passed, NAME)] == [dkim.ED25519_SHA256]
+
+
+def delegating(store: Store, clock: FakeClock, office: Office) -> Office:
+    """Return the office of an operator that has a zone."""
+    settings = msgspec.structs.replace(SETTINGS, dkim_zone="dkim.us.example")
+    made = Office(store, clock, server=office.server, settings=settings)
+    made.zone = office.zone
+    return made
 
 
 async def test_the_records_of_a_project_s_bounce_domain_are_those_of_the_domain_above_it(

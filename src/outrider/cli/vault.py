@@ -14,8 +14,8 @@ from outrider.app import SystemClock
 from outrider.cli import output, session
 from outrider.cli.options import AsJson
 from outrider.cli.session import EXIT_DATA
+from outrider.services import master_keys
 from outrider.services.master_keys import Resealed, Shown
-from outrider.store import master_key
 
 vault = typer.Typer(help="The master keys: show, rotate, reseal, forget, make.", no_args_is_help=True)
 
@@ -54,7 +54,7 @@ def forget(as_json: AsJson = False) -> None:
 @vault.command("make")
 def new_key() -> None:
     """Print a line with a new master key, to be put where the keys are by hand. It is a secret."""
-    output.show_text(master_key.write_line(master_key.new_key(SystemClock().now().date())))
+    output.show_text(master_keys.new_line(SystemClock().now().date()))
 
 
 def _tell(shown: Shown) -> None:

@@ -55,12 +55,14 @@ def moves(
 
     Args:
         retire_after: how long after its last signature a key's record is needed.
-        zone_wait: how long a delegated key's record must have been there before it signs.
+        zone_wait: how long a delegated key's record must have been there before it signs, unless none does.
     """
     states = {key.dkim_key_id: key.state for key in keys}
+    # Where nothing signs, waiting would leave mail without a signature.
+    seen_before = now - zone_wait if _those(KeyState.SIGNING, keys, states) else now
     for algorithm in {key.algorithm for key in keys}:
         same = [key for key in keys if key.algorithm == algorithm]
-        _promote(same, states, now - zone_wait)
+        _promote(same, states, seen_before)
         _restore(same, states)
     for key in _those(KeyState.SIGNING, keys, states):
         others = [one for one in _those(KeyState.SIGNING, keys, states) if one is not key]

@@ -19,7 +19,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConflictError, StoreCorruptError
-from outrider.store import dkim_keys, nodes
+from outrider.store import dkim_keys, master_key, nodes
 from outrider.store.master_key import KeySource, MasterKey
 from outrider.store.pool import Store
 from outrider.store.vault import MARK_BYTES, Vault, mark_of
@@ -52,6 +52,11 @@ class Resealed(msgspec.Struct, frozen=True, kw_only=True):
     is_new_key: bool
     count: int
     closed_count: int  # Secrets that no key opens; they are as they were.
+
+
+def new_line(today: date) -> str:
+    """Return a line with a new key, for those who bring it by hand to where the keys are. It is a secret."""
+    return master_key.write_line(master_key.new_key(today))
 
 
 class MasterKeys:

@@ -26,7 +26,7 @@ import msgspec
 from outrider.base import ids
 from outrider.base.clock import Clock
 from outrider.base.errors import ConflictError, NotFoundError, StoreError
-from outrider.base.vocab import EventKind, KeyState, RecordCause, RecordKind, RecordState, WaitKind
+from outrider.base.vocab import EventKind, RecordCause, RecordKind, RecordState, WaitKind
 from outrider.engine.service import Rounds
 from outrider.mail import address
 from outrider.obs.log import Logger
@@ -78,8 +78,8 @@ class KeyEntry(Protocol):
         """The host in the operator's zone that has it; "": the domain's owner publishes `record` itself."""
 
     @property
-    def state(self) -> KeyState | None:
-        """Where it is in its life; None: there is no key yet."""
+    def is_required(self) -> bool:
+        """Mail that leaves now needs its record, or that of a domain that cannot send yet will."""
 
     @property
     def is_needed(self) -> bool:
@@ -345,8 +345,7 @@ class Verification:
             tracking_target=(settings.tracking_target or ours.mx_host) if domain.tracking_host else "",
             tls_report_address=settings.tls_reports,
         )
-        # Mail does not need a key that does not sign yet, or no more; of a domain that cannot send yet all wait.
-        idle = {key.selector for key in keys if key.state is not KeyState.SIGNING} if domain.verified_at else set()
+        idle = {key.selector for key in keys if not key.is_required}
         return [
             msgspec.structs.replace(one, is_required=False) if one.selector in idle else one
             for one in records.plan(needs)

@@ -113,13 +113,13 @@ _OFFERED: Final = """
     SELECT count(*) AS n FROM sender WHERE project_id = $1 AND proof_expires_at > $2"""
 # Who has the link is no project: the mailbox's owner, and the link is all they need to show.
 _BY_PROOF: Final = """
-    SELECT sender_id, s.project_id /* tidy: project-scope the link is the key */, p.name AS project, address
+    SELECT sender_id, s.project_id, p.name AS project, address
       FROM sender s JOIN project p USING (project_id)
      WHERE proof_hash = $1 AND proof_expires_at > $2"""
 _PROVE: Final = """
     UPDATE sender SET proven_at = $2, updated_at = $2, proof_hash = NULL, proof_expires_at = NULL
      WHERE proof_hash = $1 AND proof_expires_at > $2
- RETURNING sender_id, project_id /* tidy: project-scope the link is the key */, '' AS project, address"""
+ RETURNING sender_id, project_id, '' AS project, address"""
 _REMOVE_OF_DOMAIN: Final = """
     DELETE FROM sender WHERE project_id = $1 AND domain_id = $2"""
 

@@ -74,6 +74,12 @@ def test_a_delegated_key_waits_until_its_name_s_last_record_is_forgotten() -> No
         assert moved(key(1, S, True), msgspec.structs.replace(waiting, seen_at=NOW - age)) == expected
 
 
+def test_the_first_delegated_key_waits_for_nothing() -> None:
+    first = msgspec.structs.replace(key(1, W, True), is_delegated=True)
+    assert moved(first) == {1: S}
+    assert moved(first, key(2, S, algorithm=ED)) == {}
+
+
 def test_a_key_whose_record_is_lost_waits_if_another_is_there() -> None:
     assert moved(key(1, S, False), key(2, S, True, algorithm=ED)) == {1: W}
     assert moved(key(1, S, False), key(2, S, None, algorithm=ED)) == {}, "nothing better is known"

@@ -1,4 +1,9 @@
-"""HTML from the templates: everything escaped, no script, and headers that let a page load nothing from elsewhere."""
+"""HTML from the templates, for all pages of this face.
+
+Everything is escaped, no page runs a script, and the headers let none load anything from elsewhere or be shown in
+another site's frame. A form leads back to its own page, and only where the routes say that they have one. What a page
+says, and who may see it, is the business of its routes.
+"""
 
 import base64
 import hashlib
