@@ -8,5 +8,6 @@ Connections: `dial` one over TCP, `tls` the contexts, `certificate` whom one nam
 `wire.smtp_client` over a socket, `dialler` a connection to one of a site's hosts, `pool` connections per source and
 site, reserved and reused. `ledger` the gates of this node in a file that all its deliver processes map.
 
-`probe` whether somebody answers, for a check-up. `simulated` the way to the built-in simulator, `selfsigned` a certificate for receivers of our own.
+`probe` whether somebody answers, for a check-up. `simulated` the way to the built-in simulator, `selfsigned` a
+certificate for receivers of our own.
 """

@@ -7,13 +7,16 @@ IPv6 address only once the system has made sure that no neighbour has it.
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from outrider.base.errors import ConfigError
 
 # EAFNOSUPPORT: no IPv6 here. EINVAL: a link-local address without its zone.
 _NOT_OURS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL, errno.EPROTONOSUPPORT})
+
+_OUT_THERE: Final = ("192.0.2.1", "2001:db8::1")  # RFC 5737, RFC 3849: nobody's.
+_DISCARD_PORT: Final = 9
 
 
 def is_ours(address: str) -> bool:
@@ -28,15 +31,15 @@ def is_ours(address: str) -> bool:
     return True
 
 
-def address_outward() -> str:
+def address_outward(towards: Sequence[str] = _OUT_THERE) -> str:
     """Return the address that the system would send from, IPv4 if it has a way out by that; "" if it has none.
 
     Nothing is sent: a datagram socket is given an address to talk to, out there, and asked for its own.
     """
-    for family, out_there in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):  # RFC 5737, RFC 3849.
+    for there in towards:
         try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((out_there, 9))
+            with socket.socket(socket.AF_INET6 if ":" in there else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.connect((there, _DISCARD_PORT))
                 return str(probe.getsockname()[0])
         except OSError:
             continue  # No way by this family.

@@ -57,7 +57,7 @@ _PARTITIONS: Final = """
     SELECT relname::text AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
      WHERE inhparent = 'event'::regclass"""
 _QUEUE: Final = """
-    SELECT (SELECT count(*) FROM (SELECT FROM queue LIMIT $2) AS some) AS count,
+    SELECT (SELECT count(*) FROM (SELECT FROM queue LIMIT $2) AS bounded) AS count,
            min(head.due_at) FILTER (WHERE hold_id IS NULL AND (paused_until IS NULL OR paused_until <= $1)) AS due_at,
            count(*) FILTER (WHERE hold_id IS NULL AND paused_until > $1) AS paused_count,
            count(hold_id) AS held_count
