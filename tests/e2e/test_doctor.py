@@ -1,4 +1,4 @@
-"""`outrider doctor` by command: in catch mode, in direct mode with a name server that says everything, and in trouble."""
+"""`outrider doctor` by command: in catch mode, in direct mode with a name server, and in trouble."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -201,5 +201,5 @@ async def test_a_named_domain_is_asked_about_in_catch_mode_too(folder: Path, dns
             await program.command("doctor", "news.shop.example", "--address", IP, "--no-block-lists", "--json")
         )
         assert found["domain.standing", "news.shop.example"]["state"] == "warn"
-        assert [one["state"] for (name, _), one in found.items() if name == "domain.dkim"] == ["warn", "warn"]
+        assert {one["state"] for (name, _), one in found.items() if name == "domain.dkim"} == {"warn", "skip"}
         assert not [name for name, _ in found if name.startswith("blocklist.")]
