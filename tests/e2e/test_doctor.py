@@ -173,6 +173,20 @@ async def test_a_database_that_is_away_is_one_of_the_checks(folder: Path) -> Non
         finished = await program.command("doctor", "--json")
         assert (finished.code, bad(finished)) == (69, {"database.reachable": "fail"}), finished.stdout
         assert "hunter2" not in finished.stdout + finished.stderr
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # It takes connections and says nothing.
+        url = f"postgresql://outrider:hunter2@127.0.0.1:{silent.getsockname()[1]}/outrider"
+        async with Program(folder / "silent", env={"OUTRIDER_DATABASE_URL": url}) as program:
+            finished = await program.command("doctor", "--wait", "2", "--json", timeout_s=30)
+            assert (finished.code, bad(finished)) == (69, {"database.reachable": "fail"}), finished.stdout
+    async with Program(folder / "keyless", env={"OUTRIDER_MASTER_KEY": "env:NOBODY_HAS_THIS"}) as program:
+        finished = await program.command("doctor", "--json")
+        assert (finished.code, bad(finished)) == (69, {"settings.usable": "fail"}), finished.stdout
+        assert "NOBODY_HAS_THIS" in read(finished)["settings.usable", ""]["seen"]
+    blocked = folder / "blocked"
+    blocked.write_text("a file where the data directory should be")
+    async with Program(blocked) as program:
+        finished = await program.command("doctor", "--json")
+        assert (finished.code, set(bad(finished))) == (69, {"settings.usable", "settings.data_dir"}), finished.stdout
 
 
 async def test_what_is_asked_wrongly_is_refused_before_anything_is_looked_at(caught: Program, folder: Path) -> None:

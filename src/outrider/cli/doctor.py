@@ -26,7 +26,7 @@ import typer
 from outrider import app
 from outrider.app import Context, Services
 from outrider.base import limits
-from outrider.base.errors import CallerError, ConfigError, NotFoundError, OutriderError
+from outrider.base.errors import CallerError, ConfigError, NotFoundError, OutriderError, StoreError
 from outrider.cli import doctor_report, output, session, supervisor
 from outrider.cli.doctor_report import Report
 from outrider.cli.options import AsJson, Project
@@ -119,7 +119,6 @@ async def _examine(asked: Asked) -> Report:
             mail, services = _Mail(), None
         else:
             context, services = opened
-            checks.append(checkup.ok("database.reachable", "it answers."))
             probes, mail, more = await _in_database(context, services, asked)
             checks += more
         probes += MachineCheckup(_machine(config), clock=context.clock).probes()
@@ -165,16 +164,23 @@ async def _in_database(
 ) -> tuple[list[Probe], _Mail, Sequence[Check]]:
     """Return what to look at in the database, what it knows of domains, and whether its tables are ours."""
     looks = DatabaseCheckup(services.store, clock=context.clock)
-    migrations, is_current = await looks.migrations()
-    probes = looks.probes(has_tables=is_current)
-    if not is_current:
-        return probes, _Mail(), [migrations]
+    checks = [checkup.ok("database.reachable", "it answers.")]
+    probes: list[Probe] = []
+    mail = _Mail()
     try:
-        return probes, await _mail_of(services, asked), [migrations]
+        async with asyncio.timeout(asked.wait_s):
+            migrations, is_current = await looks.migrations()
+            checks.append(migrations)
+            probes = looks.probes(has_tables=is_current)
+            mail = await _mail_of(services, asked) if is_current else mail
     except NotFoundError:
         if asked.domains or asked.project != DEFAULT_PROJECT:
             raise
-        return probes, _Mail(), [migrations, checkup.skip("domain.standing", "there is no project yet.")]
+        checks.append(checkup.skip("domain.standing", "there is no project yet."))
+    except (StoreError, TimeoutError) as error:
+        seen = f"it cannot be read: {getattr(error, 'detail', {}).get('cause') or 'no answer in time'}."
+        checks.append(checkup.fail("database.migrations", seen, "Look at the database's log."))
+    return probes, mail, checks
 
 
 async def _mail_of(services: Services, asked: Asked) -> _Mail:
@@ -210,11 +216,11 @@ def _outside(context: Context, services: Services | None, mail: _Mail, asked: As
     asker = NameServers(net.dns_server, clock=context.clock, wait_s=net.dns_wait_s)
     looker = RecordLooker(asker, wait_s=min(limits.CHECKUP_RECORDS_WAIT_S, asked.wait_s))
     if ways or not config.is_catch:
-        names = [one.name for one in mail.domains]
+        return_paths = mail.return_paths or [one for one in (config.inbound.bounce_domain,) if one]
         question = Question(
             ways=ways,
-            domains=names,
-            return_paths=mail.return_paths or [one for one in (config.inbound.bounce_domain,) if one],
+            domains=[one.name for one in mail.domains] if is_asked else (),
+            return_paths=return_paths if is_asked else (),
             lists=block_lists() if asked.has_lists else (),
             mx_host=asked.mx,
             port=net.smtp_port,
@@ -248,6 +254,8 @@ def _ways(config: Config, asked: Asked) -> Sequence[Way]:
             one.name,
             one.address or ("" if one.smarthost is not None else ours.address_outward()),
             one.ehlo_name or ehlo_name,
+            is_local=not one.address or ours.is_ours(one.address),
+            is_set=bool(one.address),
             smarthost=None if one.smarthost is None else (one.smarthost.host, one.smarthost.port),
         )
         for one in sources

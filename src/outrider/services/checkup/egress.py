@@ -63,6 +63,7 @@ class Way(msgspec.Struct, frozen=True):
     address: str  # "" where the system chooses and nobody knows; of smart hosts too.
     ehlo_name: str
     is_local: bool = True  # The address is one of this machine's, to be called from.
+    is_set: bool = False  # The settings name the address: this machine must have it.
     smarthost: tuple[str, int] | None = None
 
 
@@ -100,6 +101,8 @@ class EgressCheckup:
             if way.smarthost is not None:
                 probes.append(Probe(checkup_egress.PORT, look.smarthost, way.name))
                 continue
+            if way.is_set and not way.is_local:
+                probes.append(Probe("egress.address", look.missing, way.address))
             probes.append(Probe(checkup_egress.PORT, look.port, way.address or way.name))
             if self.is_judged(way):
                 probes.append(Probe(checkup_egress.PTR, look.names, way.address))
@@ -229,6 +232,12 @@ class _WayLook:
         if port == _IMPLICIT_TLS_PORT and isinstance(answer, Answer) and answer.phase is Phase.GREETING:
             return [checkup.ok(checkup_egress.PORT, f"{whom} takes connections.", way.name)]
         return [checkup_egress.judge_port(way.name, whom, answer, limits.CHECKUP_DIAL_WAIT_S)]
+
+    async def missing(self) -> Sequence[Check]:
+        way = self._way
+        seen = f"the source {way.name} has it, and this machine has not: nothing leaves from it."
+        advice = "Add it to a network interface, or leave the source to the node that has it."
+        return [checkup.fail("egress.address", seen, advice, way.address)]
 
     async def unknown(self) -> Sequence[Check]:
         way = self._way

@@ -26,7 +26,7 @@ from outrider.services.checkup.run import Probe
 from outrider.wire.answer import Answer
 from outrider.wire.smtp_client import TlsMode
 
-_WORLD: Final = ("0.0.0.0", "::", "")  # Where a face listens for everybody.
+_OF_WORLD: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # Where a face that listens for everybody is called.
 _STATUS_OK: Final = 200
 
 
@@ -73,8 +73,12 @@ class MachineCheckup:
 
     async def _data_dir(self) -> Sequence[Check]:
         path = self._machine.data_path
-        usage = shutil.disk_usage(path)
-        mode = path.stat().st_mode & 0o777
+        try:
+            usage = shutil.disk_usage(path)
+            mode = path.stat().st_mode & 0o777
+        except OSError as error:
+            advice = "Make it, for Outrider's user alone, or set OUTRIDER_DATA_DIR."
+            return [checkup.fail("settings.data_dir", f"{path} cannot be used: {error.strerror}.", advice)]
         if mode & 0o077:
             seen = f"{path} can be entered by others (mode {mode:o}): it holds keys."
             access = checkup.warn("settings.data_dir", seen, f"chmod 700 {path}")
@@ -118,7 +122,7 @@ class _PortLook:
 
     async def look(self) -> Sequence[Check]:
         port = self._port
-        host = "127.0.0.1" if port.host in _WORLD else port.host
+        host = _OF_WORLD.get(port.host, port.host)
         at, wait_s = f"{port.host}:{port.port}", limits.CHECKUP_DIAL_WAIT_S
         answer: str | int | Answer
         if port.is_http:

@@ -132,6 +132,14 @@ async def test_an_ipv6_address_is_asked_about_where_there_are_such() -> None:
     assert len([key for key in found if key[0] == blocklists.NAME]) == 2
 
 
+async def test_a_source_whose_address_this_machine_has_not_is_a_failure() -> None:
+    async with asking(ZONE) as server:
+        gone = msgspec.structs.replace(WAY, is_local=False, is_set=True)
+        assert (await looked(server, changed(ways=[gone], lists=())))["egress.address", IP].state is FAIL
+        seen_from_outside = msgspec.structs.replace(WAY, is_local=False)
+        assert ("egress.address", IP) not in await looked(server, changed(ways=[seen_from_outside], lists=()))
+
+
 async def test_what_is_wrong_with_names_and_spf_is_told() -> None:
     zone = {**ZONE, NAME: Node(a=("127.0.0.8",)), "bounces.mail.shop.example": Node(txt=("v=spf1 -all",))}
     async with asking(zone) as server:

@@ -88,6 +88,11 @@ async def test_a_data_directory_that_others_may_enter_is_told(tmp_path: Path) ->
     assert (check.state, check.advice) == (WARN, f"chmod 700 {tmp_path}")
 
 
+async def test_a_data_directory_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
+    found = await looked(machine(tmp_path / "gone"))
+    assert (found["settings.data_dir"].state, "database.disk" in found) == (FAIL, False)
+
+
 async def test_no_certificate_matters_where_mail_comes_back(tmp_path: Path) -> None:
     assert (await looked(machine(tmp_path)))["tls.certificate"].state is WARN
     assert (await looked(machine(tmp_path, wants_certificate=False)))["tls.certificate"].state is SKIP
