@@ -6,5 +6,6 @@ built-in mailbox of catch mode, `signatures` whether those of a message hold, `e
 `attachments` from what a caller says of a file to the file, `outbox` mail read back and sent again, `return_paths`
 where bounces come back to, `inbound` reads what came back, `suppressions` the list of who gets no mail, by hand and by
 file, `rules` tries rules on what was said, `verification` looks at the DNS records of domains, `notices` tells people
-of it. `settings` has the knobs.
+of it. `checkup/` looks at all that keeps mail from going out or being believed, for `outrider doctor`. `settings` has
+the knobs.
 """
