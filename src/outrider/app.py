@@ -27,6 +27,7 @@ from outrider.net.settings import NetSettings
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy.route import Egress, check_names
+from outrider.services.access import Access
 from outrider.services.accounts import Accounts
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.egress import PoolChooser
@@ -34,6 +35,7 @@ from outrider.services.identity import Identity
 from outrider.services.master_keys import MasterKeys
 from outrider.services.notices import Notices
 from outrider.services.proofs import Proofs
+from outrider.services.quotas import Quotas
 from outrider.services.reports import Reports
 from outrider.services.return_paths import LIFE
 from outrider.services.senders import Senders
@@ -89,7 +91,9 @@ class Services(msgspec.Struct, frozen=True):
 
     context: Context
     store: Store
+    access: Access  # Must run where calls are signed or counted.
     accounts: Accounts
+    quotas: Quotas
     identity: Identity
     keys: KeyRing
     master_keys: MasterKeys
@@ -115,6 +119,7 @@ def make_services(context: Context, store: Store) -> Services:
     shared_domain, is_provable = context.config.inbound.bounce_domain, context.config.identity.mailbox_proof
     identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
     senders = Senders(store, clock=clock, random_bits=random_bits, shared_bounce_domain=shared_domain)
+    quotas = Quotas(store, clock=clock)
     accept = Acceptor(
         store,
         senders,
@@ -124,13 +129,17 @@ def make_services(context: Context, store: Store) -> Services:
         clock=clock,
         random_bits=random_bits,
         metrics=context.metrics,
+        quotas=quotas,
     )
-    accounts = Accounts(store, clock=clock, random_bits=random_bits)
+    access = Access(store, vault, context.config.access, clock=clock, random_bits=random_bits, logger=context.log)
+    accounts = Accounts(store, vault, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
     return Services(
         context,
         store,
+        access,
         accounts,
+        quotas,
         identity,
         keys,
         MasterKeys(store, vault, source, keep_for=LIFE, clock=clock),

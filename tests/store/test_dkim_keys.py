@@ -172,11 +172,11 @@ async def test_what_is_sealed_otherwise_is_found_and_counted(
         for key in keys:
             await dkim_keys.insert(tx, key)
         assert await dkim_keys.count_sealed(tx, 3) == {b"new": 1, b"old": 2}
-        (one,) = await dkim_keys.sealed_otherwise(tx, b"new", after=UUID(int=0), count_max=1)
-        await dkim_keys.reseal(tx, one.project_id, one.dkim_key_id, b"new-2")
-        left = await dkim_keys.sealed_otherwise(tx, b"new", after=UUID(int=0), count_max=9)
-        assert [one.selector for one in left] == ["c"]
-        assert await dkim_keys.sealed_otherwise(tx, b"new", after=left[0].dkim_key_id, count_max=9) == []
+        (one,) = await dkim_keys.sealed_otherwise(tx, b"new", after="", count_max=1)
+        await dkim_keys.reseal(tx, one.project_id, one.name, b"new-2")
+        left = await dkim_keys.sealed_otherwise(tx, b"new", after="", count_max=9)
+        assert [one.context.rpartition(":")[2] for one in left] == ["c"]
+        assert await dkim_keys.sealed_otherwise(tx, b"new", after=left[0].name, count_max=9) == []
         await dkim_keys.remove(tx, claims[1].project_id, keys[0].dkim_key_id)
         await dkim_keys.remove(tx, claims[0].project_id, keys[1].dkim_key_id)
         assert await dkim_keys.count_sealed(tx, 3) == {b"new": 1, b"old": 1}

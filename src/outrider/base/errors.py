@@ -4,6 +4,10 @@ OutriderError                        code, status, ret_code, smtp: class attribu
 ├── CallerError                      the request is wrong; repeated as is, it fails again       4xx
 │   ├── MissingFieldError            a required field is absent
 │   ├── UnauthenticatedError         no key, or not a valid one                                 401
+│   │   ├── SignatureError           a signed call whose signature is not the key's
+│   │   ├── TimestampError           ... that says it was made long ago, or later than now
+│   │   ├── TokenUnreadableError     an access token that is none
+│   │   └── TokenInvalidError        ... that is not ours, is over, or of a key that is
 │   ├── ForbiddenError               a valid key that may not do this                           403
 │   ├── NotFoundError                                                                           404
 │   ├── ConflictError                                                                           409
@@ -70,6 +74,34 @@ class UnauthenticatedError(CallerError):
     status = 401
     ret_code = 215393
     smtp = "535 5.7.8"
+
+
+class SignatureError(UnauthenticatedError):
+    """The signature of a signed call is not what its key makes of its body, or its nonce was used before."""
+
+    code = "signature_wrong"
+    ret_code = 215394
+
+
+class TimestampError(UnauthenticatedError):
+    """A signed call says that it was made more than five minutes from now, or does not say when."""
+
+    code = "timestamp_expired"
+    ret_code = 215395
+
+
+class TokenUnreadableError(UnauthenticatedError):
+    """What came as an access token has not the form of one."""
+
+    code = "token_unreadable"
+    ret_code = 215398
+
+
+class TokenInvalidError(UnauthenticatedError):
+    """An access token that we did not issue, that is over, or whose key is."""
+
+    code = "token_invalid"
+    ret_code = 215399
 
 
 class ForbiddenError(CallerError):

@@ -49,6 +49,7 @@ METADATA_VALUE_CHARS_MAX: Final = 500  # Ours: Postmark allows 80.
 SEND_LATER_S_MAX: Final = 30 * 86400.0  # Ours: Mailgun allows 3 to 7 days, SendGrid 3, Resend 30.
 EXPIRES_S_MIN: Final = 60.0  # Ours: a shorter life may end before the first attempt does.
 REQUEST_BODY_BYTES_MAX: Final = 12 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` escaped as JSON, and the other fields.
+REQUEST_FILES_BYTES_MAX: Final = 40 * 1024 * 1024  # Ours: the same, and `ATTACHMENTS_BYTES_MAX` in base64.
 
 # -- The queue.
 RETRY_DELAY_S_MAX: Final = 4 * 3600.0  # DESIGN.md 5.
@@ -58,6 +59,20 @@ DOMAIN_PER_MINUTE_COUNT_MAX: Final = 1_000_000  # Ours: a domain's own rate; ove
 CAMPAIGN_CHARS_MAX: Final = 100  # Ours: its name is part of a lane's key, and read in every sentence about it.
 LIST_NAME_CHARS_MAX: Final = 100  # Ours: as for campaigns.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
+IDEMPOTENCY_KEY_LIFE_S: Final = 86400.0  # Ours: Stripe's and Resend's; a retry a day later is a new wish.
+BATCH_COUNT_MAX: Final = 1000  # Ours: mails in one call of /v1/emails/batch; Postmark allows 500, Resend 100.
+
+# -- Keys.
+KEY_PER_MINUTE_COUNT_MAX: Final = 10_000_000  # Ours: a key's own rate of calls; over what any node answers.
+KEY_IP_RANGES_COUNT_MAX: Final = 100  # Ours: each is looked at with every call of the key.
+KEY_DOMAINS_COUNT_MAX: Final = 100  # Ours: as for ranges.
+TOKEN_LIFE_S: Final = 3600.0  # Of an access token, unless somebody says. Ours: as most tokens of OAuth.
+TOKEN_LIFE_S_MIN: Final = 60.0  # Ours: a shorter one is over before it is used.
+TOKEN_LIFE_S_MAX: Final = 30 * 86400.0  # Ours: what should live longer is a key.
+SIGNED_CALL_S_MAX: Final = 300.0  # A signed call counts so long before and after it was made. shared/uspeedo.md 1.2.
+NONCE_CHARS_MAX: Final = 32  # shared/uspeedo.md 1.2.
+UNIX_S_MAX: Final = 253_402_300_799  # The last second of the year 9999; no datetime is later.
+QUOTA_COUNT_MAX: Final = 10**12  # Ours: recipients a month; more than all mail of the world in a day.
 
 # -- Proof of a mailbox by link: what somebody may make us mail to strangers.
 PROOF_LIFE_S: Final = 86_400.0  # Ours: who was asked reads it today.
@@ -68,6 +83,7 @@ PROOF_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one peer and process; a p
 # -- HTTP, our side.
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
 REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so that a caller hears our answer.
+FILE_FETCH_WAIT_S: Final = 20.0  # Ours: one attachment by URL; its caller is waiting.
 READY_WAIT_S: Final = 2.0  # Ours: a database that needs longer to say yes is not ready.
 
 # -- Catch mode's SMTP receiver and mailbox.

@@ -19,6 +19,7 @@ _HOMES: Final[Mapping[str, tuple[str, str]]] = {
     "serve": ("serve", "serve"),
     "doctor": ("doctor", "doctor"),
     "key": ("accounts", "keys"),
+    "project": ("projects", "projects"),
     "domain": ("domain_keys", "domains"),  # With those of `domains`.
     "sender": ("senders", "senders"),
     "send": ("mail", "send"),

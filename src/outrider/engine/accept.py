@@ -13,7 +13,7 @@ the connection died during the commit: then only an idempotency key makes the ca
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -22,7 +22,7 @@ import msgspec
 
 from outrider.base import ids
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, ConflictError, NotFoundError
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
 from outrider.base.vocab import EventKind, Stream
 from outrider.engine import check
 from outrider.engine.settings import EngineSettings
@@ -30,14 +30,15 @@ from outrider.engine.submission import Accepted, Attachment, Rejected, Submissio
 from outrider.mail import address
 from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
-from outrider.policy import align, retry
-from outrider.store import attachments, events, idempotency, lanes, messages, queue, recipients, suppressions
+from outrider.policy import align, quota, retry
+from outrider.policy.quota import Quota, Wanted
+from outrider.store import attachments, events, idempotency, lanes, messages, queue, quotas, recipients, suppressions
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
 from outrider.store.idempotency import KeyedAnswer
 from outrider.store.lanes import LaneGoneError, LaneKey
 from outrider.store.messages import Body, FileRef, Message
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.queue import Entry
 from outrider.store.recipients import NewRecipient
 from outrider.store.suppressions import Asked, Suppression
@@ -92,6 +93,13 @@ class PoolBook(Protocol):
         """
 
 
+class QuotaBook(Protocol):
+    """How much a project may send (`services.quotas`)."""
+
+    async def quota_for(self, project_id: UUID) -> Quota | None:
+        """Return the project's quota, None if it has none."""
+
+
 class _Checked(msgspec.Struct, frozen=True):
     """A submission that passed every check."""
 
@@ -102,6 +110,7 @@ class _Checked(msgspec.Struct, frozen=True):
     rejected: Sequence[Rejected]
     idempotency_key: str
     request_hash: bytes  # Of the submission, to tell its repeat from another with the same key; b"" without a key.
+    quota: Quota | None
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -116,6 +125,7 @@ class _Draft(msgspec.Struct, frozen=True):
     asked: Sequence[Asked]  # As the recipients; who of them gets no mail is found out at the commit.
     answer: Accepted
     keyed: KeyedAnswer | None
+    quota: Quota | None
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -136,6 +146,7 @@ class Acceptor:
         clock: Clock,
         random_bits: Callable[[int], int],
         metrics: Metrics,
+        quotas: QuotaBook | None = None,
     ) -> None:
         self._store: Final = store
         self._senders: Final = senders
@@ -145,6 +156,8 @@ class Acceptor:
         self._random_bits: Final = random_bits
         self._metrics: Final = metrics
         self._pools: Final = pools
+        self._quotas: Final = quotas
+        self._writer: Final = "" if quotas is None else f"{random_bits(64):016x}"  # Of the counts towards quotas.
         self._lane_ids: Final[dict[tuple[object, ...], dict[str, int]]] = {}  # By all of the key but route.
         self._lanes_known_count = 0
         self._commit: Final = GroupCommit[_Draft, Accepted](
@@ -163,40 +176,89 @@ class Acceptor:
         """Refuse new submissions; those already checked are still committed."""
         self._commit.stop()
 
-    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def __call__(
+        self,
+        project_id: UUID,
+        submission: Submission,
+        *,
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
+    ) -> Accepted:
         """Accept the submission: its mail is on disk when this returns.
 
         Args:
-            idempotency_key: the same key with the same submission gets the first answer again and sends nothing;
-                "" means none.
+            idempotency_key: the same key with the same submission gets the first answer again and sends nothing, even
+                if the submission would be refused by now; "" means none.
+            request_hash: SHA-256 of what the caller asked for, where that is less than the submission: a file by its
+                URL. b"": the submission's own.
+            domains: the sender's domain must be one of these; empty: any that the project may send from.
 
         Raises:
             CallerError: `field` is the Submission's field at fault; "sender" also if its mail would fail DMARC.
+            ForbiddenError: field "sender": its domain is none of `domains`.
+            LimitReachedError: the project's quota does not hold that many recipients.
             NotFoundError: the project may not send as `sender` (unknown, disabled, unverified or somebody else's).
             ForbiddenError: its domain is stopped: its DNS records are gone or wrong.
             ConflictError: the idempotency key was used with another submission.
             BusyError, StoreError: nothing was kept; try again.
         """
+        try:
+            return await self._accept(project_id, submission, idempotency_key, request_hash, domains)
+        except (ConflictError, ForbiddenError):
+            raise
+        except CallerError:
+            # Its sender is removed since, say, or `send_at` has passed: still it was accepted once.
+            first = await self.first_answer(project_id, idempotency_key, request_hash or _hash(submission))
+            if first is None:
+                raise
+            return first
+
+    async def first_answer(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> Accepted | None:
+        """Return what was answered to the first request with this key, None if there was none; "" is no key.
+
+        Raises:
+            ConflictError: that was another request.
+        """
+        if not idempotency_key or not idempotency_key.isprintable():
+            return None
+        pair = (project_id, idempotency_key)
+        async with self._store.transaction() as tx:
+            stored = await idempotency.find(tx, [pair])
+        return _repeated(stored[pair], request_hash) if pair in stored else None
+
+    async def _accept(
+        self,
+        project_id: UUID,
+        submission: Submission,
+        idempotency_key: str,
+        request_hash: bytes,
+        domains: Set[str],
+    ) -> Accepted:
         now = self._clock.now()
         check.submission(submission, now=now)
         check.idempotency_key(idempotency_key)
-        sender = await self._find_sender(project_id, submission.sender, submission.stream)
+        sender = await self._find_sender(project_id, submission.sender, submission.stream, domains)
         addresses, rejected = _read_addresses(submission.recipients)
         if not addresses:
             self._metrics.rejected.inc(len(rejected))
             return Accepted(None, 0, tuple(rejected))
-        request_hash = _hash(submission) if idempotency_key else b""
-        checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash)
+        if idempotency_key and not request_hash:
+            request_hash = _hash(submission)
+        allowed = None if self._quotas is None else await self._quotas.quota_for(project_id)
+        checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash, allowed)
         accepted = await self._store_checked(checked)
         self._metrics.rejected.inc(len(accepted.rejected))
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
-    async def _find_sender(self, project_id: UUID, text: str, stream: Stream) -> AllowedSender:
+    async def _find_sender(self, project_id: UUID, text: str, stream: Stream, domains: Set[str]) -> AllowedSender:
         try:
             parsed = address.parse(text)
         except CallerError as error:
             raise CallerError(f"The sender is not an address: {error.public}", field="sender") from error
+        if domains and parsed.domain not in domains:
+            raise ForbiddenError("This key may not send from that domain.", field="sender")
         sender = await self._senders.find(project_id, parsed, stream)
         if sender is None:
             raise NotFoundError(
@@ -280,6 +342,7 @@ class Acceptor:
             ],
             answer=answer,
             keyed=_keyed(checked, answer),
+            quota=checked.quota,
         )
 
     def _new_ids(self, now: datetime, count: int) -> list[UUID]:
@@ -304,7 +367,10 @@ class Acceptor:
                 if others := [pair for pair in first if pair not in ours]:
                     repeats |= await idempotency.find(tx, others)
             fresh, results = _sort_out(drafts, repeats)
-            if fresh := [draft for draft in fresh if draft.recipients]:
+            fresh = [draft for draft in fresh if draft.recipients]
+            if any(draft.quota is not None for draft in fresh):
+                fresh, results = await self._charge(tx, fresh, results, now=now)
+            if fresh:
                 contents = {(d.message.project_id, d.message.content_hash): d.body for d in fresh}
                 rows = [(project_id, content_hash, body) for (project_id, content_hash), body in contents.items()]
                 await messages.insert_contents(tx, rows, now=now)
@@ -318,6 +384,34 @@ class Acceptor:
                 await lanes.touch(tx, list(lane_ids), due_at=min(e.due_at for d in fresh for e in d.entries))
         self._metrics.write_size.labels(station="accept").observe(sum(len(d.entries) for d in fresh))
         return results
+
+    async def _charge(
+        self, tx: Tx, fresh: list[_Draft], results: list[Accepted | Exception], *, now: datetime
+    ) -> tuple[list[_Draft], list[Accepted | Exception]]:
+        """Count towards quotas. Returns the drafts that these hold, and the results with what was refused.
+
+        Far from its end a quota is counted without waiting for other processes; near it they take turns.
+        """
+        wanted = [
+            Wanted(d.message.message_id, d.message.project_id, len(d.recipients), d.quota)
+            for d in fresh
+            if d.quota is not None
+        ]
+        project_ids = list({call.project_id for call in wanted})
+        used = await quotas.used(tx, project_ids, today=now.date())
+        if quota.is_near(wanted, used):
+            await quotas.lock(tx, project_ids)
+            used = await quotas.used(tx, project_ids, today=now.date())  # With what was committed while we waited.
+        taken, refused = quota.judge(wanted, used, now)
+        if taken:
+            await quotas.count(tx, taken, today=now.date(), writer=self._writer)
+        if not refused:
+            return fresh, results
+        keyed = [d.keyed for d in fresh if d.keyed is not None and d.message.message_id in refused]
+        if keyed:  # Nothing was sent under these keys, so the caller may try again with them.
+            await idempotency.release(tx, [(one.project_id, one.idempotency_key) for one in keyed])
+        kept = [draft for draft in fresh if draft.message.message_id not in refused]
+        return kept, [refused.get(r.session_id, r) if isinstance(r, Accepted) and r.session_id else r for r in results]
 
 
 def _read_addresses(texts: Sequence[str]) -> tuple[list[Address], list[Rejected]]:
@@ -389,13 +483,20 @@ def _sort_out(
         if first is None or first is keyed:
             fresh.append(draft)
             results.append(draft.answer)
-        elif keyed is not None and first.request_hash != keyed.request_hash:
-            results.append(
-                ConflictError("That idempotency key was used with another request.", field="idempotency_key")
-            )
         else:
-            results.append(_decode_answer(first.answer))
+            assert keyed is not None
+            try:
+                results.append(_repeated(first, keyed.request_hash))
+            except ConflictError as error:
+                results.append(error)
     return fresh, results
+
+
+def _repeated(first: KeyedAnswer, request_hash: bytes) -> Accepted:
+    """Return the first answer, marked. Raises ConflictError: it answered another request."""
+    if first.request_hash != request_hash or not first.answer:
+        raise ConflictError("That idempotency key was used with another request.", field="idempotency_key")
+    return msgspec.structs.replace(_decode_answer(first.answer), is_repeat=True)
 
 
 def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:

@@ -7,6 +7,7 @@ provider: `shaping` (with `shaping.toml`) what it takes and how we react to its 
 `adapt` the rate that replies teach, `hits` how often a rule was hit, `reach` when to stay away from a dead server.
 About a From: `align` whether it can pass DMARC, and what stands there instead.
 About content: `attach` which files may travel.
+About projects: `quota` who still gets in.
 About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how much a new source may send in a day.
 
 About receivers on purpose: `simulate` (with `simulate.toml`) reads what a simulator address asks for, `behaviour` is

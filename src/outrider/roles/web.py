@@ -1,35 +1,67 @@
-"""The web role: the API, the mailbox page, health and metrics. Only here is Litestar needed (40 MB)."""
+"""The web role: the services of `app` behind the HTTP faces. Only here is Litestar needed (40 MB).
+
+`accept` runs as long as the server does: the faces refuse first, then what was accepted is committed, then the store
+closes.
+"""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from outrider import app
-from outrider.app import Context
+from outrider.app import Context, Services, make_mailbox, make_services
+from outrider.base import limits
+from outrider.engine.control import Control, Target
 from outrider.engine.service import run_all
 from outrider.faces.api.app import make_app
-from outrider.faces.api.ports import Ports
+from outrider.faces.api.ports import Cancel, Ports
 from outrider.faces.api.server import HttpServer
 from outrider.faces.console import proof
 from outrider.faces.console.mailbox import routes as mailbox_routes
+from outrider.faces.settings import parse_proxies
+from outrider.net.http import Fetcher
+from outrider.services.attachments import Attachments
+from outrider.services.mail import Mail
+from outrider.services.outbox import Outbox
+from outrider.services.replays import Replays
 
 
 async def run(context: Context, stop_asked: asyncio.Event) -> None:
     """Run one web process: the API, the mailbox page, health and metrics."""
     config = context.config
     async with context.store() as store:
-        services = app.make_services(context, store)
-        ports = Ports(
-            accept=services.accept,
-            authenticate=services.accounts.authenticate,
-            report_session=services.reports.session,
-            is_ready=store.is_ready,
-            new_request_id=uuid4,
-            log=context.log,
-            metrics=context.metrics,
-            has_mailbox=config.is_catch,
-        )
+        services = make_services(context, store)
         more = proof.routes(services.proofs, context.clock, context.log)
         if config.is_catch:
-            more += mailbox_routes(app.make_mailbox(context), services.keys.published_record, context.clock)
-        server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
-        await run_all([services.accept, server], stop_asked)
+            more += mailbox_routes(make_mailbox(context), services.keys.published_record, context.clock)
+        app = make_app(make_ports(services), more)
+        server = HttpServer(app, config.faces.http_host, config.faces.http_port)
+        await run_all([services.access, services.accept, server], stop_asked)
+
+
+def make_ports(services: Services) -> Ports:
+    """What the API needs, from the services."""
+    context, clock = services.context, services.context.clock
+    return Ports(
+        accept=services.accept,
+        authenticate=services.access.authenticate,
+        spend=services.access.spend,
+        trusted_proxies=parse_proxies(context.config.faces.trusted_proxies),
+        report_session=services.reports.session,
+        resolve_files=Attachments(Fetcher(wait_s=limits.FILE_FETCH_WAIT_S)).resolve,
+        first_answer=services.accept.first_answer,
+        replays=Replays(services.store, clock=clock),
+        outbox=Outbox(services.store, services.accept),
+        cancel=_cancel_by(Control(services.store, clock=clock, random_bits=context.chance.getrandbits)),
+        mail=Mail(services.store, clock=clock),
+        is_ready=services.store.is_ready,
+        new_request_id=uuid4,
+        log=context.log,
+        metrics=context.metrics,
+        has_mailbox=context.config.is_catch,
+    )
+
+
+def _cancel_by(control: Control) -> Cancel:
+    async def cancel(project_id: UUID, message_id: UUID) -> int:
+        return (await control.drop(Target.session(project_id, message_id))).recipient_count
+
+    return cancel

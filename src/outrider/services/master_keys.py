@@ -10,22 +10,39 @@ there as long as anything needs it. A secret that opens with no key is left as i
 Nodes with key files of their own, and keys in an environment variable, are changed by hand: docs/howto/dkim-keys.md.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConflictError, StoreCorruptError
-from outrider.store import dkim_keys, master_key, nodes
+from outrider.store import dkim_keys, keys, master_key, nodes
 from outrider.store.master_key import KeySource, MasterKey
-from outrider.store.pool import Store
-from outrider.store.vault import MARK_BYTES, Vault, mark_of
+from outrider.store.pool import Store, Tx
+from outrider.store.vault import MARK_BYTES, Sealed, Vault, mark_of
 
 _BATCH_COUNT: Final = 100  # Ours: milliseconds of work and of locks.
 _ALIVE: Final = timedelta(minutes=2)  # Ours: nodes say every few seconds that they are there.
+
+
+class _Shelf(Protocol):
+    """A table with sealed secrets: a module of `store`."""
+
+    async def sealed_otherwise(self, tx: Tx, mark: bytes, *, after: str, count_max: int) -> Sequence[Sealed]:
+        """Return, and lock, the next ones by name whose sealed form does not begin with `mark`."""
+
+    async def reseal(self, tx: Tx, project_id: UUID, name: str, octets: bytes) -> None:
+        """Store one sealed anew."""
+
+    async def count_sealed(self, tx: Tx, mark_bytes: int) -> Mapping[bytes, int]:
+        """Return how many are sealed under each mark."""
+
+
+_SHELVES: Final[Sequence[_Shelf]] = (dkim_keys, keys)
 
 
 class KeyShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,19 +89,18 @@ class MasterKeys:
 
     async def show(self) -> Shown:
         """Return the keys and what they sealed. Raises ConfigError: they cannot be read."""
-        keys = self._source.read()
-        async with self._store.transaction() as tx:
-            counts = await dkim_keys.count_sealed(tx, MARK_BYTES)
-        marks = [mark_of(key.octets) for key in keys]
+        found = self._source.read()
+        counts = await self._count()
+        marks = [mark_of(key.octets) for key in found]
         shown = [
             KeyShown(
                 name=mark[1:].hex(),
                 made_on=key.made_on,
-                is_sealing=key is keys[0],
+                is_sealing=key is found[0],
                 sealed_count=counts.get(mark, 0),
-                forget_on=self._forget_on(keys, at),
+                forget_on=self._forget_on(found, at),
             )
-            for at, (key, mark) in enumerate(zip(keys, marks, strict=True))
+            for at, (key, mark) in enumerate(zip(found, marks, strict=True))
         ]
         other_count = sum(count for mark, count in counts.items() if mark not in marks)
         return Shown(source=self._source.name, keys=shown, other_count=other_count)
@@ -100,7 +116,7 @@ class MasterKeys:
             ConflictError: there are several nodes, whose key files nobody has seen.
         """
         self._vault.refresh()
-        if any(mark != self._vault.mark for mark in await self._marks()):
+        if any(mark != self._vault.mark for mark in await self._count()):
             begun = await self.reseal()
             if begun.count:
                 return begun
@@ -120,22 +136,28 @@ class MasterKeys:
     async def reseal(self) -> Resealed:
         """Seal with the first key what another one sealed. Safe twice, concurrently, and ended anywhere."""
         self._vault.refresh()
-        mark, after, count, closed_count = self._vault.mark, UUID(int=0), 0, 0
+        done = [await self._reseal(shelf) for shelf in _SHELVES]
+        return Resealed(
+            is_new_key=False, count=sum(count for count, _ in done), closed_count=sum(closed for _, closed in done)
+        )
+
+    async def _reseal(self, shelf: "_Shelf") -> tuple[int, int]:
+        """Return how many were sealed anew, and how many no key opens."""
+        mark, after, count, closed_count = self._vault.mark, "", 0, 0
         while True:
             async with self._store.transaction() as tx:
-                batch = await dkim_keys.sealed_otherwise(tx, mark, after=after, count_max=_BATCH_COUNT)
+                batch = await shelf.sealed_otherwise(tx, mark, after=after, count_max=_BATCH_COUNT)
                 for one in batch:
                     try:
-                        secret = self._vault.open(one.private_key_sealed, one.context)
+                        secret = self._vault.open(one.octets, one.context)
                     except StoreCorruptError:
                         closed_count += 1
                         continue
-                    sealed = self._vault.seal(secret, one.context)
-                    await dkim_keys.reseal(tx, one.project_id, one.dkim_key_id, sealed)
+                    await shelf.reseal(tx, one.project_id, one.name, self._vault.seal(secret, one.context))
                     count += 1
             if not batch:
-                return Resealed(is_new_key=False, count=count, closed_count=closed_count)
-            after = batch[-1].dkim_key_id
+                return count, closed_count
+            after = batch[-1].name
 
     async def forget(self) -> Sequence[KeyShown]:
         """Take the keys that nothing needs out of the key file; return them, [] if there are none. Safe twice.
@@ -158,6 +180,10 @@ class MasterKeys:
         next_came_on = keys[at - 1].made_on if at else None
         return None if next_came_on is None else next_came_on + self._keep_for + timedelta(days=1)
 
-    async def _marks(self) -> Sequence[bytes]:
+    async def _count(self) -> Mapping[bytes, int]:
+        """How many secrets each key sealed, by its mark."""
+        counts: Counter[bytes] = Counter()
         async with self._store.transaction() as tx:
-            return list(await dkim_keys.count_sealed(tx, MARK_BYTES))
+            for shelf in _SHELVES:
+                counts.update(await shelf.count_sealed(tx, MARK_BYTES))
+        return counts

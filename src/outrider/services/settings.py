@@ -1,12 +1,15 @@
-"""The knobs of this floor: the [inbound] and [identity] tables.
+"""The knobs of this floor: the [inbound], [identity] and [access] tables.
 
-The first is about mail that comes back, the second about sending domains: their records, keys and what is said of them.
+The first is about mail that comes back, the second about sending domains: their records, keys and what is said of them,
+the third about what keys may do.
 """
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from outrider.base import limits
 
 DomainName = Annotated[
     str, Meta(pattern=r"^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+)?\Z")
@@ -69,3 +72,11 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     rotate_txt_every_s: Annotated[float, Meta(ge=0.0, le=315_360_000.0)] = 0.0
     """The same for domains that publish their keys themselves: new keys then wait until somebody has published them.
     0: never."""
+
+
+class AccessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [access] table: what keys may do that say nothing of their own."""
+
+    rate_per_minute: Annotated[int, Meta(ge=0, le=limits.KEY_PER_MINUTE_COUNT_MAX)] = 0
+    """API calls a minute of a key without a rate of its own, over all processes and nodes; more are refused with 429.
+    0: no limit. It protects against programs that run wild, at no cost worth naming."""

@@ -14,6 +14,7 @@ import msgspec
 
 from outrider.base.vocab import KeyState
 from outrider.store.pool import Row, Tx
+from outrider.store.vault import Sealed
 
 
 class DkimKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,21 +52,6 @@ class KeyOwner(msgspec.Struct, frozen=True, kw_only=True):
     dkim_prefix: str  # What the selectors of its keys begin with, "" for ours.
     is_delegated: bool  # New keys of it are published in the operator's zone.
     is_verified: bool
-
-
-class Sealed(msgspec.Struct, frozen=True):
-    """A private key that is sealed, and the place it is sealed for."""
-
-    dkim_key_id: UUID
-    project_id: UUID
-    domain_id: UUID
-    selector: str
-    private_key_sealed: bytes
-
-    @property
-    def context(self) -> str:
-        """The place it is sealed for."""
-        return context_of(self.domain_id, self.selector)
 
 
 class InZone(msgspec.Struct, frozen=True):
@@ -155,13 +141,15 @@ _OLD: Final = """
        AND NOT (d.is_delegated AND bool_or(k.state = 'retiring'))  -- It may have no name free.
        AND max(k.signing_at) FILTER (WHERE k.state = 'signing') <= $2
      LIMIT $3"""
+_FIRST: Final = str(UUID(int=0))
 _SEALED_OTHERWISE: Final = """
     SELECT dkim_key_id, project_id, domain_id, selector, private_key_sealed
       FROM dkim_key
-     WHERE private_key_sealed <> '' AND substr(private_key_sealed, 1, length($1::bytea)) <> $1 AND dkim_key_id > $2
+     WHERE private_key_sealed <> '' AND substr(private_key_sealed, 1, length($1::bytea)) <> $1
+       AND dkim_key_id > $2::text::uuid
      ORDER BY dkim_key_id LIMIT $3 FOR UPDATE"""
 _RESEAL: Final = """
-    UPDATE dkim_key SET private_key_sealed = $3 WHERE project_id = $1 AND dkim_key_id = $2"""
+    UPDATE dkim_key SET private_key_sealed = $3 WHERE project_id = $1 AND dkim_key_id = $2::text::uuid"""
 _COUNT_SEALED: Final = """
     SELECT project_id, substr(private_key_sealed, 1, $1) AS mark, count(*) AS count
       FROM dkim_key WHERE private_key_sealed <> '' GROUP BY 1, 2"""
@@ -250,14 +238,22 @@ async def due(tx: Tx, *, is_delegated: bool, signing_before: datetime, count_max
     return [KeyRef(**row) for row in await tx.fetch(_OLD, is_delegated, signing_before, count_max)]
 
 
-async def sealed_otherwise(tx: Tx, mark: bytes, *, after: UUID, count_max: int) -> Sequence[Sealed]:
-    """Return, and lock, the next keys by id whose sealed form does not begin with `mark`; [] when none are left."""
-    return [Sealed(**row) for row in await tx.fetch(_SEALED_OTHERWISE, mark, after, count_max)]
+async def sealed_otherwise(tx: Tx, mark: bytes, *, after: str, count_max: int) -> Sequence[Sealed]:
+    """Return, and lock, the next keys by name whose sealed form does not begin with `mark`; [] when none are left."""
+    return [
+        Sealed(
+            row["project_id"],
+            str(row["dkim_key_id"]),
+            context_of(row["domain_id"], row["selector"]),
+            row["private_key_sealed"],
+        )
+        for row in await tx.fetch(_SEALED_OTHERWISE, mark, after or _FIRST, count_max)
+    ]
 
 
-async def reseal(tx: Tx, project_id: UUID, dkim_key_id: UUID, private_key_sealed: bytes) -> None:
+async def reseal(tx: Tx, project_id: UUID, name: str, octets: bytes) -> None:
     """Store the same private key sealed anew."""
-    await tx.execute(_RESEAL, project_id, dkim_key_id, private_key_sealed)
+    await tx.execute(_RESEAL, project_id, name, octets)
 
 
 async def count_sealed(tx: Tx, mark_bytes: int) -> Mapping[bytes, int]:

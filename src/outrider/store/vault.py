@@ -15,7 +15,9 @@ Sources: NIST SP 800-38D, RFC 5869 (HKDF).
 import os
 from collections.abc import Callable, Sequence
 from typing import Final
+from uuid import UUID
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -127,6 +129,20 @@ def vault_of(source: KeySource) -> Vault:
         return None if keys is None else [key.octets for key in keys]
 
     return Vault(first, older, look_again=look_again)
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """A sealed secret as a table holds it."""
+
+    project_id: UUID
+    name: str  # Of its row in its table.
+    context: str  # The place it is sealed for.
+    octets: bytes
+
+
+def secret_context(access_key_id: str) -> str:
+    """Return the `context` under which the secret of an API key is sealed."""
+    return f"api_key:{access_key_id}"
 
 
 def mark_of(master_key: bytes) -> bytes:

@@ -3,12 +3,17 @@
 They hold no rules: a test says what to answer or to raise, so no rule of the engine is written twice.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Final
 from uuid import UUID
 
-from outrider.base.errors import NotFoundError, UnauthenticatedError
-from outrider.engine.submission import Accepted, Submission
+from outrider.base.errors import ConflictError, NotFoundError, UnauthenticatedError
+from outrider.base.vocab import RecipientStatus
+from outrider.engine.submission import Accepted, Attachment, Submission
+from outrider.services.access import Allowance, Caller, Credentials
+from outrider.services.attachments import Given
+from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
+from outrider.services.outbox import ContentView
 from outrider.services.reports import SessionView
 
 SESSION_ID: Final = UUID("0197a000-0000-7000-8000-00000000beef")
@@ -18,7 +23,11 @@ class RecordingEngine:
     """An `Accept`: takes everything, unless the test set `answer` or `error`."""
 
     def __init__(self) -> None:
+        self.domains: Final[list[Set[str]]] = []  # As `calls`: what the caller's key may send from.
         self.calls: Final[list[tuple[UUID, Submission, str]]] = []  # Project, submission, idempotency key.
+        self.hashes: Final[list[bytes]] = []  # As `calls`.
+        self.asked_first: Final[list[tuple[UUID, str, bytes]]] = []
+        self.first: Accepted | None = None  # What `first_answer` knows.
         self.answer: Accepted | None = None
         self.error: Exception | None = None
 
@@ -27,26 +36,61 @@ class RecordingEngine:
         """What was handed in, oldest first, refused ones included."""
         return [submission for _, submission, _ in self.calls]
 
-    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def __call__(
+        self,
+        project_id: UUID,
+        submission: Submission,
+        *,
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
+    ) -> Accepted:
         """Remember the call; then do as the test said."""
+        self.hashes.append(request_hash)
+        self.domains.append(domains)
         self.calls.append((project_id, submission, idempotency_key))
         if self.error is not None:
             raise self.error
         return self.answer or Accepted(session_id=SESSION_ID, recipient_count=len(set(submission.recipients)))
 
+    async def first_answer(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> Accepted | None:
+        """Be a `FirstAnswer`: answer as the test said."""
+        self.asked_first.append((project_id, idempotency_key, request_hash))
+        return self.first
+
 
 class KeyRing:
-    """An `Authenticate` that knows the given pairs."""
+    """An `Authenticate` and a `Spend` that know the given pairs.
+
+    A test says with `terms` what a key may do, by its id: fields of `Caller`. Tokens and signatures are its secret.
+    """
 
     def __init__(self, projects: Mapping[tuple[str, str], UUID]) -> None:
         self._projects: Final = projects
+        self.terms: Final[dict[str, Mapping[str, Any]]] = {}
+        self.shown: Final[list[Credentials]] = []  # All of them, good or bad.
+        self.spent: Final[list[str]] = []  # Ids of keys.
+        self.allowance = Allowance(0, 0, 0.0)
+        self.error: Exception | None = None  # What `spend` raises.
 
-    async def __call__(self, access_key_id: str, access_key_secret: str) -> UUID:
-        """Return the project of the pair."""
-        project_id = self._projects.get((access_key_id, access_key_secret))
-        if project_id is None:
+    async def __call__(self, credentials: Credentials) -> Caller:
+        """Return the caller of the pair."""
+        self.shown.append(credentials)
+        pairs = {(key_id, secret): key_id for key_id, secret in self._projects}
+        if credentials.token is not None:
+            pairs = {("", secret): key_id for key_id, secret in self._projects}
+        secret = credentials.access_key_secret or credentials.token or credentials.signature or ""
+        key_id = pairs.get((credentials.access_key_id, secret))
+        if key_id is None:
             raise UnauthenticatedError("The key pair is not known, or it was revoked.")
-        return project_id
+        return Caller(project_id=self._projects[key_id, secret], access_key_id=key_id, **self.terms.get(key_id, {}))
+
+    def spend(self, caller: Caller) -> Allowance:
+        """Remember that the key was used; then do as the test said."""
+        self.spent.append(caller.access_key_id)
+        if self.error is not None:
+            raise self.error
+        return self.allowance
 
 
 class ToldReports:
@@ -61,3 +105,100 @@ class ToldReports:
         if view is None:
             raise NotFoundError("There is no such session.", field="session_id")
         return view
+
+
+class ToldMail:
+    """A `MailReader` that knows the messages of `views`, by project and id, and one page of each list."""
+
+    def __init__(self) -> None:
+        self.asked: Final[list[tuple[UUID, object, str, int]]] = []  # Project, what for, cursor, how many.
+        self.messages = MessagePage(messages=(), next_cursor="")
+        self.log = EventPage(events=(), next_cursor="")
+        self.views: Final[dict[tuple[UUID, UUID], MessageView]] = {}
+
+    async def message(self, project_id: UUID, message_id: UUID) -> MessageView:
+        """Return the view of this project's message."""
+        view = self.views.get((project_id, message_id))
+        if view is None:
+            raise NotFoundError("There is no such email.", field="id")
+        return view
+
+    async def page(self, project_id: UUID, wanted: Wanted, *, cursor: str, count_max: int) -> MessagePage:
+        """Remember the question; return the test's page."""
+        self.asked.append((project_id, wanted, cursor, count_max))
+        return self.messages
+
+    async def events(self, project_id: UUID, message_id: UUID, *, cursor: str, count_max: int) -> EventPage:
+        """Remember the question; return the test's page."""
+        self.asked.append((project_id, message_id, cursor, count_max))
+        return self.log
+
+
+class KeptReplays:
+    """A `Replays` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: Final[dict[tuple[UUID, str], tuple[bytes, bytes]]] = {}
+
+    async def begin(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> bytes | None:
+        """Claim the key, or return the first answer."""
+        known_hash, answer = self.kept.setdefault((project_id, idempotency_key), (request_hash, b""))
+        if known_hash != request_hash:
+            raise ConflictError("That idempotency key was used with another request.", field="idempotency_key")
+        return answer or None
+
+    async def finish(self, project_id: UUID, idempotency_key: str, answer: bytes) -> bytes:
+        """Keep the answer unless there is one; return the one that is kept."""
+        request_hash, known = self.kept[project_id, idempotency_key]
+        self.kept[project_id, idempotency_key] = (request_hash, known or answer)
+        return known or answer
+
+
+class ToldOutbox:
+    """An `Outbox` and a `Cancel` that know what the test put into `contents`, by project and message."""
+
+    def __init__(self, engine: RecordingEngine) -> None:
+        self._engine: Final = engine
+        self.contents: Final[dict[tuple[UUID, UUID], ContentView]] = {}
+        self.resent: Final[list[tuple[UUID, Sequence[str], Sequence[RecipientStatus], str]]] = []
+        self.cancelled: Final[list[UUID]] = []
+
+    async def content(self, project_id: UUID, message_id: UUID) -> ContentView:
+        """Return the content of this project's message."""
+        view = self.contents.get((project_id, message_id))
+        if view is None:
+            raise NotFoundError("There is no such message.", field="id")
+        return view
+
+    async def resend(
+        self,
+        project_id: UUID,
+        message_id: UUID,
+        *,
+        to: Sequence[str] = (),
+        statuses: Sequence[RecipientStatus] = (),
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
+    ) -> Accepted:
+        """Remember the wish; answer as the engine does."""
+        view = await self.content(project_id, message_id)
+        self.resent.append((message_id, to, statuses, idempotency_key))
+        made = Submission(sender=view.sender, recipients=tuple(to) or ("all@x.example",), subject=view.subject)
+        return await self._engine(
+            project_id, made, idempotency_key=idempotency_key, request_hash=request_hash, domains=domains
+        )
+
+    async def cancel(self, project_id: UUID, message_id: UUID) -> int:
+        """Remember it."""
+        await self.content(project_id, message_id)
+        self.cancelled.append(message_id)
+        return 1
+
+
+async def keep_content(given: Sequence[Given]) -> tuple[Attachment, ...]:
+    """Be a `ResolveFiles` for which the content in base64 is the content."""
+    return tuple(
+        Attachment(name=one.name, type=one.type, content=one.content.encode(), content_id=one.content_id)
+        for one in given
+    )

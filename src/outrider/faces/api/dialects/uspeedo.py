@@ -25,11 +25,11 @@ from msgspec import UNSET
 
 from outrider.base import digits, limits
 from outrider.base.errors import BusyError, CallerError, OutriderError
+from outrider.base.vocab import KeyScope
 from outrider.engine.submission import Accepted, Submission
-from outrider.faces.api import markup
+from outrider.faces.api import credentials, markup
 from outrider.faces.api.body import CallerGoneError, discard_body, read_body
 from outrider.faces.api.dialects import uspeedo_faults
-from outrider.faces.api.dialects.basic import parse_basic
 from outrider.faces.api.dialects.uspeedo_types import (
     FailedTarget,
     Fault,
@@ -39,6 +39,7 @@ from outrider.faces.api.dialects.uspeedo_types import (
     SendStatusAnswer,
 )
 from outrider.faces.api.ports import Ports
+from outrider.services.access import Caller
 from outrider.services.reports import EventView, RecipientView
 
 ROOT: Final = "/api"
@@ -56,10 +57,9 @@ class _Call(msgspec.Struct):
     scope: HTTPScope
     receive: Receive
     request_id: str
-    authorization: bytes = b""
     length_bytes: int | None = None
     idempotency_key: bytes = b""
-    is_read: bool = False  # The body is read, so nothing of it stands in the way of the answer.
+    body: bytes | None = None  # None: not read, so it may stand in the way of the answer.
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -110,7 +110,7 @@ class _Face:
             self._ports.log.exception("api_call_failed", request_id=call.request_id)
             answer = _failed(call, OutriderError(uspeedo_faults.SERVER_ERROR))
         self._ports.metrics.api_calls.labels(answer.ret_code).inc()
-        if not call.is_read and scope["method"] != "GET":
+        if call.body is None and scope["method"] != "GET":
             await discard_body(scope, receive, call.length_bytes)
         await send(
             HTTPResponseStartEvent(
@@ -129,9 +129,7 @@ class _Face:
 
     async def _act(self, call: _Call) -> _Answer:
         for name, value in call.scope["headers"]:
-            if name == b"authorization":
-                call.authorization = value
-            elif name == b"content-length":
+            if name == b"content-length":
                 call.length_bytes = digits.parse(value.decode("latin-1"))
             elif name == b"idempotency-key":
                 call.idempotency_key = value
@@ -142,6 +140,18 @@ class _Face:
             return _no_action(call, 405, f"Use {method} for this call.", (b"allow", method.encode()))
         return await action(call)
 
+    async def _admit(self, call: _Call, scope: KeyScope) -> Caller:
+        """Return who calls, if its key may do that now. A call that is known by its body has it read first."""
+        peer = call.scope["client"]
+        shown = credentials.read(call.scope["headers"], peer[0] if peer else "", self._ports.trusted_proxies)
+        if shown.needs_body:
+            call.body = await read_body(call.receive, call.length_bytes)
+            shown = credentials.with_body(shown, call.body)
+        caller = await self._ports.authenticate(shown)
+        caller.require(scope)
+        self._ports.spend(caller)
+        return caller
+
     def _note(self, call: _Call, error: OutriderError) -> None:
         """Log what the operator should hear of: neither callers' mistakes nor load shed on purpose."""
         if not isinstance(error, CallerError | BusyError):
@@ -150,18 +160,20 @@ class _Face:
 
     async def _send_email(self, call: _Call) -> _Answer:
         """POST SendEmail: decode, ask the engine, encode."""
-        project_id = await self._ports.authenticate(*parse_basic(call.authorization))
+        caller = await self._admit(call, KeyScope.SEND)
         key = _idempotency_key(call.idempotency_key)
-        body = await read_body(call.receive, call.length_bytes)
-        call.is_read = True
-        accepted = await self._ports.accept(project_id, _submission(body), idempotency_key=key)
+        if call.body is None:
+            call.body = await read_body(call.receive, call.length_bytes)
+        accepted = await self._ports.accept(
+            caller.project_id, _submission(call.body), idempotency_key=key, domains=caller.domains
+        )
         return _sent(call, accepted)
 
     async def _send_status(self, call: _Call) -> _Answer:
         """GET SendStatus: the life of each recipient of one accepted call."""
-        project_id = await self._ports.authenticate(*parse_basic(call.authorization))
+        caller = await self._admit(call, KeyScope.READ)
         session_id = _session_id(call.scope["query_string"])
-        view = await self._ports.report_session(project_id, session_id)
+        view = await self._ports.report_session(caller.project_id, session_id)
         rows = [_row(recipient) for recipient in view.recipients]
         answer = SendStatusAnswer(0, "success", call.request_id, str(view.session_id), len(rows), rows)
         return _Answer(0, _encode(answer))
