@@ -66,6 +66,7 @@ _USED_EVERY: Final = timedelta(seconds=10)  # How exact `last_used_at` is.
 _ID_CHARS: Final = 32
 _NO_HASH: Final = bytes(32)
 _OF_NO_KEY: Final = "-"  # Stands in for a secret.
+ADVICE: Final = "Send `Authorization: Bearer ACCESSKEY_ID.ACCESSKEY_SECRET`, or Basic with the same pair."
 _PURPOSE: Final = "access token 1"
 _WRONG_SIGNATURE: Final = (
     "The signature is not what this key makes of the body. A key made before calls could be signed cannot sign any."
@@ -92,8 +93,12 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_body(self) -> bool:
-        """Whether the body says who is calling, or that it was signed: a pair or a token would do without."""
-        return self.access_key_secret is None and self.token is None
+        """Whether this looks like a signed call: its body was signed, and may say with which key.
+
+        What shows nothing at all does not: nobody reads megabytes for strangers.
+        """
+        is_known = self.access_key_secret is not None or self.token is not None
+        return not is_known and (self.signature is not None or self.timestamp != "")
 
     def __repr__(self) -> str:
         return f"Credentials({self.access_key_id!r}, ***)"
@@ -215,7 +220,7 @@ class Access:
         elif credentials.signature is not None:
             known, caller = await self._by_signature(credentials)
         else:
-            raise UnauthenticatedError("The call shows no access key.")
+            raise UnauthenticatedError(f"The call shows no access key. {ADVICE}")
         if known.networks and not _is_within(credentials.client, known.networks):
             raise ForbiddenError("This key may not be used from your address.", client=credentials.client)
         if known.is_mark_due:
@@ -318,17 +323,14 @@ class Access:
         if made_at_s is None or abs(now_s - made_at_s) > limits.SIGNED_CALL_S_MAX:
             what = "X-Timestamp must hold Unix seconds" if made_at_s is None else "The call was made at another time"
             raise TimestampError(f"{what}: not more than {limits.SIGNED_CALL_S_MAX / 60:.0f} minutes from our clock.")
-        body = body_signature.read(shown.body)
         known = await self._find(shown.access_key_id)
-        secret, is_open = _OF_NO_KEY, False
-        if known is not None and known.key.secret_sealed is not None:
-            secret, is_open = (
-                self._vault.open(known.key.secret_sealed, secret_context(known.key.access_key_id)).decode(),
-                True,
-            )
-        right = body_signature.sign(body, secret)
-        is_right = hmac.compare_digest(right.encode(), (shown.signature or "").lower().encode("utf-8", "surrogatepass"))
-        if known is None or not is_open or not is_right:
+        if known is None:  # Strangers do not have megabytes read for nothing; an id is no secret and cannot be guessed.
+            raise SignatureError(_WRONG_SIGNATURE)
+        body = body_signature.read(shown.body)
+        secret = self._open_secret(known.key)
+        right = body_signature.sign(body, secret or _OF_NO_KEY)
+        given = (shown.signature or "").lower().encode("utf-8", "surrogatepass")
+        if not hmac.compare_digest(right.encode(), given) or secret is None:
             raise SignatureError(_WRONG_SIGNATURE)
         self._check_current(known.key)
         if not _is_nonce(shown.nonce):
@@ -338,6 +340,12 @@ class Access:
         if not await self._nonces.submit(Nonce(shown.access_key_id, shown.nonce, made_at)):
             raise SignatureError("This nonce was used before; each call needs another.")
         return known, known.caller
+
+    def _open_secret(self, key: ApiKey) -> str | None:
+        """Return the key's secret, None if it is from before they were kept."""
+        if key.secret_sealed is None:
+            return None
+        return self._vault.open(key.secret_sealed, secret_context(key.access_key_id)).decode()
 
     def _check_current(self, key: ApiKey) -> None:
         """Raise UnauthenticatedError if the key is over. Only who has shown its secret gets to hear that."""

@@ -2,7 +2,7 @@
 
 A secret is 36 random bytes as 48 characters of URL-safe base64. It is shown once. Stored are its SHA-256, to compare
 with (a secret with 288 random bits cannot be guessed, so a slow password hash would protect nothing and cost a core at
-a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0031).
+a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0032).
 """
 
 import base64
