@@ -168,6 +168,12 @@ class Acceptor:
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
+    async def examine(self, project_id: UUID, submission: Submission) -> Sequence[Rejected]:
+        """Raise what accepting it would raise before anything is stored; return the recipients that are no addresses."""
+        check.submission(submission, now=self._clock.now())
+        await self._find_sender(project_id, submission.sender)
+        return _read_addresses(submission.recipients)[1]
+
     async def _find_sender(self, project_id: UUID, text: str) -> AllowedSender:
         try:
             sender = await self._senders.find(project_id, address.parse(text))

@@ -1,15 +1,18 @@
 """What the API needs from the floors below. `app.py` passes the real ones, tests pass doubles from `testing.engine`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
-from outrider.engine.submission import Accepted, Submission
+from outrider.engine.submission import Accepted, Rejected, Submission
+from outrider.faces.api.credentials import Network
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
+from outrider.services.access import Allowance, Caller, Credentials
 from outrider.services.reports import SessionView
+from outrider.services.roster import SenderPage, SenderQuery
 
 
 class Accept(Protocol):
@@ -25,14 +28,48 @@ class Accept(Protocol):
         """
 
 
-class Authenticate(Protocol):
-    """From a key pair to its project."""
+class Examine(Protocol):
+    """All checks of `Accept`, of a call that is not sent."""
 
-    async def __call__(self, access_key_id: str, access_key_secret: str) -> UUID:
-        """Return the project's id.
+    async def __call__(self, project_id: UUID, submission: Submission) -> Sequence[Rejected]:
+        """Return the recipients that are no addresses.
 
         Raises:
-            UnauthenticatedError: no such pair, or it is revoked.
+            CallerError, NotFoundError: as `Accept`.
+        """
+
+
+class Authenticate(Protocol):
+    """From what a call shows of itself to who is calling (`services.access`)."""
+
+    async def __call__(self, credentials: Credentials) -> Caller:
+        """Return who shows these credentials.
+
+        Raises:
+            UnauthenticatedError: nobody that we know; its subclasses for signed calls and tokens.
+            ForbiddenError: the key may not be used from there.
+        """
+
+
+class Spend(Protocol):
+    """Counts a call against the rate of its key."""
+
+    def __call__(self, caller: Caller) -> Allowance:
+        """Return what is left.
+
+        Raises:
+            LimitReachedError: nothing was.
+        """
+
+
+class ListSenders(Protocol):
+    """The senders of a project, by the page."""
+
+    async def __call__(self, project_id: UUID, query: SenderQuery) -> SenderPage:
+        """Return the senders asked for.
+
+        Raises:
+            CallerError: its `field` names the field of `SenderQuery` at fault.
         """
 
 
@@ -51,10 +88,14 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, in one argument."""
 
     accept: Accept
+    examine: Examine
     authenticate: Authenticate
+    spend: Spend
+    list_senders: ListSenders
     report_session: SessionReport
     is_ready: Callable[[], Awaitable[bool]]
     new_request_id: Callable[[], UUID]
     log: Logger
     metrics: Metrics
+    proxies: Sequence[Network] = ()  # Who is believed when it says for whom it calls.
     has_mailbox: bool = False  # Catch mode: the front page links to it.
