@@ -44,6 +44,7 @@ from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
 from outrider.engine.upkeep import Upkeep, ensure_partitions
 from outrider.engine.warmup import WarmupBook, WarmupJudge
+from outrider.faces.settings import parse_proxies
 from outrider.net.ledger import Ledger
 from outrider.net.ours import check_ours
 from outrider.net.pool import ConnectionPool
@@ -57,10 +58,12 @@ from outrider.policy.route import Egress, check_names
 from outrider.policy.shaping import Shaping
 from outrider.policy.simulate import Phrasebook
 from outrider.policy.warmup import Plan, make_plans, parse_plans
+from outrider.services.access import Access
 from outrider.services.accounts import Accounts
 from outrider.services.egress import PoolChooser
 from outrider.services.identity import Gateway, Identity
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.quotas import Quotas
 from outrider.services.reports import Reports
 from outrider.services.return_paths import BounceDomains, ReturnPaths, signer_of
 from outrider.services.suppressions import Suppressions
@@ -114,7 +117,9 @@ class Services(msgspec.Struct, frozen=True):
 
     context: Context
     store: Store
+    access: Access  # Must run where calls are signed or counted.
     accounts: Accounts
+    quotas: Quotas
     identity: Identity
     reports: Reports
     suppressions: Suppressions
@@ -130,6 +135,7 @@ def make_services(context: Context, store: Store) -> Services:
     clock, random_bits = context.clock, context.chance.getrandbits
     vault = make_vault(context)
     identity = Identity(store, vault, clock=clock, random_bits=random_bits, gateway=gateway(context.config))
+    quotas = Quotas(store, clock=clock)
     accept = Acceptor(
         store,
         identity,
@@ -138,10 +144,14 @@ def make_services(context: Context, store: Store) -> Services:
         clock=clock,
         random_bits=random_bits,
         metrics=context.metrics,
+        quotas=quotas,
     )
-    accounts = Accounts(store, clock=clock, random_bits=random_bits)
+    access = Access(store, vault, context.config.access, clock=clock, random_bits=random_bits, logger=context.log)
+    accounts = Accounts(store, vault, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
-    return Services(context, store, accounts, identity, Reports(store, clock=clock), suppressions, accept)
+    return Services(
+        context, store, access, accounts, quotas, identity, Reports(store, clock=clock), suppressions, accept
+    )
 
 
 def gateway(config: Config) -> Gateway:
@@ -313,7 +323,11 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
         services = make_services(context, store)
         ports = Ports(
             accept=services.accept,
-            authenticate=services.accounts.authenticate,
+            examine=services.accept.examine,
+            authenticate=services.access.authenticate,
+            spend=services.access.spend,
+            trusted_proxies=parse_proxies(config.faces.trusted_proxies),
+            list_senders=services.roster.page,
             report_session=services.reports.session,
             is_ready=store.is_ready,
             new_request_id=uuid4,
@@ -325,7 +339,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
         if config.is_catch:
             more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
         server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
-        await run_all([services.accept, server], stop_asked)
+        await run_all([services.access, services.accept, server], stop_asked)
 
 
 async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:

@@ -18,13 +18,13 @@ import msgspec
 
 from outrider.base.errors import ConfigError
 from outrider.engine.settings import EngineSettings
-from outrider.faces.settings import FacesSettings
+from outrider.faces.settings import FacesSettings, parse_proxies
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
 from outrider.policy import route, simulate
 from outrider.policy.route import Egress, Smarthost, Source
 from outrider.policy.settings import ClassifySettings, EgressSettings, RetrySettings, ShapingSettings, WarmupSettings
-from outrider.services.settings import InboundSettings
+from outrider.services.settings import AccessSettings, InboundSettings
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -68,6 +68,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log: LogSettings = LogSettings()
     egress: EgressSettings = EgressSettings()
     inbound: InboundSettings = InboundSettings()
+    access: AccessSettings = AccessSettings()
 
     def __repr__(self) -> str:
         # Both may hold a password.
@@ -131,6 +132,7 @@ def load(env: Mapping[str, str]) -> Config:
         route.parse_smarthost(config.delivery, "delivery")
     if config.faces.simulator_answers_to:
         simulate.parse_host_port(config.faces.simulator_answers_to, "faces.simulator_answers_to")
+    parse_proxies(config.faces.trusted_proxies)
     pools = config.make_egress().pools
     for name in config.shaping.pools:
         if name not in pools:

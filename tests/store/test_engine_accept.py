@@ -344,6 +344,8 @@ async def test_a_repeat_with_the_same_files_gets_the_first_answer(room: EngineRo
     assert await sent(b"one") == await sent(b"one")
     with pytest.raises(ConflictError):
         await sent(b"two")
+
+
 async def test_a_campaign_has_its_own_lane_and_is_kept_with_its_list(room: EngineRoom, store: Store) -> None:
     given = [("", ""), ("spring", "weekly"), ("spring", "monthly"), ("autumn", "")]
     sessions = [await room.send("ann@a.example", campaign=campaign, list_name=name) for campaign, name in given]

@@ -58,6 +58,18 @@ CAMPAIGN_CHARS_MAX: Final = 100  # Ours: its name is part of a lane's key, and r
 LIST_NAME_CHARS_MAX: Final = 100  # Ours: as for campaigns.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
 
+# -- Keys.
+KEY_PER_MINUTE_COUNT_MAX: Final = 10_000_000  # Ours: a key's own rate of calls; over what any node answers.
+KEY_IP_RANGES_COUNT_MAX: Final = 100  # Ours: each is looked at with every call of the key.
+KEY_DOMAINS_COUNT_MAX: Final = 100  # Ours: as for ranges.
+TOKEN_LIFE_S: Final = 3600.0  # Of an access token, unless somebody says. Ours: as most tokens of OAuth.
+TOKEN_LIFE_S_MIN: Final = 60.0  # Ours: a shorter one is over before it is used.
+TOKEN_LIFE_S_MAX: Final = 30 * 86400.0  # Ours: what should live longer is a key.
+SIGNED_CALL_S_MAX: Final = 300.0  # A signed call counts so long before and after it was made. shared/uspeedo.md 1.2.
+NONCE_CHARS_MAX: Final = 32  # shared/uspeedo.md 1.2.
+UNIX_S_MAX: Final = 253_402_300_799  # The last second of the year 9999; no datetime is later.
+QUOTA_COUNT_MAX: Final = 10**12  # Ours: recipients a month; more than all mail of the world in a day.
+
 # -- HTTP, our side.
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
 REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so that a caller hears our answer.

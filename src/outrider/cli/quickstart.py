@@ -13,6 +13,7 @@ import msgspec
 
 from outrider.app import Services
 from outrider.base.errors import ConfigError, UnauthenticatedError
+from outrider.services.access import Credentials
 from outrider.services.accounts import KeyPair
 
 DOMAIN: Final = "shop.example"  # RFC 2606 §3: never a real one.
@@ -31,7 +32,8 @@ async def ensure(services: Services) -> KeyPair:
     pair = _read(services)
     if pair is not None:
         with contextlib.suppress(UnauthenticatedError):  # Revoked, or of an older database: make another.
-            if await services.accounts.authenticate(pair.access_key_id, pair.access_key_secret) == project.project_id:
+            shown = Credentials(access_key_id=pair.access_key_id, access_key_secret=pair.access_key_secret)
+            if (await services.access.authenticate(shown)).project_id == project.project_id:
                 return pair
     pair = await services.accounts.create_key(project.project_id, "quickstart")
     _write(services, pair)

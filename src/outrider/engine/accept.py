@@ -13,7 +13,7 @@ the connection died during the commit: then only an idempotency key makes the ca
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -22,7 +22,7 @@ import msgspec
 
 from outrider.base import ids
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, ConflictError, NotFoundError
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
 from outrider.base.vocab import EventKind, Stream
 from outrider.engine import check
 from outrider.engine.settings import EngineSettings
@@ -30,14 +30,15 @@ from outrider.engine.submission import Accepted, Attachment, Rejected, Submissio
 from outrider.mail import address
 from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
-from outrider.policy import retry
-from outrider.store import attachments, events, idempotency, lanes, messages, queue, recipients, suppressions
+from outrider.policy import quota, retry
+from outrider.policy.quota import Quota, Wanted
+from outrider.store import attachments, events, idempotency, lanes, messages, queue, quotas, recipients, suppressions
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
 from outrider.store.idempotency import KeyedAnswer
 from outrider.store.lanes import LaneGoneError, LaneKey
 from outrider.store.messages import Body, FileRef, Message
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.queue import Entry
 from outrider.store.recipients import NewRecipient
 from outrider.store.suppressions import Asked, Suppression
@@ -72,6 +73,13 @@ class PoolBook(Protocol):
         """
 
 
+class QuotaBook(Protocol):
+    """How much a project may send (`services.quotas`)."""
+
+    async def quota_for(self, project_id: UUID) -> Quota | None:
+        """Return the project's quota, None if it has none."""
+
+
 class _Checked(msgspec.Struct, frozen=True):
     """A submission that passed every check."""
 
@@ -82,6 +90,7 @@ class _Checked(msgspec.Struct, frozen=True):
     rejected: Sequence[Rejected]
     idempotency_key: str
     request_hash: bytes  # Of the submission, to tell its repeat from another with the same key; b"" without a key.
+    quota: Quota | None
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -95,6 +104,7 @@ class _Draft(msgspec.Struct, frozen=True):
     asked: Sequence[Asked]  # As the recipients; who of them gets no mail is found out at the commit.
     answer: Accepted
     keyed: KeyedAnswer | None
+    quota: Quota | None
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -114,6 +124,7 @@ class Acceptor:
         clock: Clock,
         random_bits: Callable[[int], int],
         metrics: Metrics,
+        quotas: QuotaBook | None = None,
     ) -> None:
         self._store: Final = store
         self._senders: Final = senders
@@ -122,6 +133,8 @@ class Acceptor:
         self._random_bits: Final = random_bits
         self._metrics: Final = metrics
         self._pools: Final = pools
+        self._quotas: Final = quotas
+        self._writer: Final = "" if quotas is None else f"{random_bits(64):016x}"  # Of the counts towards quotas.
         self._lane_ids: Final[dict[tuple[object, ...], dict[str, int]]] = {}  # By all of the key but route.
         self._lanes_known_count = 0
         self._commit: Final = GroupCommit[_Draft, Accepted](
@@ -140,15 +153,20 @@ class Acceptor:
         """Refuse new submissions; those already checked are still committed."""
         self._commit.stop()
 
-    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, idempotency_key: str = "", domains: Set[str] = frozenset()
+    ) -> Accepted:
         """Accept the submission: its mail is on disk when this returns.
 
         Args:
             idempotency_key: the same key with the same submission gets the first answer again and sends nothing;
                 "" means none.
+            domains: the sender's domain must be one of these; empty: any that the project may send from.
 
         Raises:
             CallerError: `field` is the Submission's field at fault.
+            ForbiddenError: field "sender": its domain is none of `domains`.
+            LimitReachedError: the project's quota does not hold that many recipients.
             NotFoundError: the project may not send as `sender` (unknown, disabled, unverified or somebody else's).
             ConflictError: the idempotency key was used with another submission.
             BusyError, StoreError: nothing was kept; try again.
@@ -156,29 +174,35 @@ class Acceptor:
         now = self._clock.now()
         check.submission(submission, now=now)
         check.idempotency_key(idempotency_key)
-        sender = await self._find_sender(project_id, submission.sender)
+        sender = await self._find_sender(project_id, submission.sender, domains)
         addresses, rejected = _read_addresses(submission.recipients)
         if not addresses:
             self._metrics.rejected.inc(len(rejected))
             return Accepted(None, 0, tuple(rejected))
         request_hash = _hash(submission) if idempotency_key else b""
-        checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash)
+        allowed = None if self._quotas is None else await self._quotas.quota_for(project_id)
+        checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash, allowed)
         accepted = await self._store_checked(checked)
         self._metrics.rejected.inc(len(accepted.rejected))
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
-    async def examine(self, project_id: UUID, submission: Submission) -> Sequence[Rejected]:
+    async def examine(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Sequence[Rejected]:
         """Raise what accepting it would raise before anything is stored; return the recipients that are no addresses."""
         check.submission(submission, now=self._clock.now())
-        await self._find_sender(project_id, submission.sender)
+        await self._find_sender(project_id, submission.sender, domains)
         return _read_addresses(submission.recipients)[1]
 
-    async def _find_sender(self, project_id: UUID, text: str) -> AllowedSender:
+    async def _find_sender(self, project_id: UUID, text: str, domains: Set[str]) -> AllowedSender:
         try:
-            sender = await self._senders.find(project_id, address.parse(text))
+            parsed = address.parse(text)
         except CallerError as error:
             raise CallerError(f"The sender is not an address: {error.public}", field="sender") from error
+        if domains and parsed.domain not in domains:
+            raise ForbiddenError("This key may not send from that domain.", field="sender")
+        sender = await self._senders.find(project_id, parsed)
         if sender is None:
             raise NotFoundError(
                 "That sender is not configured, or its domain is not verified: add it with `outrider sender add`.",
@@ -259,6 +283,7 @@ class Acceptor:
             ],
             answer=answer,
             keyed=_keyed(checked, answer),
+            quota=checked.quota,
         )
 
     def _new_ids(self, now: datetime, count: int) -> list[UUID]:
@@ -283,7 +308,10 @@ class Acceptor:
                 if others := [pair for pair in first if pair not in ours]:
                     repeats |= await idempotency.find(tx, others)
             fresh, results = _sort_out(drafts, repeats)
-            if fresh := [draft for draft in fresh if draft.recipients]:
+            fresh = [draft for draft in fresh if draft.recipients]
+            if any(draft.quota is not None for draft in fresh):
+                fresh, results = await self._charge(tx, fresh, results, now=now)
+            if fresh:
                 contents = {(d.message.project_id, d.message.content_hash): d.body for d in fresh}
                 rows = [(project_id, content_hash, body) for (project_id, content_hash), body in contents.items()]
                 await messages.insert_contents(tx, rows, now=now)
@@ -297,6 +325,34 @@ class Acceptor:
                 await lanes.touch(tx, list(lane_ids), due_at=min(e.due_at for d in fresh for e in d.entries))
         self._metrics.write_size.labels(station="accept").observe(sum(len(d.entries) for d in fresh))
         return results
+
+    async def _charge(
+        self, tx: Tx, fresh: list[_Draft], results: list[Accepted | Exception], *, now: datetime
+    ) -> tuple[list[_Draft], list[Accepted | Exception]]:
+        """Count towards quotas. Returns the drafts that these hold, and the results with what was refused.
+
+        Far from its end a quota is counted without waiting for other processes; near it they take turns.
+        """
+        wanted = [
+            Wanted(d.message.message_id, d.message.project_id, len(d.recipients), d.quota)
+            for d in fresh
+            if d.quota is not None
+        ]
+        project_ids = list({call.project_id for call in wanted})
+        used = await quotas.used(tx, project_ids, today=now.date())
+        if quota.is_near(wanted, used):
+            await quotas.lock(tx, project_ids)
+            used = await quotas.used(tx, project_ids, today=now.date())  # With what was committed while we waited.
+        taken, refused = quota.judge(wanted, used, now)
+        if taken:
+            await quotas.count(tx, taken, today=now.date(), writer=self._writer)
+        if not refused:
+            return fresh, results
+        keyed = [d.keyed for d in fresh if d.keyed is not None and d.message.message_id in refused]
+        if keyed:  # Nothing was sent under these keys, so the caller may try again with them.
+            await idempotency.release(tx, [(one.project_id, one.idempotency_key) for one in keyed])
+        kept = [draft for draft in fresh if draft.message.message_id not in refused]
+        return kept, [refused.get(r.session_id, r) if isinstance(r, Accepted) and r.session_id else r for r in results]
 
 
 def _read_addresses(texts: Sequence[str]) -> tuple[list[Address], list[Rejected]]:

@@ -1,8 +1,8 @@
-"""What must be done now and then: the event log's days to come, suppressions that ran out, lanes of past campaigns.
+"""What must be done now and then: days of the event log to come; suppressions, lanes, nonces and counts that are over.
 
 Any number of processes may run it. Making a partition that is there changes nothing; they are made six days ahead, so
-that days without this service harm nobody. What ran out counts for nobody already, nor do empty lanes: `sweep` and
-`sweep_lanes` only give their room back, a batch a transaction.
+that days without this service harm nobody. What ran out counts for nobody already, nor do empty lanes: `sweep`,
+`sweep_lanes` and `sweep_use` only give their room back, a batch a transaction.
 """
 
 import asyncio
@@ -14,13 +14,18 @@ from outrider.base.clock import Clock
 from outrider.base.errors import StoreError
 from outrider.obs.log import Logger
 from outrider.policy import suppress
-from outrider.store import events, lanes, suppressions
+from outrider.store import events, key_use, lanes, nonces, quotas, suppressions
 from outrider.store.pool import Store
 
 _DAYS: Final = 8  # Ours: yesterday (an attempt that ended before midnight is written after it) to six days from now.
 _EVERY_S: Final = 3600.0
 _SWEEP_COUNT: Final = 5_000  # Ours: rows a transaction; tens of milliseconds.
 _LANE_IDLE: Final = timedelta(seconds=limits.MESSAGE_LIFE_S_MAX)  # Then even mail that was held would have expired.
+_NONCE_LIFE: Final = timedelta(
+    seconds=2 * limits.SIGNED_CALL_S_MAX
+)  # By then its call is too old, whatever the clocks.
+_USE_LIFE: Final = timedelta(minutes=10)  # Ours: a minute would do, were all clocks right.
+_QUOTA_USE_LIFE: Final = timedelta(days=100)  # Ours: a month would do; people ask how the last one was.
 _AGAIN_S: Final = 5.0  # After a failure.
 
 
@@ -42,6 +47,8 @@ class Upkeep:
                 while await sweep(self._store, self._clock) and not self._stop_asked.is_set():
                     await self._clock.sleep(0)
                 while await sweep_lanes(self._store, self._clock) and not self._stop_asked.is_set():
+                    await self._clock.sleep(0)
+                while await sweep_use(self._store, self._clock) and not self._stop_asked.is_set():
                     await self._clock.sleep(0)
             except StoreError as error:
                 self._logger.warning("upkeep_delayed", error=str(error))
@@ -80,3 +87,15 @@ async def sweep_lanes(store: Store, clock: Clock) -> bool:
     """Delete a batch of lanes of campaigns that are over; return whether there may be more. Raises StoreError."""
     async with store.transaction() as tx:
         return await lanes.sweep(tx, idle_before=clock.now() - _LANE_IDLE, count_max=_SWEEP_COUNT)
+
+
+async def sweep_use(store: Store, clock: Clock) -> bool:
+    """Delete a batch each of nonces, counts of keys and of quotas that are over; return whether there may be more.
+
+    Safe twice and concurrently. Raises StoreError.
+    """
+    now = clock.now()
+    async with store.transaction() as tx:
+        more = await nonces.sweep(tx, before=now - _NONCE_LIFE, count_max=_SWEEP_COUNT)
+        more |= await key_use.sweep(tx, before=now - _USE_LIFE, count_max=_SWEEP_COUNT)
+        return more | await quotas.sweep(tx, before=(now - _QUOTA_USE_LIFE).date(), count_max=_SWEEP_COUNT)

@@ -1,10 +1,15 @@
 """The knobs of this floor: where the faces listen."""
 
+import ipaddress
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from outrider.base.errors import ConfigError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -16,6 +21,11 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     http_port: Port = 8025
     """The HTTP API, the mailbox page, health and metrics. Also OUTRIDER_HTTP_PORT."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and ranges of the proxies in front of the HTTP API, such as ["10.0.0.0/8"]: they alone are believed
+    when they say for whom they call (X-Forwarded-For), which counts for keys bound to addresses. One too many lets
+    anybody who calls through it claim any address."""
 
     web_workers: Annotated[int, Meta(ge=1, le=64)] = 2
     """Web processes. Each takes about 70 MB and one core when busy."""
@@ -44,3 +54,11 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     simulator_answer_after_s: Annotated[float, Meta(ge=0, le=3600)] = 0.5
     """How long after a mail the simulator's late answer to it is sent."""
+
+
+def parse_proxies(texts: Sequence[str]) -> tuple[Network, ...]:
+    """Return the ranges of `trusted_proxies`. Raises ConfigError."""
+    try:
+        return tuple(ipaddress.ip_network(text) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"faces.trusted_proxies: {error}; write 192.0.2.7 or 192.0.2.0/24.") from error

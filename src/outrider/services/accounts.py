@@ -1,36 +1,35 @@
-"""Projects and their API keys.
+"""Projects and their API keys: made, shown, changed, revoked. Who may call with one is `access`.
 
-A secret is 36 random bytes as 48 characters of URL-safe base64. It is shown once and only its SHA-256 is stored: a
-secret with 288 random bits cannot be guessed, so a slow password hash would protect nothing and cost a core at a few
-hundred calls a second. Comparing takes the same time whatever is wrong.
-
-Revocation: every process asks again after `KEY_FRESH_S`, so a revoked key stops working everywhere within a second.
+A secret is 36 random bytes as 48 characters of URL-safe base64. It is shown once. Stored are its SHA-256, to compare
+with (a secret with 288 random bits cannot be guessed, so a slow password hash would protect nothing and cost a core at a
+few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0031).
 """
 
 import base64
 import hashlib
-import hmac
+import ipaddress
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from outrider.base import ids
+from outrider.base import ids, limits
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, NotFoundError, UnauthenticatedError
+from outrider.base.errors import CallerError, NotFoundError
+from outrider.mail import address
 from outrider.store import keys, projects
-from outrider.store.keys import ApiKey
+from outrider.store.keys import ApiKey, KeyTerms
 from outrider.store.pool import Store
 from outrider.store.projects import Project
-from outrider.store.recent import Recent
+from outrider.store.vault import Vault, secret_context
 
-KEY_FRESH_S: Final = 0.5  # Revocation holds within 1 s (issue 2); half of it leaves room for a slow query.
 DEFAULT_PROJECT: Final = "default"
+ANY_TERMS: Final = KeyTerms()
 _ID_BITS: Final = 128
 _SECRET_BITS: Final = 288
 _NAME_CHARS_MAX: Final = 100  # Ours.
-_NO_HASH: Final = bytes(32)
 
 
 class KeyPair(msgspec.Struct, frozen=True):
@@ -47,11 +46,11 @@ class KeyPair(msgspec.Struct, frozen=True):
 class Accounts:
     """Projects and keys. `random_bits(n)` must be a cryptographic source."""
 
-    def __init__(self, store: Store, *, clock: Clock, random_bits: Callable[[int], int]) -> None:
+    def __init__(self, store: Store, vault: Vault, *, clock: Clock, random_bits: Callable[[int], int]) -> None:
         self._store: Final = store
+        self._vault: Final = vault
         self._clock: Final = clock
         self._random_bits: Final = random_bits
-        self._keys: Final = Recent[str, ApiKey | None](self._read_key, clock=clock, fresh_s=KEY_FRESH_S)
 
     async def ensure_project(self, name: str = DEFAULT_PROJECT) -> Project:
         """Return the project of that name, making it if there is none. Safe twice."""
@@ -69,15 +68,49 @@ class Accounts:
             raise NotFoundError(f"There is no project {name!r}; `outrider init` makes one.", field="project")
         return found
 
-    async def create_key(self, project_id: UUID, name: str) -> KeyPair:
-        """Make a key pair. The secret cannot be read again."""
+    async def create_key(self, project_id: UUID, name: str, terms: KeyTerms = ANY_TERMS) -> KeyPair:
+        """Make a key pair; its secret is told this once. Raises CallerError: `field` is "name" or one of the terms."""
         _check_name(name)
+        terms = self._check_terms(terms)
         secret = base64.urlsafe_b64encode(self._random_bits(_SECRET_BITS).to_bytes(_SECRET_BITS // 8)).decode()
         pair = KeyPair(f"{self._random_bits(_ID_BITS):032x}", secret, name)
-        key = ApiKey(pair.access_key_id, project_id, _hash(secret), name, self._clock.now())
+        key = ApiKey(
+            access_key_id=pair.access_key_id,
+            project_id=project_id,
+            secret_hash=hashlib.sha256(secret.encode()).digest(),
+            name=name,
+            created_at=self._clock.now(),
+            secret_sealed=self._vault.seal(secret.encode(), secret_context(pair.access_key_id)),
+            terms=terms,
+        )
         async with self._store.transaction() as tx:
             await keys.insert(tx, key)
         return pair
+
+    async def key(self, project_id: UUID, access_key_id: str) -> ApiKey:
+        """Return the project's key, revoked or not. Raises NotFoundError."""
+        found = None
+        if access_key_id.isascii() and access_key_id.isalnum():
+            async with self._store.transaction() as tx:
+                found = await keys.by_id(tx, access_key_id)
+        if found is None or found.project_id != project_id:
+            raise NotFoundError(f"The project has no key {access_key_id!r}.", field="access_key_id")
+        return found
+
+    async def change_key(self, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms) -> ApiKey:
+        """Give the key this name and these terms, in place of what it had; they count everywhere within a second.
+
+        Raises:
+            CallerError: `field` is "name" or one of the terms.
+            NotFoundError: the project has no such key.
+        """
+        _check_name(name)
+        terms = self._check_terms(terms)
+        before = await self.key(project_id, access_key_id)
+        async with self._store.transaction() as tx:
+            changed = await keys.change(tx, project_id, before.access_key_id, name=name, terms=terms)
+        assert changed is not None  # No key is ever deleted.
+        return changed
 
     async def list_keys(self, project_id: UUID) -> Sequence[ApiKey]:
         """Return the project's keys, oldest first, revoked ones too."""
@@ -91,27 +124,53 @@ class Accounts:
         if not is_known:
             raise NotFoundError(f"The project has no key {access_key_id!r}.", field="access_key_id")
 
-    async def authenticate(self, access_key_id: str, access_key_secret: str) -> UUID:
-        """Return the project whose valid key pair this is.
+    def _check_terms(self, terms: KeyTerms) -> KeyTerms:
+        """Return the terms with ranges and domains in their one spelling. Raises CallerError."""
+        if not terms.scopes:
+            raise CallerError("A key has at least one scope: send, read or manage.", field="scopes")
+        rate = terms.rate_per_minute
+        if rate is not None and not 0 <= rate <= limits.KEY_PER_MINUTE_COUNT_MAX:
+            most = limits.KEY_PER_MINUTE_COUNT_MAX
+            raise CallerError(f"A key's rate is 0 (no limit) to {most} calls a minute.", field="rate_per_minute")
+        expires_at = terms.expires_at
+        if expires_at is not None and expires_at.tzinfo is None:
+            raise CallerError("The instant of expiry needs an offset from UTC, such as Z.", field="expires_at")
+        if expires_at is not None and expires_at <= self._clock.now():
+            raise CallerError("The key would have expired already.", field="expires_at")
+        return msgspec.structs.replace(
+            terms,
+            ip_ranges=_check_ranges(terms.ip_ranges),
+            domains=_check_domains(terms.domains),
+            expires_at=None if expires_at is None else expires_at.astimezone(UTC),
+        )
 
-        Raises:
-            UnauthenticatedError: unknown, revoked, or another secret; which, is not told.
-            StoreUnavailableError: nobody can tell now.
-        """
-        is_shaped = len(access_key_id) == _ID_BITS // 4 and access_key_id.isascii() and access_key_id.isalnum()
-        key = await self._keys.get(access_key_id) if is_shaped else None
-        is_right = hmac.compare_digest(_hash(access_key_secret), key.secret_hash if key else _NO_HASH)
-        if key is None or not is_right or key.revoked_at is not None:
-            raise UnauthenticatedError("The access key is not valid.")
-        return key.project_id
 
-    async def _read_key(self, access_key_id: str) -> ApiKey | None:
-        async with self._store.transaction() as tx:
-            return await keys.by_id(tx, access_key_id)
+def _check_ranges(ranges: Sequence[str]) -> tuple[str, ...]:
+    if len(ranges) > limits.KEY_IP_RANGES_COUNT_MAX:
+        raise CallerError(f"A key has at most {limits.KEY_IP_RANGES_COUNT_MAX} ranges.", field="ip_ranges")
+    found: list[str] = []
+    for position, text in enumerate(ranges):
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise CallerError(
+                "An address or a range is written 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32.",
+                field=f"ip_ranges[{position}]",
+            ) from None
+        found.append(str(network))
+    return tuple(dict.fromkeys(found))
 
 
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+def _check_domains(domains: Sequence[str]) -> tuple[str, ...]:
+    if len(domains) > limits.KEY_DOMAINS_COUNT_MAX:
+        raise CallerError(f"A key has at most {limits.KEY_DOMAINS_COUNT_MAX} domains.", field="domains")
+    found: list[str] = []
+    for position, text in enumerate(domains):
+        try:
+            found.append(address.parse_domain(text))
+        except CallerError as error:
+            raise CallerError(error.public, field=f"domains[{position}]") from error
+    return tuple(dict.fromkeys(found))
 
 
 def _check_name(name: str) -> None:

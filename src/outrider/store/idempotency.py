@@ -32,6 +32,9 @@ _FIND: Final = """
     SELECT project_id, idempotency_key, request_hash, answer
       FROM idempotency JOIN unnest($1::uuid[], $2::text[]) AS asked(project_id, idempotency_key)
      USING (project_id, idempotency_key)"""
+_RELEASE: Final = """
+    DELETE FROM idempotency USING unnest($1::uuid[], $2::text[]) AS given(project_id, idempotency_key)
+     WHERE idempotency.project_id = given.project_id AND idempotency.idempotency_key = given.idempotency_key"""
 
 
 async def claim(tx: Tx, answers: Sequence[KeyedAnswer], *, now: datetime) -> set[tuple[UUID, str]]:
@@ -45,3 +48,8 @@ async def find(tx: Tx, keys: Sequence[tuple[UUID, str]]) -> dict[tuple[UUID, str
     """Return what is stored under these keys."""
     rows = await tx.fetch(_FIND, *map(list, zip(*keys, strict=True)))
     return {(row["project_id"], row["idempotency_key"]): KeyedAnswer(**row) for row in rows}
+
+
+async def release(tx: Tx, keys: Sequence[tuple[UUID, str]]) -> None:
+    """Give back keys that this transaction claimed: nothing was done under them."""
+    await tx.execute(_RELEASE, *map(list, zip(*keys, strict=True)))

@@ -1,13 +1,27 @@
-"""API keys. Only a hash of the secret is here; whoever reads this table cannot send mail with it."""
+"""API keys: what each may do, its secret's hash, and its secret sealed by the vault for calls that are signed with it.
+
+Whoever reads this table cannot send mail with it: the key of the vault is not in the database.
+"""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from outrider.store.pool import Tx
+from outrider.base.vocab import KeyScope
+from outrider.store.pool import Row, Tx
+
+
+class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key may do, from where, and for how long."""
+
+    scopes: frozenset[KeyScope] = frozenset(KeyScope)  # At least one.
+    ip_ranges: tuple[str, ...] = ()  # It may be used from these alone, in CIDR notation; (): from anywhere.
+    domains: tuple[str, ...] = ()  # It may send from these alone, lower-case A-labels; (): from all of the project's.
+    expires_at: datetime | None = None  # None: never.
+    rate_per_minute: int | None = None  # Calls; 0: as many as it likes; None: as the settings say.
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -19,38 +33,92 @@ class ApiKey(msgspec.Struct, frozen=True):
     name: str
     created_at: datetime
     revoked_at: datetime | None = None
+    secret_sealed: bytes | None = None  # By the vault; None: a key of before, which cannot sign calls.
+    terms: KeyTerms = KeyTerms()
+    last_used_at: datetime | None = None  # To about ten seconds; None: never.
 
 
+_COLUMNS: Final = """
+    access_key_id, project_id, secret_hash, name, created_at, revoked_at, secret_sealed, scopes, ip_ranges, domains,
+    expires_at, rate_per_minute, last_used_at"""
 _INSERT: Final = """
-    INSERT INTO api_key (access_key_id, project_id, secret_hash, name, created_at)
-    VALUES ($1, $2, $3, $4, $5)"""
-_BY_ID: Final = """
-    SELECT access_key_id, project_id, secret_hash, name, created_at, revoked_at
-      FROM api_key WHERE access_key_id = $1"""
-_OF_PROJECT: Final = """
-    SELECT access_key_id, project_id, secret_hash, name, created_at, revoked_at
-      FROM api_key WHERE project_id = $1 ORDER BY created_at, access_key_id"""
+    INSERT INTO api_key (access_key_id, project_id, secret_hash, name, created_at, secret_sealed, scopes, ip_ranges,
+                         domains, expires_at, rate_per_minute)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
+_BY_ID: Final = f"""
+    SELECT {_COLUMNS} FROM api_key WHERE access_key_id = $1"""  # noqa: S608 - a constant.
+_OF_PROJECT: Final = f"""
+    SELECT {_COLUMNS} FROM api_key WHERE project_id = $1 ORDER BY created_at, access_key_id"""  # noqa: S608 - a constant.
+_CHANGE: Final = f"""
+    UPDATE api_key SET name = $3, scopes = $4, ip_ranges = $5, domains = $6, expires_at = $7, rate_per_minute = $8
+     WHERE project_id = $1 AND access_key_id = $2
+ RETURNING {_COLUMNS}"""  # noqa: S608 - a constant.
 _REVOKE: Final = """
     UPDATE api_key SET revoked_at = COALESCE(revoked_at, $3)
      WHERE project_id = $1 AND access_key_id = $2"""
+# Who finds a row locked leaves it: another process is writing the same.
+_MARK_USED: Final = """
+    /* tidy: project-scope by the ids of keys that were just used, of whatever projects */
+    UPDATE api_key SET last_used_at = $2
+     WHERE access_key_id IN (
+        SELECT access_key_id FROM api_key
+         WHERE access_key_id = ANY($1::text[]) AND (last_used_at IS NULL OR last_used_at < $3)
+           FOR NO KEY UPDATE SKIP LOCKED)"""
 
 
 async def insert(tx: Tx, key: ApiKey) -> None:
     """Store a new key."""
-    await tx.execute(_INSERT, key.access_key_id, key.project_id, key.secret_hash, key.name, key.created_at)
+    who = (key.access_key_id, key.project_id, key.secret_hash, key.name, key.created_at, key.secret_sealed)
+    await tx.execute(_INSERT, *who, *_terms_columns(key.terms))
 
 
 async def by_id(tx: Tx, access_key_id: str) -> ApiKey | None:
     """Return the key, revoked or not; None if there is none. The id is what tells the project."""
     row = await tx.fetch_row(_BY_ID, access_key_id)
-    return None if row is None else ApiKey(**row)
+    return None if row is None else _key(row)
 
 
 async def of_project(tx: Tx, project_id: UUID) -> Sequence[ApiKey]:
     """Return the project's keys, oldest first, revoked ones too."""
-    return [ApiKey(**row) for row in await tx.fetch(_OF_PROJECT, project_id)]
+    return [_key(row) for row in await tx.fetch(_OF_PROJECT, project_id)]
+
+
+async def change(tx: Tx, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms) -> ApiKey | None:
+    """Give the key this name and these terms; return it, None if the project has no such key."""
+    row = await tx.fetch_row(_CHANGE, project_id, access_key_id, name, *_terms_columns(terms))
+    return None if row is None else _key(row)
 
 
 async def revoke(tx: Tx, project_id: UUID, access_key_id: str, *, now: datetime) -> bool:
     """Revoke the key from now on; False if the project has no such key. Safe twice: the first instant stays."""
     return await tx.execute(_REVOKE, project_id, access_key_id, now) > 0
+
+
+async def mark_used(tx: Tx, access_key_ids: Sequence[str], *, now: datetime, every: timedelta) -> None:
+    """Write down that these keys are in use now, where what stands there is older than `every`."""
+    await tx.execute(_MARK_USED, list(access_key_ids), now, now - every)
+
+
+def _terms_columns(terms: KeyTerms) -> tuple[object, ...]:
+    scopes = sorted(scope.value for scope in terms.scopes)
+    return scopes, list(terms.ip_ranges), list(terms.domains), terms.expires_at, terms.rate_per_minute
+
+
+def _key(row: Row) -> ApiKey:
+    return ApiKey(
+        access_key_id=row["access_key_id"],
+        project_id=row["project_id"],
+        secret_hash=row["secret_hash"],
+        name=row["name"],
+        created_at=row["created_at"],
+        revoked_at=row["revoked_at"],
+        secret_sealed=row["secret_sealed"],
+        terms=KeyTerms(
+            scopes=frozenset(KeyScope(scope) for scope in row["scopes"]),
+            ip_ranges=tuple(row["ip_ranges"]),
+            domains=tuple(row["domains"]),
+            expires_at=row["expires_at"],
+            rate_per_minute=row["rate_per_minute"],
+        ),
+        last_used_at=row["last_used_at"],
+    )

@@ -59,6 +59,11 @@ class Vault:
             raise StoreCorruptError("A sealed secret does not open with this master key.", context=context) from error
 
 
+def secret_context(access_key_id: str) -> str:
+    """Return the `context` under which the secret of an API key is sealed."""
+    return f"api_key:{access_key_id}"
+
+
 def load_or_create_key(path: Path) -> bytes:
     """Read the master key file, making it (mode 0600, on disk) if there is none. Safe from several processes at once.
 

@@ -3,12 +3,13 @@
 They hold no rules: a test says what to answer or to raise, so no rule of the engine is written twice.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Set
+from typing import Any, Final
 from uuid import UUID
 
 from outrider.base.errors import NotFoundError, UnauthenticatedError
 from outrider.engine.submission import Accepted, Submission
+from outrider.services.access import Allowance, Caller, Credentials
 from outrider.services.reports import SessionView
 
 SESSION_ID: Final = UUID("0197a000-0000-7000-8000-00000000beef")
@@ -18,6 +19,7 @@ class RecordingEngine:
     """An `Accept`: takes everything, unless the test set `answer` or `error`."""
 
     def __init__(self) -> None:
+        self.domains: Final[list[Set[str]]] = []  # As `calls`: what the caller's key may send from.
         self.calls: Final[list[tuple[UUID, Submission, str]]] = []  # Project, submission, idempotency key.
         self.answer: Accepted | None = None
         self.error: Exception | None = None
@@ -27,8 +29,11 @@ class RecordingEngine:
         """What was handed in, oldest first, refused ones included."""
         return [submission for _, submission, _ in self.calls]
 
-    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, idempotency_key: str = "", domains: Set[str] = frozenset()
+    ) -> Accepted:
         """Remember the call; then do as the test said."""
+        self.domains.append(domains)
         self.calls.append((project_id, submission, idempotency_key))
         if self.error is not None:
             raise self.error
@@ -36,17 +41,37 @@ class RecordingEngine:
 
 
 class KeyRing:
-    """An `Authenticate` that knows the given pairs."""
+    """An `Authenticate` and a `Spend` that know the given pairs.
+
+    A test says with `terms` what a key may do, by its id: fields of `Caller`. Tokens and signatures are its secret.
+    """
 
     def __init__(self, projects: Mapping[tuple[str, str], UUID]) -> None:
         self._projects: Final = projects
+        self.terms: Final[dict[str, Mapping[str, Any]]] = {}
+        self.shown: Final[list[Credentials]] = []  # All of them, good or bad.
+        self.spent: Final[list[str]] = []  # Ids of keys.
+        self.allowance = Allowance(0, 0, 0.0)
+        self.error: Exception | None = None  # What `spend` raises.
 
-    async def __call__(self, access_key_id: str, access_key_secret: str) -> UUID:
-        """Return the project of the pair."""
-        project_id = self._projects.get((access_key_id, access_key_secret))
-        if project_id is None:
+    async def __call__(self, credentials: Credentials) -> Caller:
+        """Return the caller of the pair."""
+        self.shown.append(credentials)
+        pairs = {(key_id, secret): key_id for key_id, secret in self._projects}
+        if credentials.token is not None:
+            pairs = {("", secret): key_id for key_id, secret in self._projects}
+        secret = credentials.access_key_secret or credentials.token or credentials.signature or ""
+        key_id = pairs.get((credentials.access_key_id, secret))
+        if key_id is None:
             raise UnauthenticatedError("The key pair is not known, or it was revoked.")
-        return project_id
+        return Caller(project_id=self._projects[key_id, secret], access_key_id=key_id, **self.terms.get(key_id, {}))
+
+    def spend(self, caller: Caller) -> Allowance:
+        """Remember that the key was used; then do as the test said."""
+        self.spent.append(caller.access_key_id)
+        if self.error is not None:
+            raise self.error
+        return self.allowance
 
 
 class ToldReports:

@@ -53,6 +53,7 @@ class StillClock:
 class ApiFace:
     def __init__(self) -> None:
         self.engine = RecordingEngine()
+        self.keys = KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID})
         self.reports = ToldReports()
         self.metrics = Metrics()
         self.log = io.StringIO()
@@ -66,7 +67,8 @@ class ApiFace:
         return Ports(
             **{
                 "accept": self.engine,
-                "authenticate": KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID}),
+                "authenticate": self.keys,
+                "spend": self.keys.spend,
                 "report_session": self.reports,
                 "is_ready": is_ready,
                 "new_request_id": uuid4,

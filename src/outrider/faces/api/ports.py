@@ -1,13 +1,13 @@
 """What the API needs from the floors below. `app.py` passes the real ones, tests pass doubles from `testing.engine`."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from outrider.engine.submission import Accepted, Rejected, Submission
-from outrider.faces.api.credentials import Network
+from outrider.faces.settings import Network
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.services.access import Allowance, Caller, Credentials
@@ -18,11 +18,18 @@ from outrider.services.roster import SenderPage, SenderQuery
 class Accept(Protocol):
     """`engine.accept`, the one way in."""
 
-    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, idempotency_key: str = "", domains: Set[str] = frozenset()
+    ) -> Accepted:
         """Return once the submission is on disk.
+
+        Args:
+            domains: the sender's must be one of these (`Caller.domains`); empty: any of the project's.
 
         Raises:
             CallerError: its `field` names the field of `Submission` at fault.
+            ForbiddenError: field "sender": not one of `domains`.
+            LimitReachedError: the project's quota is used up.
             NotFoundError: field "sender": unknown, unverified or another project's.
             BusyError, StoreError: nothing was kept.
         """
@@ -31,35 +38,32 @@ class Accept(Protocol):
 class Examine(Protocol):
     """All checks of `Accept`, of a call that is not sent."""
 
-    async def __call__(self, project_id: UUID, submission: Submission) -> Sequence[Rejected]:
+    async def __call__(self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()) -> Sequence[Rejected]:
         """Return the recipients that are no addresses.
 
         Raises:
-            CallerError, NotFoundError: as `Accept`.
+            CallerError, ForbiddenError, NotFoundError: as `Accept`.
         """
 
 
 class Authenticate(Protocol):
-    """From what a call shows of itself to who is calling (`services.access`)."""
+    """From what a call shows of itself to who calls (`services.access`)."""
 
     async def __call__(self, credentials: Credentials) -> Caller:
         """Return who shows these credentials.
 
         Raises:
-            UnauthenticatedError: nobody that we know; its subclasses for signed calls and tokens.
-            ForbiddenError: the key may not be used from there.
+            UnauthenticatedError: nobody whose key is valid; its subclasses say which form was wrong.
+            ForbiddenError: a valid key, from an address that it may not be used from.
+            StoreUnavailableError: nobody can tell now.
         """
 
 
 class Spend(Protocol):
-    """Counts a call against the rate of its key."""
+    """Counts calls of keys, over all processes (`services.access`)."""
 
     def __call__(self, caller: Caller) -> Allowance:
-        """Return what is left.
-
-        Raises:
-            LimitReachedError: nothing was.
-        """
+        """Count one call of the caller's key. Raises LimitReachedError: it has had those of this minute."""
 
 
 class ListSenders(Protocol):
@@ -97,5 +101,5 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     new_request_id: Callable[[], UUID]
     log: Logger
     metrics: Metrics
-    proxies: Sequence[Network] = ()  # Who is believed when it says for whom it calls.
+    trusted_proxies: Sequence[Network] = ()  # Who is believed when it says for whom it calls.
     has_mailbox: bool = False  # Catch mode: the front page links to it.

@@ -189,7 +189,7 @@ class _Face:
 
     async def _authenticate(self, call: _Call) -> Caller:
         client = call.scope["client"]
-        shown = credentials.read(call.scope["headers"], client[0] if client else "", self._ports.proxies)
+        shown = credentials.read(call.scope["headers"], client[0] if client else "", self._ports.trusted_proxies)
         if shown.needs_body:
             shown = credentials.with_body(shown, await self._read(call))
         caller = await self._ports.authenticate(shown)
@@ -211,7 +211,9 @@ class _Face:
         """Decode, ask the engine, encode."""
         key = _idempotency_key(call.idempotency_key)
         submission = uspeedo_send.read(await self._read(call))
-        accepted = await self._ports.accept(caller.project_id, submission, idempotency_key=key)
+        accepted = await self._ports.accept(
+            caller.project_id, submission, idempotency_key=key, domains=caller.domains
+        )
         answer = uspeedo_send.answer(accepted, call.request_id, call.action)
         return _Answer(answer.ret_code, _encode(answer))
 
@@ -248,7 +250,9 @@ class _Face:
         """Check all that can be checked; there is no template."""
         _idempotency_key(call.idempotency_key)
         given = uspeedo_template.read(await self._read(call))
-        rejected = await self._ports.examine(caller.project_id, uspeedo_template.stand_in(given))
+        rejected = await self._ports.examine(
+            caller.project_id, uspeedo_template.stand_in(given), domains=caller.domains
+        )
         error = NotFoundError(uspeedo_template.NOT_FOUND, field="TemplateId")
         answer = uspeedo_send.refused(
             uspeedo_template.failed(given, rejected),

@@ -1,0 +1,134 @@
+"""From a request's headers, and where it must be its body, to the `Credentials` that `services.access` judges.
+
+    read(headers, peer, proxies)    Authorization (Basic, Bearer), X-AccessToken, X-Access-Key-Id and its companions
+    with_body(credentials, body)    for calls whose body was signed, or names the key as the PHP client does
+
+| Authorization | is |
+|---|---|
+| `Basic base64(ID:SECRET)` | a pair (RFC 7617) |
+| `Bearer ID.SECRET` | a pair |
+| `Bearer HEADER.CLAIMS.SIGNATURE` | an access token (RFC 6750 §2.1) |
+
+It translates and never judges: what has the form of a pair may be nobody's. One form counts, in this order:
+Authorization, X-AccessToken, the signature.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from outrider.base.errors import UnauthenticatedError
+from outrider.faces.api.dialects.basic import parse_basic
+from outrider.faces.settings import Network
+from outrider.services.access import Credentials
+
+_HEADER_BYTES_MAX: Final = 2560  # Ours: the longest access token and its scheme.
+_FORWARDED_COUNT_MAX: Final = 50  # Ours: hops looked at.
+ADVICE: Final = "Send `Authorization: Bearer ACCESSKEY_ID.ACCESSKEY_SECRET`, or Basic with the same pair."
+
+_read_signers: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_text: Final = msgspec.json.Decoder(str).decode
+
+
+def read(headers: Iterable[tuple[bytes, bytes]], peer: str = "", proxies: Sequence[Network] = ()) -> Credentials:
+    """Return what the request shows of itself.
+
+    Args:
+        headers: names in lower case, as ASGI has them.
+        peer: the address of the socket's other end, "" if there is none.
+        proxies: who is believed when it says for whom it calls (X-Forwarded-For).
+
+    Raises:
+        UnauthenticatedError: the Authorization header is malformed; says how.
+    """
+    authorization = token = key_id = signature = timestamp = nonce = b""
+    forwarded: list[bytes] = []
+    for name, value in headers:
+        match name:
+            case b"authorization":
+                authorization = value
+            case b"x-accesstoken":
+                token = value
+            case b"x-access-key-id":
+                key_id = value
+            case b"x-signature":
+                signature = value
+            case b"x-timestamp":
+                timestamp = value
+            case b"x-nonce":
+                nonce = value
+            case b"x-forwarded-for" if proxies:
+                forwarded.append(value)
+    client = _client(peer, b",".join(forwarded), proxies) if forwarded else peer
+    if authorization:
+        return _read_authorization(authorization, client)
+    if token:
+        return Credentials(token=_text(token), client=client)
+    return Credentials(
+        access_key_id=_text(key_id),
+        signature=_text(signature) if signature else None,
+        timestamp=_text(timestamp),
+        nonce=_text(nonce),
+        client=client,
+    )
+
+
+def with_body(credentials: Credentials, body: bytes) -> Credentials:
+    """Return the credentials with the body that they need (`Credentials.needs_body`).
+
+    Where no header names a key, the PHP client's `PublicKey` and `Signature` in the body do.
+    """
+    if credentials.signature is not None:
+        return msgspec.structs.replace(credentials, body=body)
+    try:
+        fields = _read_signers(body)
+        key_id, signature = _read_text(fields["PublicKey"]), _read_text(fields["Signature"])
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return credentials  # It shows nothing; whoever judges says so.
+    return msgspec.structs.replace(credentials, access_key_id=key_id, signature=signature, body=body)
+
+
+def _read_authorization(value: bytes, client: str) -> Credentials:
+    scheme, _, shown = value.partition(b" ")
+    if scheme.lower() != b"bearer":
+        key_id, secret = parse_basic(value)
+        return Credentials(access_key_id=key_id, access_key_secret=secret, client=client)
+    if len(value) > _HEADER_BYTES_MAX:
+        raise UnauthenticatedError(f"The Authorization header is too long. {ADVICE}")
+    key_id, dot, secret = _text(shown.strip()).partition(".")
+    if not key_id or not secret:
+        raise UnauthenticatedError(f"The Authorization header holds neither a pair nor a token. {ADVICE}")
+    if "." in secret:
+        return Credentials(token=key_id + dot + secret, client=client)
+    return Credentials(access_key_id=key_id, access_key_secret=secret, client=client)
+
+
+def _client(peer: str, forwarded: bytes, proxies: Sequence[Network]) -> str:
+    """Return who calls: from the near end on, the first that is none of our proxies.
+
+    A proxy adds its peer at the end, so whatever stands before the first stranger was written by strangers.
+    """
+    client = peer
+    for hop in reversed(forwarded.split(b",")[-_FORWARDED_COUNT_MAX:]):
+        if not _is_proxy(client, tuple(proxies)):
+            break
+        client = _text(hop.strip())
+    return client
+
+
+@lru_cache(maxsize=1024)
+def _is_proxy(text: str, proxies: tuple[Network, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in proxies)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1")
