@@ -66,6 +66,7 @@ from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.quotas import Quotas
 from outrider.services.reports import Reports
 from outrider.services.return_paths import BounceDomains, ReturnPaths, signer_of
+from outrider.services.roster import Roster
 from outrider.services.suppressions import Suppressions
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
@@ -122,6 +123,7 @@ class Services(msgspec.Struct, frozen=True):
     quotas: Quotas
     identity: Identity
     reports: Reports
+    roster: Roster
     suppressions: Suppressions
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
 
@@ -150,7 +152,16 @@ def make_services(context: Context, store: Store) -> Services:
     accounts = Accounts(store, vault, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
     return Services(
-        context, store, access, accounts, quotas, identity, Reports(store, clock=clock), suppressions, accept
+        context,
+        store,
+        access,
+        accounts,
+        quotas,
+        identity,
+        Reports(store, clock=clock),
+        Roster(store),
+        suppressions,
+        accept,
     )
 
 

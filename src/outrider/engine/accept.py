@@ -190,7 +190,7 @@ class Acceptor:
     async def examine(
         self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
     ) -> Sequence[Rejected]:
-        """Raise what accepting it would raise before anything is stored; return the recipients that are no addresses."""
+        """Raise what accepting it would before anything is stored; return the recipients that are no addresses."""
         check.submission(submission, now=self._clock.now())
         await self._find_sender(project_id, submission.sender, domains)
         return _read_addresses(submission.recipients)[1]

@@ -1,7 +1,7 @@
 """A project's senders by the page, chosen and ordered as a caller asks.
 
-For lists that are looked at; who may send is asked of `senders`, for each mail. Pages go by place, as the callers of this
-list count them: a sender that comes or goes between two pages moves the others by one.
+For lists that are looked at; who may send is asked of `senders`, for each mail. Pages go by place, as the callers of
+this list count them: a sender that comes or goes between two pages moves the others by one.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,8 @@ _COUNT: Final = f"""
     SELECT count(*) AS total {_CHOSEN}"""
 _PAGE: Final = f"""{_COLUMNS} {_CHOSEN}
      ORDER BY $6::boolean AND is_default DESC,
-              extract(epoch FROM CASE WHEN $7 THEN s.updated_at ELSE s.created_at END) * CASE WHEN $8 THEN -1 ELSE 1 END,
+              extract(epoch FROM CASE WHEN $7 THEN s.updated_at ELSE s.created_at END)
+                  * CASE WHEN $8 THEN -1 ELSE 1 END,
               sender_id
     OFFSET $9 LIMIT $10"""
 

@@ -15,7 +15,7 @@ from outrider.faces.api.ports import Ports
 from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
-from outrider.testing.engine import KeyRing, RecordingEngine, ToldReports
+from outrider.testing.engine import KeyRing, RecordingEngine, RecordingExaminer, ToldReports, ToldSenders
 from outrider.testing.web import Heard, ask
 
 PROJECT_ID = UUID(int=7)
@@ -54,6 +54,8 @@ class ApiFace:
     def __init__(self) -> None:
         self.engine = RecordingEngine()
         self.keys = KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID})
+        self.examiner = RecordingExaminer()
+        self.senders = ToldSenders()
         self.reports = ToldReports()
         self.metrics = Metrics()
         self.log = io.StringIO()
@@ -69,6 +71,8 @@ class ApiFace:
                 "accept": self.engine,
                 "authenticate": self.keys,
                 "spend": self.keys.spend,
+                "examine": self.examiner,
+                "list_senders": self.senders,
                 "report_session": self.reports,
                 "is_ready": is_ready,
                 "new_request_id": uuid4,
@@ -82,6 +86,20 @@ class ApiFace:
         given = {"authorization": basic(), "content-type": "application/json"} | dict(headers or {})
         octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
         return await ask(self.app, "POST", "/api/v1/email/SendEmail", headers=given, body=octets)
+
+    async def act(self, body: object, query: str = "", headers: Mapping[str, str] | None = None) -> Heard:
+        """Call the Action API; `headers` None: with the good key."""
+        given = {"authorization": basic()} if headers is None else headers
+        octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await ask(self.app, "POST", f"/api{query}", headers=given, body=octets)
+
+    async def rest(
+        self, method: str, target: str, body: object = b"", headers: Mapping[str, str] | None = None
+    ) -> Heard:
+        """Make a call below /api/v1/email/; `headers` None: with the good key."""
+        given = {"authorization": basic()} if headers is None else headers
+        octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await ask(self.app, method, f"/api/v1/email/{target}", headers=given, body=octets)
 
     async def send_status(self, query: str, headers: Mapping[str, str] | None = None) -> Heard:
         given = {"authorization": basic()} if headers is None else headers

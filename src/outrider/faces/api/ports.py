@@ -38,7 +38,9 @@ class Accept(Protocol):
 class Examine(Protocol):
     """All checks of `Accept`, of a call that is not sent."""
 
-    async def __call__(self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()) -> Sequence[Rejected]:
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Sequence[Rejected]:
         """Return the recipients that are no addresses.
 
         Raises:

@@ -211,9 +211,7 @@ class _Face:
         """Decode, ask the engine, encode."""
         key = _idempotency_key(call.idempotency_key)
         submission = uspeedo_send.read(await self._read(call))
-        accepted = await self._ports.accept(
-            caller.project_id, submission, idempotency_key=key, domains=caller.domains
-        )
+        accepted = await self._ports.accept(caller.project_id, submission, idempotency_key=key, domains=caller.domains)
         answer = uspeedo_send.answer(accepted, call.request_id, call.action)
         return _Answer(answer.ret_code, _encode(answer))
 
@@ -264,11 +262,11 @@ class _Face:
         )
         return _Answer(answer.ret_code, _encode(answer))
 
-    async def _create_template(self, call: _Call, caller: Caller) -> _Answer:
+    async def _create_template(self, _call: _Call, _caller: Caller) -> _Answer:
         """Say that there is no place for it."""
         raise CallerError(_NOT_STORED, field="Action")
 
-    async def _delete_template(self, call: _Call, caller: Caller) -> _Answer:
+    async def _delete_template(self, call: _Call, _caller: Caller) -> _Answer:
         """Find no template to delete."""
         raise uspeedo_template.find(await self._parameters(call))
 

@@ -41,7 +41,7 @@ def split(body: bytes) -> _Fields:
     try:
         return _split(body)
     except msgspec.ValidationError:
-        raise CallerError('The body is JSON but not an object; send {"SendEmail": ...} or the like.', field=BODY) from None
+        raise CallerError('The body is JSON but not an object; send {"SendEmail": ...}.', field=BODY) from None
     except RecursionError:
         raise CallerError("The body is nested too deeply.", field=BODY) from None
     except msgspec.DecodeError as error:

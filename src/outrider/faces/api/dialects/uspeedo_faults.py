@@ -39,6 +39,7 @@ _FIELD_NAMES: Final = {
     "html": "Content",
     "idempotency_key": "Idempotency-Key",
     "session_id": "SessionNo",
+    "words": "FuzzySearch",
 }
 _RESTATED_STATUSES: Final = frozenset({429, 503})
 

@@ -1,4 +1,4 @@
-"""SendEmail: from its JSON to a `Submission`, and from what became of that to the answer. The hottest path of the face."""
+"""SendEmail: from its JSON to a `Submission`, and from what became of it to the answer. The face's hottest path."""
 
 from typing import Final
 
