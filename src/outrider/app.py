@@ -2,7 +2,7 @@
 
 Each `run_*` builds one role of one process and runs it until it is asked to stop:
 
-    web      the HTTP faces and `accept`     smtp     what comes back, the simulator, catch mode's receiver
+    web      in `web_role`, above this       smtp     what comes back, the simulator, catch mode's receiver
     deliver  lanes, attempts, settling       worker   upkeep of the event log, warm-ups, guards, reading what came back
 
 No module-level state: two apps can live in one test. Stop order: faces refuse, then the parts they stand on finish,
@@ -44,7 +44,6 @@ from outrider.engine.settle import Settler
 from outrider.engine.slots import NodeSlots
 from outrider.engine.upkeep import Upkeep, ensure_partitions
 from outrider.engine.warmup import WarmupBook, WarmupJudge
-from outrider.faces.settings import parse_proxies
 from outrider.net.ledger import Ledger
 from outrider.net.ours import check_ours
 from outrider.net.pool import ConnectionPool
@@ -66,7 +65,6 @@ from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.quotas import Quotas
 from outrider.services.reports import Reports
 from outrider.services.return_paths import BounceDomains, ReturnPaths, signer_of
-from outrider.services.roster import Roster
 from outrider.services.suppressions import Suppressions
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, load_or_create_key
@@ -123,7 +121,6 @@ class Services(msgspec.Struct, frozen=True):
     quotas: Quotas
     identity: Identity
     reports: Reports
-    roster: Roster
     suppressions: Suppressions
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
 
@@ -152,16 +149,7 @@ def make_services(context: Context, store: Store) -> Services:
     accounts = Accounts(store, vault, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
     return Services(
-        context,
-        store,
-        access,
-        accounts,
-        quotas,
-        identity,
-        Reports(store, clock=clock),
-        Roster(store),
-        suppressions,
-        accept,
+        context, store, access, accounts, quotas, identity, Reports(store, clock=clock), suppressions, accept
     )
 
 
@@ -319,38 +307,6 @@ def node_identity(data_path: Path) -> UUID:
         node_id = uuid4()
         file.write_text(str(node_id), "ascii")
         return node_id
-
-
-async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
-    """Run one web process: the API, the mailbox page, health and metrics."""
-    # Only this role needs Litestar (40 MB).
-    from outrider.faces.api.app import make_app
-    from outrider.faces.api.ports import Ports
-    from outrider.faces.api.server import HttpServer
-    from outrider.faces.console.mailbox import routes as mailbox_routes
-
-    config = context.config
-    async with context.store() as store:
-        services = make_services(context, store)
-        ports = Ports(
-            accept=services.accept,
-            examine=services.accept.examine,
-            authenticate=services.access.authenticate,
-            spend=services.access.spend,
-            trusted_proxies=parse_proxies(config.faces.trusted_proxies),
-            list_senders=services.roster.page,
-            report_session=services.reports.session,
-            is_ready=store.is_ready,
-            new_request_id=uuid4,
-            log=context.log,
-            metrics=context.metrics,
-            has_mailbox=config.is_catch,
-        )
-        more = []
-        if config.is_catch:
-            more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
-        server = HttpServer(make_app(ports, more), config.faces.http_host, config.faces.http_port)
-        await run_all([services.access, services.accept, server], stop_asked)
 
 
 async def run_smtp(context: Context, stop_asked: asyncio.Event) -> None:

@@ -19,6 +19,7 @@ NO_TEST_OF_ITS_OWN: Final = {
     "outrider.app": "wires the others; every test in tests/e2e runs it",
     "outrider.base.vocab": "words; tests/docs/test_frozen_words.py holds them",
     "outrider.engine.submission": "records only",
+    "outrider.web_role": "the same for the web role",
     "outrider.store.schema.env": "alembic runs it; tests/store/test_migrate.py runs alembic",
 }
 DECLARATIONS: Final = {

@@ -48,6 +48,7 @@ METADATA_VALUE_CHARS_MAX: Final = 500  # Ours: Postmark allows 80.
 SEND_LATER_S_MAX: Final = 30 * 86400.0  # Ours: Mailgun allows 3 to 7 days, SendGrid 3, Resend 30.
 EXPIRES_S_MIN: Final = 60.0  # Ours: a shorter life may end before the first attempt does.
 REQUEST_BODY_BYTES_MAX: Final = 12 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` escaped as JSON, and the other fields.
+REQUEST_FILES_BYTES_MAX: Final = 40 * 1024 * 1024  # Ours: the same, and `ATTACHMENTS_BYTES_MAX` in base64.
 
 # -- The queue.
 RETRY_DELAY_S_MAX: Final = 4 * 3600.0  # DESIGN.md 5.
@@ -73,6 +74,7 @@ QUOTA_COUNT_MAX: Final = 10**12  # Ours: recipients a month; more than all mail 
 # -- HTTP, our side.
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
 REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so that a caller hears our answer.
+FILE_FETCH_WAIT_S: Final = 20.0  # Ours: one attachment by URL; its caller is waiting.
 READY_WAIT_S: Final = 2.0  # Ours: a database that needs longer to say yes is not ready.
 
 # -- Catch mode's SMTP receiver and mailbox.

@@ -10,6 +10,7 @@ from outrider.cli import (
     guard,
     mail,
     mailbox,
+    projects,
     queue,
     rules,
     senders,
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(accounts.init)
 app.command()(serve.serve)
 app.add_typer(accounts.keys, name="key")
+app.add_typer(projects.projects, name="project")
 app.add_typer(domains.domains, name="domain")
 app.add_typer(senders.senders, name="sender")
 app.command()(mail.send)

@@ -50,7 +50,7 @@ async def _run(role: str, slot: int, context: Context) -> None:
     parent = int(os.environ[PARENT_FD])
     loop.add_reader(parent, _on_parent, parent, stop_asked)
     roles: dict[str, Callable[[], Awaitable[None]]] = {
-        "web": lambda: app.run_web(context, stop_asked),
+        "web": lambda: _run_web(context, stop_asked),
         "smtp": lambda: app.run_smtp(context, stop_asked),
         "deliver": lambda: app.run_deliver(context, slot, stop_asked),
         "worker": lambda: app.run_worker(context, stop_asked),
@@ -61,6 +61,12 @@ async def _run(role: str, slot: int, context: Context) -> None:
     await roles[role]()
     loop.remove_reader(parent)
     context.log.info("role_stopped")
+
+
+async def _run_web(context: Context, stop_asked: asyncio.Event) -> None:
+    from outrider import web_role  # Only this role needs Litestar (40 MB).
+
+    await web_role.run_web(context, stop_asked)
 
 
 def _on_parent(parent: int, stop_asked: asyncio.Event) -> None:

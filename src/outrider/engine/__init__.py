@@ -2,9 +2,10 @@
 
     submission --> accept --> [queue] --> lanes --> prepare --> (net: talk) --> (policy: judge) --> settle --> feed
 
-`submission` what comes in and what goes back, `accept` station 1, with `check` for what a submission may hold, `lanes` station 2, `prepare` station 3, `deliver` the
-loop that drives stations 2 to 6 with `lanework` for one lane, `judge` station 5, `settle` station 6, `feed` station 7.
-`protect` what is learned about addresses, `heard` what was said, kept to be judged again.
+`submission` what comes in and what goes back, `accept` station 1, with `check` for what a submission may hold, `lanes`
+station 2, `prepare` station 3, `deliver` the loop that drives stations 2 to 6 with `lanework` for one lane, `judge`
+station 5, `settle` station 6, `feed` station 7. `protect` what is learned about addresses, `heard` what was said, kept
+to be judged again.
 
 Between a lane and the network: `gates` which source may send now, `ways` where it hands the mail, `lines` who waits for
 it and until when, `turns` who is next, `slots` the node's connections, `tally` what passes freely. For operators:

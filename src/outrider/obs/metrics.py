@@ -108,6 +108,14 @@ API_CALLS: Final = Declared(
     "215400 (our fault) above zero for 5 minutes.",
     ("ret_code",),
 )
+V1_CALLS: Final = Declared(
+    "outrider_v1_calls_total",
+    "counter",
+    "Calls under /v1 answered, by route and HTTP status.",
+    "Mostly 200 and 202.",
+    "500 above zero for 5 minutes.",
+    ("route", "status"),
+)
 INBOUND: Final = Declared(
     "outrider_inbound_mails_total",
     "counter",
@@ -161,6 +169,7 @@ DECLARED: Final = (
     LANES_HELD,
     CONNECTIONS,
     API_CALLS,
+    V1_CALLS,
     INBOUND,
     FEEDBACK_REFUSED,
     LISTENING,
@@ -185,6 +194,7 @@ class Metrics:
         self.lanes_held: Final = self._gauge(LANES_HELD)
         self.connections: Final = self._gauge(CONNECTIONS)
         self.api_calls: Final = self._counter(API_CALLS)
+        self.v1_calls: Final = self._counter(V1_CALLS)
         self.inbound: Final = self._counter(INBOUND)
         self.feedback_refused: Final = self._counter(FEEDBACK_REFUSED)
         self.listening: Final = self._gauge(LISTENING)

@@ -2,10 +2,11 @@
 
 About an answer or a report: `classify` (with `rules.toml`) turns it into a verdict, `reason` is its vocabulary, `retry`
 says when to try again, `suppress` which addresses get no more mail, `guard` when a campaign must stop. About a
-provider: `shaping` (with `shaping.toml`) what it takes and how we react to its replies,
-`throttle` what may happen at a gate and what replies do to it, with `gate` its state, `gcra` rates in every window,
-`adapt` the rate that replies teach, `hits` how often a rule was hit, `reach` when to stay away from a dead server.
-About content: `attach` which files may travel. About sources: `route` which way mail leaves, `warmup` (with `warmup.toml`) how much a new source may send in a day.
+provider: `shaping` (with `shaping.toml`) what it takes and how we react to its replies, `throttle` what may happen at a
+gate and what replies do to it, with `gate` its state, `gcra` rates in every window, `adapt` the rate that replies
+teach, `hits` how often a rule was hit, `reach` when to stay away from a dead server. About content: `attach` which
+files may travel. About projects: `quota` who still gets in. About sources: `route` which way mail leaves, `warmup`
+(with `warmup.toml`) how much a new source may send in a day.
 
 About receivers on purpose: `simulate` (with `simulate.toml`) reads what a simulator address asks for, `behaviour` is
 how one misbehaves.

@@ -1,8 +1,8 @@
 """Projects and their API keys: made, shown, changed, revoked. Who may call with one is `access`.
 
 A secret is 36 random bytes as 48 characters of URL-safe base64. It is shown once. Stored are its SHA-256, to compare
-with (a secret with 288 random bits cannot be guessed, so a slow password hash would protect nothing and cost a core at a
-few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0031).
+with (a secret with 288 random bits cannot be guessed, so a slow password hash would protect nothing and cost a core at
+a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0031).
 """
 
 import base64
@@ -24,6 +24,8 @@ from outrider.store.keys import ApiKey, KeyTerms
 from outrider.store.pool import Store
 from outrider.store.projects import Project
 from outrider.store.vault import Vault, secret_context
+
+__all__ = ["Accounts", "ApiKey", "KeyPair", "KeyTerms", "Project"]  # With the records a caller meets.
 
 DEFAULT_PROJECT: Final = "default"
 ANY_TERMS: Final = KeyTerms()

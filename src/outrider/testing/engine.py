@@ -8,8 +8,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from outrider.base.errors import NotFoundError, UnauthenticatedError
-from outrider.engine.submission import Accepted, Rejected, Submission
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.services.access import Allowance, Caller, Credentials
+from outrider.services.attachments import Given
+from outrider.services.mail import MessageView
 from outrider.services.reports import SessionView
 from outrider.services.roster import SenderPage, SenderQuery
 
@@ -118,3 +120,25 @@ class ToldReports:
         if view is None:
             raise NotFoundError("There is no such session.", field="session_id")
         return view
+
+
+class ToldMail:
+    """A `MailReader` that knows the messages that the test put into `views`, by project and id."""
+
+    def __init__(self) -> None:
+        self.views: Final[dict[tuple[UUID, UUID], MessageView]] = {}
+
+    async def message(self, project_id: UUID, message_id: UUID) -> MessageView:
+        """Return the view of this project's message."""
+        view = self.views.get((project_id, message_id))
+        if view is None:
+            raise NotFoundError("There is no such email.", field="id")
+        return view
+
+
+async def keep_content(given: Sequence[Given]) -> tuple[Attachment, ...]:
+    """Be a `ResolveFiles` for which the content in base64 is the content."""
+    return tuple(
+        Attachment(name=one.name, type=one.type, content=one.content.encode(), content_id=one.content_id)
+        for one in given
+    )

@@ -10,6 +10,7 @@ import pytest
 from outrider.app import Services
 from outrider.base.errors import ConfigError, UnauthenticatedError
 from outrider.cli import quickstart
+from outrider.services.access import Caller, Credentials
 from outrider.services.accounts import KeyPair
 
 PROJECT = UUID(int=5)
@@ -33,10 +34,10 @@ class Fake:
         self.pairs[pair.access_key_id] = pair.access_key_secret
         return pair
 
-    async def authenticate(self, access_key_id: str, access_key_secret: str) -> UUID:
-        if self.pairs.get(access_key_id) != access_key_secret:
+    async def authenticate(self, credentials: Credentials) -> Caller:
+        if self.pairs.get(credentials.access_key_id) != credentials.access_key_secret:
             raise UnauthenticatedError("No.")
-        return self.project_of_keys
+        return Caller(project_id=self.project_of_keys, access_key_id=credentials.access_key_id)
 
     async def list_domains(self, _: UUID) -> Any:
         return [SimpleNamespace(name=name) for name in self.domains]
@@ -59,7 +60,7 @@ def fake() -> Fake:
 @pytest.fixture
 def services(fake: Fake, tmp_path: Path) -> Services:
     config = SimpleNamespace(data_path=tmp_path)
-    made = SimpleNamespace(context=SimpleNamespace(config=config), accounts=fake, identity=fake)
+    made = SimpleNamespace(context=SimpleNamespace(config=config), access=fake, accounts=fake, identity=fake)
     return cast("Services", made)
 
 

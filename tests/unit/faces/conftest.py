@@ -15,7 +15,15 @@ from outrider.faces.api.ports import Ports
 from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
-from outrider.testing.engine import KeyRing, RecordingEngine, RecordingExaminer, ToldReports, ToldSenders
+from outrider.testing.engine import (
+    KeyRing,
+    RecordingEngine,
+    RecordingExaminer,
+    ToldMail,
+    ToldReports,
+    ToldSenders,
+    keep_content,
+)
 from outrider.testing.web import Heard, ask
 
 PROJECT_ID = UUID(int=7)
@@ -57,6 +65,7 @@ class ApiFace:
         self.examiner = RecordingExaminer()
         self.senders = ToldSenders()
         self.reports = ToldReports()
+        self.mail = ToldMail()
         self.metrics = Metrics()
         self.log = io.StringIO()
         self.is_ready = True
@@ -74,6 +83,8 @@ class ApiFace:
                 "examine": self.examiner,
                 "list_senders": self.senders,
                 "report_session": self.reports,
+                "resolve_files": keep_content,
+                "mail": self.mail,
                 "is_ready": is_ready,
                 "new_request_id": uuid4,
                 "log": make_logger(LogSettings(format="json"), "web", self.log),
@@ -104,6 +115,14 @@ class ApiFace:
     async def send_status(self, query: str, headers: Mapping[str, str] | None = None) -> Heard:
         given = {"authorization": basic()} if headers is None else headers
         return await ask(self.app, "GET", f"/api/v1/email/SendStatus{query}", headers=given)
+
+    async def call(
+        self, method: str, target: str, body: object = b"", headers: Mapping[str, str] | None = None
+    ) -> Heard:
+        """Call something under /v1; a body that is not bytes goes as JSON."""
+        given = {"authorization": f"Bearer {KEY_ID}.{KEY_SECRET}"} | dict(headers or {})
+        octets = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await ask(self.app, method, f"/v1{target}", headers=given, body=octets)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from outrider.base.errors import BusyError, CallerError, OutriderError
 from outrider.faces.api import operational
 from outrider.faces.api.dialects import uspeedo
 from outrider.faces.api.ports import Ports
+from outrider.faces.api.v1 import face, messages
 
 
 def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
@@ -34,8 +35,9 @@ def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Lite
         ports.log.error("page_failed", method=request.method, path=request.url.path, exc_info=error)
         return create_exception_response(request, error)
 
+    native = face.mount(ports, messages.routes(ports))
     return Litestar(
-        route_handlers=[*uspeedo.routes(ports), *operational.routes(ports), *more],
+        route_handlers=[*uspeedo.routes(ports), native, *operational.routes(ports), *more],
         # Litestar's own log would be a second one, of another form.
         logging_config=None,
         exception_handlers={OutriderError: refused, HTTP_500_INTERNAL_SERVER_ERROR: unexpected},

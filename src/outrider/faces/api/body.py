@@ -20,7 +20,9 @@ class CallerGoneError(Exception):
     """The connection closed before the body was complete. In no error table: there is nobody to answer."""
 
 
-async def read_body(receive: Receive, length_bytes: int | None) -> bytes:
+async def read_body(
+    receive: Receive, length_bytes: int | None, *, bytes_max: int = limits.REQUEST_BODY_BYTES_MAX
+) -> bytes:
     """Return the whole body.
 
     Args:
@@ -28,14 +30,14 @@ async def read_body(receive: Receive, length_bytes: int | None) -> bytes:
         length_bytes: what Content-Length says; None without one.
 
     Raises:
-        TooLargeError: it is over `limits.REQUEST_BODY_BYTES_MAX`. At most that much was read.
+        TooLargeError: it is over `bytes_max`. At most that much was read.
         CallerError: it did not come within `limits.REQUEST_BODY_WAIT_S`.
         CallerGoneError: the caller hung up.
     """
     if length_bytes == 0:
         return b""
-    if length_bytes is not None and length_bytes > limits.REQUEST_BODY_BYTES_MAX:
-        raise _too_large()
+    if length_bytes is not None and length_bytes > bytes_max:
+        raise _too_large(bytes_max)
     parts: list[bytes] = []
     size_bytes = 0
     try:
@@ -46,21 +48,27 @@ async def read_body(receive: Receive, length_bytes: int | None) -> bytes:
                     raise CallerGoneError("The connection was closed.")
                 parts.append(event["body"])
                 size_bytes += len(event["body"])
-                if size_bytes > limits.REQUEST_BODY_BYTES_MAX:
-                    raise _too_large()
+                if size_bytes > bytes_max:
+                    raise _too_large(bytes_max)
                 if not event["more_body"] or size_bytes == length_bytes:
                     return parts[0] if len(parts) == 1 else b"".join(parts)
     except TimeoutError:
         raise CallerError(f"The body did not arrive within {limits.REQUEST_BODY_WAIT_S:.0f} s.") from None
 
 
-async def discard_body(scope: HTTPScope, receive: Receive, length_bytes: int | None) -> None:
+async def discard_body(
+    scope: HTTPScope,
+    receive: Receive,
+    length_bytes: int | None,
+    *,
+    bytes_max: int = limits.REQUEST_BODY_BYTES_MAX,
+) -> None:
     """Read on and keep nothing, so that the caller gets to hear an answer given before the body was read."""
     if length_bytes is not None and length_bytes <= _UNREAD_BYTES_MAX:
         return
     if any(name == b"expect" for name, _ in scope["headers"]):
         return
-    left_bytes = 2 * limits.REQUEST_BODY_BYTES_MAX
+    left_bytes = 2 * bytes_max
     try:
         async with asyncio.timeout(limits.REQUEST_DISCARD_WAIT_S):
             while left_bytes > 0:
@@ -72,6 +80,6 @@ async def discard_body(scope: HTTPScope, receive: Receive, length_bytes: int | N
         return  # It had its chance; the answer goes out now, heard or not.
 
 
-def _too_large() -> TooLargeError:
-    mebibytes = limits.REQUEST_BODY_BYTES_MAX // (1024 * 1024)
-    return TooLargeError(f"The body is larger than {mebibytes} MiB; shorten Content or link to large files instead.")
+def _too_large(bytes_max: int) -> TooLargeError:
+    mebibytes = bytes_max // (1024 * 1024)
+    return TooLargeError(f"The body is larger than {mebibytes} MiB; shorten it or link to large files instead.")

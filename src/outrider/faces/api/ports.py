@@ -6,11 +6,13 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.engine.submission import Accepted, Rejected, Submission
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.faces.settings import Network
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.services.access import Allowance, Caller, Credentials
+from outrider.services.attachments import Given
+from outrider.services.mail import MessageView
 from outrider.services.reports import SessionView
 from outrider.services.roster import SenderPage, SenderQuery
 
@@ -90,6 +92,20 @@ class SessionReport(Protocol):
         """
 
 
+class ResolveFiles(Protocol):
+    """From what a caller says of its files to the files."""
+
+    async def __call__(self, given: Sequence[Given]) -> tuple[Attachment, ...]:
+        """Return the files, in the same order. Raises CallerError: `field` names the one at fault."""
+
+
+class MailReader(Protocol):
+    """The mail of a project, as it stands now (`services.mail`)."""
+
+    async def message(self, project_id: UUID, message_id: UUID) -> MessageView:
+        """Return the message. Raises NotFoundError."""
+
+
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, in one argument."""
 
@@ -99,6 +115,8 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     spend: Spend
     list_senders: ListSenders
     report_session: SessionReport
+    resolve_files: ResolveFiles
+    mail: MailReader
     is_ready: Callable[[], Awaitable[bool]]
     new_request_id: Callable[[], UUID]
     log: Logger

@@ -6,7 +6,8 @@ import pytest
 
 from outrider.base.errors import NotFoundError, UnauthenticatedError
 from outrider.engine.submission import Submission
-from outrider.faces.api.ports import Accept, Authenticate, SessionReport
+from outrider.faces.api.ports import Accept, Authenticate, SessionReport, Spend
+from outrider.services.access import Allowance, Credentials
 from outrider.testing.engine import SESSION_ID, KeyRing, RecordingEngine, ToldReports
 
 SUBMISSION = Submission(sender="a@x.example", recipients=("b@x.example", "b@x.example"), subject="s", text="t")
@@ -22,11 +23,17 @@ async def test_an_engine_accepts() -> None:
 
 
 async def test_keys_open_their_project_only() -> None:
-    authenticate: Authenticate = KeyRing({("id", "secret"): UUID(int=1)})
-    assert await authenticate("id", "secret") == UUID(int=1)
+    keys = KeyRing({("id", "secret"): UUID(int=1)})
+    authenticate: Authenticate = keys
+    spend: Spend = keys.spend
+    for shown in ({"access_key_id": "id", "access_key_secret": "secret"}, {"token": "secret"}):
+        caller = await authenticate(Credentials(**shown))
+        assert (caller.project_id, caller.access_key_id) == (UUID(int=1), "id")
+        assert spend(caller) == Allowance(0, 0, 0.0)
+    assert keys.spent == ["id", "id"]
     for pair in (("id", "other"), ("other", "secret")):
         with pytest.raises(UnauthenticatedError):
-            await authenticate(*pair)
+            await authenticate(Credentials(access_key_id=pair[0], access_key_secret=pair[1]))
 
 
 async def test_a_report_is_its_projects() -> None:

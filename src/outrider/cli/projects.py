@@ -1,0 +1,52 @@
+"""`outrider project ...`: what a project may send."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+import typer
+
+from outrider.app import Services
+from outrider.base import digits
+from outrider.base.errors import CallerError
+from outrider.cli import output, session
+from outrider.cli.options import AsJson, Project
+from outrider.policy.quota import Quota
+from outrider.services.accounts import DEFAULT_PROJECT
+from outrider.services.quotas import QuotaView
+
+projects = typer.Typer(help="Projects: how much each may send.", no_args_is_help=True)
+NONE = "none"
+
+
+@projects.command("quota")
+def quota(
+    day: Annotated[str | None, typer.Option(metavar="N|none", help="Recipients a day, by UTC.")] = None,
+    month: Annotated[str | None, typer.Option(metavar="N|none", help="Recipients a month, by UTC.")] = None,
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Show or set how many recipients a project may have accepted a day and a month; what is not given stays.
+
+    Counts everywhere within a second. Recipients are counted while there is a quota; changing it forgets none.
+    """
+
+    async def work(services: Services, project_id: UUID) -> QuotaView:
+        view = await services.quotas.view(project_id)
+        if day is None and month is None:
+            return view
+        wanted = Quota(_parse(day, view.day, "day"), _parse(month, view.month, "month"))
+        return await services.quotas.change(project_id, wanted)
+
+    output.show_facts(msgspec.structs.asdict(session.run_in(project, work)), as_json=as_json)
+
+
+def _parse(text: str | None, known: int | None, field: str) -> int | None:
+    if text is None:
+        return known
+    if text == NONE:
+        return None
+    count = digits.parse(text)
+    if count is None:
+        raise CallerError("A quota is a number of recipients, or none.", field=field)
+    return count

@@ -1,0 +1,11 @@
+"""Our own REST API, under /v1: JSON in snake_case, errors as problem details (RFC 9457); OpenAPI 3.1 says it all.
+
+routes     a call as a row: method, path, scope, typed function; what serving, guard and document share
+call       one request on its way through, and answers that are no JSON
+reading    from octets to typed values; errors name the field
+problem    from an error to its problem details
+face       the envelope around every call: route, guard, read, act, write
+entry      who is calling, and how often it may
+messages   /v1/emails: hand in mail, see it, stop it, send it again
+message_types  the records of its JSON
+"""

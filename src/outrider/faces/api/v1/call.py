@@ -1,0 +1,44 @@
+"""One request under /v1 on its way through, and what a call may answer beside a record."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from litestar.types import HTTPScope, Receive
+
+from outrider.services.access import Caller
+
+JSON: Final = "application/json"
+
+
+class Call(msgspec.Struct):
+    """What a call's function is told of the request, beside body, query and path."""
+
+    scope: HTTPScope
+    receive: Receive
+    request_id: str
+    caller: Caller | None = None  # Set before any call's function runs, unless the route is open to all.
+    idempotency_key: str = ""  # "": none was given.
+    answer_headers: list[tuple[bytes, bytes]] = []  # Go out with the answer, whatever it is.
+    length_bytes: int | None = None  # As Content-Length says; None without one.
+    is_read: bool = False  # The body is read, so nothing of it stands in the way of the answer.
+
+    @property
+    def project_id(self) -> UUID:
+        """Whose mail it is about."""
+        assert self.caller is not None
+        return self.caller.project_id
+
+    def header(self, name: bytes) -> bytes:
+        """Return the first header of this lower-case name, b"" without one."""
+        return next((value for known, value in self.scope["headers"] if known == name), b"")
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is not a record in JSON: a page, a file, or a stream that ends when the caller hangs up."""
+
+    content: bytes | AsyncIterator[bytes]
+    media_type: str = JSON
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -1,0 +1,54 @@
+"""Who is calling, whether it may, and how often: the one guard of every call under /v1.
+
+Pairs and tokens as `faces.api.credentials` reads them; the signed calls of uSpeedo's clients are for uSpeedo's paths
+alone. How much of a key's rate is left goes out with every answer, a refusal too:
+
+    RateLimit-Policy: "key";q=600;w=60
+    RateLimit: "key";r=599;t=42
+
+Source: draft-ietf-httpapi-ratelimit-headers-10.
+"""
+
+import math
+from typing import Final
+
+from outrider.base.errors import LimitReachedError, UnauthenticatedError
+from outrider.base.vocab import KeyScope
+from outrider.faces.api import credentials
+from outrider.faces.api.ports import Ports
+from outrider.faces.api.v1.call import Call
+from outrider.services.access import Allowance
+
+
+class Entrance:
+    """Lets calls in."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports: Final = ports
+
+    async def admit(self, call: Call, scope: KeyScope) -> None:
+        """Set the call's `caller`, and the headers that say what is left of its rate.
+
+        Raises:
+            UnauthenticatedError: no key, or none that counts.
+            ForbiddenError: its key has not got the scope, or may not be used from there.
+            LimitReachedError: its key has had its calls of this minute.
+        """
+        peer = call.scope["client"]
+        shown = credentials.read(call.scope["headers"], peer[0] if peer else "", self._ports.trusted_proxies)
+        if shown.needs_body:
+            raise UnauthenticatedError(f"The call shows no access key. {credentials.ADVICE}")
+        call.caller = await self._ports.authenticate(shown)
+        try:
+            allowance = self._ports.spend(call.caller)
+        except LimitReachedError as error:
+            call.answer_headers += _headers(Allowance(call.caller.rate_per_minute, 0, error.retry_after_s))
+            raise
+        if allowance.limit:
+            call.answer_headers += _headers(allowance)
+        call.caller.require(scope)
+
+
+def _headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
+    left = b'"key";r=%d;t=%d' % (allowance.remaining, math.ceil(allowance.reset_s))
+    return [(b"ratelimit-policy", b'"key";q=%d;w=60' % allowance.limit), (b"ratelimit", left)]

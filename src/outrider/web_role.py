@@ -1,0 +1,55 @@
+"""The web role: the services of `app` behind the HTTP faces. Above `app`: no other role imports Litestar (40 MB).
+
+`accept` runs as long as the server does: the faces refuse first, then what was accepted is committed, then the store
+closes.
+"""
+
+import asyncio
+from uuid import uuid4
+
+from outrider.app import Context, Services, make_mailbox, make_services
+from outrider.base import limits
+from outrider.engine.service import run_all
+from outrider.faces.api.app import make_app
+from outrider.faces.api.ports import Ports
+from outrider.faces.api.server import HttpServer
+from outrider.faces.console.mailbox import routes as mailbox_routes
+from outrider.faces.settings import parse_proxies
+from outrider.net.http import Fetcher
+from outrider.services.attachments import Attachments
+from outrider.services.mail import Mail
+from outrider.services.roster import Roster
+
+
+async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
+    """Run one web process: the API, the mailbox page, health and metrics."""
+    config = context.config
+    async with context.store() as store:
+        services = make_services(context, store)
+        more = []
+        if config.is_catch:
+            more = mailbox_routes(make_mailbox(context), services.identity.published_record, context.clock)
+        app = make_app(make_ports(services), more)
+        server = HttpServer(app, config.faces.http_host, config.faces.http_port)
+        await run_all([services.access, services.accept, server], stop_asked)
+
+
+def make_ports(services: Services) -> Ports:
+    """What the API needs, from the services."""
+    context = services.context
+    return Ports(
+        accept=services.accept,
+        examine=services.accept.examine,
+        authenticate=services.access.authenticate,
+        spend=services.access.spend,
+        trusted_proxies=parse_proxies(context.config.faces.trusted_proxies),
+        list_senders=Roster(services.store).page,
+        report_session=services.reports.session,
+        resolve_files=Attachments(Fetcher(wait_s=limits.FILE_FETCH_WAIT_S)).resolve,
+        mail=Mail(services.store),
+        is_ready=services.store.is_ready,
+        new_request_id=uuid4,
+        log=context.log,
+        metrics=context.metrics,
+        has_mailbox=context.config.is_catch,
+    )
