@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast
 
 import msgspec
-from litestar import asgi
+from litestar import Response, asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 from msgspec import UNSET, UnsetType
@@ -45,6 +45,7 @@ from outrider.faces.api.ports import Ports
 from outrider.services.access import Caller
 
 ROOT: Final = "/api"
+NO_REQUEST: Final = "Invalid parameter [Header]"
 NO_ACTION: Final = "Invalid parameter [Action]"  # Nothing lives at this path, or not with this method.
 
 _TEMPLATE: Final = "/v1/email/EmailTemplate/"
@@ -98,6 +99,18 @@ def routes(ports: Ports) -> list[ASGIRouteHandler]:
         await face.respond(cast("HTTPScope", scope), receive, send)
 
     return [uspeedo]
+
+
+def malformed(ports: Ports, status: int, detail: str) -> Response[bytes]:
+    """Return the envelope of a request that is no HTTP and never reached the route; `detail` says why, to strangers."""
+    request_id = str(ports.new_request_id())
+    ports.metrics.api_calls.labels(_INVALID).inc()
+    return Response(
+        _encode(uspeedo_faults.fault(_INVALID, NO_REQUEST, request_id, f"{detail}.")),
+        status_code=status,
+        media_type="application/json",
+        headers={"cache-control": "no-store", "x-speedo-request-uuid": request_id},
+    )
 
 
 class _Face:

@@ -755,3 +755,12 @@ async def test_templates_cannot_be_made_or_deleted_yet(face: ApiFace) -> None:
         assert_fault(heard, 215396, "NotFound parameter [TemplateId]")
     assert_fault(await face.act({"Action": "DeleteEmailTemplate"}), 215397, "Missing parameter [TemplateId]")
     assert_fault(await face.rest("DELETE", "EmailTemplate/UET1", headers={}), 215393, "Authentication failed")
+
+
+@pytest.mark.parametrize("host", ["a b", "a/b", "\xff"])
+async def test_a_request_that_is_no_http_has_the_envelope_too(face: ApiFace, host: str) -> None:
+    for path in ("/api", SEND_EMAIL):
+        heard = await ask(face.app, "POST", path, headers={"host": host, "authorization": basic()}, body=b"{}")
+        assert_fault(heard, 215392, "Invalid parameter [Header]", 400)
+    elsewhere = await ask(face.app, "GET", "/healthz", headers={"host": host})
+    assert (elsewhere.status, "RetCode" in elsewhere.json) == (400, False)
