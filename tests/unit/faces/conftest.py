@@ -42,6 +42,19 @@ def basic(key_id: str = KEY_ID, secret: str = KEY_SECRET) -> str:
     return "Basic " + base64.b64encode(f"{key_id}:{secret}".encode()).decode()
 
 
+def assert_fault(heard: Heard, ret_code: int, message: str, status: int = 200) -> None:
+    assert (heard.status, heard.json["RetCode"], heard.json["Message"]) == (status, ret_code, message)
+    assert heard.json["Detail"]
+    assert_envelope(heard)
+
+
+def assert_envelope(heard: Heard) -> None:
+    assert heard.headers["content-type"] == "application/json"
+    assert str(UUID(heard.json["RequestUuid"])) == heard.json["RequestUuid"]
+    assert heard.headers["x-speedo-request-uuid"] == heard.json["RequestUuid"]
+    assert isinstance(heard.json["RetCode"], int)
+
+
 class StillClock:
     """Shows one instant until the test sets another."""
 

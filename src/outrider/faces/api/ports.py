@@ -1,4 +1,8 @@
-"""What the API needs from the floors below. `app.py` passes the real ones, tests pass doubles from `testing.engine`."""
+"""What the API needs from the floors below, each as a protocol with its promise.
+
+`web_role` passes the real ones, tests pass doubles from `testing.engine`. Both dialects use the same: what they say
+differs, what they do does not.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Protocol

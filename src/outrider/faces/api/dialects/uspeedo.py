@@ -101,6 +101,11 @@ def routes(ports: Ports) -> list[ASGIRouteHandler]:
     return [uspeedo]
 
 
+def actions(ports: Ports) -> Mapping[str, str]:
+    """Return the name of each action and the path of its REST call; one that ends in a slash goes on with an id."""
+    return {name: ROOT + action.path for name, action in _Face(ports).actions.items()}
+
+
 def malformed(ports: Ports, status: int, detail: str) -> Response[bytes]:
     """Return the envelope of a request that is no HTTP and never reached the route; `detail` says why, to strangers."""
     request_id = str(ports.new_request_id())
@@ -118,7 +123,7 @@ class _Face:
 
     def __init__(self, ports: Ports) -> None:
         self._ports: Final = ports
-        self._actions: Final[Mapping[str, _Action]] = {
+        self.actions: Final[Mapping[str, _Action]] = {
             "SendEmail": _Action("POST", "/v1/email/SendEmail", KeyScope.SEND, self._send_email),
             "SendEmailTemplate": _Action("POST", "/v1/email/SendEmailTemplate", KeyScope.SEND, self._send_template),
             "SendStatus": _Action("GET", "/v1/email/SendStatus", KeyScope.READ, self._send_status),
@@ -126,7 +131,7 @@ class _Face:
             "CreateEmailTemplate": _Action("POST", _TEMPLATE[:-1], KeyScope.MANAGE, self._create_template),
             "DeleteEmailTemplate": _Action("DELETE", _TEMPLATE, KeyScope.MANAGE, self._delete_template),
         }
-        self._paths: Final[Mapping[str, _Action]] = {action.path: action for action in self._actions.values()}
+        self._paths: Final[Mapping[str, _Action]] = {action.path: action for action in self.actions.values()}
 
     async def respond(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for anything it holds; the outermost layer of this face."""
@@ -182,14 +187,14 @@ class _Face:
     async def _act_by_name(self, call: _Call) -> _Answer:
         """Answer a call of the Action API. Who calls is asked first, unless the body says it."""
         query = uspeedo_action.parse_query(call.scope["query_string"])
-        if query.get("Action", "") in self._actions:
+        if query.get("Action", "") in self.actions:
             call.action = f"{query['Action']}Response"
         caller = await self._authenticate(call)
         name = uspeedo_action.read(await self._read(call), query)
-        action = self._actions.get(name)
+        action = self.actions.get(name)
         if action is None:
             call.action = UNSET
-            known = ", ".join(self._actions)
+            known = ", ".join(self.actions)
             raise CallerError(f"There is no such action; there are {known}.", field="Action")
         call.action = f"{name}Response"
         caller.require(action.scope)

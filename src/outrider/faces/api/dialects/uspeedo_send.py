@@ -1,4 +1,9 @@
-"""SendEmail: from its JSON to a `Submission`, and from what became of it to the answer. The face's hottest path."""
+"""SendEmail: from its JSON to a `Submission`, and from what became of it to the answer.
+
+The hottest path of the face: a good body is decoded once, straight into its record. What is wrong with a bad one is
+`uspeedo_explain`'s to say. Limits and addresses are not looked at; they are the engine's.
+Source: shared/uspeedo.md 1.3, 1.8, 1.10.
+"""
 
 from typing import Final
 

@@ -1,10 +1,11 @@
-"""uSpeedo's own Python client, unmodified, over a real socket: what it signs is understood, what we answer it understands.
+"""uSpeedo's own Python client, unmodified, over a real socket: we understand what it signs, it understands our answers.
 
 The whole program with real keys is in tests/e2e/test_uspeedo.py.
 """
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from outrider.services.access import Caller, Credentials
 from outrider.testing.engine import SESSION_ID
 from outrider.testing.web import HOST, serving
 from outrider.wire import body_signature
+from tests.docs.pages import ROOT
 from tests.unit.faces.conftest import PROJECT_ID, ApiFace
 
 pytestmark = pytest.mark.slow
@@ -174,6 +176,18 @@ async def test_only_what_is_worth_repeating_is_a_status(desk: Desk, error: Excep
         await desk.invoke("SendEmail", dict(MAIL))
     assert (caught.value.status_code, caught.value.retryable) == (status, True)
     assert len(caught.value.request_uuid) == 36
+
+
+async def test_the_snippet_of_the_page_works(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/howto/uspeedo.md").read_text("utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    base_url = desk.client().config.base_url
+    for shown, real in (("ACCESSKEY_ID", KEY), ("ACCESSKEY_SECRET", SECRET), ("http://127.0.0.1:8025/api", base_url)):
+        assert shown in snippet
+        snippet = snippet.replace(shown, real)
+    await asyncio.to_thread(exec, compile(snippet, "uspeedo.md", "exec"), {})
+    assert f"{SESSION_ID} []" in capsys.readouterr().out
+    assert desk.face.engine.submissions[0].html == "<p>Your invoice is ready.</p>"
 
 
 async def test_both_base_addresses_work_without_a_redirect(desk: Desk) -> None:
