@@ -5,19 +5,22 @@ closes.
 """
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from outrider.app import Context, Services, make_mailbox, make_services
 from outrider.base import limits
+from outrider.engine.control import Control, Target
 from outrider.engine.service import run_all
 from outrider.faces.api.app import make_app
-from outrider.faces.api.ports import Ports
+from outrider.faces.api.ports import Cancel, Ports
 from outrider.faces.api.server import HttpServer
 from outrider.faces.console.mailbox import routes as mailbox_routes
 from outrider.faces.settings import parse_proxies
 from outrider.net.http import Fetcher
 from outrider.services.attachments import Attachments
 from outrider.services.mail import Mail
+from outrider.services.outbox import Outbox
+from outrider.services.replays import Replays
 from outrider.services.roster import Roster
 
 
@@ -36,7 +39,7 @@ async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
 
 def make_ports(services: Services) -> Ports:
     """What the API needs, from the services."""
-    context = services.context
+    context, clock = services.context, services.context.clock
     return Ports(
         accept=services.accept,
         examine=services.accept.examine,
@@ -46,10 +49,21 @@ def make_ports(services: Services) -> Ports:
         list_senders=Roster(services.store).page,
         report_session=services.reports.session,
         resolve_files=Attachments(Fetcher(wait_s=limits.FILE_FETCH_WAIT_S)).resolve,
-        mail=Mail(services.store),
+        first_answer=services.accept.first_answer,
+        replays=Replays(services.store, clock=clock),
+        outbox=Outbox(services.store, services.accept),
+        cancel=_cancel_by(Control(services.store, clock=clock, random_bits=context.chance.getrandbits)),
+        mail=Mail(services.store, clock=clock),
         is_ready=services.store.is_ready,
         new_request_id=uuid4,
         log=context.log,
         metrics=context.metrics,
         has_mailbox=context.config.is_catch,
     )
+
+
+def _cancel_by(control: Control) -> Cancel:
+    async def cancel(project_id: UUID, message_id: UUID) -> int:
+        return (await control.drop(Target.session(project_id, message_id))).recipient_count
+
+    return cancel

@@ -12,10 +12,10 @@ import pytest
 
 from outrider.app import make_context, make_services
 from outrider.base import limits
-from outrider.base.errors import BusyError, CallerError, ConflictError, NotFoundError
+from outrider.base.errors import BusyError, CallerError, ConflictError, ForbiddenError, NotFoundError
 from outrider.base.vocab import EventKind, RecipientStatus, Stream, SuppressionOrigin, SuppressionScope
 from outrider.config import load
-from outrider.engine.submission import Attachment, Rejected
+from outrider.engine.submission import Accepted, Attachment, Rejected
 from outrider.store import events, lanes, messages, suppressions
 from outrider.store.pool import Store
 from outrider.store.suppressions import Suppression
@@ -197,10 +197,49 @@ async def test_after_a_stop_nothing_is_taken_and_what_was_taken_is_written(store
 # Idempotency.
 
 
+def repeated(first: Accepted) -> Accepted:
+    return msgspec.structs.replace(first, is_repeat=True)
+
+
+async def test_what_was_accepted_once_is_answered_though_it_would_be_refused_by_now(
+    room: EngineRoom, store: Store, clock: FakeClock
+) -> None:
+    later = submission(send_at=clock.now() + timedelta(minutes=5))
+    first = await room.accept(PROJECT, later, idempotency_key="once")
+    clock.advance(3600)
+    assert await room.accept(PROJECT, later, idempotency_key="once") == repeated(first)
+    with pytest.raises(CallerError, match="Mail can be sent now"):
+        await room.accept(PROJECT, later, idempotency_key="never used")
+    with pytest.raises(ConflictError):
+        await room.accept(PROJECT, msgspec.structs.replace(later, text="Else"), idempotency_key="once")
+    assert (await counts(store))["message"] == 1
+
+
+async def test_a_key_of_another_domain_is_refused_though_the_answer_is_there(room: EngineRoom) -> None:
+    await room.accept(PROJECT, submission(), idempotency_key="once")
+    with pytest.raises(ForbiddenError):
+        await room.accept(PROJECT, submission(), idempotency_key="once", domains={"other.example"})
+
+
+async def test_the_callers_own_hash_tells_requests_apart(room: EngineRoom, store: Store) -> None:
+    first = await room.accept(PROJECT, submission(), idempotency_key="once", request_hash=b"1" * 32)
+    again = await room.accept(PROJECT, submission(text="Else"), idempotency_key="once", request_hash=b"1" * 32)
+    assert again == repeated(first)
+    assert await room.accept.first_answer(PROJECT, "once", b"1" * 32) == repeated(first)
+    assert await room.accept.first_answer(PROJECT, "other", b"1" * 32) is None
+    assert await room.accept.first_answer(OTHER_PROJECT, "once", b"1" * 32) is None
+    assert await room.accept.first_answer(PROJECT, "", b"1" * 32) is None
+    with pytest.raises(ConflictError):
+        await room.accept(PROJECT, submission(), idempotency_key="once", request_hash=b"2" * 32)
+    with pytest.raises(ConflictError):
+        await room.accept.first_answer(PROJECT, "once", b"2" * 32)
+    assert (await counts(store))["message"] == 1
+
+
 async def test_the_same_key_and_submission_get_the_first_answer(room: EngineRoom, store: Store) -> None:
     first = await room.accept(PROJECT, submission("ann@a.example", "bob"), idempotency_key="once")
     again = await room.accept(PROJECT, submission("ann@a.example", "bob"), idempotency_key="once")
-    assert first == again
+    assert again == repeated(first)
     assert (await counts(store))["recipient"] == 1
 
 
@@ -229,7 +268,7 @@ async def test_the_same_key_with_another_submission_is_a_conflict(
         await room.accept(PROJECT, submission(**changes), idempotency_key="once")
     assert caught.value.field == "idempotency_key"
     assert await counts(store) == before
-    assert await room.accept(PROJECT, submission(), idempotency_key="once") == first
+    assert await room.accept(PROJECT, submission(), idempotency_key="once") == repeated(first)
 
 
 async def test_of_two_submissions_at_once_under_one_key_one_is_sent(room: EngineRoom, store: Store) -> None:
@@ -254,7 +293,7 @@ async def test_another_projects_key_is_another_key(room: EngineRoom, store: Stor
 async def test_the_longest_key_is_kept(room: EngineRoom) -> None:
     key = "\U0001f511" * limits.IDEMPOTENCY_KEY_CHARS_MAX
     first = await room.accept(PROJECT, submission(), idempotency_key=key)
-    assert await room.accept(PROJECT, submission(), idempotency_key=key) == first
+    assert await room.accept(PROJECT, submission(), idempotency_key=key) == repeated(first)
 
 
 async def test_half_a_character_in_a_recipient_beside_a_key_is_the_callers_fault(

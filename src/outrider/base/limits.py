@@ -58,6 +58,8 @@ DOMAIN_PER_MINUTE_COUNT_MAX: Final = 1_000_000  # Ours: a domain's own rate; ove
 CAMPAIGN_CHARS_MAX: Final = 100  # Ours: its name is part of a lane's key, and read in every sentence about it.
 LIST_NAME_CHARS_MAX: Final = 100  # Ours: as for campaigns.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
+IDEMPOTENCY_KEY_LIFE_S: Final = 86400.0  # Ours: Stripe's and Resend's; a retry a day later is a new wish.
+BATCH_COUNT_MAX: Final = 1000  # Ours: mails in one call of /v1/emails/batch; Postmark allows 500, Resend 100.
 
 # -- Keys.
 KEY_PER_MINUTE_COUNT_MAX: Final = 10_000_000  # Ours: a key's own rate of calls; over what any node answers.

@@ -154,13 +154,21 @@ class Acceptor:
         self._commit.stop()
 
     async def __call__(
-        self, project_id: UUID, submission: Submission, *, idempotency_key: str = "", domains: Set[str] = frozenset()
+        self,
+        project_id: UUID,
+        submission: Submission,
+        *,
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
     ) -> Accepted:
         """Accept the submission: its mail is on disk when this returns.
 
         Args:
-            idempotency_key: the same key with the same submission gets the first answer again and sends nothing;
-                "" means none.
+            idempotency_key: the same key with the same submission gets the first answer again and sends nothing, even
+                if the submission would be refused by now; "" means none.
+            request_hash: SHA-256 of what the caller asked for, where that is less than the submission: a file by its
+                URL. b"": the submission's own.
             domains: the sender's domain must be one of these; empty: any that the project may send from.
 
         Raises:
@@ -171,6 +179,38 @@ class Acceptor:
             ConflictError: the idempotency key was used with another submission.
             BusyError, StoreError: nothing was kept; try again.
         """
+        try:
+            return await self._accept(project_id, submission, idempotency_key, request_hash, domains)
+        except (ConflictError, ForbiddenError):
+            raise
+        except CallerError:
+            # Its sender is removed since, say, or `send_at` has passed: still it was accepted once.
+            first = await self.first_answer(project_id, idempotency_key, request_hash or _hash(submission))
+            if first is None:
+                raise
+            return first
+
+    async def first_answer(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> Accepted | None:
+        """Return what was answered to the first request with this key, None if there was none; "" is no key.
+
+        Raises:
+            ConflictError: that was another request.
+        """
+        if not idempotency_key or not idempotency_key.isprintable():
+            return None
+        pair = (project_id, idempotency_key)
+        async with self._store.transaction() as tx:
+            stored = await idempotency.find(tx, [pair])
+        return _repeated(stored[pair], request_hash) if pair in stored else None
+
+    async def _accept(
+        self,
+        project_id: UUID,
+        submission: Submission,
+        idempotency_key: str,
+        request_hash: bytes,
+        domains: Set[str],
+    ) -> Accepted:
         now = self._clock.now()
         check.submission(submission, now=now)
         check.idempotency_key(idempotency_key)
@@ -179,7 +219,8 @@ class Acceptor:
         if not addresses:
             self._metrics.rejected.inc(len(rejected))
             return Accepted(None, 0, tuple(rejected))
-        request_hash = _hash(submission) if idempotency_key else b""
+        if idempotency_key and not request_hash:
+            request_hash = _hash(submission)
         allowed = None if self._quotas is None else await self._quotas.quota_for(project_id)
         checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash, allowed)
         accepted = await self._store_checked(checked)
@@ -416,13 +457,20 @@ def _sort_out(
         if first is None or first is keyed:
             fresh.append(draft)
             results.append(draft.answer)
-        elif keyed is not None and first.request_hash != keyed.request_hash:
-            results.append(
-                ConflictError("That idempotency key was used with another request.", field="idempotency_key")
-            )
         else:
-            results.append(_decode_answer(first.answer))
+            assert keyed is not None
+            try:
+                results.append(_repeated(first, keyed.request_hash))
+            except ConflictError as error:
+                results.append(error)
     return fresh, results
+
+
+def _repeated(first: KeyedAnswer, request_hash: bytes) -> Accepted:
+    """Return the first answer, marked. Raises ConflictError: it answered another request."""
+    if first.request_hash != request_hash or not first.answer:
+        raise ConflictError("That idempotency key was used with another request.", field="idempotency_key")
+    return msgspec.structs.replace(_decode_answer(first.answer), is_repeat=True)
 
 
 def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:

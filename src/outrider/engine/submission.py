@@ -66,6 +66,7 @@ class Accepted(msgspec.Struct, frozen=True):
     session_id: UUID | None  # None: every recipient was rejected, nothing was stored.
     recipient_count: int  # Accepted ones, duplicates counted once.
     rejected: tuple[Rejected, ...] = ()
+    is_repeat: bool = False  # The first answer to this idempotency key, given again: nothing was sent.
 
 
 def check_name(name: str, chars_max: int, *, field: str) -> None:

@@ -1,8 +1,8 @@
-"""What must be done now and then: days of the event log to come; suppressions, lanes, nonces and counts that are over.
+"""What must be done now and then: days of the event log to come; suppressions, lanes, keys and counts that are over.
 
 Any number of processes may run it. Making a partition that is there changes nothing; they are made six days ahead, so
-that days without this service harm nobody. What ran out counts for nobody already, nor do empty lanes: `sweep`,
-`sweep_lanes` and `sweep_use` only give their room back, a batch a transaction.
+that days without this service harm nobody. What ran out counts for nobody already, nor do empty lanes: the sweeps
+only give their room back, a batch a transaction. An idempotency key counts for a day, and until the hour's sweep.
 """
 
 import asyncio
@@ -14,13 +14,14 @@ from outrider.base.clock import Clock
 from outrider.base.errors import StoreError
 from outrider.obs.log import Logger
 from outrider.policy import suppress
-from outrider.store import events, key_use, lanes, nonces, quotas, suppressions
+from outrider.store import events, idempotency, key_use, lanes, nonces, quotas, suppressions
 from outrider.store.pool import Store
 
 _DAYS: Final = 8  # Ours: yesterday (an attempt that ended before midnight is written after it) to six days from now.
 _EVERY_S: Final = 3600.0
 _SWEEP_COUNT: Final = 5_000  # Ours: rows a transaction; tens of milliseconds.
 _LANE_IDLE: Final = timedelta(seconds=limits.MESSAGE_LIFE_S_MAX)  # Then even mail that was held would have expired.
+_KEY_LIFE: Final = timedelta(seconds=limits.IDEMPOTENCY_KEY_LIFE_S)
 _NONCE_LIFE: Final = timedelta(
     seconds=2 * limits.SIGNED_CALL_S_MAX
 )  # By then its call is too old, whatever the clocks.
@@ -49,6 +50,8 @@ class Upkeep:
                 while await sweep_lanes(self._store, self._clock) and not self._stop_asked.is_set():
                     await self._clock.sleep(0)
                 while await sweep_use(self._store, self._clock) and not self._stop_asked.is_set():
+                    await self._clock.sleep(0)
+                while await sweep_idempotency(self._store, self._clock) and not self._stop_asked.is_set():
                     await self._clock.sleep(0)
             except StoreError as error:
                 self._logger.warning("upkeep_delayed", error=str(error))
@@ -87,6 +90,12 @@ async def sweep_lanes(store: Store, clock: Clock) -> bool:
     """Delete a batch of lanes of campaigns that are over; return whether there may be more. Raises StoreError."""
     async with store.transaction() as tx:
         return await lanes.sweep(tx, idle_before=clock.now() - _LANE_IDLE, count_max=_SWEEP_COUNT)
+
+
+async def sweep_idempotency(store: Store, clock: Clock) -> bool:
+    """Forget a batch of answers whose keys count no more; return whether there may be more. Raises StoreError."""
+    async with store.transaction() as tx:
+        return await idempotency.sweep(tx, before=clock.now() - _KEY_LIFE, count_max=_SWEEP_COUNT)
 
 
 async def sweep_use(store: Store, clock: Clock) -> bool:

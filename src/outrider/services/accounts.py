@@ -153,13 +153,12 @@ def _check_ranges(ranges: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for position, text in enumerate(ranges):
         try:
-            network = ipaddress.ip_network(text, strict=False)
+            found.append(str(ipaddress.ip_network(text if "%" not in text else "", strict=False)))  # No zones.
         except ValueError:
             raise CallerError(
                 "An address or a range is written 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32.",
                 field=f"ip_ranges[{position}]",
             ) from None
-        found.append(str(network))
     return tuple(dict.fromkeys(found))
 
 

@@ -1,21 +1,29 @@
-"""The mail of a project, as it stands now: one message with its recipients, and later lists of them.
+"""The mail of a project, as it stands now: lists of messages, one message with its recipients, its events.
 
-The records here are what faces render; times are aware UTC, statuses the words of `base.vocab`.
+The records here are what faces render; times are aware UTC, statuses and kinds the words of `base.vocab`. Lists go page
+by page behind a cursor, which is opaque to callers and stays good for ever.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from outrider.base.errors import NotFoundError
-from outrider.base.vocab import RecipientStatus, Stream
-from outrider.store import messages, recipients
+from outrider.base.clock import Clock
+from outrider.base.errors import CallerError, NotFoundError
+from outrider.base.vocab import EventKind, RecipientStatus, Stream
+from outrider.mail import address
+from outrider.store import mail_views, messages, recipients
+from outrider.store.mail_views import EventPlace, Filters, Place
+from outrider.store.mail_views import Listed as ListedView
 from outrider.store.messages import Message
 from outrider.store.pool import Store
 from outrider.store.recipients import Recipient
+
+__all__ = ["EventPage", "ListedView", "Mail", "MessagePage", "MessageView", "Wanted"]  # With a record a reader meets.
 
 
 class RecipientView(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +57,84 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True):
     recipients: Sequence[RecipientView]
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages a list is to have; "" , () and None do not restrict."""
+
+    statuses: Sequence[RecipientStatus] = ()  # Some recipient is in one of these.
+    recipient: str = ""
+    sender: str = ""
+    tag: str = ""
+    stream: Stream | None = None
+    campaign: str = ""
+    subject: str = ""  # A part of it, in any case.
+    since: datetime | None = None
+    until: datetime | None = None  # Not included.
+
+
+class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a list, newest first. `next_cursor` "": there are no more."""
+
+    messages: Sequence[ListedView]
+    next_cursor: str
+
+
+class EventShown(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a message. `recipient` "": it is about the whole message."""
+
+    kind: EventKind
+    at: datetime
+    recipient: str
+    attempt: int
+    reason: str
+    reply: str
+    facts: Mapping[str, str | int | float | bool]
+
+
+class EventPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a message's events, oldest first. `next_cursor` "": there are no more so far."""
+
+    events: Sequence[EventShown]
+    next_cursor: str
+
+
+_CLOCKS_APART: Final = timedelta(days=1)  # As `store.events` says: between who accepted and who delivered.
+_MICROSECOND: Final = timedelta(microseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECONDS_MAX: Final = 2**55  # Year 3111.
+_place: Final = re.compile(r"([0-9a-f]{1,14})-([0-9a-f]{32})").fullmatch
+_event_place: Final = re.compile(r"([0-9a-f]{1,14})-([0-9a-f]{1,15})-([0-9a-f]{1,15})").fullmatch
+
+
 class Mail:
     """Reads a project's mail."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store: Final = store
+        self._clock: Final = clock
+
+    async def page(self, project_id: UUID, wanted: Wanted, *, cursor: str, count_max: int) -> MessagePage:
+        """Return the next messages that are wanted; `cursor` "" begins with the newest.
+
+        A page may hold fewer than `count_max` though more follow: it looks at so many and no more.
+
+        Raises:
+            CallerError: the cursor is none of ours, or `sender` or `recipient` no address.
+        """
+        filters = Filters(
+            since=_aware(wanted.since, "since"),
+            stream=wanted.stream,
+            campaign=_whole(wanted.campaign, "campaign"),
+            sender=_address(wanted.sender, "sender"),
+            recipient=_address(wanted.recipient, "recipient"),
+            tag=_whole(wanted.tag, "tag"),
+            subject=_whole(wanted.subject, "subject"),
+            statuses=wanted.statuses,
+        )
+        until = _aware(wanted.until, "until") or self._clock.now() + _CLOCKS_APART
+        before = _parse_place(cursor) if cursor else Place(until, UUID(int=0))
+        async with self._store.transaction() as tx:
+            found, next_place = await mail_views.page(tx, project_id, filters, before, count_max=count_max)
+        return MessagePage(messages=found, next_cursor=_place_text(next_place) if next_place else "")
 
     async def message(self, project_id: UUID, message_id: UUID) -> MessageView:
         """Return the message as it stands now.
@@ -64,9 +145,103 @@ class Mail:
         async with self._store.transaction() as tx:
             found = await messages.by_id(tx, project_id, message_id)
             if found is None:
-                raise NotFoundError("There is no such email.", field="id")
+                raise _none_such()
             rows = await recipients.of_message(tx, project_id, message_id)
         return _view(found, rows)
+
+    async def events(self, project_id: UUID, message_id: UUID, *, cursor: str, count_max: int) -> EventPage:
+        """Return the message's next events; `cursor` "" begins with the oldest.
+
+        Raises:
+            NotFoundError: the project has no such message.
+            CallerError: the cursor is none of ours.
+        """
+        after = _parse_event_place(cursor) if cursor else EventPlace(_EPOCH, 0, 0)
+        async with self._store.transaction() as tx:
+            found = await messages.by_id(tx, project_id, message_id)
+            if found is None:
+                raise _none_such()
+            rows = await recipients.of_message(tx, project_id, message_id)
+            since = found.accepted_at - _CLOCKS_APART
+            log = await mail_views.events_page(tx, project_id, message_id, after, since=since, count_max=count_max)
+        addresses = {row.recipient_id: row.address for row in rows}
+        is_end = len(log) < count_max
+        return EventPage(
+            events=[
+                EventShown(
+                    kind=one.kind,
+                    at=one.at,
+                    recipient=addresses.get(one.recipient_id, "") if one.recipient_id else "",
+                    attempt=one.attempt,
+                    reason=one.reason,
+                    reply=one.reply,
+                    facts=one.facts,
+                )
+                for one in log
+            ],
+            next_cursor="" if is_end else f"{_micros(log[-1].at):x}-{log[-1].cursor.xid:x}-{log[-1].cursor.event_id:x}",
+        )
+
+
+def _none_such() -> NotFoundError:
+    return NotFoundError("There is no such email.", field="id")
+
+
+def _address(text: str, field: str) -> str:
+    if not text:
+        return ""
+    try:
+        return address.parse(text).text.lower()
+    except CallerError as error:
+        raise CallerError(f"invalid address: {error.public}", field=field) from error
+
+
+def _whole(text: str, field: str) -> str:
+    if "\x00" in text:
+        raise CallerError("It has a NUL character.", field=field)
+    return text
+
+
+def _aware(at: datetime | None, field: str) -> datetime | None:
+    if at is not None and at.tzinfo is None:
+        raise CallerError("An instant has a time zone: 2026-12-24T08:00:00Z.", field=field)
+    try:
+        return None if at is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise CallerError("That instant is beyond all calendars.", field=field) from error
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _instant(digits: str) -> datetime:
+    micros = int(digits, 16)
+    if micros > _MICROSECONDS_MAX:
+        raise _bad_cursor()
+    return _EPOCH + micros * _MICROSECOND
+
+
+def _place_text(place: Place) -> str:
+    return f"{_micros(place.accepted_at):x}-{place.message_id.hex}"
+
+
+def _parse_place(cursor: str) -> Place:
+    matched = _place(cursor)
+    if matched is None:
+        raise _bad_cursor()
+    return Place(_instant(matched[1]), UUID(matched[2]))
+
+
+def _parse_event_place(cursor: str) -> EventPlace:
+    matched = _event_place(cursor)
+    if matched is None:
+        raise _bad_cursor()
+    return EventPlace(_instant(matched[1]), int(matched[2], 16), int(matched[3], 16))
+
+
+def _bad_cursor() -> CallerError:
+    return CallerError("That is no cursor of this list; take `next` of a page as it is.", field="after")
 
 
 def _view(message: Message, rows: Sequence[Recipient]) -> MessageView:

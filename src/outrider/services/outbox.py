@@ -7,7 +7,7 @@
 A message is immutable: sending again leaves the old one as it is, and the new one says which it was (`resent_from`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -26,7 +26,15 @@ from outrider.store.pool import Store, Tx
 class Accept(Protocol):
     """`engine.accept`."""
 
-    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def __call__(
+        self,
+        project_id: UUID,
+        submission: Submission,
+        *,
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
+    ) -> Accepted:
         """Return once the submission is on disk."""
 
 
@@ -107,12 +115,15 @@ class Outbox:
         to: Sequence[str] = (),
         statuses: Sequence[RecipientStatus] = (),
         idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
     ) -> Accepted:
         """Send a message again, as a new one.
 
         Args:
             to: those of its recipients to send to; () for all.
             statuses: only to those whose mail ended so; () for all.
+            idempotency_key: this, `request_hash` and `domains` as for `engine.accept`.
 
         Raises:
             NotFoundError: the project has no such message, or may not send as its sender any more.
@@ -129,7 +140,9 @@ class Outbox:
         if not chosen:
             raise CallerError("The message has no such recipient to send it to again.", field="to")
         submission = _again(message, body, chosen, octets)
-        return await self._accept(project_id, submission, idempotency_key=idempotency_key)
+        return await self._accept(
+            project_id, submission, idempotency_key=idempotency_key, request_hash=request_hash, domains=domains
+        )
 
 
 async def _load(tx: Tx, project_id: UUID, message_id: UUID) -> tuple[Message, Body]:

@@ -127,12 +127,12 @@ async def of_message(
         accepted_at: spares a look at the older partitions.
     """
     since = accepted_at - _CLOCKS_APART
-    return [_event(row) for row in await tx.fetch(_OF_MESSAGE, project_id, message_id, since, count_max)]
+    return [from_row(row) for row in await tx.fetch(_OF_MESSAGE, project_id, message_id, since, count_max)]
 
 
 async def after(tx: Tx, cursor: Cursor, *, count_max: int) -> Sequence[Event]:
     """Return up to `count_max` events behind `cursor`, in the log's order. Never skips one that commits later."""
-    return [_event(row) for row in await tx.fetch(_AFTER, str(cursor.xid), cursor.event_id, count_max)]
+    return [from_row(row) for row in await tx.fetch(_AFTER, str(cursor.xid), cursor.event_id, count_max)]
 
 
 async def of_kinds(
@@ -144,7 +144,7 @@ async def of_kinds(
     """
     rows = [dict(row) for row in await tx.fetch(_OF_KINDS, str(cursor.xid), cursor.event_id, since, count_max, kinds)]
     looked_at_count = max((row.pop("number") for row in rows), default=0)
-    found = [_event(row) for row in rows]
+    found = [from_row(row) for row in rows]
     is_end = looked_at_count < count_max
     return [event for event in found if event.kind in kinds], None if is_end else found[-1].cursor
 
@@ -152,7 +152,7 @@ async def of_kinds(
 async def at(tx: Tx, places: Sequence[tuple[UUID, UUID, datetime]]) -> Sequence[Event]:
     """Return the events of these (project, message, instant), in no order; without `dialogue` in the facts."""
     columns = [[place[column] for place in places] for column in range(3)]
-    return [_event(row) for row in await tx.fetch(_AT, *columns)]
+    return [from_row(row) for row in await tx.fetch(_AT, *columns)]
 
 
 async def read_cursor(tx: Tx, consumer: str) -> Cursor:
@@ -186,7 +186,8 @@ def _facts_text(facts: Facts) -> str:
         raise StoreValueError("The database refused a value.", cause=str(error)) from error
 
 
-def _event(row: Mapping[str, object]) -> Event:
+def from_row(row: Mapping[str, object]) -> Event:
+    """Return the event of a row with all its columns, `facts` as text."""
     values = dict(row)
     cursor = Cursor(values.pop("xid"), values.pop("event_id"))  # type: ignore[arg-type]
     values["kind"] = EventKind(str(values["kind"]))

@@ -1,4 +1,9 @@
-"""Answers kept by idempotency key: the same request sent again gets its first answer and sends nothing."""
+"""Answers kept by idempotency key: the same request sent again gets its first answer and sends nothing.
+
+One call's answer is stored in the commit that keeps its mail. A batch has many: its key is claimed before the first,
+with no answer yet (b""), each mail has a key of its own made from it, and the answer is filled in at the end. So a
+batch that died half way is gone through again and sends nothing twice.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +21,7 @@ class KeyedAnswer(msgspec.Struct, frozen=True):
     project_id: UUID
     idempotency_key: str
     request_hash: bytes  # SHA-256 of the request; a second request with another one is a conflict.
-    answer: bytes
+    answer: bytes  # b"": none yet.
 
 
 # Waits for a concurrent transaction that holds the same key: only one of them gets it.
@@ -37,6 +42,16 @@ _RELEASE: Final = """
      WHERE idempotency.project_id = given.project_id AND idempotency.idempotency_key = given.idempotency_key"""
 
 
+_FILL: Final = """
+    UPDATE idempotency SET answer = CASE WHEN answer = ''::bytea THEN $3 ELSE answer END
+     WHERE project_id = $1 AND idempotency_key = $2
+ RETURNING answer"""
+# By age, of every project's.
+_SWEEP: Final = """
+    DELETE FROM idempotency /* tidy: project-scope old keys are nobody's */
+     WHERE ctid = ANY(ARRAY(SELECT ctid FROM idempotency WHERE created_at < $1 LIMIT $2))"""
+
+
 async def claim(tx: Tx, answers: Sequence[KeyedAnswer], *, now: datetime) -> set[tuple[UUID, str]]:
     """Store each answer unless its key is taken; return the (project, key) pairs that are ours now."""
     columns = list(zip(*(msgspec.structs.astuple(answer) for answer in answers), strict=True))
@@ -48,6 +63,17 @@ async def find(tx: Tx, keys: Sequence[tuple[UUID, str]]) -> dict[tuple[UUID, str
     """Return what is stored under these keys."""
     rows = await tx.fetch(_FIND, *map(list, zip(*keys, strict=True)))
     return {(row["project_id"], row["idempotency_key"]): KeyedAnswer(**row) for row in rows}
+
+
+async def fill(tx: Tx, project_id: UUID, idempotency_key: str, answer: bytes) -> bytes | None:
+    """Store the answer of a claimed key, unless somebody has; return what is stored, None if the key is gone."""
+    row = await tx.fetch_row(_FILL, project_id, idempotency_key, answer)
+    return None if row is None else bytes(row["answer"])
+
+
+async def sweep(tx: Tx, *, before: datetime, count_max: int) -> bool:
+    """Delete up to `count_max` keys that were claimed before; return whether there may be more."""
+    return await tx.execute(_SWEEP, before, count_max) >= count_max
 
 
 async def release(tx: Tx, keys: Sequence[tuple[UUID, str]]) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final
 from uuid import UUID
 
-from outrider.base.errors import NotFoundError, UnauthenticatedError
+from outrider.base.errors import ConflictError, NotFoundError, UnauthenticatedError
+from outrider.base.vocab import RecipientStatus
 from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.services.access import Allowance, Caller, Credentials
 from outrider.services.attachments import Given
-from outrider.services.mail import MessageView
+from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
+from outrider.services.outbox import ContentView
 from outrider.services.reports import SessionView
 from outrider.services.roster import SenderPage, SenderQuery
 
@@ -24,6 +26,9 @@ class RecordingEngine:
     def __init__(self) -> None:
         self.domains: Final[list[Set[str]]] = []  # As `calls`: what the caller's key may send from.
         self.calls: Final[list[tuple[UUID, Submission, str]]] = []  # Project, submission, idempotency key.
+        self.hashes: Final[list[bytes]] = []  # As `calls`.
+        self.asked_first: Final[list[tuple[UUID, str, bytes]]] = []
+        self.first: Accepted | None = None  # What `first_answer` knows.
         self.answer: Accepted | None = None
         self.error: Exception | None = None
 
@@ -33,14 +38,26 @@ class RecordingEngine:
         return [submission for _, submission, _ in self.calls]
 
     async def __call__(
-        self, project_id: UUID, submission: Submission, *, idempotency_key: str = "", domains: Set[str] = frozenset()
+        self,
+        project_id: UUID,
+        submission: Submission,
+        *,
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
     ) -> Accepted:
         """Remember the call; then do as the test said."""
+        self.hashes.append(request_hash)
         self.domains.append(domains)
         self.calls.append((project_id, submission, idempotency_key))
         if self.error is not None:
             raise self.error
         return self.answer or Accepted(session_id=SESSION_ID, recipient_count=len(set(submission.recipients)))
+
+    async def first_answer(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> Accepted | None:
+        """Be a `FirstAnswer`: answer as the test said."""
+        self.asked_first.append((project_id, idempotency_key, request_hash))
+        return self.first
 
 
 class RecordingExaminer:
@@ -123,9 +140,12 @@ class ToldReports:
 
 
 class ToldMail:
-    """A `MailReader` that knows the messages that the test put into `views`, by project and id."""
+    """A `MailReader` that knows the messages of `views`, by project and id, and one page of each list."""
 
     def __init__(self) -> None:
+        self.asked: Final[list[tuple[UUID, object, str, int]]] = []  # Project, what for, cursor, how many.
+        self.messages = MessagePage(messages=(), next_cursor="")
+        self.log = EventPage(events=(), next_cursor="")
         self.views: Final[dict[tuple[UUID, UUID], MessageView]] = {}
 
     async def message(self, project_id: UUID, message_id: UUID) -> MessageView:
@@ -134,6 +154,78 @@ class ToldMail:
         if view is None:
             raise NotFoundError("There is no such email.", field="id")
         return view
+
+    async def page(self, project_id: UUID, wanted: Wanted, *, cursor: str, count_max: int) -> MessagePage:
+        """Remember the question; return the test's page."""
+        self.asked.append((project_id, wanted, cursor, count_max))
+        return self.messages
+
+    async def events(self, project_id: UUID, message_id: UUID, *, cursor: str, count_max: int) -> EventPage:
+        """Remember the question; return the test's page."""
+        self.asked.append((project_id, message_id, cursor, count_max))
+        return self.log
+
+
+class KeptReplays:
+    """A `Replays` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: Final[dict[tuple[UUID, str], tuple[bytes, bytes]]] = {}
+
+    async def begin(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> bytes | None:
+        """Claim the key, or return the first answer."""
+        known_hash, answer = self.kept.setdefault((project_id, idempotency_key), (request_hash, b""))
+        if known_hash != request_hash:
+            raise ConflictError("That idempotency key was used with another request.", field="idempotency_key")
+        return answer or None
+
+    async def finish(self, project_id: UUID, idempotency_key: str, answer: bytes) -> bytes:
+        """Keep the answer unless there is one; return the one that is kept."""
+        request_hash, known = self.kept[project_id, idempotency_key]
+        self.kept[project_id, idempotency_key] = (request_hash, known or answer)
+        return known or answer
+
+
+class ToldOutbox:
+    """An `Outbox` and a `Cancel` that know what the test put into `contents`, by project and message."""
+
+    def __init__(self, engine: RecordingEngine) -> None:
+        self._engine: Final = engine
+        self.contents: Final[dict[tuple[UUID, UUID], ContentView]] = {}
+        self.resent: Final[list[tuple[UUID, Sequence[str], Sequence[RecipientStatus], str]]] = []
+        self.cancelled: Final[list[UUID]] = []
+
+    async def content(self, project_id: UUID, message_id: UUID) -> ContentView:
+        """Return the content of this project's message."""
+        view = self.contents.get((project_id, message_id))
+        if view is None:
+            raise NotFoundError("There is no such message.", field="id")
+        return view
+
+    async def resend(
+        self,
+        project_id: UUID,
+        message_id: UUID,
+        *,
+        to: Sequence[str] = (),
+        statuses: Sequence[RecipientStatus] = (),
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
+    ) -> Accepted:
+        """Remember the wish; answer as the engine does."""
+        view = await self.content(project_id, message_id)
+        self.resent.append((message_id, to, statuses, idempotency_key))
+        made = Submission(sender=view.sender, recipients=tuple(to) or ("all@x.example",), subject=view.subject)
+        return await self._engine(
+            project_id, made, idempotency_key=idempotency_key, request_hash=request_hash, domains=domains
+        )
+
+    async def cancel(self, project_id: UUID, message_id: UUID) -> int:
+        """Remember it."""
+        await self.content(project_id, message_id)
+        self.cancelled.append(message_id)
+        return 1
 
 
 async def keep_content(given: Sequence[Given]) -> tuple[Attachment, ...]:

@@ -33,7 +33,7 @@ from outrider.app import make_shaping, rules_text
 from outrider.base.clock import Clock
 from outrider.base.vocab import Stream
 from outrider.config import Config
-from outrider.engine.accept import Acceptor, AllowedSender, PoolBook
+from outrider.engine.accept import Acceptor, AllowedSender, PoolBook, QuotaBook
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.gates import Gates
 from outrider.engine.guard import GuardBook
@@ -281,7 +281,7 @@ class EngineRoom:
         self.ledger: Final = SharedLedger(folder / "gates", 0, clock=clock)
         self.accept: Final = self.acceptor()
 
-    def acceptor(self, store: Store | None = None) -> Acceptor:
+    def acceptor(self, store: Store | None = None, *, quotas: QuotaBook | None = None) -> Acceptor:
         """Return a station 1 of its own, as another web process has."""
         return Acceptor(
             store or self.store,
@@ -291,6 +291,7 @@ class EngineRoom:
             clock=self.clock,
             random_bits=random.SystemRandom().getrandbits,
             metrics=self.metrics,
+            quotas=quotas,
         )
 
     def preparer(self, keys: SigningKeys | None = None, store: Store | None = None) -> Preparer:

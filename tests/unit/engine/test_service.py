@@ -21,11 +21,14 @@ from outrider.engine.warmup import WarmupBook, WarmupJudge
 from outrider.faces.smtp.listener import Listener, PatientListener
 from outrider.mail.verp import Signer
 from outrider.policy.warmup import Plan
+from outrider.services.access import Access
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.return_paths import BounceDomains
+from outrider.services.settings import AccessSettings
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
+from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock, RealClock, turns
 from outrider.testing.engineroom import EngineRoom, OneWay, classifier
 from outrider.wire.answer import Answer, Cause
@@ -190,6 +193,14 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         logger=room.journal.logger,
     ),
     "acceptor": lambda room: room.acceptor(),
+    "access": lambda room: Access(
+        room.store,
+        Vault(bytes(32)),
+        AccessSettings(),
+        clock=room.clock,
+        random_bits=lambda _: 0,
+        logger=room.journal.logger,
+    ),
     "warmup_book": lambda room: WarmupBook(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "warmup_judge": lambda room: WarmupJudge(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "report_reader": lambda room: ReportReader(

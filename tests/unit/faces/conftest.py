@@ -16,10 +16,12 @@ from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
 from outrider.testing.engine import (
+    KeptReplays,
     KeyRing,
     RecordingEngine,
     RecordingExaminer,
     ToldMail,
+    ToldOutbox,
     ToldReports,
     ToldSenders,
     keep_content,
@@ -79,6 +81,8 @@ class ApiFace:
         self.senders = ToldSenders()
         self.reports = ToldReports()
         self.mail = ToldMail()
+        self.replays = KeptReplays()
+        self.outbox = ToldOutbox(self.engine)
         self.metrics = Metrics()
         self.log = io.StringIO()
         self.is_ready = True
@@ -97,6 +101,10 @@ class ApiFace:
                 "list_senders": self.senders,
                 "report_session": self.reports,
                 "resolve_files": keep_content,
+                "first_answer": self.engine.first_answer,
+                "replays": self.replays,
+                "outbox": self.outbox,
+                "cancel": self.outbox.cancel,
                 "mail": self.mail,
                 "is_ready": is_ready,
                 "new_request_id": uuid4,

@@ -10,13 +10,15 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base.vocab import RecipientStatus
 from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.faces.settings import Network
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.services.access import Allowance, Caller, Credentials
 from outrider.services.attachments import Given
-from outrider.services.mail import MessageView
+from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
+from outrider.services.outbox import ContentView
 from outrider.services.reports import SessionView
 from outrider.services.roster import SenderPage, SenderQuery
 
@@ -25,11 +27,18 @@ class Accept(Protocol):
     """`engine.accept`, the one way in."""
 
     async def __call__(
-        self, project_id: UUID, submission: Submission, *, idempotency_key: str = "", domains: Set[str] = frozenset()
+        self,
+        project_id: UUID,
+        submission: Submission,
+        *,
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
     ) -> Accepted:
         """Return once the submission is on disk.
 
         Args:
+            request_hash: SHA-256 of the request, where that is another than the submission's; b"": the submission's.
             domains: the sender's must be one of these (`Caller.domains`); empty: any of the project's.
 
         Raises:
@@ -103,11 +112,61 @@ class ResolveFiles(Protocol):
         """Return the files, in the same order. Raises CallerError: `field` names the one at fault."""
 
 
+class FirstAnswer(Protocol):
+    """What was answered to the first call with an idempotency key."""
+
+    async def __call__(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> Accepted | None:
+        """Return it, None if there was none. Raises ConflictError: that was another request."""
+
+
+class Replays(Protocol):
+    """Keeps the first answers to calls of many parts (`services.replays`)."""
+
+    async def begin(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> bytes | None:
+        """Claim the key; return the first answer if there is one. Raises ConflictError."""
+
+    async def finish(self, project_id: UUID, idempotency_key: str, answer: bytes) -> bytes:
+        """Store the answer; return the one that counts."""
+
+
+class Outbox(Protocol):
+    """Mail read back and sent again (`services.outbox`)."""
+
+    async def content(self, project_id: UUID, message_id: UUID) -> ContentView:
+        """Return what was handed in. Raises NotFoundError."""
+
+    async def resend(
+        self,
+        project_id: UUID,
+        message_id: UUID,
+        *,
+        to: Sequence[str] = (),
+        statuses: Sequence[RecipientStatus] = (),
+        idempotency_key: str = "",
+        request_hash: bytes = b"",
+        domains: Set[str] = frozenset(),
+    ) -> Accepted:
+        """Send it again as a new message. Raises NotFoundError, CallerError, and as `Accept`."""
+
+
+class Cancel(Protocol):
+    """Stops what is not sent yet of a message."""
+
+    async def __call__(self, project_id: UUID, message_id: UUID) -> int:
+        """Return how many recipients get nothing more. Raises NotFoundError."""
+
+
 class MailReader(Protocol):
     """The mail of a project, as it stands now (`services.mail`)."""
 
     async def message(self, project_id: UUID, message_id: UUID) -> MessageView:
         """Return the message. Raises NotFoundError."""
+
+    async def page(self, project_id: UUID, wanted: Wanted, *, cursor: str, count_max: int) -> MessagePage:
+        """Return the next messages that are wanted. Raises CallerError."""
+
+    async def events(self, project_id: UUID, message_id: UUID, *, cursor: str, count_max: int) -> EventPage:
+        """Return the next events of a message. Raises NotFoundError, CallerError."""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +179,10 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     list_senders: ListSenders
     report_session: SessionReport
     resolve_files: ResolveFiles
+    first_answer: FirstAnswer
+    replays: Replays
+    outbox: Outbox
+    cancel: Cancel
     mail: MailReader
     is_ready: Callable[[], Awaitable[bool]]
     new_request_id: Callable[[], UUID]

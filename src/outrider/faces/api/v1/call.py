@@ -25,6 +25,12 @@ class Call(msgspec.Struct):
     is_read: bool = False  # The body is read, so nothing of it stands in the way of the answer.
 
     @property
+    def domains(self) -> frozenset[str]:
+        """From which domains its key may send; empty: from all of the project's."""
+        assert self.caller is not None
+        return self.caller.domains
+
+    @property
     def project_id(self) -> UUID:
         """Whose mail it is about."""
         assert self.caller is not None

@@ -18,7 +18,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 
 from outrider.base import digits, limits
-from outrider.base.errors import BusyError, CallerError, OutriderError, UnauthenticatedError
+from outrider.base.errors import CallerError, OutriderError, UnauthenticatedError
 from outrider.faces.api.body import CallerGoneError, discard_body, read_body
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import problem, reading
@@ -60,7 +60,7 @@ class _Face:
         except CallerGoneError:
             return
         except OutriderError as error:
-            self._note(call, error)
+            problem.note(self._ports.log, error, call.request_id)
             reply = _refusal(error, request_id, found)
         except Exception:  # The face's outermost layer: the caller gets a problem, the operator the log.
             self._ports.metrics.internal.labels("v1").inc()
@@ -98,12 +98,6 @@ class _Face:
         if isinstance(answer, Reply):
             return answer
         return Reply(content=_encode(answer), status=route.status)
-
-    def _note(self, call: Call, error: OutriderError) -> None:
-        """Log what the operator should hear of: neither callers' mistakes nor load shed on purpose."""
-        if not isinstance(error, CallerError | BusyError):
-            detail = {f"detail_{name}": value for name, value in error.detail.items()}
-            self._ports.log.error("v1_call_refused", request_id=call.request_id, code=error.code, **detail)
 
 
 def _refusal(error: OutriderError, request_id: UUID, found: Found | None) -> Reply:

@@ -6,9 +6,11 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from outrider.base.vocab import RecipientStatus, Stream
+from outrider.base import limits
+from outrider.base.vocab import EventKind, RecipientStatus, Stream
+from outrider.faces.api.v1.problem import Problem
 
 Mailboxes = str | list[str]  # One, or several.
 MAILBOX = "Ann Lee <ann@shop.example>, or the address alone."
@@ -96,3 +98,152 @@ class MessageShown(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     resent_from: Annotated[UUID | None, Meta(description="The message whose content this one has.")]
     recipients: Sequence[RecipientShown]
+
+
+class NewBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mails to be handed in together; each is accepted or refused for itself."""
+
+    messages: Annotated[
+        list[msgspec.Raw], Meta(min_length=1, max_length=limits.BATCH_COUNT_MAX, description="1 to 1,000 mails.")
+    ] = msgspec.field(name="emails")
+
+
+class NewBatchDocumented(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mails to be handed in together; each is accepted or refused for itself."""
+
+    messages: Annotated[list[NewMessage], Meta(min_length=1, max_length=limits.BATCH_COUNT_MAX)] = msgspec.field(
+        name="emails"
+    )
+
+
+class BatchPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one mail of a batch: it has an `id`, or an `error`."""
+
+    id: UUID | UnsetType = UNSET
+    accepted_count: int | UnsetType = UNSET
+    rejected: Sequence[RejectedRecipient] | UnsetType = UNSET
+    error: Problem | UnsetType = UNSET
+
+
+class BatchAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a batch: `results` has one for each mail, in order."""
+
+    accepted_count: Annotated[int, Meta(description="Mails with an id.")]
+    failed_count: Annotated[int, Meta(description="Mails with an error.")]
+    results: Sequence[BatchPart]
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages to list."""
+
+    status: Annotated[list[RecipientStatus], Meta(description="A recipient is in one of these.")] = []
+    to: Annotated[str, Meta(description="An address among the recipients.")] = ""
+    sender: Annotated[str, Meta(description="The address in From.")] = msgspec.field(name="from", default="")
+    tag: str = ""
+    stream: Stream | None = None
+    campaign: str = ""
+    subject: Annotated[str, Meta(description="A part of the subject, in any case.", max_length=200)] = ""
+    since: Annotated[datetime | None, Meta(description="Accepted then or later.")] = None
+    until: Annotated[datetime | None, Meta(description="Accepted before.")] = None
+    after: Annotated[str, Meta(description="`next` of the page before; without it: the newest.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=100)] = 25
+
+
+class MessageListed(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in a list."""
+
+    id: UUID
+    sender: str = msgspec.field(name="from")
+    from_name: str
+    to: Annotated[Sequence[str], Meta(description="The first recipients, five at most.")]
+    subject: str
+    stream: Stream
+    campaign: str
+    list_name: str = msgspec.field(name="list")
+    tags: Sequence[str]
+    accepted_at: datetime
+    send_at: datetime | None
+    recipient_count: int
+    status_counts: Annotated[Mapping[RecipientStatus, int], Meta(description="Recipients by status.")]
+
+
+class MessageList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page, newest first. It may hold fewer than `limit` though more follow: go on while there is a `next`."""
+
+    emails: Sequence[MessageListed]
+    next: Annotated[str | None, Meta(description="For `after`; null: there are no more.")]
+
+
+class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events to list."""
+
+    after: Annotated[str, Meta(description="`next` of the page before; without it: the oldest.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a message."""
+
+    kind: EventKind
+    at: datetime
+    recipient: Annotated[str, Meta(description="Empty: it is about the whole message.")]
+    attempt: int
+    reason: str
+    reply: Annotated[str, Meta(description="What the other server said.")]
+    facts: Annotated[
+        Mapping[str, str | int | float | bool], Meta(description="Such as host, ip, tls: see the list of events.")
+    ]
+
+
+class MessageEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a message's events, oldest first."""
+
+    events: Sequence[MessageEvent]
+    next: Annotated[str | None, Meta(description="For `after`; null: there are no more so far.")]
+
+
+class FileShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a message, without its octets."""
+
+    name: str
+    type: str
+    size_bytes: int
+    content_id: str
+
+
+class MessageContent(msgspec.Struct, frozen=True, kw_only=True):
+    """What was handed in."""
+
+    id: UUID
+    sender: str = msgspec.field(name="from")
+    from_name: str
+    subject: str
+    text: str | None
+    html: str | None
+    to: Annotated[Sequence[str], Meta(description="As To shows it; empty: each recipient sees itself alone.")]
+    cc: Sequence[str]
+    reply_to: Sequence[str]
+    headers: Mapping[str, str]
+    attachments: Sequence[FileShown]
+    stream: Stream
+    campaign: str
+    list_name: str = msgspec.field(name="list")
+    tags: Sequence[str]
+    metadata: Mapping[str, str]
+    accepted_at: datetime
+    send_at: datetime | None
+    expires_at: datetime
+
+
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cancel stopped. Mail that a server has already is not called back."""
+
+    id: UUID
+    cancelled_count: Annotated[int, Meta(description="Recipients who get nothing more.")]
+
+
+class ResendBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom to send it to again."""
+
+    to: Annotated[list[str], Meta(description="Those of its recipients; without it: all.", max_length=100)] = []
+    status: Annotated[list[RecipientStatus], Meta(description="Only those whose mail ended so.")] = []

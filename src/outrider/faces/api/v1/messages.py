@@ -4,31 +4,55 @@ Translates and never decides: limits and address rules are the engine's. Whoever
 recipient; with more than one of them, all see the same To and Cc, as in any mail program, unless `separate` is set.
 """
 
+import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+from msgspec import UNSET
+
 from outrider.base import limits
-from outrider.base.errors import CallerError
-from outrider.base.vocab import KeyScope
+from outrider.base.errors import CallerError, OutriderError
+from outrider.base.vocab import KeyScope, RecipientStatus
 from outrider.engine.submission import Accepted, Attachment, Submission
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1.call import Call
+from outrider.faces.api.v1 import problem, reading
+from outrider.faces.api.v1.call import Call, Reply
 from outrider.faces.api.v1.message_types import (
+    BatchAccepted,
+    BatchPart,
+    Cancelled,
+    EventsQuery,
+    FileShown,
+    ListQuery,
     Mailboxes,
     MessageAccepted,
+    MessageContent,
+    MessageEvent,
+    MessageEvents,
+    MessageList,
+    MessageListed,
     MessageShown,
+    NewBatch,
+    NewBatchDocumented,
     NewMessage,
     RecipientShown,
     RejectedRecipient,
+    ResendBody,
 )
 from outrider.faces.api.v1.problem import Fault, FaultsError
-from outrider.faces.api.v1.routes import Route
+from outrider.faces.api.v1.routes import Act, Route
 from outrider.mail import mailbox
 from outrider.services.attachments import Given
-from outrider.services.mail import MessageView
+from outrider.services.mail import ListedView, MessageView, Wanted
+from outrider.services.outbox import ContentView
+from outrider.services.replays import part_key
 
 _TAG: Final = "Emails"
+_PARTS_AT_ONCE: Final = 200  # Ours: mails of batches under way in this process; a group commit takes about as many.
+REPLAYED: Final = (b"idempotency-replayed", b"true")
 # From the engine's names to those of the JSON.
 FIELDS: Final[Mapping[str, str]] = {
     "sender": "from",
@@ -41,40 +65,159 @@ FIELDS: Final[Mapping[str, str]] = {
     "idempotency_key": "Idempotency-Key",
 }
 
+encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(NewMessage).decode
+
 
 def routes(ports: Ports) -> list[Route]:
     """Return the rows of /v1/emails."""
-    face = _Messages(ports)
+    sending, shown = _Sending(ports), _Reading(ports)
+
+    def row(method: str, path: str, act: Act, scope: KeyScope, **more: Any) -> Route:
+        return Route(method=method, path=path, act=act, scope=scope, tag=_TAG, fields=FIELDS, **more)
+
+    keyed = {"is_keyed": True, "body_bytes_max": limits.REQUEST_FILES_BYTES_MAX}
     return [
-        Route(
-            method="POST",
-            path="/emails",
-            act=face.send_message,
-            scope=KeyScope.SEND,
-            tag=_TAG,
-            status=202,
-            is_keyed=True,
-            body_bytes_max=limits.REQUEST_FILES_BYTES_MAX,
-            fields=FIELDS,
-        ),
-        Route(method="GET", path="/emails/{id}", act=face.show_message, scope=KeyScope.READ, tag=_TAG),
+        row("POST", "/emails", sending.send_message, KeyScope.SEND, status=202, **keyed),
+        row("POST", "/emails/batch", sending.send_batch, KeyScope.SEND, body_as=NewBatchDocumented, **keyed),
+        row("GET", "/emails", shown.list_messages, KeyScope.READ),
+        row("GET", "/emails/{id}", shown.show_message, KeyScope.READ),
+        row("GET", "/emails/{id}/events", shown.list_message_events, KeyScope.READ),
+        row("GET", "/emails/{id}/content", shown.show_content, KeyScope.READ),
+        row("POST", "/emails/{id}/cancel", sending.cancel_message, KeyScope.SEND),
+        row("POST", "/emails/{id}/resend", sending.resend_message, KeyScope.SEND, status=202, is_keyed=True),
     ]
 
 
-class _Messages:
+class _Sending:
     def __init__(self, ports: Ports) -> None:
         self._ports: Final = ports
+        self._turns: Final = asyncio.Semaphore(_PARTS_AT_ONCE)
 
     async def send_message(self, call: Call, body: NewMessage) -> MessageAccepted:
         """Hand in a mail. It is on disk when the answer comes, and sent as soon as may be."""
-        files = await self._ports.resolve_files(_given(body)) if body.attachments else ()
+        request_hash = _hash("send", body) if call.idempotency_key else b""
+        made = await self._send(call, body, call.idempotency_key, request_hash)
+        if made.is_repeat:
+            call.answer_headers.append(REPLAYED)
+        return made.answer
+
+    async def send_batch(self, call: Call, body: NewBatch) -> Reply:
+        """Hand in up to 1,000 mails. Each is accepted or refused for itself; `results` has one for each, in order."""
+        key = call.idempotency_key
+        request_hash = hashlib.sha256(b"batch " + b"\n".join(body.messages)).digest() if key else b""
+        if key and (first := await self._ports.replays.begin(call.project_id, key, request_hash)) is not None:
+            call.answer_headers.append(REPLAYED)
+            return Reply(content=first)
+        async with asyncio.TaskGroup() as group:
+            parts = [group.create_task(self._send_part(call, at, raw)) for at, raw in enumerate(body.messages)]
+        results = [part.result() for part in parts]
+        failed_count = sum(part.error is not UNSET for part in results)
+        answer = encode(
+            BatchAccepted(accepted_count=len(results) - failed_count, failed_count=failed_count, results=results)
+        )
+        if key and not any(is_passing(part) for part in results):
+            counts = await self._ports.replays.finish(call.project_id, key, answer)
+            if counts != answer:  # The same call came twice at once, and the other was done first.
+                call.answer_headers.append(REPLAYED)
+            answer = counts
+        return Reply(content=answer)
+
+    async def cancel_message(self, call: Call, id: UUID) -> Cancelled:  # noqa: A002 - the name in the path.
+        """Stop what is not sent yet: every recipient that waits or is held gets nothing."""
+        return Cancelled(id=id, cancelled_count=await self._ports.cancel(call.project_id, id))
+
+    async def resend_message(self, call: Call, id: UUID, body: ResendBody) -> MessageAccepted:  # noqa: A002
+        """Send it again as a new mail, to all its recipients or some of them. Who is suppressed by now is left out."""
+        request_hash = _hash(f"resend {id}", body) if call.idempotency_key else b""
+        first = await self._first_answer(call, call.idempotency_key, request_hash)
+        accepted = first or await self._ports.outbox.resend(
+            call.project_id,
+            id,
+            to=body.to,
+            statuses=body.status,
+            idempotency_key=call.idempotency_key,
+            request_hash=request_hash,
+            domains=call.domains,
+        )
+        if accepted.is_repeat:
+            call.answer_headers.append(REPLAYED)
+        return answer(accepted, ())
+
+    async def _send(self, call: Call, body: NewMessage, key: str, request_hash: bytes) -> "_Sent":
+        first = None
+        if body.attachments:
+            if any(one.url for one in body.attachments):  # What it leads to may be another file by now.
+                first = await self._first_answer(call, key, request_hash)
+            files = () if first else await self._ports.resolve_files(_given(body))
+        else:
+            files = ()
         made, places = submission(body, files)
-        accepted = await self._ports.accept(call.project_id, made, idempotency_key=call.idempotency_key)
-        return answer(accepted, places)
+        accepted = first or await self._ports.accept(
+            call.project_id, made, idempotency_key=key, request_hash=request_hash, domains=call.domains
+        )
+        return _Sent(answer(accepted, places), accepted.is_repeat)
+
+    async def _send_part(self, call: Call, position: int, raw: msgspec.Raw) -> BatchPart:
+        """Send one mail of a batch; what is wrong with it is its answer."""
+        async with self._turns:
+            try:
+                body: NewMessage = reading.body(bytes(raw), _decode)
+                key = part_key(call.idempotency_key, position) if call.idempotency_key else ""
+                request_hash = _hash("part", body) if key else b""
+                sent = (await self._send(call, body, key, request_hash)).answer
+            except OutriderError as error:
+                problem.note(self._ports.log, error, call.request_id)
+                return BatchPart(error=problem.render(error, None, FIELDS))
+        return BatchPart(id=sent.id, accepted_count=sent.accepted_count, rejected=sent.rejected)
+
+    async def _first_answer(self, call: Call, key: str, request_hash: bytes) -> Accepted | None:
+        return await self._ports.first_answer(call.project_id, key, request_hash) if key else None
+
+
+class _Reading:
+    def __init__(self, ports: Ports) -> None:
+        self._ports: Final = ports
+
+    async def list_messages(self, call: Call, query: ListQuery) -> MessageList:
+        """List mails, newest first."""
+        wanted = Wanted(
+            statuses=query.status,
+            recipient=query.to,
+            sender=query.sender,
+            tag=query.tag,
+            stream=query.stream,
+            campaign=query.campaign,
+            subject=query.subject,
+            since=query.since,
+            until=query.until,
+        )
+        page = await self._ports.mail.page(call.project_id, wanted, cursor=query.after, count_max=query.limit)
+        return MessageList(emails=[_listed(one) for one in page.messages], next=page.next_cursor or None)
 
     async def show_message(self, call: Call, id: UUID) -> MessageShown:  # noqa: A002 - the name in the path.
-        """Show a message and what became of each recipient."""
+        """Show a mail and what became of each recipient."""
         return _shown(await self._ports.mail.message(call.project_id, id))
+
+    async def list_message_events(self, call: Call, id: UUID, query: EventsQuery) -> MessageEvents:  # noqa: A002
+        """List what happened to a mail, oldest first."""
+        page = await self._ports.mail.events(call.project_id, id, cursor=query.after, count_max=query.limit)
+        shown = [MessageEvent(**msgspec.structs.asdict(one)) for one in page.events]
+        return MessageEvents(events=shown, next=page.next_cursor or None)
+
+    async def show_content(self, call: Call, id: UUID) -> MessageContent:  # noqa: A002 - the name in the path.
+        """Show what was handed in, without the octets of files."""
+        return _content(await self._ports.outbox.content(call.project_id, id))
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    answer: MessageAccepted
+    is_repeat: bool
+
+
+def is_passing(part: BatchPart) -> bool:
+    """Tell whether the same mail may be accepted soon: such an answer is no last word, and is not kept as one."""
+    return isinstance(part.error, problem.Problem) and part.error.retry_after_s is not None
 
 
 def submission(body: NewMessage, files: tuple[Attachment, ...]) -> tuple[Submission, Sequence[tuple[str, str]]]:
@@ -83,7 +226,7 @@ def submission(body: NewMessage, files: tuple[Attachment, ...]) -> tuple[Submiss
     Raises:
         CallerError: an address with a name cannot be read, or fields contradict each other.
     """
-    to, cc, bcc = _listed(body.to), _listed(body.cc), _listed(body.bcc)
+    to, cc, bcc = _several(body.to), _several(body.cc), _several(body.bcc)
     if not to:
         raise CallerError("At least one recipient is needed.", field="to")
     if body.separate and (cc or bcc):
@@ -108,7 +251,7 @@ def submission(body: NewMessage, files: tuple[Attachment, ...]) -> tuple[Submiss
         list_name=body.list_name,
         shown_to=tuple(to) if is_shared else (),
         shown_cc=tuple(cc),
-        reply_to=tuple(_listed(body.reply_to)),
+        reply_to=tuple(_several(body.reply_to)),
         headers=tuple(body.headers.items()),
         attachments=files,
         tags=tuple(body.tags),
@@ -136,7 +279,7 @@ def answer(accepted: Accepted, places: Sequence[tuple[str, str]]) -> MessageAcce
     )
 
 
-def _listed(given: Mailboxes) -> list[str]:
+def _several(given: Mailboxes) -> list[str]:
     return [given] if isinstance(given, str) else given
 
 
@@ -183,4 +326,54 @@ def _shown(view: MessageView) -> MessageShown:
             )
             for one in view.recipients
         ],
+    )
+
+
+def _hash(what: str, body: msgspec.Struct) -> bytes:
+    """Tell this request from another with the same idempotency key."""
+    return hashlib.sha256(what.encode() + b"\n" + encode(body)).digest()
+
+
+def _listed(one: ListedView) -> MessageListed:
+    return MessageListed(
+        id=one.message_id,
+        sender=one.sender,
+        from_name=one.from_name,
+        to=one.addresses,
+        subject=one.subject,
+        stream=one.stream,
+        campaign=one.campaign,
+        list_name=one.list_name,
+        tags=one.tags,
+        accepted_at=one.accepted_at,
+        send_at=one.send_at,
+        recipient_count=one.recipient_count,
+        status_counts={RecipientStatus(status): count for status, count in sorted(one.counts.items())},
+    )
+
+
+def _content(view: ContentView) -> MessageContent:
+    return MessageContent(
+        id=view.message_id,
+        sender=view.sender,
+        from_name=view.from_name,
+        subject=view.subject,
+        text=view.text,
+        html=view.html,
+        to=view.shown_to,
+        cc=view.shown_cc,
+        reply_to=view.reply_to,
+        headers=dict(view.headers),
+        attachments=[
+            FileShown(name=file.name, type=file.type, size_bytes=file.size_bytes, content_id=file.content_id)
+            for file in view.files
+        ],
+        stream=view.stream,
+        campaign=view.campaign,
+        list_name=view.list_name,
+        tags=view.tags,
+        metadata=view.metadata,
+        accepted_at=view.accepted_at,
+        send_at=view.send_at,
+        expires_at=view.expires_at,
     )

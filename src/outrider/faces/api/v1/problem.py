@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.errors import BusyError, CallerError, LimitReachedError, OutriderError, StoreUnavailableError
+from outrider.obs.log import Logger
 
 MEDIA_TYPE: Final = "application/problem+json"
 _BUSY_RETRY_S: Final = 1.0  # Ours: queues inside a process drain in less.
@@ -88,3 +89,10 @@ def renamed(field: str, fields: Mapping[str, str]) -> str:
     """Return the JSON's name of a field: the first part is looked up, what follows (`[2].name`) stays."""
     cut = next((at for at, char in enumerate(field) if char in "[."), len(field))
     return fields.get(field[:cut], field[:cut]) + field[cut:]
+
+
+def note(log: Logger, error: OutriderError, request_id: str) -> None:
+    """Log what the operator should hear of: neither callers' mistakes nor load shed on purpose."""
+    if not isinstance(error, CallerError | BusyError):
+        detail = {f"detail_{name}": value for name, value in error.detail.items()}
+        log.error("v1_call_refused", request_id=request_id, code=error.code, **detail)
