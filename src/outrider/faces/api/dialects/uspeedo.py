@@ -182,7 +182,9 @@ class _Face:
             return _no_action(call, 405, f"Use {method} for this call.", (b"allow", method.encode()))
         if action is None:
             return await self._act_by_name(call)
-        return await action.act(call, await self._admit(call, action.scope))
+        caller = await self._authenticate(call)
+        caller.require(action.scope)
+        return await action.act(call, caller)
 
     async def _act_by_name(self, call: _Call) -> _Answer:
         """Answer a call of the Action API. Who calls is asked first, unless the body says it."""
@@ -200,12 +202,8 @@ class _Face:
         caller.require(action.scope)
         return await action.act(call, caller)
 
-    async def _admit(self, call: _Call, scope: KeyScope) -> Caller:
-        caller = await self._authenticate(call)
-        caller.require(scope)
-        return caller
-
     async def _authenticate(self, call: _Call) -> Caller:
+        """Return who calls, counted against the rate of its key. A call that is known by its body has it read first."""
         client = call.scope["client"]
         shown = credentials.read(call.scope["headers"], client[0] if client else "", self._ports.trusted_proxies)
         if shown.needs_body:
@@ -258,7 +256,7 @@ class _Face:
             message=call.message,
             request_uuid=call.request_id,
             total=page.total_count,
-            senders=uspeedo_senders.rows(page, caller.project_id),
+            senders=uspeedo_senders.rows(page, caller.project_id, caller.domains),
         )
         return _Answer(0, _encode(answer))
 

@@ -4,7 +4,7 @@ Clients take the first row that may send (`Status` 1) as the sender to use, so t
 unless the caller asks for an order. Source: shared/uspeedo.md 1.7.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 from uuid import UUID
 
@@ -51,13 +51,13 @@ def read(given: Mapping[str, object]) -> SenderQuery:
     )
 
 
-def rows(page: SenderPage, project_id: UUID) -> list[SenderRow]:
-    """Return the senders of a page of that project."""
+def rows(page: SenderPage, project_id: UUID, domains: Set[str] = frozenset()) -> list[SenderRow]:
+    """Return the senders of a page of that project; `domains` are those the key may send from, all if it is empty."""
     account_id = project_id.int % 2**_ACCOUNT_ID_BITS  # Theirs are numbers; ours is as good as random in its last bits.
-    return [_row(sender, account_id) for sender in page.senders]
+    return [_row(sender, account_id, domains) for sender in page.senders]
 
 
-def _row(sender: ListedSender, account_id: int) -> SenderRow:
+def _row(sender: ListedSender, account_id: int, domains: Set[str]) -> SenderRow:
     return SenderRow(
         sender_id=str(sender.sender_id),
         sender_type=_DEFAULT if sender.is_default else _SINGLE,
@@ -67,7 +67,7 @@ def _row(sender: ListedSender, account_id: int) -> SenderRow:
         alias=sender.name,
         account_id=account_id,
         is_default=int(sender.is_default),
-        status=int(sender.may_send),
+        status=int(sender.may_send and (not domains or sender.domain in domains)),
         create_time=int(sender.created_at.timestamp()),
         update_time=int(sender.updated_at.timestamp()),
     )

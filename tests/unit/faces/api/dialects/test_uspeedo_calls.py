@@ -177,6 +177,8 @@ async def test_every_call_is_counted_once(face: ApiFace) -> None:
 
 async def test_the_domains_of_the_key_reach_the_engine(face: ApiFace) -> None:
     face.keys.terms[KEY_ID] = {"domains": frozenset({"shop.example"})}
+    face.senders.pages[PROJECT_ID] = SenderPage(1, [SENDER])
+    assert [row["Status"] for row in (await face.rest("GET", "GetSenderList")).json["Data"]] == [0]
     await face.send_email()
     await face.act({**FIT, "Action": "SendEmailTemplate"})
     assert face.engine.domains == [{"shop.example"}]

@@ -79,6 +79,12 @@ def test_rows_say_what_the_documents_say() -> None:
     assert (single.account_id, single.create_time) == (5, int(NOON.timestamp()))
 
 
+def test_a_sender_that_the_key_may_not_use_is_none_to_choose() -> None:
+    able = msgspec.structs.replace(SENDER, may_send=True)
+    domains = (frozenset[str](), frozenset({"shop.example"}), frozenset({"other.example"}))
+    assert [rows(SenderPage(1, [able]), UUID(int=1), each)[0].status for each in domains] == [1, 1, 0]
+
+
 def test_an_account_id_is_a_number_that_javascript_can_hold() -> None:
     (row,) = rows(SenderPage(1, [SENDER]), UUID(int=2**128 - 1))
     assert row.account_id == 2**53 - 1
