@@ -22,6 +22,7 @@ from bench.lines import Line
 
 MICRO: Final = ("dkim", "throttle")
 MACRO: Final = (
+    "api_call",
     "talk_loopback",
     "clients",
     "claim_cost",
@@ -29,6 +30,7 @@ MACRO: Final = (
     "backlog_latency",
     "accept_only",
     "suppressed",
+    "retries",
     "delivery_only",
     "end_to_end",
     "new_connection",

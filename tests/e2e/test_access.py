@@ -1,7 +1,7 @@
 """Keys over real processes: what is revoked, over its limit, expired or changed is refused by every worker in a second.
 
-Each call comes over a connection of its own, and the kernel deals those to the workers: that a worker gets none of forty
-happens once in 10^12 runs.
+Each call comes over a connection of its own, and the kernel deals those to the workers: that one of three gets none of
+forty happens once in ten million runs.
 """
 
 import asyncio
