@@ -9,5 +9,4 @@ uspeedo_template  SendEmailTemplate and its companions, which find no template y
 uspeedo_action    which action a call of the Action API is about
 uspeedo_faults    from what went wrong to RetCode, Message and Detail
 uspeedo_explain   what is wrong with a body that would not decode
-basic             HTTP Basic credentials
 """
