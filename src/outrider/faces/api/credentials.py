@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from outrider.base.errors import UnauthenticatedError
-from outrider.faces.api.dialects.basic import parse_basic
+from outrider.faces.api.basic import parse_basic
 from outrider.faces.settings import Network
 from outrider.services.access import ADVICE, Credentials
 
