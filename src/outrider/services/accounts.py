@@ -9,7 +9,7 @@ import base64
 import hashlib
 import ipaddress
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -134,17 +134,26 @@ class Accounts:
         if rate is not None and not 0 <= rate <= limits.KEY_PER_MINUTE_COUNT_MAX:
             most = limits.KEY_PER_MINUTE_COUNT_MAX
             raise CallerError(f"A key's rate is 0 (no limit) to {most} calls a minute.", field="rate_per_minute")
-        expires_at = terms.expires_at
-        if expires_at is not None and expires_at.tzinfo is None:
-            raise CallerError("The instant of expiry needs an offset from UTC, such as Z.", field="expires_at")
+        expires_at = None if terms.expires_at is None else _check_instant(terms.expires_at)
         if expires_at is not None and expires_at <= self._clock.now():
             raise CallerError("The key would have expired already.", field="expires_at")
         return msgspec.structs.replace(
             terms,
             ip_ranges=_check_ranges(terms.ip_ranges),
             domains=_check_domains(terms.domains),
-            expires_at=None if expires_at is None else expires_at.astimezone(UTC),
+            expires_at=expires_at,
         )
+
+
+def _check_instant(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise CallerError("The instant of expiry needs an offset from UTC, such as Z.", field="expires_at")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:  # In UTC it is in the year 0 or 10000.
+        raise CallerError(
+            "The instant of expiry is out of bounds; leave it out for never.", field="expires_at"
+        ) from None
 
 
 def _check_ranges(ranges: Sequence[str]) -> tuple[str, ...]:
