@@ -20,13 +20,13 @@ from outrider.faces.api.ports import Cancel, Managed, Ports
 from outrider.faces.api.server import HttpServer
 from outrider.faces.console import proof
 from outrider.faces.console.mailbox import routes as mailbox_routes
-from outrider.faces.settings import parse_proxies
 from outrider.net.http import Fetcher
 from outrider.services.attachments import Attachments
 from outrider.services.event_log import EventLog, Streams
 from outrider.services.mail import Mail
 from outrider.services.outbox import Outbox
 from outrider.services.replays import Replays
+from outrider.services.roster import Roster
 from outrider.services.stats import Stats
 
 
@@ -50,9 +50,11 @@ def make_ports(services: Services, managed: Managed) -> Ports:
     context, clock = services.context, services.context.clock
     return Ports(
         accept=services.accept,
+        examine=services.accept.examine,
         authenticate=services.access.authenticate,
         spend=services.access.spend,
-        trusted_proxies=parse_proxies(context.config.faces.trusted_proxies),
+        trusted_proxies=context.config.trusted_proxies(),
+        list_senders=Roster(services.store).page,
         report_session=services.reports.session,
         resolve_files=Attachments(Fetcher(wait_s=limits.FILE_FETCH_WAIT_S)).resolve,
         first_answer=services.accept.first_answer,

@@ -1,4 +1,8 @@
-"""What the API needs from the floors below. `app.py` passes the real ones, tests pass doubles from `testing.engine`."""
+"""What the API needs from the floors below, each as a protocol with its promise.
+
+`web_role` passes the real ones, tests pass doubles from `testing.engine`. Both dialects use the same: what they say
+differs, what they do does not.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Protocol
@@ -7,11 +11,11 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.clock import Clock
+from outrider.base.networks import Network
 from outrider.base.vocab import RecipientStatus
 from outrider.engine.explain import Explainer
 from outrider.engine.guard import GuardView
-from outrider.engine.submission import Accepted, Attachment, Submission
-from outrider.faces.settings import Network
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.services.access import Access, Allowance, Caller, Credentials
@@ -26,6 +30,7 @@ from outrider.services.outbox import ContentView
 from outrider.services.proofs import Proofs
 from outrider.services.quotas import Quotas
 from outrider.services.reports import SessionView
+from outrider.services.roster import SenderPage, SenderQuery
 from outrider.services.senders import Senders
 from outrider.services.stats import Stats
 from outrider.services.suppressions import Suppressions
@@ -59,6 +64,19 @@ class Accept(Protocol):
         """
 
 
+class Examine(Protocol):
+    """All checks of `Accept`, of a call that is not sent."""
+
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Sequence[Rejected]:
+        """Return the recipients that are no addresses.
+
+        Raises:
+            CallerError, ForbiddenError, NotFoundError: as `Accept`.
+        """
+
+
 class Authenticate(Protocol):
     """From what a call shows of itself to who calls (`services.access`)."""
 
@@ -77,6 +95,17 @@ class Spend(Protocol):
 
     def __call__(self, caller: Caller) -> Allowance:
         """Count one call of the caller's key. Raises LimitReachedError: it has had those of this minute."""
+
+
+class ListSenders(Protocol):
+    """The senders of a project, by the page."""
+
+    async def __call__(self, project_id: UUID, query: SenderQuery) -> SenderPage:
+        """Return the senders asked for.
+
+        Raises:
+            CallerError: its `field` names the field of `SenderQuery` at fault.
+        """
 
 
 class SessionReport(Protocol):
@@ -179,8 +208,10 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, in one argument."""
 
     accept: Accept
+    examine: Examine
     authenticate: Authenticate
     spend: Spend
+    list_senders: ListSenders
     report_session: SessionReport
     resolve_files: ResolveFiles
     first_answer: FirstAnswer
