@@ -206,12 +206,9 @@ def check_within(terms: KeyTerms, by: Maker) -> None:
 
 
 def _is_in(text: str, ranges: Sequence[str]) -> bool:
-    inner = ipaddress.ip_network(text)
-    for one in ranges:
-        outer = ipaddress.ip_network(one)
-        if inner.version == outer.version and inner.subnet_of(outer):  # type: ignore[arg-type]
-            return True
-    return False
+    """Whether one of the ranges holds all of this one: its first and its last address."""
+    inner, outer = networks.parse(text), [networks.parse(one) for one in ranges]
+    return any(networks.contain([one], str(inner[0])) and networks.contain([one], str(inner[-1])) for one in outer)
 
 
 def _check_instant(at: datetime) -> datetime:
