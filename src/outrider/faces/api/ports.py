@@ -1,4 +1,8 @@
-"""What the API needs from the floors below. `app.py` passes the real ones, tests pass doubles from `testing.engine`."""
+"""What the API needs from the floors below. `web_role` passes the real ones, tests doubles from `testing.engine`.
+
+One Protocol for each thing that is asked of somebody, and `Ports`, which has them all. What a call may raise is said
+here, as far as a face tells it apart: everything else is a bug, answered by one bland sentence and logged.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Protocol
