@@ -1,8 +1,8 @@
 """The API's reference at /docs: Swagger UI from the npm package, over the document at /v1/openapi.json.
 
-Nothing comes from elsewhere: `make setup` puts `swagger-ui-dist` into node_modules (pinned in package-lock.json), and its
-files are served from there, of a short list, by name. The page's policy (CSP) lets it load and call nothing but this
-server; a key that is typed in stays in the page. Without the package the page says so and leads to the document.
+Nothing comes from elsewhere: `make setup` puts `swagger-ui-dist` into node_modules (pinned in package-lock.json), and
+the few of its files that the page needs are served from there. The page's policy (CSP) lets it load and call nothing
+but this server; a key that is typed in stays in the page. Without the package the page leads to the document.
 """
 
 import hashlib
@@ -30,6 +30,10 @@ window.ui = SwaggerUIBundle({
 });
 """
 _STYLE: Final = "body { margin: 0 } .swagger-ui .topbar { display: none }\n"
+_OURS: Final[Mapping[str, tuple[str, str]]] = {
+    "start.js": (_START, "text/javascript"),
+    "page.css": (_STYLE, "text/css"),
+}
 # Swagger UI sets style attributes by script, which needs no permission; its style sheet holds pictures as data.
 _HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -48,19 +52,14 @@ def routes(package: Path = PACKAGE) -> Sequence[HTTPRouteHandler]:
     def reference() -> Response[str]:
         return Response(_page(package), media_type=MediaType.HTML, headers=_HEADERS)
 
-    @litestar.get("/docs/{name:str}", sync_to_thread=True)
-    def reference_file(name: str) -> Response[bytes]:
-        octets, media_type = _file(package, name)
-        return Response(octets, media_type=media_type, headers=_KEPT)
-
-    return [reference, reference_file]
+    return [reference, *(_file_route(package, name) for name in (*_FILES, *_OURS))]
 
 
 def _page(package: Path) -> str:
     if not (package / "swagger-ui-bundle.js").is_file():
         return _sheet(
             "",
-            f"<main><h1>Outrider's API</h1><p>This page needs <code>swagger-ui-dist</code>: run <code>make setup</code>."
+            "<main><h1>Outrider's API</h1><p>This page needs <code>swagger-ui-dist</code>: run <code>make setup</code>."
             f' The document itself is at <a href="{_DOCUMENT}">{_DOCUMENT}</a>.</p></main>',
         )
     version = _version(package)
@@ -88,11 +87,14 @@ def _version(package: Path) -> str:
     return found[1] if found else "0"
 
 
-def _file(package: Path, name: str) -> tuple[bytes, str]:
-    if name == "start.js":
-        return _START.encode(), "text/javascript"
-    if name == "page.css":
-        return _STYLE.encode(), "text/css"
-    if name not in _FILES or not (package / name).is_file():
-        raise NotFoundException
-    return (package / name).read_bytes(), _FILES[name]
+def _file_route(package: Path, name: str) -> HTTPRouteHandler:
+    @litestar.get(f"/docs/{name}", sync_to_thread=True)
+    def reference_file() -> Response[bytes]:
+        if name in _OURS:
+            content, media_type = _OURS[name]
+            return Response(content.encode(), media_type=media_type, headers=_KEPT)
+        if not (package / name).is_file():
+            raise NotFoundException
+        return Response((package / name).read_bytes(), media_type=_FILES[name], headers=_KEPT)
+
+    return reference_file
