@@ -25,6 +25,7 @@ MACRO: Final = (
     "api_call",
     "talk_loopback",
     "clients",
+    "access",
     "claim_cost",
     "latency",
     "backlog_latency",

@@ -21,6 +21,7 @@ from outrider.services.attachments import Attachments
 from outrider.services.mail import Mail
 from outrider.services.outbox import Outbox
 from outrider.services.replays import Replays
+from outrider.services.roster import Roster
 
 
 async def run_web(context: Context, stop_asked: asyncio.Event) -> None:
@@ -41,9 +42,11 @@ def make_ports(services: Services) -> Ports:
     context, clock = services.context, services.context.clock
     return Ports(
         accept=services.accept,
+        examine=services.accept.examine,
         authenticate=services.access.authenticate,
         spend=services.access.spend,
         trusted_proxies=parse_proxies(context.config.faces.trusted_proxies),
+        list_senders=Roster(services.store).page,
         report_session=services.reports.session,
         resolve_files=Attachments(Fetcher(wait_s=limits.FILE_FETCH_WAIT_S)).resolve,
         first_answer=services.accept.first_answer,

@@ -70,7 +70,7 @@ TOKEN_LIFE_S_MIN: Final = 60.0  # Ours: a shorter one is over before it is used.
 TOKEN_LIFE_S_MAX: Final = 30 * 86400.0  # Ours: what should live longer is a key.
 SIGNED_CALL_S_MAX: Final = 300.0  # A signed call counts so long before and after it was made. shared/uspeedo.md 1.2.
 NONCE_CHARS_MAX: Final = 32  # shared/uspeedo.md 1.2.
-UNIX_S_MAX: Final = 253_402_300_799  # The last second of the year 9999; no datetime is later.
+UNIX_S_MAX: Final = 253_402_300_799  # Ours: the last second of the year 9999; no datetime is later.
 QUOTA_COUNT_MAX: Final = 10**12  # Ours: recipients a month; more than all mail of the world in a day.
 
 # -- HTTP, our side.

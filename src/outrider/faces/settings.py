@@ -1,4 +1,8 @@
-"""The knobs of this floor: where the faces listen."""
+"""The knobs of this floor: the [faces] table, where the faces listen and whom they believe.
+
+Ports are this machine's; what a key may do is `services.settings`' and the key's own. Invariant: a value that is in
+bounds by its type can be used; `parse_proxies` checks what a type cannot say, and `config` calls it at the start.
+"""
 
 import ipaddress
 from collections.abc import Sequence

@@ -2,14 +2,14 @@
 
 A secret is 36 random bytes as 48 characters of URL-safe base64. It is shown once. Stored are its SHA-256, to compare
 with (a secret with 288 random bits cannot be guessed, so a slow password hash would protect nothing and cost a core at
-a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0031).
+a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0032).
 """
 
 import base64
 import hashlib
 import ipaddress
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -134,17 +134,26 @@ class Accounts:
         if rate is not None and not 0 <= rate <= limits.KEY_PER_MINUTE_COUNT_MAX:
             most = limits.KEY_PER_MINUTE_COUNT_MAX
             raise CallerError(f"A key's rate is 0 (no limit) to {most} calls a minute.", field="rate_per_minute")
-        expires_at = terms.expires_at
-        if expires_at is not None and expires_at.tzinfo is None:
-            raise CallerError("The instant of expiry needs an offset from UTC, such as Z.", field="expires_at")
+        expires_at = None if terms.expires_at is None else _check_instant(terms.expires_at)
         if expires_at is not None and expires_at <= self._clock.now():
             raise CallerError("The key would have expired already.", field="expires_at")
         return msgspec.structs.replace(
             terms,
             ip_ranges=_check_ranges(terms.ip_ranges),
             domains=_check_domains(terms.domains),
-            expires_at=None if expires_at is None else expires_at.astimezone(UTC),
+            expires_at=expires_at,
         )
+
+
+def _check_instant(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise CallerError("The instant of expiry needs an offset from UTC, such as Z.", field="expires_at")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:  # In UTC it is in the year 0 or 10000.
+        raise CallerError(
+            "The instant of expiry is out of bounds; leave it out for never.", field="expires_at"
+        ) from None
 
 
 def _check_ranges(ranges: Sequence[str]) -> tuple[str, ...]:

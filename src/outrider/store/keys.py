@@ -58,12 +58,13 @@ _REVOKE: Final = """
      WHERE project_id = $1 AND access_key_id = $2"""
 # Who finds a row locked leaves it: another process is writing the same.
 _MARK_USED: Final = """
-    /* tidy: project-scope by the ids of keys that were just used, of whatever projects */
-    UPDATE api_key SET last_used_at = $2
+    UPDATE api_key SET last_used_at = $3
      WHERE access_key_id IN (
-        SELECT access_key_id FROM api_key
-         WHERE access_key_id = ANY($1::text[]) AND (last_used_at IS NULL OR last_used_at < $3)
-           FOR NO KEY UPDATE SKIP LOCKED)"""
+        SELECT access_key_id
+          FROM api_key JOIN unnest($1::uuid[], $2::text[]) AS used(project_id, access_key_id)
+         USING (project_id, access_key_id)
+         WHERE last_used_at IS NULL OR last_used_at < $4
+           FOR NO KEY UPDATE OF api_key SKIP LOCKED)"""
 
 
 async def insert(tx: Tx, key: ApiKey) -> None:
@@ -94,9 +95,9 @@ async def revoke(tx: Tx, project_id: UUID, access_key_id: str, *, now: datetime)
     return await tx.execute(_REVOKE, project_id, access_key_id, now) > 0
 
 
-async def mark_used(tx: Tx, access_key_ids: Sequence[str], *, now: datetime, every: timedelta) -> None:
-    """Write down that these keys are in use now, where what stands there is older than `every`."""
-    await tx.execute(_MARK_USED, list(access_key_ids), now, now - every)
+async def mark_used(tx: Tx, used: Sequence[tuple[UUID, str]], *, now: datetime, every: timedelta) -> None:
+    """Write down that these keys, by project and id, are in use now, where what stands there is older than `every`."""
+    await tx.execute(_MARK_USED, *map(list, zip(*used, strict=True)), now, now - every)
 
 
 def _terms_columns(terms: KeyTerms) -> tuple[object, ...]:

@@ -21,13 +21,12 @@ from typing import Final
 import msgspec
 
 from outrider.base.errors import UnauthenticatedError
-from outrider.faces.api.dialects.basic import parse_basic
+from outrider.faces.api.basic import parse_basic
 from outrider.faces.settings import Network
-from outrider.services.access import Credentials
+from outrider.services.access import ADVICE, Credentials
 
 _HEADER_BYTES_MAX: Final = 2560  # Ours: the longest access token and its scheme.
 _FORWARDED_COUNT_MAX: Final = 50  # Ours: hops looked at.
-ADVICE: Final = "Send `Authorization: Bearer ACCESSKEY_ID.ACCESSKEY_SECRET`, or Basic with the same pair."
 
 _read_signers: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_text: Final = msgspec.json.Decoder(str).decode

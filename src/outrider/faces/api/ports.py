@@ -1,7 +1,7 @@
-"""What the API needs from the floors below. `web_role` passes the real ones, tests doubles from `testing.engine`.
+"""What the API needs from the floors below, each as a protocol with its promise.
 
-One Protocol for each thing that is asked of somebody, and `Ports`, which has them all. What a call may raise is said
-here, as far as a face tells it apart: everything else is a bug, answered by one bland sentence and logged.
+`web_role` passes the real ones, tests pass doubles from `testing.engine`. Both dialects use the same: what they say
+differs, what they do does not.
 """
 
 from collections.abc import Awaitable, Callable, Sequence, Set
@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.vocab import RecipientStatus
-from outrider.engine.submission import Accepted, Attachment, Submission
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.faces.settings import Network
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
@@ -20,6 +20,7 @@ from outrider.services.attachments import Given
 from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
 from outrider.services.outbox import ContentView
 from outrider.services.reports import SessionView
+from outrider.services.roster import SenderPage, SenderQuery
 
 
 class Accept(Protocol):
@@ -49,6 +50,19 @@ class Accept(Protocol):
         """
 
 
+class Examine(Protocol):
+    """All checks of `Accept`, of a call that is not sent."""
+
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Sequence[Rejected]:
+        """Return the recipients that are no addresses.
+
+        Raises:
+            CallerError, ForbiddenError, NotFoundError: as `Accept`.
+        """
+
+
 class Authenticate(Protocol):
     """From what a call shows of itself to who calls (`services.access`)."""
 
@@ -67,6 +81,17 @@ class Spend(Protocol):
 
     def __call__(self, caller: Caller) -> Allowance:
         """Count one call of the caller's key. Raises LimitReachedError: it has had those of this minute."""
+
+
+class ListSenders(Protocol):
+    """The senders of a project, by the page."""
+
+    async def __call__(self, project_id: UUID, query: SenderQuery) -> SenderPage:
+        """Return the senders asked for.
+
+        Raises:
+            CallerError: its `field` names the field of `SenderQuery` at fault.
+        """
 
 
 class SessionReport(Protocol):
@@ -148,8 +173,10 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, in one argument."""
 
     accept: Accept
+    examine: Examine
     authenticate: Authenticate
     spend: Spend
+    list_senders: ListSenders
     report_session: SessionReport
     resolve_files: ResolveFiles
     first_answer: FirstAnswer

@@ -49,6 +49,11 @@ def test_one_form_counts() -> None:
     assert not PAIR.needs_body
 
 
+def test_who_shows_nothing_has_no_body_read() -> None:
+    for headers in ([], [(b"x-access-key-id", b"id")], [(b"x-nonce", b"n")]):
+        assert not credentials.read(headers).needs_body
+
+
 def test_php_names_its_key_in_the_body() -> None:
     shown = credentials.read([(b"x-timestamp", b"12"), (b"x-nonce", b"n")])
     assert shown.needs_body

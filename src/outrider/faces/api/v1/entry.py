@@ -17,7 +17,7 @@ from outrider.base.vocab import KeyScope
 from outrider.faces.api import credentials
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1.call import Call
-from outrider.services.access import Allowance
+from outrider.services.access import ADVICE, Allowance
 
 
 class Entrance:
@@ -37,7 +37,7 @@ class Entrance:
         peer = call.scope["client"]
         shown = credentials.read(call.scope["headers"], peer[0] if peer else "", self._ports.trusted_proxies)
         if shown.needs_body:
-            raise UnauthenticatedError(f"The call shows no access key. {credentials.ADVICE}")
+            raise UnauthenticatedError(f"Signed calls are for uSpeedo's paths. {ADVICE}")
         call.caller = await self._ports.authenticate(shown)
         try:
             allowance = self._ports.spend(call.caller)
