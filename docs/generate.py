@@ -56,8 +56,8 @@ All at `simulator.outrider.test`, or at any domain below it. `bounce+gmail@` and
 speak as that provider; further tags (`bounce+order-17@`) are yours to use. How to test with it:
 [the simulator](../howto/simulator.md)."""
 _V1_INTRO: Final = """\
-The same as [openapi.json](openapi.json), which is served at `/v1/openapi.json` and shown at `/docs` with a way to try each
-call. How to use them: [the native API](../howto/native-api.md); what errors are: [errors](errors.md)."""
+The same as [openapi.json](openapi.json), which is served at `/v1/openapi.json` and shown at `/docs` with a way to try
+each call. How to use them: [the native API](../howto/native-api.md); what errors are: [errors](errors.md)."""
 _WORDS_INTRO: Final = """\
 `any` is said by a server of no profile, and by a profile that has no words of its own. A stage is named where the
 provider says it elsewhere than others."""
@@ -235,9 +235,15 @@ def error_classes() -> Sequence[Any]:
 
 def _subtree(error: Any) -> Iterator[Any]:
     yield error
-    for child in error.__subclasses__():
+    for child in sorted(error.__subclasses__(), key=_order):
         if child.__module__.startswith("outrider.") and not child.__module__.startswith("outrider.testing"):
             yield from _subtree(child)
+
+
+def _order(error: Any) -> tuple[bool, str, str]:
+    """Sort the tree's own errors as they are written there, others behind them: whoever was imported first."""
+    is_other = error.__module__ != "outrider.base.errors"
+    return (True, error.__module__, error.__name__) if is_other else (False, "", "")
 
 
 # Words.
@@ -492,6 +498,11 @@ def v1_page() -> str:
 
 def _openapi() -> Any:
     return importlib.import_module("outrider.faces.api.v1.table").openapi()
+
+
+def _answers(operation: Any) -> str:
+    successes = [(status, answer) for status, answer in operation["responses"].items() if status < "3"]
+    return ", ".join(f"{status} `{_record_name(answer)}`" for status, answer in successes)
 
 
 def _scope_of(operation: Any) -> str:
