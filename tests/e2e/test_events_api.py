@@ -70,7 +70,7 @@ async def test_the_log_is_read_by_cursor_and_by_kind(sends: Api, stranger: Api) 
         ("delivered", "bob@x.example"),
     }
     for one in events:
-        assert (one["email_id"], one["subject"], one["from"]) == (sent, "Hi", "events@mine.example")
+        assert (one["message_id"], one["subject"], one["from"]) == (sent, "Hi", "events@mine.example")
         assert (one["tags"], one["metadata"], one["stream"]) == (["t"], {"order": "7"}, "transactional")
         assert "dialogue" not in one["facts"]
     assert await everything(sends, events[0]["id"]) == events[1:]
@@ -93,7 +93,7 @@ async def test_a_stream_tells_what_happens_and_goes_on_without_a_gap(sends: Api,
             found = await heard(stream, 1 + 15 * 21)
             assert found[0] == delivered
             assert len({one["id"] for one in found}) == len(found)
-            assert {one["email_id"] for one in found[1:]} == set(ids)
+            assert {one["message_id"] for one in found[1:]} == set(ids)
             assert await everything(sends, accepted["id"]) == found
         async with sends.listen(f"?kind=delivered&after={found[-2]['id']}") as stream:
             await send(sends, "last@y.example")

@@ -57,7 +57,7 @@ _TAKE_TURN: Final = """
 _LAST: Final = """
     SELECT xid::text::bigint AS xid, event_id, number
       FROM (SELECT xid, event_id, row_number() OVER (ORDER BY looked_at.xid, event_id) AS number
-              FROM (SELECT xid, event_id FROM event /* tidy: project-scope counts those of every project */
+              FROM (SELECT xid, event_id, project_id FROM event
                      WHERE (xid, event_id) > ($1::text::xid8, $2) AND xid < pg_snapshot_xmin(pg_current_snapshot())
                        AND at >= $3
                      ORDER BY xid, event_id LIMIT $4) AS looked_at) AS numbered

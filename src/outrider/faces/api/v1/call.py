@@ -1,4 +1,8 @@
-"""One request under /v1 on its way through, and what a call may answer beside a record."""
+"""One request under /v1 on its way through, and what a call may answer beside a record.
+
+It holds and decides nothing. What is sent bit by bit (`Chunks`) is closed in the end, whatever happens, so that what it
+holds is given back.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Final, Protocol

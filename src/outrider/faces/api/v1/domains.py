@@ -1,4 +1,8 @@
-"""/v1/domains: add a sending domain, see what to publish, have DNS looked at, change it, renew its DKIM keys."""
+"""/v1/domains: add a sending domain, see what to publish, have DNS looked at, change it, renew its DKIM keys.
+
+A domain is named by its name, within the project of the key: another project's is not there. Nobody says over the API
+that a domain is verified: DNS does, or an operator on the command line.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -55,7 +55,7 @@ class EventShown(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(description="The same however often it comes; good for `after`.")]
     kind: EventKind
     at: datetime
-    email_id: Annotated[UUID | None, Meta(description="null: it is about no mail, but a domain.")]
+    message_id: Annotated[UUID | None, Meta(description="null: it is about no mail, but a domain.")]
     recipient: Annotated[str, Meta(description="Empty: it is about the whole mail.")]
     sender: str = msgspec.field(name="from")
     subject: str
@@ -169,7 +169,7 @@ def _shown(one: LoggedEvent) -> EventShown:
         id=one.id,
         kind=one.kind,
         at=one.at,
-        email_id=one.message_id,
+        message_id=one.message_id,
         recipient=one.recipient,
         sender=one.sender,
         subject=one.subject,

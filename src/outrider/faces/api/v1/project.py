@@ -1,4 +1,8 @@
-"""/v1/project, /v1/notices, /v1/guards, /v1/queue: a project itself, its notices, and what waits why."""
+"""/v1/project, /v1/notices, /v1/guards, /v1/queue: a project itself, its notices, and what waits why.
+
+Quotas are shown and not changed, and a guard is not released: both are an operator's. What waits is told without the
+names of nodes and without what other projects have waiting.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime

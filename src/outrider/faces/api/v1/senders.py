@@ -1,4 +1,8 @@
-"""/v1/senders: the From addresses of a project, on its domains or proven mailboxes."""
+"""/v1/senders: the From addresses of a project, on its domains or proven mailboxes.
+
+A sender is named by its address, in any case, within the project of the key. What is removed or disabled is refused
+everywhere within a second; what was accepted still goes out.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,8 @@
-"""/v1/stats: what became of a project's mail, in figures by hour or day, stream, domain or tag."""
+"""/v1/stats: what became of a project's mail, in figures by hour or day, stream, domain or tag.
+
+The figures are counted beside the mail, a few seconds late (`services.stats`); an hour or day in which nothing happened
+is left out.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
