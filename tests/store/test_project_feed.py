@@ -93,7 +93,7 @@ async def test_a_late_commit_is_never_skipped_nor_is_its_news(store: Store, cloc
 
 async def test_what_is_said_of_a_mail_is_its_project_s_alone(store: Store, mailroom: Mailroom) -> None:
     project_id = await mailroom.project()
-    mail = await mailroom.mail(project_id)
+    mail = await mailroom.mail(project_id, ["ann@a.example", "bob@b.example"])
     async with store.transaction() as tx:
         message_ids = [row["message_id"] for row in await tx.fetch("SELECT message_id FROM message")]
         recipient_ids = [row["recipient_id"] for row in await tx.fetch("SELECT recipient_id FROM recipient")]
