@@ -152,6 +152,8 @@ async def _stream(call: Call, chunks: Chunks, send: Send, log: Logger) -> None:
             async for chunk in chunks:
                 async with asyncio.timeout(limits.STREAM_WRITE_WAIT_S):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                # Danger: without it a stream to nobody would never let `watch` hear of that: such a send does not wait.
+                await asyncio.sleep(0)  # noqa: TID251 - gives `watch` its turn.
             async with asyncio.timeout(limits.STREAM_WRITE_WAIT_S):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
