@@ -12,6 +12,7 @@
     accept_only      API to disk
     suppressed       API to disk, with none and with a million suppressions stored
     retries          50,000 retries over 5,000 idempotency keys: one mail each?
+    mail_lists       a list of mails, and what an index on addresses would cost
     delivery_only    disk to sink
     end_to_end       API to sink
     new_connection   the same with a connection for each mail

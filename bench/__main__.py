@@ -32,6 +32,7 @@ MACRO: Final = (
     "accept_only",
     "suppressed",
     "retries",
+    "mail_lists",
     "delivery_only",
     "end_to_end",
     "new_connection",

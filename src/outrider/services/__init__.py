@@ -5,8 +5,8 @@ domains, `dkim_keys` what they sign with, `master_keys` what seals those, `sende
 by the page, `proofs` mailboxes proven by link, `reports` what became of a session, `catch` the built-in mailbox of
 catch mode, `signatures` whether those of a message hold, `egress` which pool carries whose mail, `attachments` from
 what a caller says of a file to the file, `mail` a project's messages as they stand, `outbox` mail read back and sent
-again, `return_paths` where bounces come back to, `inbound` reads what came back, `suppressions` the list of who gets no
-mail, by hand and by file, `rules` tries rules on what was said, `verification` looks at the DNS records of domains,
-`notices` tells people of it. `checkup/` looks at all that keeps mail from going out or being believed, for `outrider
-doctor`. `settings` has the knobs.
+again, `replays` first answers by idempotency key, `return_paths` where bounces come back to, `inbound` reads what came
+back, `suppressions` the list of who gets no mail, by hand and by file, `rules` tries rules on what was said,
+`verification` looks at the DNS records of domains, `notices` tells people of it. `checkup/` looks at all that keeps
+mail from going out or being believed, for `outrider doctor`. `settings` has the knobs.
 """

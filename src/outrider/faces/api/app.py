@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 
 from outrider.base import limits
 from outrider.base.errors import BusyError, CallerError, OutriderError
-from outrider.faces.api import operational
+from outrider.faces.api import operational, reference
 from outrider.faces.api.dialects import uspeedo
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import face, table
@@ -44,7 +44,7 @@ def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Lite
 
     native = face.mount(ports, table.routes(ports))
     return Litestar(
-        route_handlers=[*uspeedo.routes(ports), native, *operational.routes(ports), *more],
+        route_handlers=[*uspeedo.routes(ports), native, *reference.routes(), *operational.routes(ports), *more],
         # Litestar's own log would be a second one, of another form.
         logging_config=None,
         exception_handlers={

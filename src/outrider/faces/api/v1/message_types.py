@@ -1,4 +1,9 @@
-"""The records of /v1/emails, as JSON has them; what each field means is in the OpenAPI document."""
+"""The records of /v1/emails, as JSON has them: what comes in, what goes out, what a query may ask.
+
+What each field means is its `description`, which the OpenAPI document carries to callers. What comes in refuses fields
+that it does not know: a misspelt `bcc` must not become a mail that nobody gets. Limits are the engine's to tell; here
+stand only those of types, and of lists that would cost something to read.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -64,7 +64,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class WrongMethodError(NotFoundError):
-    """The path is known, but not with this method. In no error table: it is HTTP's own."""
+    """The path is known, but not with this method."""
 
     code = "method_not_allowed"
     status = 405

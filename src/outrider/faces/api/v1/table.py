@@ -1,8 +1,8 @@
 """All calls under /v1, and the document that says so at /v1/openapi.json."""
 
 import functools
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -13,6 +13,11 @@ from outrider.faces.api.v1.routes import Route
 
 # Calls that ask for no key; each is a decision (tests/unit/faces/api/v1/test_table.py).
 OPEN: Final = frozenset({"/openapi.json"})
+
+
+def openapi() -> Mapping[str, Any]:
+    """Return the document, without anything that could answer a call."""
+    return document.of(routes(cast("Ports", None)))
 
 
 def routes(ports: Ports) -> Sequence[Route]:
