@@ -21,7 +21,6 @@ from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
 from outrider.services.access import Access
 from outrider.services.accounts import Accounts, KeyPair, KeyTerms
-from outrider.services.settings import AccessSettings
 from outrider.store import migrate
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.pool import Store
@@ -54,7 +53,7 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
                 access = Access(
                     store,
                     vault,
-                    AccessSettings(),
+                    rate_per_minute=0,
                     clock=RealClock(),
                     random_bits=chance.bits,
                     logger=make_logger(LogSettings(level="warning"), "bench"),

@@ -16,9 +16,11 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
+from outrider.base import networks
 from outrider.base.errors import ConfigError
+from outrider.base.networks import Network
 from outrider.engine.settings import EngineSettings
-from outrider.faces.settings import FacesSettings, parse_proxies
+from outrider.faces.settings import FacesSettings
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
 from outrider.policy import route, simulate
@@ -102,6 +104,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         default = Source(route.DEFAULT, self.net.source, self.net.ehlo_name, self.smarthost)
         return route.make_egress(self.egress, default)
 
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """Return the ranges of [faces] trusted_proxies. Raises ConfigError."""
+        try:
+            return tuple(networks.parse(text) for text in self.faces.trusted_proxies)
+        except ValueError as error:
+            raise ConfigError(f"faces.trusted_proxies: {error}; write 192.0.2.7 or 192.0.2.0/24.") from error
+
     def own_addresses(self) -> Mapping[str, str]:
         """Return the addresses that this machine must have, by the setting that names each. Raises ConfigError."""
         is_implicit = not self.egress.sources
@@ -132,7 +141,7 @@ def load(env: Mapping[str, str]) -> Config:
         route.parse_smarthost(config.delivery, "delivery")
     if config.faces.simulator_answers_to:
         simulate.parse_host_port(config.faces.simulator_answers_to, "faces.simulator_answers_to")
-    parse_proxies(config.faces.trusted_proxies)
+    config.trusted_proxies()
     pools = config.make_egress().pools
     for name in config.shaping.pools:
         if name not in pools:

@@ -15,7 +15,6 @@ from outrider.faces.api.app import make_app
 from outrider.faces.api.ports import Cancel, Ports
 from outrider.faces.api.server import HttpServer
 from outrider.faces.console.mailbox import routes as mailbox_routes
-from outrider.faces.settings import parse_proxies
 from outrider.net.http import Fetcher
 from outrider.services.attachments import Attachments
 from outrider.services.mail import Mail
@@ -45,7 +44,7 @@ def make_ports(services: Services) -> Ports:
         examine=services.accept.examine,
         authenticate=services.access.authenticate,
         spend=services.access.spend,
-        trusted_proxies=parse_proxies(context.config.faces.trusted_proxies),
+        trusted_proxies=context.config.trusted_proxies(),
         list_senders=Roster(services.store).page,
         report_session=services.reports.session,
         resolve_files=Attachments(Fetcher(wait_s=limits.FILE_FETCH_WAIT_S)).resolve,

@@ -30,7 +30,6 @@ from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
 from outrider.services.access import Access, Allowance, Caller, Credentials
 from outrider.services.accounts import Accounts, KeyPair, KeyTerms
-from outrider.services.settings import AccessSettings
 from outrider.store.pool import Store, Tx
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
@@ -67,11 +66,11 @@ async def counting(store: Store) -> AsyncIterator[CountingStore]:
 def process(clock: FakeClock) -> Callable[..., Access]:
     """Give what makes the access of one more process."""
 
-    def make(store: Store, **settings: Any) -> Access:
+    def make(store: Store, rate_per_minute: int = 0) -> Access:
         return Access(
             store,
             VAULT,
-            AccessSettings(**settings),
+            rate_per_minute=rate_per_minute,
             clock=clock,
             random_bits=random.SystemRandom().getrandbits,
             logger=make_logger(LogSettings(level="critical"), "test"),
@@ -333,7 +332,7 @@ async def test_a_token_of_another_installation_is_none_here(
     other = Access(
         store,
         Vault(b"o" * 32),
-        AccessSettings(),
+        rate_per_minute=0,
         clock=clock,
         random_bits=random.getrandbits,
         logger=make_logger(LogSettings(), "test"),

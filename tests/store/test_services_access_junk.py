@@ -11,7 +11,6 @@ from outrider.base.errors import UnauthenticatedError
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
 from outrider.services.access import Access, Credentials
-from outrider.services.settings import AccessSettings
 from outrider.store.pool import Row, Store, Tx
 from outrider.store.settings import StoreSettings
 from outrider.store.vault import Vault
@@ -38,7 +37,7 @@ async def test_junk_keys_do_not_grow_memory(clock: FakeClock) -> None:
     access = Access(
         _EmptyStore("", StoreSettings()),
         Vault(bytes(32)),
-        AccessSettings(rate_per_minute=5),
+        rate_per_minute=5,
         clock=clock,
         random_bits=random.SystemRandom().getrandbits,
         logger=make_logger(LogSettings(), "test"),

@@ -422,3 +422,12 @@ def test_warm_up_plans_may_be_written_down(folder: Path) -> None:
     plan = read(folder, text).warmup.plans["mine"]
     assert (plan.stages, plan.thresholds.attempted_min) == ((10, 20), 5)
     assert "attempted_mni" in complaint(folder, text.replace("min", "mni"))
+
+
+def test_trusted_proxies_are_addresses_and_ranges() -> None:
+    """As a list in the environment, checked at the start."""
+    config = load({"OUTRIDER_FACES__TRUSTED_PROXIES": '["192.0.2.7", "10.0.0.0/8"]'})
+    assert [str(network) for network in config.trusted_proxies()] == ["192.0.2.7/32", "10.0.0.0/8"]
+    for wrong in ("proxy", "10.0.0.0/33", ""):
+        with pytest.raises(ConfigError, match=r"faces\.trusted_proxies"):
+            load({"OUTRIDER_FACES__TRUSTED_PROXIES": f'["{wrong}"]'})

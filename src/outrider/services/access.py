@@ -24,7 +24,6 @@ Failure policy: without the database nobody new is let in (`StoreUnavailableErro
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -32,7 +31,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import digits, limits
+from outrider.base import digits, limits, networks
 from outrider.base.clock import Clock
 from outrider.base.errors import (
     CallerError,
@@ -45,10 +44,10 @@ from outrider.base.errors import (
     TokenInvalidError,
     UnauthenticatedError,
 )
+from outrider.base.networks import Network
 from outrider.base.vocab import KeyScope
 from outrider.engine.service import Rounds
 from outrider.obs.log import Logger
-from outrider.services.settings import AccessSettings
 from outrider.store import key_use, keys, nonces
 from outrider.store.batch import GroupCommit
 from outrider.store.key_use import KeyUse
@@ -71,8 +70,6 @@ _PURPOSE: Final = "access token 1"
 _WRONG_SIGNATURE: Final = (
     "The signature is not what this key makes of the body. A key made before calls could be signed cannot sign any."
 )
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,22 +160,23 @@ _UNLIMITED: Final = Allowance(0, 0, 0.0)
 class Access:
     """Tells who calls, and counts. Runs its commits while `run` runs; without it no signed call gets an answer.
 
-    `random_bits(n)` must be a cryptographic source.
+    `rate_per_minute` is for keys that have none of their own, 0: no limit. `random_bits(n)` must be a cryptographic
+    source.
     """
 
     def __init__(
         self,
         store: Store,
         vault: Vault,
-        settings: AccessSettings,
         *,
+        rate_per_minute: int,
         clock: Clock,
         random_bits: Callable[[int], int],
         logger: Logger,
     ) -> None:
         self._store: Final = store
         self._vault: Final = vault
-        self._settings: Final = settings
+        self._rate_per_minute: Final = rate_per_minute
         self._clock: Final = clock
         self._logger: Final = logger
         self._writer: Final = f"{random_bits(64):016x}"
@@ -221,7 +219,7 @@ class Access:
             known, caller = await self._by_signature(credentials)
         else:
             raise UnauthenticatedError(f"The call shows no access key. {ADVICE}")
-        if known.networks and not _is_within(credentials.client, known.networks):
+        if known.networks and not networks.contain(known.networks, credentials.client):
             raise ForbiddenError("This key may not be used from your address.", client=credentials.client)
         if known.is_mark_due:
             known.is_mark_due = False
@@ -383,7 +381,7 @@ class Access:
         return _Known(
             key=key,
             caller=caller,
-            networks=[ipaddress.ip_network(text) for text in terms.ip_ranges],
+            networks=[networks.parse(text) for text in terms.ip_ranges],
             is_mark_due=used_at is None or used_at < self._clock.now() - _USED_EVERY,
         )
 
@@ -436,7 +434,7 @@ class Access:
 
     def _rate_of(self, key: ApiKey) -> int:
         rate = key.terms.rate_per_minute
-        return self._settings.rate_per_minute if rate is None else rate
+        return self._rate_per_minute if rate is None else rate
 
     def _count_of(self, access_key_id: str, minute: int) -> _Count:
         count = self._counts.get(access_key_id)
@@ -456,13 +454,3 @@ def _begin(minute: int) -> datetime:
 
 def _is_nonce(nonce: str) -> bool:
     return 1 <= len(nonce) <= limits.NONCE_CHARS_MAX and nonce.isascii() and nonce.isprintable()
-
-
-def _is_within(client: str, networks: Sequence[Network]) -> bool:
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in networks)

@@ -7,7 +7,6 @@ a few hundred calls a second), and the secret itself, sealed by the vault, for c
 
 import base64
 import hashlib
-import ipaddress
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -15,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import ids, limits
+from outrider.base import ids, limits, networks
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.mail import address
@@ -162,7 +161,7 @@ def _check_ranges(ranges: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for position, text in enumerate(ranges):
         try:
-            found.append(str(ipaddress.ip_network(text if "%" not in text else "", strict=False)))  # No zones.
+            found.append(str(networks.parse(text)))
         except ValueError:
             raise CallerError(
                 "An address or a range is written 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32.",

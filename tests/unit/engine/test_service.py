@@ -24,7 +24,6 @@ from outrider.policy.warmup import Plan
 from outrider.services.access import Access
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.return_paths import BounceDomains
-from outrider.services.settings import AccessSettings
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
@@ -196,7 +195,7 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "access": lambda room: Access(
         room.store,
         Vault(bytes(32)),
-        AccessSettings(),
+        rate_per_minute=0,
         clock=room.clock,
         random_bits=lambda _: 0,
         logger=room.journal.logger,

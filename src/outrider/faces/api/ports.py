@@ -10,9 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base.networks import Network
 from outrider.base.vocab import RecipientStatus
 from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
-from outrider.faces.settings import Network
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.services.access import Allowance, Caller, Credentials
