@@ -20,16 +20,7 @@ from outrider.faces.api.v1.message_types import MessageAccepted, NewMessage
 from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
-from outrider.testing.engine import (
-    SESSION_ID,
-    KeptReplays,
-    KeyRing,
-    RecordingEngine,
-    ToldMail,
-    ToldOutbox,
-    ToldReports,
-    keep_content,
-)
+from outrider.testing.engine import SESSION_ID, KeyRing, RecordingEngine
 from outrider.testing.load import make_content
 
 _PAIR: Final = ("0123456789abcdef0123456789abcdef", "NGY2YjY0ZWEtOWU1ZC00ZjJiLTg0YzYtMDFhN2M5ZDU1YjE5")
@@ -92,7 +83,6 @@ def _bare() -> litestar.Litestar:
 
 def _ports() -> Ports:
     engine, keys = _Engine(), KeyRing({_PAIR: UUID(int=7)})
-    outbox = ToldOutbox(engine)
 
     async def authenticate(credentials: Any) -> Any:
         keys.shown.clear()
@@ -102,22 +92,22 @@ def _ports() -> Ports:
     async def is_ready() -> bool:
         return True
 
-    return Ports(
-        accept=engine,
-        authenticate=authenticate,
-        spend=keys.spend,
-        report_session=ToldReports(),
-        resolve_files=keep_content,
-        first_answer=engine.first_answer,
-        replays=KeptReplays(),
-        outbox=outbox,
-        cancel=outbox.cancel,
-        mail=ToldMail(),
-        is_ready=is_ready,
-        new_request_id=uuid4,
-        log=make_logger(LogSettings(level="warning"), "bench"),
-        metrics=Metrics(),
-    )
+    given: dict[str, Any] = {
+        "accept": engine,
+        "authenticate": authenticate,
+        "spend": keys.spend,
+        "is_ready": is_ready,
+        "new_request_id": uuid4,
+        "log": make_logger(LogSettings(level="warning"), "bench"),
+        "metrics": Metrics(),
+    }
+    others = {field.name for field in msgspec.structs.fields(Ports) if field.required} - given.keys()
+    return Ports(**dict.fromkeys(others, _unused), **given)
+
+
+def _unused(*_: Any, **__: Any) -> Any:
+    """Stand for what none of these calls asks."""
+    raise AssertionError("nobody calls this")
 
 
 async def _run(app: Any, path: str, headers: Mapping[str, str], body: bytes, count: int) -> float:

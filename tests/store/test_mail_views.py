@@ -7,7 +7,7 @@ import pytest
 
 from outrider.base.vocab import EventKind, RecipientStatus
 from outrider.store import events, mail_views
-from outrider.store.events import NewEvent
+from outrider.store.events import Event, NewEvent
 from outrider.store.mail_views import EventPlace, Filters, Place
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
@@ -70,7 +70,8 @@ async def test_events_are_read_on_behind_the_last_and_without_dialogues(
                 for n in range(1, 6)
             ],
         )
-    since, after, read = message.accepted_at, BEGINNING, []
+    since, after = message.accepted_at, BEGINNING
+    read: list[Event] = []
     async with store.transaction() as tx:
         while page := await mail_views.events_page(
             tx, message.project_id, message.message_id, after, since=since, count_max=2

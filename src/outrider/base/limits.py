@@ -48,6 +48,8 @@ METADATA_NAME_CHARS_MAX: Final = 50  # Ours: Postmark allows 20.
 METADATA_VALUE_CHARS_MAX: Final = 500  # Ours: Postmark allows 80.
 SEND_LATER_S_MAX: Final = 30 * 86400.0  # Ours: Mailgun allows 3 to 7 days, SendGrid 3, Resend 30.
 EXPIRES_S_MIN: Final = 60.0  # Ours: a shorter life may end before the first attempt does.
+REQUEST_SMALL_BYTES_MAX: Final = 1024 * 1024  # Ours: a body up to this waits for no place in memory.
+REQUESTS_LARGE_COUNT_MAX: Final = 8  # Ours: larger ones at once in one process; each holds up to 40 MiB, twice.
 REQUEST_BODY_BYTES_MAX: Final = 12 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` escaped as JSON, and the other fields.
 REQUEST_FILES_BYTES_MAX: Final = 40 * 1024 * 1024  # Ours: the same, and `ATTACHMENTS_BYTES_MAX` in base64.
 

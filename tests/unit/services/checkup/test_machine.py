@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from outrider.app import inbound_tls
 from outrider.config import Config
 from outrider.net.selfsigned import SelfSigned
 from outrider.net.settings import NetSettings
 from outrider.policy.checkup import Check, CheckState
+from outrider.roles.smtp import inbound_tls
 from outrider.services.checkup import run
 from outrider.services.checkup.machine import Machine, MachineCheckup, Port
 from outrider.services.settings import InboundSettings

@@ -8,8 +8,9 @@ Every answer has `X-Request-Id`. Whatever goes wrong is a problem (`problem`), u
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, cast
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -18,13 +19,13 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 
 from outrider.base import digits, limits
-from outrider.base.errors import CallerError, OutriderError, UnauthenticatedError
+from outrider.base.errors import BusyError, CallerError, OutriderError, UnauthenticatedError
 from outrider.faces.api.body import CallerGoneError, discard_body, read_body
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import problem, reading
 from outrider.faces.api.v1.call import JSON, Call, Chunks, Reply
 from outrider.faces.api.v1.entry import Entrance
-from outrider.faces.api.v1.routes import Found, Route, Router, WrongMethodError
+from outrider.faces.api.v1.routes import Bound, Found, Route, Router, WrongMethodError
 from outrider.obs.log import Logger
 
 ROOT: Final = "/v1"
@@ -48,6 +49,7 @@ class _Face:
         self._ports: Final = ports
         self._router: Final = Router(routes)
         self._entrance: Final = Entrance(ports)
+        self._large: Final = asyncio.Semaphore(limits.REQUESTS_LARGE_COUNT_MAX)
 
     async def respond(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for anything it holds; the outermost layer of this face."""
@@ -89,16 +91,41 @@ class _Face:
             arguments["query"] = reading.query(call.scope["query_string"], bound.query_type)
         elif call.scope["query_string"]:
             raise CallerError("This call has no parameters behind a question mark.")
-        if bound.body_type is not None:
-            octets = await read_body(call.receive, call.length_bytes, bytes_max=route.body_bytes_max)
-            call.is_read = True
-            arguments["body"] = octets if bound.decode is None else reading.body(octets, bound.decode)
-        answer = await route.act(call, **arguments)
-        if answer is None:
-            return Reply(content=b"", media_type="", status=204)
-        if isinstance(answer, Reply):
-            return answer
-        return Reply(content=_encode(answer), status=route.status)
+        if bound.body_type is None:
+            return await _answer(call, bound, arguments)
+        if call.length_bytes is not None and call.length_bytes <= limits.REQUEST_SMALL_BYTES_MAX:
+            return await _read_and_answer(call, bound, arguments)
+        async with self._large_place():
+            return await _read_and_answer(call, bound, arguments)
+
+    @contextlib.asynccontextmanager
+    async def _large_place(self) -> AsyncIterator[None]:
+        """Wait for a place among the calls whose large bodies are in memory. Raises BusyError: none in time."""
+        try:
+            async with asyncio.timeout(limits.REQUEST_BODY_WAIT_S):
+                await self._large.acquire()
+        except TimeoutError:
+            raise BusyError("Too many large requests at once; try again.") from None
+        try:
+            yield
+        finally:
+            self._large.release()
+
+
+async def _read_and_answer(call: Call, bound: Bound, arguments: dict[str, Any]) -> Reply:
+    octets = await read_body(call.receive, call.length_bytes, bytes_max=bound.route.body_bytes_max)
+    call.is_read = True
+    arguments["body"] = octets if bound.decode is None else reading.body(octets, bound.decode)
+    return await _answer(call, bound, arguments)
+
+
+async def _answer(call: Call, bound: Bound, arguments: dict[str, Any]) -> Reply:
+    answer = await bound.route.act(call, **arguments)
+    if answer is None:
+        return Reply(content=b"", media_type="", status=204)
+    if isinstance(answer, Reply):
+        return answer
+    return Reply(content=_encode(answer), status=bound.route.status)
 
 
 def _refusal(error: OutriderError, request_id: UUID, found: Found | None) -> Reply:

@@ -20,7 +20,7 @@ def test_a_call_knows_whose_it_is_and_its_headers() -> None:
     with pytest.raises(AssertionError):
         _ = call.project_id
     call.caller = Caller(project_id=UUID(int=7), access_key_id="k", domains=frozenset({"shop.example"}))
-    assert (call.project_id, call.domains) == (UUID(int=7), {"shop.example"})
+    assert (call.project_id, call.domains) == (UUID(int=7), frozenset({"shop.example"}))
     other = Call(cast("Any", scope), nothing, "request")
     other.answer_headers.append((b"a", b"b"))
     assert call.answer_headers == []

@@ -1,4 +1,4 @@
-"""The OpenAPI document: all calls are in it, and all it refers to. tests/e2e/test_openapi.py makes calls from it."""
+"""The OpenAPI document: all calls are in it, and all that it refers to. tests/e2e/test_openapi.py calls them."""
 
 import re
 from typing import Any

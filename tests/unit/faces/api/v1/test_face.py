@@ -67,6 +67,36 @@ async def test_a_body_with_files_may_be_large_and_not_larger(face: ApiFace) -> N
     assert (await face.call("POST", place, b" " * (limits.REQUEST_BODY_BYTES_MAX + 1))).status == 413
 
 
+async def test_few_large_bodies_are_in_memory_at_once_and_small_ones_do_not_wait(face: ApiFace) -> None:
+    inside, may_go = asyncio.Semaphore(0), asyncio.Event()
+    counts = {"now": 0, "most": 0}
+
+    async def act(call: Call, body: Any) -> Reply:
+        if (call.length_bytes or 0) > limits.REQUEST_SMALL_BYTES_MAX:
+            counts["now"] += 1
+            counts["most"] = max(counts["most"], counts["now"])
+            inside.release()
+            await may_go.wait()
+            counts["now"] -= 1
+        return Reply(content=b"done")
+
+    row = Route(method="POST", path="/large", act=act, scope=KeyScope.SEND, tag="T")
+    app = Litestar(route_handlers=[envelope.mount(face.ports(), [row])], openapi_config=None)
+    large = b'"' + b"x" * limits.REQUEST_SMALL_BYTES_MAX + b'"'
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        calls = [
+            group.create_task(ask(app, "POST", "/v1/large", body=large, headers=BEARER))
+            for _ in range(limits.REQUESTS_LARGE_COUNT_MAX + 2)
+        ]
+        for _ in range(limits.REQUESTS_LARGE_COUNT_MAX):
+            await inside.acquire()
+        assert (await ask(app, "POST", "/v1/large", body=b'"small"', headers=BEARER)).body == b"done"
+        assert not any(one.done() for one in calls)
+        may_go.set()
+    assert [(await one).body for one in calls] == [b"done"] * len(calls)
+    assert counts == {"now": 0, "most": limits.REQUESTS_LARGE_COUNT_MAX}
+
+
 async def test_calls_are_counted_by_route_and_status(face: ApiFace) -> None:
     await face.call("POST", "/emails", GOOD)
     await face.call("GET", "/emails/00000000-0000-0000-0000-000000000001")

@@ -23,7 +23,7 @@ def subtree(kind: type[OutriderError]) -> list[type[OutriderError]]:
 @pytest.mark.parametrize("kind", [one for one in subtree(OutriderError) if one.__module__ == errors.__name__])
 def test_every_error_is_a_problem(kind: type[OutriderError]) -> None:
     more = {"retry_after_s": 7.0} if issubclass(kind, LimitReachedError) else {}
-    made = problem.render(kind("Said to strangers.", **more, path="/secret"), REQUEST_ID, {})  # type: ignore[arg-type]
+    made = problem.render(kind("Said to strangers.", **more, path="/secret"), REQUEST_ID, {})
     is_theirs = issubclass(kind, CallerError | BusyError | StoreUnavailableError)
     assert (made.status, made.code) == (kind.status, kind.code if is_theirs else "internal")
     assert made.type == f"urn:outrider:problem:{made.code}"
