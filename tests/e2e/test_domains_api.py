@@ -47,7 +47,7 @@ async def test_domains_come_page_by_page(looked_after: Api) -> None:
     for name in names:
         await looked_after.post("/domains", {"name": name, "algorithms": ["ed25519-sha256"]})
     seen: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         page = await looked_after.get(f"/domains?limit=1&after={after}")
         seen += [one["name"] for one in page["domains"]]

@@ -23,7 +23,7 @@ async def test_a_key_lives_its_life(looked_after: Api) -> None:
     assert (changed["name"], changed["scopes"], changed["expires_at"]) == ("shop", ["read"], "2090-01-01T00:00:00Z")
     assert changed["last_used_at"] is None or changed["last_used_at"] >= changed["created_at"]
     seen: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         page = await looked_after.get(f"/keys?limit=1&after={after}")
         seen += [one["id"] for one in page["keys"]]

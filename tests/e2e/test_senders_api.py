@@ -21,7 +21,7 @@ async def test_a_sender_lives_its_life(looked_after: Api) -> None:
     assert (off["is_enabled"], off["may_send"], off["name"]) == (False, False, "Shop")
 
     seen: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         page = await looked_after.get(f"/senders?limit=1&after={after}")
         seen += [one["address"] for one in page["senders"]]

@@ -22,7 +22,7 @@ async def test_an_address_is_added_found_and_removed(looked_after: Api, stranger
     assert (found[0]["reason"], found[0]["origin"], found[0]["evidence"]) == ("complaint", "request", "She rang.")
     assert found[1]["expires_at"] > found[1]["created_at"]
     seen: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         page = await looked_after.get(f"/suppressions?limit=1&reason=complaint&after={after}")
         seen += [one["address"] for one in page["suppressions"]]
