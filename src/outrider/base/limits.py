@@ -86,6 +86,9 @@ PROOF_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one peer and process; a p
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
 REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so that a caller hears our answer.
 FILE_FETCH_WAIT_S: Final = 20.0  # Ours: one attachment by URL; its caller is waiting.
+STREAM_WRITE_WAIT_S: Final = 10.0  # Ours: who takes nothing for that long, with some MB under way, is cut off.
+EVENT_STREAMS_COUNT_MAX: Final = 200  # Ours: of one process; each looks four times a second whether its key counts.
+EVENT_STREAMS_OF_ONE_COUNT_MAX: Final = 20  # Ours: of one project in one process; a few machines with some each.
 READY_WAIT_S: Final = 2.0  # Ours: a database that needs longer to say yes is not ready.
 
 # -- Catch mode's SMTP receiver and mailbox.

@@ -8,5 +8,6 @@ what a caller says of a file to the file, `mail` a project's messages as they st
 again, `replays` first answers by idempotency key, `return_paths` where bounces come back to, `inbound` reads what came
 back, `suppressions` the list of who gets no mail, by hand and by file, `rules` tries rules on what was said,
 `verification` looks at the DNS records of domains, `notices` tells people of it. `checkup/` looks at all that keeps
-mail from going out or being believed, for `outrider doctor`. `settings` has the knobs.
+mail from going out or being believed, for `outrider doctor`. `event_log` a project's events, by cursor and live,
+`stats` figures of what became of its mail. `settings` has the knobs.
 """

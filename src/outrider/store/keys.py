@@ -5,7 +5,7 @@ Whoever reads this table cannot send mail with it: the key of the vault is not i
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -40,6 +40,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     last_used_at: datetime | None = None  # To about ten seconds; None: never.
 
 
+BEGINNING: Final = (datetime(1970, 1, 1, tzinfo=UTC), "")
 _COLUMNS: Final = """
     access_key_id, project_id, secret_hash, name, created_at, revoked_at, secret_sealed, scopes, ip_ranges, domains,
     expires_at, rate_per_minute, last_used_at"""
@@ -50,7 +51,8 @@ _INSERT: Final = """
 _BY_ID: Final = f"""
     SELECT {_COLUMNS} FROM api_key WHERE access_key_id = $1"""  # noqa: S608 - a constant.
 _OF_PROJECT: Final = f"""
-    SELECT {_COLUMNS} FROM api_key WHERE project_id = $1 ORDER BY created_at, access_key_id"""  # noqa: S608 - a constant.
+    SELECT {_COLUMNS} FROM api_key
+     WHERE project_id = $1 AND (created_at, access_key_id) > ($2, $3) ORDER BY created_at, access_key_id LIMIT $4"""  # noqa: S608 - a constant.
 _CHANGE: Final = f"""
     UPDATE api_key SET name = $3, scopes = $4, ip_ranges = $5, domains = $6, expires_at = $7, rate_per_minute = $8
      WHERE project_id = $1 AND access_key_id = $2
@@ -92,9 +94,14 @@ async def by_id(tx: Tx, access_key_id: str) -> ApiKey | None:
     return None if row is None else _key(row)
 
 
-async def of_project(tx: Tx, project_id: UUID) -> Sequence[ApiKey]:
-    """Return the project's keys, oldest first, revoked ones too."""
-    return [_key(row) for row in await tx.fetch(_OF_PROJECT, project_id)]
+async def of_project(
+    tx: Tx, project_id: UUID, *, after: tuple[datetime, str] = BEGINNING, count_max: int | None = None
+) -> Sequence[ApiKey]:
+    """Return the project's keys, oldest first, revoked ones too, behind that of (created_at, id) `after`.
+
+    All, or so many.
+    """
+    return [_key(row) for row in await tx.fetch(_OF_PROJECT, project_id, *after, count_max)]
 
 
 async def change(tx: Tx, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms) -> ApiKey | None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +11,32 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+from outrider.base.errors import StoreUnavailableError
+from outrider.engine import guard
+from outrider.engine.explain import Explainer
+from outrider.engine.guard import GuardView
 from outrider.faces.api.app import make_app
-from outrider.faces.api.ports import Ports
+from outrider.faces.api.ports import Managed, Ports
 from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
+from outrider.services.access import Access
+from outrider.services.accounts import Accounts
+from outrider.services.dkim_keys import KeyRing as DkimKeyRing
+from outrider.services.event_log import EventLog, Streams
+from outrider.services.identity import Identity
+from outrider.services.notices import Notices
+from outrider.services.proofs import Proofs
+from outrider.services.quotas import Quotas
+from outrider.services.senders import Senders
+from outrider.services.settings import IdentitySettings
+from outrider.services.stats import Stats
+from outrider.services.suppressions import Suppressions
+from outrider.services.verification import Installation, Verification
+from outrider.store.pool import Store
+from outrider.store.settings import StoreSettings
+from outrider.store.vault import Vault
+from outrider.testing.clock import RealClock
 from outrider.testing.engine import (
     KeptReplays,
     KeyRing,
@@ -73,6 +95,45 @@ class StillClock:
         raise AssertionError("nothing here sleeps")
 
 
+def closed_services() -> Managed:
+    """Return the services on a database that nobody has opened: whatever asks it is told that it is away."""
+    store, vault, clock = Store("", StoreSettings()), Vault(bytes(32)), RealClock()
+    log, bits = make_logger(LogSettings(format="json"), "web", io.StringIO()), random.SystemRandom().getrandbits
+    on_store: dict[str, Any] = {"clock": clock, "random_bits": bits}
+    keys = DkimKeyRing(store, vault, IdentitySettings(), **on_store)
+    identity = Identity(store, keys, **on_store)
+    senders = Senders(store, **on_store)
+
+    async def no_mail(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("The database is not open.")
+
+    def no_checker() -> Any:
+        raise AssertionError("nobody asks DNS here")
+
+    async def no_guards(_: UUID) -> Sequence[GuardView]:
+        return await guard.views(store, clock=clock)
+
+    events = EventLog(store, clock=clock)
+    return Managed(
+        access=Access(store, vault, rate_per_minute=0, **on_store, logger=log),
+        accounts=Accounts(store, vault, **on_store),
+        identity=identity,
+        keys=keys,
+        senders=senders,
+        proofs=Proofs(store, no_mail, **on_store, is_on=True, root="http://x.example"),
+        suppressions=Suppressions(store, clock=clock),
+        verification=Verification(store, keys, no_checker, IdentitySettings(), Installation(), **on_store, logger=log),
+        notices=Notices(store, clock=clock),
+        quotas=Quotas(store, clock=clock),
+        log=events,
+        streams=Streams(events, clock=clock, logger=log),
+        stats=Stats(store, clock=clock),
+        explainer=Explainer(store, clock=clock),
+        guards=no_guards,
+        clock=clock,
+    )
+
+
 class ApiFace:
     def __init__(self) -> None:
         self.engine = RecordingEngine()
@@ -110,6 +171,7 @@ class ApiFace:
                 "new_request_id": uuid4,
                 "log": make_logger(LogSettings(format="json"), "web", self.log),
                 "metrics": self.metrics,
+                "managed": closed_services(),
                 **other,
             }
         )

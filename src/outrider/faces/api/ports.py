@@ -10,17 +10,31 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base.clock import Clock
 from outrider.base.networks import Network
 from outrider.base.vocab import RecipientStatus
+from outrider.engine.explain import Explainer
+from outrider.engine.guard import GuardView
 from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
-from outrider.services.access import Allowance, Caller, Credentials
+from outrider.services.access import Access, Allowance, Caller, Credentials
+from outrider.services.accounts import Accounts
 from outrider.services.attachments import Given
+from outrider.services.dkim_keys import KeyRing
+from outrider.services.event_log import EventLog, Streams
+from outrider.services.identity import Identity
 from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
+from outrider.services.notices import Notices
 from outrider.services.outbox import ContentView
+from outrider.services.proofs import Proofs
+from outrider.services.quotas import Quotas
 from outrider.services.reports import SessionView
 from outrider.services.roster import SenderPage, SenderQuery
+from outrider.services.senders import Senders
+from outrider.services.stats import Stats
+from outrider.services.suppressions import Suppressions
+from outrider.services.verification import Verification
 
 
 class Accept(Protocol):
@@ -169,6 +183,27 @@ class MailReader(Protocol):
         """Return the next events of a message. Raises NotFoundError, CallerError."""
 
 
+class Managed(msgspec.Struct, frozen=True, kw_only=True):
+    """The services behind the calls that look after a project: its domains, senders, keys, suppressions, events."""
+
+    access: Access
+    accounts: Accounts
+    identity: Identity
+    keys: KeyRing
+    senders: Senders
+    proofs: Proofs
+    suppressions: Suppressions
+    verification: Verification
+    notices: Notices
+    quotas: Quotas
+    log: EventLog
+    streams: Streams  # Must run where events are streamed.
+    stats: Stats
+    explainer: Explainer
+    guards: Callable[[UUID], Awaitable[Sequence[GuardView]]]  # Those of one project.
+    clock: Clock
+
+
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, in one argument."""
 
@@ -188,5 +223,12 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     new_request_id: Callable[[], UUID]
     log: Logger
     metrics: Metrics
+    managed: Managed | None = None  # None: in tests of the other calls.
     trusted_proxies: Sequence[Network] = ()  # Who is believed when it says for whom it calls.
     has_mailbox: bool = False  # Catch mode: the front page links to it.
+
+    @property
+    def services(self) -> Managed:
+        """What looks after a project."""
+        assert self.managed is not None
+        return self.managed

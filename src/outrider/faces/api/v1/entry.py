@@ -26,8 +26,8 @@ class Entrance:
     def __init__(self, ports: Ports) -> None:
         self._ports: Final = ports
 
-    async def admit(self, call: Call, scope: KeyScope) -> None:
-        """Set the call's `caller`, and the headers that say what is left of its rate.
+    async def admit(self, call: Call, scope: KeyScope | None) -> None:
+        """Set the call's `caller`, and the headers that say what is left of its rate. None: any scope will do.
 
         Raises:
             UnauthenticatedError: no key, or none that counts.
@@ -39,6 +39,7 @@ class Entrance:
         if shown.needs_body:
             raise UnauthenticatedError(f"Signed calls are for uSpeedo's paths. {ADVICE}")
         call.caller = await self._ports.authenticate(shown)
+        call.credentials = shown
         try:
             allowance = self._ports.spend(call.caller)
         except LimitReachedError as error:
@@ -46,7 +47,8 @@ class Entrance:
             raise
         if allowance.limit:
             call.answer_headers += _headers(allowance)
-        call.caller.require(scope)
+        if scope is not None:
+            call.caller.require(scope)
 
 
 def _headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
