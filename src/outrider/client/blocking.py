@@ -218,7 +218,7 @@ class _Kept:
         self._patience: Final = patience
         self._tls = tls
         self._timer: Final = timer
-        self._idle: Final[collections.deque[_Connection]] = collections.deque(maxlen=None)
+        self._idle: Final[collections.deque[_Connection]] = collections.deque()
 
     def take(self) -> _Connection | None:
         """Return a kept connection that looks alive, the one used last; None: there is none."""

@@ -206,7 +206,7 @@ class Core:
         request = self._request("GET", following.path, more=more)
         opened = yield Open(request, self._patience.try_s)
         if isinstance(opened, Failure):
-            return _no_answer(opened)
+            return _no_answer(opened, was_sent=opened.is_sent)
         if opened.status == 200 and _media_type(opened.headers) == "text/event-stream":
             return None
         body = yield from self._body(self._monotonic_s() + self._patience.try_s)

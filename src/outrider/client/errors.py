@@ -2,10 +2,10 @@
 
 ClientError
 ├── SetupError                no address or key, or one that cannot be right; nothing was sent
-├── NoAnswerError             after all tries: no connection, or no whole answer; `is_sent`: it may have been carried out
+├── NoAnswerError             after all tries: no connection, or no whole answer; `is_sent`: it may have been done
 │   └── AnswerTimeoutError    ... because the time was up
 ├── AnswerUnreadableError     something answered that is not Outrider's API: a proxy, another server, a redirect
-└── ProblemError              Outrider said no: `status`, `code`, `detail`, `field`, `request_id`, `faults`, `retry_after_s`
+└── ProblemError              Outrider said no: `code`, `detail`, `field`, `request_id`, `retry_after_s`
     ├── BadRequestError       the request is wrong: `field` says where                       400 and all other 4xx
     ├── UnauthenticatedError  no key, or none that counts                                    401
     ├── ForbiddenError        the key may not do this                                        403

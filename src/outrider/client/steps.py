@@ -1,4 +1,4 @@
-"""What the core asks of a transport, and what it hears back. Values only; who carries them out is `blocking` or `awaited`.
+"""What the core asks of a transport, and what it hears back. Values; `blocking` or `awaited` carries them out.
 
 | step | is answered with |
 |---|---|
