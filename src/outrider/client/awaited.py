@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast
 
 from outrider.client import config
 from outrider.client.config import Patience, Place
@@ -162,11 +162,14 @@ class _Line:
         if self._session is None:
             import aiohttp
 
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_reuseconn.append(_note_reuse)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._tls or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect_s),
                 auto_decompress=False,
+                trace_configs=[trace],
             )
         return self._session
 
@@ -183,12 +186,14 @@ class _Talk:
     def __init__(self, line: _Line) -> None:
         self._line: Final = line
         self._answer: aiohttp.ClientResponse | None = None
+        self.is_kept = False  # The connection under way had been kept from a call before.
 
     async def open(self, request: Request, timeout_s: float) -> Opened | Failure:
         import aiohttp
         from yarl import URL
 
         await self.aclose()
+        self.is_kept = False
         try:
             async with asyncio.timeout(timeout_s):
                 self._answer = await self._line.session().request(
@@ -197,9 +202,10 @@ class _Talk:
                     data=request.body,
                     headers=request.headers,
                     allow_redirects=False,
+                    trace_request_ctx=self,
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a head that is no HTTP.
-            return _failure(error)
+            return _failure(error, is_kept=self.is_kept)
         return Opened(self._answer.status, {name.lower(): value for name, value in self._answer.headers.items()})
 
     async def read(self, timeout_s: float) -> bytes | Failure:
@@ -220,7 +226,11 @@ class _Talk:
             answer.close()
 
 
-def _failure(error: Exception) -> Failure:
+async def _note_reuse(_session: object, context: Any, _parameters: object) -> None:
+    context.trace_request_ctx.is_kept = True
+
+
+def _failure(error: Exception, *, is_kept: bool = False) -> Failure:
     import aiohttp
 
     is_unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
@@ -228,5 +238,6 @@ def _failure(error: Exception) -> Failure:
         str(error) or type(error).__name__,
         is_sent=not is_unsent,
         is_timeout=isinstance(error, TimeoutError),
+        is_stale=is_kept and isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError),
         is_final=isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL),
     )

@@ -51,9 +51,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     body: bytes | None = None
     idempotency_key: str | None = None  # None: one is made, "": it has none.
     is_repeatable: bool = True  # Twice is as good as once, so that it may be tried again when no answer came.
-    passing_s: Callable[[Any], float | None] | None = (
-        None  # Of an answer: when to try again for what passes; None: done.
-    )
+    # When to try again for the parts of an answer that may pass; None: it is the last.
+    passing_s: Callable[[Any], float | None] | None = None
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True):

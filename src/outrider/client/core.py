@@ -63,6 +63,11 @@ class _Whole(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Tell whether nothing says how long it is, so that a connection that broke looks like its end."""
+        return "content-length" not in self.headers and "transfer-encoding" not in self.headers
+
 
 class Core:
     """Makes steps of calls. Holds no state of theirs: any number may be under way."""
@@ -285,6 +290,8 @@ def _wait_s(outcome: _Whole | Failure, error: ClientError, *, is_repeatable: boo
     """Return how long to wait at least before the next try; None: there is no point in one, or it could do harm."""
     if isinstance(outcome, Failure):
         return None if outcome.is_final or (outcome.is_sent and not is_repeatable) else 0.0
+    if outcome.status < 300 and outcome.may_be_cut:
+        return 0.0 if is_repeatable else None
     if outcome.status not in _PASSING or (outcome.status != 429 and not is_repeatable):
         return None
     return error.retry_after_s or 0.0 if isinstance(error, ProblemError) else 0.0
