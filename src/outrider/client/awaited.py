@@ -238,6 +238,6 @@ def _failure(error: Exception, *, is_kept: bool = False) -> Failure:
         str(error) or type(error).__name__,
         is_sent=not is_unsent,
         is_timeout=isinstance(error, TimeoutError),
-        is_stale=is_kept and isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError),
+        is_stale=is_kept and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError),
         is_final=isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL),
     )

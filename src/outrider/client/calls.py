@@ -21,6 +21,8 @@ from outrider.client.records import (
     EventPage,
     Mail,
     Message,
+    MessageEvent,
+    MessageEventPage,
     MessageListed,
     MessagePage,
 )
@@ -38,7 +40,7 @@ class Page(Protocol[Row_co]):
         """What is on it."""
 
     @property
-    def next(self) -> str | None:
+    def following(self) -> str | None:
         """Where the next part begins; None: this was the last."""
 
 
@@ -158,22 +160,36 @@ def messages(
     return Listing(page, after)
 
 
-def message_events(message_id: str | UUID, *, after: str = "", page_count: int = 1000) -> Listing[Event]:
+def message_events(message_id: str | UUID, *, after: str = "", page_count: int = 1000) -> Listing[MessageEvent]:
     """Go through what happened to a message, oldest first."""
     path = f"/emails/{_part(message_id)}/events"
 
-    def page(cursor: str) -> Call[Page[Event]]:
-        return Call(
-            method="GET", path=_with(path, {"limit": page_count}, after=cursor), answer=EventPage, idempotency_key=""
-        )
+    def page(cursor: str) -> Call[Page[MessageEvent]]:
+        target = _with(path, {"limit": page_count}, after=cursor)
+        return Call(method="GET", path=target, answer=MessageEventPage, idempotency_key="")
 
     return Listing(page, after)
 
 
-def read_events(*, after: str = "", kinds: Sequence[str] = (), limit: int = 1000) -> Call[EventPage]:
+def read_events(
+    *, after: str = "", since: datetime | None = None, kinds: Sequence[str] = (), limit: int = 1000
+) -> Call[EventPage]:
     """Return a page of the project's event log. Keep its `next`, and a program that was down goes on where it was."""
-    path = _with("/events", {"kind": list(kinds), "limit": limit}, after=after)
+    path = _with("/events", {"kind": list(kinds), "since": _instant(since), "limit": limit}, after=after)
     return Call(method="GET", path=path, answer=EventPage, idempotency_key="")
+
+
+def events(
+    *, after: str = "", since: datetime | None = None, kinds: Sequence[str] = (), page_count: int = 1000
+) -> Listing[Event]:
+    """Go through the project's event log up to now: behind the event of that id, or from an instant on."""
+
+    def page(cursor: str) -> Call[Page[Event]]:
+        begins = None if cursor else since
+        path = _with("/events", {"kind": list(kinds), "since": _instant(begins), "limit": page_count}, after=cursor)
+        return Call(method="GET", path=path, answer=EventPage, idempotency_key="")
+
+    return Listing(page, after)
 
 
 def follow_events(*, after: str = "", kinds: Sequence[str] = ()) -> Following:

@@ -124,9 +124,9 @@ class Core:
             page = yield from self.run(listing.page(cursor))
             for row in page.rows:
                 yield Yielded(row)
-            if not page.next or page.next == cursor:
+            if not page.following or page.following == cursor:
                 return
-            cursor = page.next
+            cursor = page.following
 
     def follow(self, following: Following) -> YieldingSteps[Event]:
         """Yield events as they happen, for ever.
@@ -323,4 +323,4 @@ def _media_type(headers: Mapping[str, str]) -> str:
 
 
 def _event(frame: Frame) -> Event:
-    return msgspec.structs.replace(msgspec.json.decode(frame.text, type=Event), cursor=frame.cursor)
+    return msgspec.json.decode(frame.text, type=Event)

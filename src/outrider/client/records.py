@@ -167,9 +167,14 @@ class MessagePage(msgspec.Struct, frozen=True):
         """What is on it."""
         return self.emails
 
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins; None: there is none."""
+        return self.next
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened. Followed live, `cursor` is where to go on from after it."""
+
+class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a message."""
 
     kind: str
     at: datetime
@@ -178,20 +183,54 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     reply: str = ""  # What the other server said.
     facts: Mapping[str, str | int | float | bool] = {}
-    message_id: str | None = None  # None in the list of one message's events.
-    cursor: str = ""
+
+
+class MessageEventPage(msgspec.Struct, frozen=True):
+    """A part of a message's events, oldest first."""
+
+    events: Sequence[MessageEvent]
+    next: str | None = None
+
+    @property
+    def rows(self) -> Sequence[MessageEvent]:
+        """What is on it."""
+        return self.events
+
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins; None: there is none."""
+        return self.next
+
+
+class Event(MessageEvent, frozen=True, kw_only=True):
+    """An entry of the project's event log. Its `id` stays the same however often it comes, and is good for `after`."""
+
+    id: str
+    message_id: str | None = msgspec.field(name="email_id", default=None)  # None: it is about no message, but a domain.
+    sender: str = msgspec.field(name="from", default="")
+    subject: str = ""
+    stream: str | None = None
+    campaign: str = ""
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = {}
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """A part of a list of events, oldest first. `next` leads on; None: there are no more so far."""
+    """A part of the event log, as things were written. Keep `next`, whatever is on the page: nothing is missed then."""
 
     events: Sequence[Event]
-    next: str | None = None
+    next: str
+    has_more: bool = False
 
     @property
     def rows(self) -> Sequence[Event]:
         """What is on it."""
         return self.events
+
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins; None: there is none yet."""
+        return self.next if self.has_more else None
 
 
 class FileShown(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@
     Outrider().send(mail)          Callable[P, Accepted]                         blocks
     AsyncOutrider().send(mail)     Callable[P, Coroutine[Any, Any, Accepted]]    is awaited
 
-`Ask` is a descriptor: which of the two it is, the type of the object says, to type checkers as well. `Go` does the same
-for what is gone through with `for`, or `async for`.
+`Ask` is a descriptor: which of the two it is, the type of the object says, to type checkers too. `Go` and `Follow` do
+the same for what is gone through with `for`, or `async for`.
 """
 
 import functools
@@ -76,10 +76,8 @@ class Ask(Generic[P, T]):
         return ask
 
 
-class Go(Generic[P, T]):
-    """A method that goes through a list, or follows a stream."""
-
-    def __init__(self, make: Callable[P, Listing[T]] | Callable[P, Following]) -> None:
+class _Going(Generic[P, T]):
+    def __init__(self, make: Callable[P, Any]) -> None:
         self._make: Final = make
         self.__doc__ = make.__doc__
 
@@ -95,13 +93,32 @@ class Go(Generic[P, T]):
 
         @functools.wraps(self._make)
         def go(*arguments: P.args, **named: P.kwargs) -> object:
-            made = self._make(*arguments, **named)
-            steps: YieldingSteps[Any] = (
-                client.core.follow(made) if isinstance(made, Following) else client.core.pages(made)
-            )
-            return client.go_through(steps)
+            return client.go_through(self._steps(client.core, self._make(*arguments, **named)))
 
         return go
+
+    def _steps(self, core: Core, made: Any) -> YieldingSteps[T]:
+        raise NotImplementedError
+
+
+class Go(_Going[P, T]):
+    """A method that goes through a list."""
+
+    def __init__(self, make: Callable[P, Listing[T]]) -> None:
+        super().__init__(make)
+
+    def _steps(self, core: Core, made: Listing[T]) -> YieldingSteps[T]:
+        return core.pages(made)
+
+
+class Follow(_Going[P, Event]):
+    """A method that follows the stream of events."""
+
+    def __init__(self, make: Callable[P, Following]) -> None:
+        super().__init__(make)
+
+    def _steps(self, core: Core, made: Following) -> YieldingSteps[Event]:
+        return core.follow(made)
 
 
 class Surface:
@@ -116,5 +133,6 @@ class Surface:
     messages = Go(calls.messages)
     message_events = Go(calls.message_events)
     read_events = Ask(calls.read_events)
-    follow_events: Go[..., Event] = Go(calls.follow_events)
+    events = Go(calls.events)
+    follow_events = Follow(calls.follow_events)
     request = Ask(calls.request)

@@ -52,7 +52,7 @@ class Hurried:
 
 
 class Suite:
-    """The promises. `make` gives a client, `get` carries a call out on it, `go` collects what a list or stream gives."""
+    """The promises. `get` carries a call out on it, `go` collects what a list or stream gives."""
 
     @abstractmethod
     def get(self, url: str, call: Callable[[Any], Any], **options: Any) -> tuple[Any, list[float]]:
@@ -303,19 +303,21 @@ class Suite:
 
     def test_a_stream_goes_on_where_it_broke(self) -> None:
         first = stream(b": hello\n\n", frame("c1", "delivered"), frame("c2", "opened")[:-1])
-        second = stream(b"retry: 2500\n\n", frame("c2", "opened"), frame("c3", "bounced"))
-        with HttpPeer([first, answer(503), second]) as peer:
+        second = stream(b"retry: 2500\n\n", b"id: c9\n: beat\n\n")
+        third = stream(frame("c10", "opened"), frame("c11", "bounced"))
+        with HttpPeer([first, answer(503), second, third]) as peer:
             found, pauses = self.go(peer.url, lambda client: client.follow_events(after="c0", kinds=["x"]), 3)
-        assert [(one.cursor, one.kind) for one in found] == [("c1", "delivered"), ("c2", "opened"), ("c3", "bounced")]
+        assert [(one.id, one.kind) for one in found] == [("c1", "delivered"), ("c10", "opened"), ("c11", "bounced")]
         assert all(isinstance(one, Event) for one in found)
-        assert [heard.headers.get("last-event-id") for heard in peer.heard] == ["c0", "c1", "c1"]
+        assert [heard.headers.get("last-event-id") for heard in peer.heard] == ["c0", "c1", "c1", "c9"]
         assert peer.heard[0].target == "/v1/events/stream?kind=x"
-        assert len(pauses) == 2
+        assert len(pauses) == 3
+        assert pauses[2] > 2.5
 
     def test_a_stream_without_a_heartbeat_is_made_anew(self) -> None:
         with HttpPeer([hang(STREAM + frame("c1", "delivered")), stream(frame("c2", "opened"))]) as peer:
             found, _ = self.go(peer.url, lambda client: client.follow_events(), 2)
-        assert [one.cursor for one in found] == ["c1", "c2"]
+        assert [one.id for one in found] == ["c1", "c2"]
 
     def test_a_stream_that_is_refused_ends(self) -> None:
         for act in (answer(401), answer(200, b"{}"), say(STREAM + b"data: {no json\n\n")):
@@ -354,7 +356,7 @@ def stream(*pieces: bytes) -> Any:
 
 
 def frame(cursor: str, kind: str) -> bytes:
-    body = json.dumps({"kind": kind, "at": "2026-11-28T10:00:00Z", "new_field": [1]})
+    body = json.dumps({"id": cursor, "kind": kind, "at": "2026-11-28T10:00:00Z", "new_field": [1]})
     return f"id: {cursor}\nevent: {kind}\ndata: {body}\n\n".encode()
 
 
