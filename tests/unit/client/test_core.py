@@ -43,7 +43,7 @@ class Hand:
             except StopIteration as end:
                 return end.value
             assert not isinstance(step, Close) or not rest
-            self.steps.append(step)  # type: ignore[arg-type]
+            self.steps.append(step)
             match step:
                 case Open():
                     self.now_s += min(self.try_takes_s, step.timeout_s)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from outrider.base import errors as server
@@ -5,7 +7,7 @@ from outrider.client import errors
 from outrider.client.errors import BadRequestError, Problem, ProblemError, ServerError, error_of
 
 
-def kinds(root: type) -> list[type]:
+def kinds(root: type[Any]) -> list[type[Any]]:
     return [root, *(kind for child in root.__subclasses__() for kind in kinds(child))]
 
 
