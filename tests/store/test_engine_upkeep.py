@@ -11,11 +11,13 @@ import structlog
 
 from outrider.base.errors import StoreError
 from outrider.base.vocab import EventKind, Stream, SuppressionOrigin, SuppressionScope
-from outrider.engine.upkeep import Upkeep, ensure_partitions, sweep_lanes
+from outrider.engine.upkeep import Upkeep, ensure_partitions, sweep_lanes, sweep_use
 from outrider.policy.suppress import EVIDENCE_LIFE
-from outrider.store import events, lanes, suppressions
+from outrider.store import events, key_use, lanes, nonces, quotas, suppressions
 from outrider.store.events import NewEvent
+from outrider.store.key_use import KeyUse
 from outrider.store.lanes import LaneKey
+from outrider.store.nonces import Nonce
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
 from outrider.store.suppressions import Evidence, Suppression
@@ -166,3 +168,23 @@ async def test_lanes_of_campaigns_are_swept_when_none_of_their_mail_can_live(sto
         assert not await sweep_lanes(store, clock)
         async with store.transaction() as tx:
             assert len(await tx.fetch("SELECT FROM lane")) == left_count
+
+
+async def test_nonces_and_counts_go_when_they_mean_nothing(store: Store, clock: FakeClock, mailroom: Mailroom) -> None:
+    """A nonce stays as long as the call it came with could be made again, by clocks five minutes apart."""
+    now, project_id = clock.now(), await mailroom.project()
+    ages = {"past": timedelta(seconds=601), "needed": timedelta(seconds=599), "ahead": timedelta(seconds=-300)}
+    async with store.transaction() as tx:
+        await nonces.take(tx, [Nonce("a", name, now - age) for name, age in ages.items()])
+        await key_use.write(tx, [KeyUse(name, now - age, 1) for name, age in ages.items()], writer="one")
+        for days in (0, 101):
+            today = (now - timedelta(days=days)).date()
+            await quotas.count(tx, {project_id: 1}, today=today, writer="one")
+    assert not await sweep_use(store, clock)
+    async with store.transaction() as tx:
+        again = await nonces.take(tx, [Nonce("a", name, now) for name in ages])
+        counts = await tx.fetch("SELECT access_key_id FROM key_use")
+        days_left = await tx.fetch("SELECT day FROM quota_use")
+    assert again == {("a", "past")}
+    assert sorted(row["access_key_id"] for row in counts) == ["ahead", "needed"]
+    assert [row["day"] for row in days_left] == [now.date()]

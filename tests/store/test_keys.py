@@ -1,13 +1,14 @@
 """API keys: their project's, found by id, revoked for good."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
 
 from outrider.base.errors import ConflictError
+from outrider.base.vocab import KeyScope
 from outrider.store import keys
-from outrider.store.keys import ApiKey
+from outrider.store.keys import ApiKey, KeyTerms
 from outrider.store.pool import Store, StoreValueError
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -77,3 +78,43 @@ async def test_what_is_no_key_is_refused(store: Store, key: ApiKey, change: dict
     with pytest.raises(StoreValueError):
         async with store.transaction() as tx:
             await keys.insert(tx, wrong)
+
+
+async def test_a_key_has_the_terms_it_was_given_until_they_are_changed(
+    store: Store, clock: FakeClock, mailroom: Mailroom, key: ApiKey
+) -> None:
+    terms = KeyTerms(
+        scopes=frozenset({KeyScope.READ, KeyScope.SEND}),
+        ip_ranges=("10.0.0.0/8", "::1/128"),
+        domains=("shop.example",),
+        expires_at=clock.now() + timedelta(days=1),
+        rate_per_minute=0,
+    )
+    made = msgspec.structs.replace(key, access_key_id="b" * 32, terms=terms, secret_sealed=b"sealed")
+    other_id = await mailroom.project("other")
+    async with store.transaction() as tx:
+        await keys.insert(tx, made)
+        assert await keys.by_id(tx, made.access_key_id) == made
+        changed = await keys.change(tx, made.project_id, made.access_key_id, name="other", terms=KeyTerms())
+        assert changed == msgspec.structs.replace(made, name="other", terms=KeyTerms())
+        assert await keys.by_id(tx, made.access_key_id) == changed
+        assert await keys.change(tx, other_id, made.access_key_id, name="stolen", terms=terms) is None
+        assert await keys.by_id(tx, key.access_key_id) == key
+
+
+async def test_use_is_noted_now_and_then_and_nobody_waits_for_it(store: Store, clock: FakeClock, key: ApiKey) -> None:
+    now, every = clock.now(), timedelta(seconds=10)
+
+    async def used_at() -> datetime | None:
+        async with store.transaction() as tx:
+            found = await keys.by_id(tx, key.access_key_id)
+        return found.last_used_at if found else None
+
+    for at, noted in ((now, now), (now + every, now), (now + every * 1.5, now + every * 1.5)):
+        async with store.transaction() as tx:
+            await keys.mark_used(tx, [key.access_key_id, "f" * 32], now=at, every=every)
+        assert await used_at() == noted
+    async with store.transaction() as holder, store.transaction() as tx:
+        await keys.mark_used(holder, [key.access_key_id], now=now + every * 3, every=every)
+        await keys.mark_used(tx, [key.access_key_id], now=now + every * 4, every=every)  # Passes by.
+    assert await used_at() == now + every * 3

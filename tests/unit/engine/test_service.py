@@ -24,11 +24,12 @@ from outrider.mail.verp import Signer
 from outrider.net.dns_query import NameServers
 from outrider.net.records import RecordLooker
 from outrider.policy.warmup import Plan
+from outrider.services.access import Access
 from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.notices import NoticeMailer
 from outrider.services.return_paths import BounceDomains
-from outrider.services.settings import IdentitySettings
+from outrider.services.settings import AccessSettings, IdentitySettings
 from outrider.services.verification import Installation, Verification
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
@@ -198,6 +199,14 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         logger=room.journal.logger,
     ),
     "acceptor": lambda room: room.acceptor(),
+    "access": lambda room: Access(
+        room.store,
+        Vault(bytes(32)),
+        AccessSettings(),
+        clock=room.clock,
+        random_bits=lambda _: 0,
+        logger=room.journal.logger,
+    ),
     "warmup_book": lambda room: WarmupBook(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "warmup_judge": lambda room: WarmupJudge(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "report_reader": lambda room: ReportReader(

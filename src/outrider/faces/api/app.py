@@ -18,7 +18,7 @@ from outrider.base.errors import BusyError, CallerError, OutriderError
 from outrider.faces.api import operational
 from outrider.faces.api.dialects import uspeedo
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import face, messages
+from outrider.faces.api.v1 import face, table
 
 
 def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
@@ -35,7 +35,7 @@ def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Lite
         ports.log.error("page_failed", method=request.method, path=request.url.path, exc_info=error)
         return create_exception_response(request, error)
 
-    native = face.mount(ports, messages.routes(ports))
+    native = face.mount(ports, table.routes(ports))
     return Litestar(
         route_handlers=[*uspeedo.routes(ports), native, *operational.routes(ports), *more],
         # Litestar's own log would be a second one, of another form.

@@ -6,6 +6,8 @@ reading    from octets to typed values; errors name the field
 problem    from an error to its problem details
 face       the envelope around every call: route, guard, read, act, write
 entry      who is calling, and how often it may
+table      all rows, and the document at /v1/openapi.json
+document   the rows in OpenAPI 3.1
 messages   /v1/emails: hand in mail, see it, stop it, send it again
 message_types  the records of its JSON
 """

@@ -13,7 +13,10 @@ from outrider.base.vocab import EventKind, RecipientStatus, Stream
 from outrider.faces.api.v1.problem import Problem
 
 Mailboxes = str | list[str]  # One, or several.
+_SENDER = "Example Shop <noreply@shop.example>"
 MAILBOX = "Ann Lee <ann@shop.example>, or the address alone."
+_FROM_WORDS = f"A sender of the project: {MAILBOX}"
+_TO_WORDS = f"One or several of: {MAILBOX} All see all, unless `separate`."
 
 
 class NewFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,10 +32,12 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A mail to be sent."""
 
-    sender: Annotated[str, Meta(description=f"A sender of the project: {MAILBOX}")] = msgspec.field(name="from")
-    to: Annotated[Mailboxes, Meta(description=f"One or several of: {MAILBOX} All see all, unless `separate`.")]
-    subject: str
-    text: Annotated[str | None, Meta(description="Plain text; this, `html` or both.")] = None
+    sender: Annotated[str, Meta(description=_FROM_WORDS, examples=[_SENDER])] = msgspec.field(name="from")
+    to: Annotated[Mailboxes, Meta(description=_TO_WORDS, examples=[["user@partner.example"]])]
+    subject: Annotated[str, Meta(examples=["Your Order Confirmation"])]
+    text: Annotated[
+        str | None, Meta(description="Plain text; this, `html` or both.", examples=["Thank you for your order."])
+    ] = None
     html: str | None = None
     cc: Mailboxes = []
     bcc: Annotated[Mailboxes, Meta(description="They get the mail, and nobody sees that.")] = []
@@ -100,15 +105,15 @@ class MessageShown(msgspec.Struct, frozen=True, kw_only=True):
     recipients: Sequence[RecipientShown]
 
 
-class NewBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Mails to be handed in together; each is accepted or refused for itself."""
+class LooseBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `NewBatch` whose mails are read one by one: one that is malformed harms no other."""
 
     messages: Annotated[
         list[msgspec.Raw], Meta(min_length=1, max_length=limits.BATCH_COUNT_MAX, description="1 to 1,000 mails.")
     ] = msgspec.field(name="emails")
 
 
-class NewBatchDocumented(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Mails to be handed in together; each is accepted or refused for itself."""
 
     messages: Annotated[list[NewMessage], Meta(min_length=1, max_length=limits.BATCH_COUNT_MAX)] = msgspec.field(

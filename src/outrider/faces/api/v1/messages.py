@@ -27,6 +27,7 @@ from outrider.faces.api.v1.message_types import (
     EventsQuery,
     FileShown,
     ListQuery,
+    LooseBatch,
     Mailboxes,
     MessageAccepted,
     MessageContent,
@@ -36,7 +37,6 @@ from outrider.faces.api.v1.message_types import (
     MessageListed,
     MessageShown,
     NewBatch,
-    NewBatchDocumented,
     NewMessage,
     RecipientShown,
     RejectedRecipient,
@@ -76,10 +76,11 @@ def routes(ports: Ports) -> list[Route]:
     def row(method: str, path: str, act: Act, scope: KeyScope, **more: Any) -> Route:
         return Route(method=method, path=path, act=act, scope=scope, tag=_TAG, fields=FIELDS, **more)
 
-    keyed = {"is_keyed": True, "body_bytes_max": limits.REQUEST_FILES_BYTES_MAX}
+    keyed: dict[str, Any] = {"is_keyed": True, "body_bytes_max": limits.REQUEST_FILES_BYTES_MAX}
+    batch: dict[str, Any] = {"body_as": NewBatch, "answer_as": BatchAccepted}
     return [
         row("POST", "/emails", sending.send_message, KeyScope.SEND, status=202, **keyed),
-        row("POST", "/emails/batch", sending.send_batch, KeyScope.SEND, body_as=NewBatchDocumented, **keyed),
+        row("POST", "/emails/batch", sending.send_batch, KeyScope.SEND, **batch, **keyed),
         row("GET", "/emails", shown.list_messages, KeyScope.READ),
         row("GET", "/emails/{id}", shown.show_message, KeyScope.READ),
         row("GET", "/emails/{id}/events", shown.list_message_events, KeyScope.READ),
@@ -102,7 +103,7 @@ class _Sending:
             call.answer_headers.append(REPLAYED)
         return made.answer
 
-    async def send_batch(self, call: Call, body: NewBatch) -> Reply:
+    async def send_batch(self, call: Call, body: LooseBatch) -> Reply:
         """Hand in up to 1,000 mails. Each is accepted or refused for itself; `results` has one for each, in order."""
         key = call.idempotency_key
         request_hash = hashlib.sha256(b"batch " + b"\n".join(body.messages)).digest() if key else b""

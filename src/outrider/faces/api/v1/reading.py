@@ -67,6 +67,8 @@ def query(octets: bytes, kind: type[Kind]) -> Kind:
             values[name] = texts
         elif len(texts) > 1:
             raise CallerError("It is given more than once.", field=name)
+        elif texts[0].lower() == "null" and type(None) in typing.get_args(known[name]):  # msgspec would take it.
+            raise CallerError("A query string has no null; leave the parameter out.", field=name)
         else:
             values[name] = texts[0]
     try:

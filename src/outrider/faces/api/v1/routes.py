@@ -39,6 +39,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int = limits.REQUEST_BODY_BYTES_MAX
     body_media_type: str = JSON
     body_as: Any = None  # What the document says of the body, where the function reads it more loosely; None: the same.
+    answer_as: Any = None  # What the document says of the answer, where it is a `Reply`; None: it says the media type.
     answer_media_type: str = JSON  # Of a `Reply`.
     fields: Mapping[str, str] = {}  # From the engine's names of fields to those of this call's JSON, for errors.
 

@@ -1,0 +1,31 @@
+"""All calls under /v1, and the document that says so at /v1/openapi.json."""
+
+import functools
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from outrider.faces.api.ports import Ports
+from outrider.faces.api.v1 import document, messages
+from outrider.faces.api.v1.call import Call, Reply
+from outrider.faces.api.v1.routes import Route
+
+# Calls that ask for no key; each is a decision (tests/unit/faces/api/v1/test_table.py).
+OPEN: Final = frozenset({"/openapi.json"})
+
+
+def routes(ports: Ports) -> Sequence[Route]:
+    """Return the rows of all calls."""
+    rows: list[Route] = [*messages.routes(ports)]
+
+    @functools.cache
+    def text() -> bytes:
+        return msgspec.json.encode(document.of(rows))
+
+    async def show_openapi(call: Call) -> Reply:  # noqa: ARG001 - as every call.
+        """Show this document."""
+        return Reply(content=text())
+
+    rows.append(Route(method="GET", path="/openapi.json", act=show_openapi, scope=None, tag="About"))
+    return rows
