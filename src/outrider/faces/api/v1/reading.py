@@ -58,7 +58,8 @@ def query(octets: bytes, kind: type[Kind]) -> Kind:
         )
     except ValueError:  # Not ASCII, not UTF-8 below the percent signs, or too many.
         raise CallerError("The query string is malformed: percent-encoded UTF-8, at most 100 parameters.") from None
-    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    known = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(kind)}
     values: dict[str, object] = {}
     for name, texts in given.items():
         if name not in known:
