@@ -61,7 +61,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What Outrider says of an error (RFC 9457)."""
+    """What Outrider says of an error: the problem details of its answer."""
 
     title: str = ""
     status: int = 0

@@ -212,7 +212,7 @@ class Event(MessageEvent, frozen=True, kw_only=True):
     stream: str | None = None
     campaign: str = ""
     tags: Sequence[str] = ()
-    metadata: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class EventPage(msgspec.Struct, frozen=True):
