@@ -131,7 +131,14 @@ def make_services(context: Context, store: Store) -> Services:
         metrics=context.metrics,
         quotas=quotas,
     )
-    access = Access(store, vault, context.config.access, clock=clock, random_bits=random_bits, logger=context.log)
+    access = Access(
+        store,
+        vault,
+        rate_per_minute=context.config.access.rate_per_minute,
+        clock=clock,
+        random_bits=random_bits,
+        logger=context.log,
+    )
     accounts = Accounts(store, vault, clock=clock, random_bits=random_bits)
     suppressions = Suppressions(store, clock=clock)
     return Services(

@@ -30,7 +30,7 @@ DECLARATIONS: Final = {
     "settings": "bounds and defaults; tests/docs/test_settings.py and tests/unit/test_config.py read them",
 }
 # Packages that others' programs import: a map, imports of what they give out, its names. Each with the reason.
-PUBLIC: Final = {"outrider.client": "ADR 0033"}
+PUBLIC: Final = {"outrider.client": "ADR 0034"}
 # Packages whose map is a rule that finds each module. Each with the rule.
 MAPPED_BY_RULE: Final = {
     "outrider.cli": "one module per noun",

@@ -252,6 +252,14 @@ class Acceptor:
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
+    async def examine(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Sequence[Rejected]:
+        """Raise what accepting it would before anything is stored; return the recipients that are no addresses."""
+        check.submission(submission, now=self._clock.now())
+        await self._find_sender(project_id, submission.sender, submission.stream, domains)
+        return _read_addresses(submission.recipients)[1]
+
     async def _find_sender(self, project_id: UUID, text: str, stream: Stream, domains: Set[str]) -> AllowedSender:
         try:
             parsed = address.parse(text)

@@ -19,6 +19,9 @@ About sending domains: `standing` says whether one has passed, fails or is stopp
 About DNS: `records` what a domain has to publish, `record_check` what is wrong with what is there, with
 `record_spf`, `record_keys` and, for what they share, `record_finding`; `proxies` whose addresses hide a CNAME.
 
+About the node: `checkup` what a check says, `checkup_node` how database, queue, disk and certificate are,
+`checkup_egress` how a sending address looks to receivers, `blocklists` (with `blocklists.toml`) what lists say of it.
+
 `masking` shows which replies say the same, `rulefile` reads such files, `sentence` writes numbers for people,
 `settings` has the knobs. Everything here takes values and returns values: no clock, no chance, no I/O.
 """

@@ -571,7 +571,7 @@ _STATEMENTS: Final[Mapping[str, Statement]] = {
     queue._PUT_BACK: SimDatabase.put_back,
     messages._INSERT_CONTENT: SimDatabase.insert_contents,
     messages._INSERT: SimDatabase.insert_messages,
-    messages._LOAD: SimDatabase.load_messages,
+    messages._BY_IDS: SimDatabase.load_messages,
     recipients._INSERT: SimDatabase.insert_recipients,
     recipients._RECORD: SimDatabase.record,
     events._APPEND: SimDatabase.append_events,

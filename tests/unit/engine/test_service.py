@@ -29,7 +29,7 @@ from outrider.services.dkim_keys import KeyKeeper, KeyRing
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.notices import NoticeMailer
 from outrider.services.return_paths import BounceDomains
-from outrider.services.settings import AccessSettings, IdentitySettings
+from outrider.services.settings import IdentitySettings
 from outrider.services.verification import Installation, Verification
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
@@ -202,7 +202,7 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "access": lambda room: Access(
         room.store,
         Vault(bytes(32)),
-        AccessSettings(),
+        rate_per_minute=0,
         clock=room.clock,
         random_bits=lambda _: 0,
         logger=room.journal.logger,

@@ -19,9 +19,11 @@ from outrider.testing.engine import (
     KeptReplays,
     KeyRing,
     RecordingEngine,
+    RecordingExaminer,
     ToldMail,
     ToldOutbox,
     ToldReports,
+    ToldSenders,
     keep_content,
 )
 from outrider.testing.web import Heard, ask
@@ -40,6 +42,19 @@ GOOD: Mapping[str, Any] = {
 
 def basic(key_id: str = KEY_ID, secret: str = KEY_SECRET) -> str:
     return "Basic " + base64.b64encode(f"{key_id}:{secret}".encode()).decode()
+
+
+def assert_fault(heard: Heard, ret_code: int, message: str, status: int = 200) -> None:
+    assert (heard.status, heard.json["RetCode"], heard.json["Message"]) == (status, ret_code, message)
+    assert heard.json["Detail"]
+    assert_envelope(heard)
+
+
+def assert_envelope(heard: Heard) -> None:
+    assert heard.headers["content-type"] == "application/json"
+    assert str(UUID(heard.json["RequestUuid"])) == heard.json["RequestUuid"]
+    assert heard.headers["x-speedo-request-uuid"] == heard.json["RequestUuid"]
+    assert isinstance(heard.json["RetCode"], int)
 
 
 class StillClock:
@@ -62,6 +77,8 @@ class ApiFace:
     def __init__(self) -> None:
         self.engine = RecordingEngine()
         self.keys = KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID})
+        self.examiner = RecordingExaminer()
+        self.senders = ToldSenders()
         self.reports = ToldReports()
         self.mail = ToldMail()
         self.replays = KeptReplays()
@@ -80,6 +97,8 @@ class ApiFace:
                 "accept": self.engine,
                 "authenticate": self.keys,
                 "spend": self.keys.spend,
+                "examine": self.examiner,
+                "list_senders": self.senders,
                 "report_session": self.reports,
                 "resolve_files": keep_content,
                 "first_answer": self.engine.first_answer,
@@ -99,6 +118,20 @@ class ApiFace:
         given = {"authorization": basic(), "content-type": "application/json"} | dict(headers or {})
         octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
         return await ask(self.app, "POST", "/api/v1/email/SendEmail", headers=given, body=octets)
+
+    async def act(self, body: object, query: str = "", headers: Mapping[str, str] | None = None) -> Heard:
+        """Call the Action API; `headers` None: with the good key."""
+        given = {"authorization": basic()} if headers is None else headers
+        octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await ask(self.app, "POST", f"/api{query}", headers=given, body=octets)
+
+    async def rest(
+        self, method: str, target: str, body: object = b"", headers: Mapping[str, str] | None = None
+    ) -> Heard:
+        """Make a call below /api/v1/email/; `headers` None: with the good key."""
+        given = {"authorization": basic()} if headers is None else headers
+        octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await ask(self.app, method, f"/api/v1/email/{target}", headers=given, body=octets)
 
     async def send_status(self, query: str, headers: Mapping[str, str] | None = None) -> Heard:
         given = {"authorization": basic()} if headers is None else headers

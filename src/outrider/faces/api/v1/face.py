@@ -8,7 +8,7 @@ Every answer has `X-Request-Id`. Whatever goes wrong is a problem (`problem`), u
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Final, cast
 from uuid import UUID
 
@@ -22,9 +22,10 @@ from outrider.base.errors import CallerError, OutriderError, UnauthenticatedErro
 from outrider.faces.api.body import CallerGoneError, discard_body, read_body
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import problem, reading
-from outrider.faces.api.v1.call import JSON, Call, Reply
+from outrider.faces.api.v1.call import JSON, Call, Chunks, Reply
 from outrider.faces.api.v1.entry import Entrance
 from outrider.faces.api.v1.routes import Found, Route, Router, WrongMethodError
+from outrider.obs.log import Logger
 
 ROOT: Final = "/v1"
 _NO_ROUTE: Final = "unknown"  # In the metrics: paths that are no call.
@@ -71,7 +72,7 @@ class _Face:
         if not call.is_read and scope["method"] not in ("GET", "HEAD"):
             bytes_max = route.body_bytes_max if route else limits.REQUEST_BODY_BYTES_MAX
             await discard_body(scope, receive, call.length_bytes, bytes_max=bytes_max)
-        await _send(call, reply, send)
+        await _send(call, reply, send, self._ports.log)
 
     async def _act(self, call: Call, found: Found) -> Reply:
         bound = found.bound
@@ -81,7 +82,7 @@ class _Face:
                 call.length_bytes = digits.parse(value.decode("latin-1"))
             elif name == b"idempotency-key" and route.is_keyed:
                 call.idempotency_key = _idempotency_key(value)
-        if route.scope is not None:
+        if not route.is_open:
             await self._entrance.admit(call, route.scope)
         arguments = dict(found.arguments)
         if bound.query_type is not None:
@@ -121,7 +122,7 @@ def _idempotency_key(value: bytes) -> str:
     return value.decode("ascii")
 
 
-async def _send(call: Call, reply: Reply, send: Send) -> None:
+async def _send(call: Call, reply: Reply, send: Send, log: Logger) -> None:
     headers: list[tuple[bytes, bytes]] = [
         (b"cache-control", b"no-store"),
         (b"x-request-id", call.request_id.encode()),
@@ -137,16 +138,28 @@ async def _send(call: Call, reply: Reply, send: Send) -> None:
     if isinstance(content, bytes):
         await send({"type": "http.response.body", "body": content, "more_body": False})
     else:
-        await _stream(call, content, send)
+        await _stream(call, content, send, log)
 
 
-async def _stream(call: Call, chunks: AsyncIterator[bytes], send: Send) -> None:
-    """Send what comes until it ends or the caller hangs up."""
+async def _stream(call: Call, chunks: Chunks, send: Send, log: Logger) -> None:
+    """Send what comes until it ends, the caller hangs up, or takes nothing for `limits.STREAM_WRITE_WAIT_S`.
+
+    What ends before its time, for whatever reason, ends without the last chunk: the caller can tell.
+    """
 
     async def pump() -> None:
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        try:
+            async for chunk in chunks:
+                async with asyncio.timeout(limits.STREAM_WRITE_WAIT_S):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async with asyncio.timeout(limits.STREAM_WRITE_WAIT_S):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            log.info("v1_stream_too_slow", request_id=call.request_id)
+        except OutriderError as error:
+            problem.note(log, error, call.request_id)
+        except Exception:  # As in `respond`: the answer has begun, so the log alone can say it.
+            log.exception("v1_stream_failed", request_id=call.request_id)
         watching.cancel()
 
     async def watch() -> None:
@@ -154,9 +167,12 @@ async def _stream(call: Call, chunks: AsyncIterator[bytes], send: Send) -> None:
             pass
         pumping.cancel()
 
-    async with asyncio.TaskGroup() as group:
-        pumping = group.create_task(pump())
-        watching = group.create_task(watch())
+    try:
+        async with asyncio.TaskGroup() as group:
+            pumping = group.create_task(pump())
+            watching = group.create_task(watch())
+    finally:
+        await chunks.aclose()
 
 
 __all__ = ["JSON", "ROOT", "mount"]
