@@ -7,7 +7,23 @@ import pytest
 
 from outrider.client import records
 from outrider.client.records import Attachment, Mail, Message, attach
-from outrider.faces.api.v1.message_types import MessageAccepted, MessageContent, MessageListed, MessageShown, NewMessage
+from outrider.faces.api.v1.events import EventList, EventShown
+from outrider.faces.api.v1.message_types import (
+    BatchAccepted,
+    BatchPart,
+    Cancelled,
+    FileShown,
+    MessageAccepted,
+    MessageContent,
+    MessageEvent,
+    MessageEvents,
+    MessageList,
+    MessageListed,
+    MessageShown,
+    NewFile,
+    NewMessage,
+    RecipientShown,
+)
 
 
 def test_a_file_becomes_an_attachment(tmp_path: Path) -> None:
@@ -48,6 +64,17 @@ def test_answers_of_a_newer_server_are_read() -> None:
         (records.Accepted, MessageAccepted),
         (records.Message, MessageShown),
         (records.MessageListed, MessageListed),
+        (records.MessagePage, MessageList),
+        (records.MessageEvent, MessageEvent),
+        (records.MessageEventPage, MessageEvents),
+        (records.Event, EventShown),
+        (records.EventPage, EventList),
+        (records.BatchPart, BatchPart),
+        (records.BatchAccepted, BatchAccepted),
+        (records.Recipient, RecipientShown),
+        (records.FileShown, FileShown),
+        (records.Cancelled, Cancelled),
+        (records.Attachment, NewFile),
     ],
 )
 def test_the_client_has_every_field_of_the_server(ours: type[msgspec.Struct], theirs: type[msgspec.Struct]) -> None:

@@ -1,4 +1,6 @@
 import inspect
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
@@ -50,6 +52,13 @@ async def types_when_awaited(outrider: AsyncOutrider) -> None:
     assert_type(await outrider.show("id"), Message)
     assert_type(outrider.messages(tag="a"), AsyncIterator[MessageListed])
     assert_type(outrider.follow_events(after="a"), AsyncIterator[Event])
+
+
+def test_importing_it_imports_neither_the_server_nor_what_it_needs() -> None:
+    program = "import sys, outrider.client; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    found = {name for name in done.stdout.split() if name.partition(".")[0] in ("outrider", "aiohttp", "litestar")}
+    assert {name for name in found if not name.startswith("outrider.client")} == {"outrider"}
 
 
 async def test_the_types_are_true() -> None:
