@@ -2,6 +2,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import assert_type
 
 import pytest
@@ -35,6 +36,10 @@ def test_every_call_is_a_method() -> None:
         if inspect.isfunction(function) and function.__module__ == calls.__name__ and not name.startswith("_")
     }
     assert made == set(METHODS)
+
+
+def test_type_checkers_may_read_the_package() -> None:
+    assert Path(calls.__file__).parents[1].joinpath("py.typed").exists()
 
 
 def types_when_blocking(outrider: Outrider) -> None:
