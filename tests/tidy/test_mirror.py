@@ -22,12 +22,15 @@ NO_TEST_OF_ITS_OWN: Final = {
     "outrider.roles.web": "wires the others; every test in tests/e2e runs it",
     "outrider.roles.worker": "wires the others; every test in tests/e2e runs it",
     "outrider.base.vocab": "words; tests/docs/test_frozen_words.py holds them",
+    "outrider.client.steps": "records only",
     "outrider.engine.submission": "records only",
     "outrider.store.schema.env": "alembic runs it; tests/store/test_migrate.py runs alembic",
 }
 DECLARATIONS: Final = {
     "settings": "bounds and defaults; tests/docs/test_settings.py and tests/unit/test_config.py read them",
 }
+# Packages that others' programs import: a map, imports of what they give out, its names. Each with the reason.
+PUBLIC: Final = {"outrider.client": "ADR 0034"}
 # Packages whose map is a rule that finds each module. Each with the rule.
 MAPPED_BY_RULE: Final = {
     "outrider.cli": "one module per noun",
@@ -119,8 +122,31 @@ def test_packages_hold_a_map_and_nothing_else() -> None:
 
 def is_crowded(module: Module) -> bool:
     body = module.tree.body
+    if module.name in PUBLIC:  # ... and imports of its own modules, and the list of what they give out.
+        body = [node for node in body if not is_given_out(module, node)]
     is_map = len(body) == 1 and isinstance(body[0], ast.Expr) and ast.get_docstring(module.tree) is not None
     return module.stem == "__init__" and not is_map
+
+
+def is_given_out(module: Module, node: ast.stmt) -> bool:
+    match node:
+        case ast.ImportFrom(module=str(origin)):
+            return origin.startswith(f"{module.name}.")
+        case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List()):
+            return True
+        case _:
+            return False
+
+
+def test_a_public_package_only_imports_and_names() -> None:
+    good = '"""Map."""\nfrom outrider.client.core import Core\n__all__ = ["Core"]\n'
+    for text, path, is_bad in (
+        (good, "client", False),
+        (good, "wire", True),
+        (good + "x = 1\n", "client", True),
+        (good + "from outrider.base import limits\n", "client", True),
+    ):
+        assert is_crowded(snippet(text, f"src/outrider/{path}/__init__.py")) == is_bad, (text, path)
 
 
 def test_every_module_is_on_the_map_of_its_package() -> None:

@@ -1,0 +1,267 @@
+"""What is handed in and what comes back. Each record is what the JSON of /v1 says (docs/reference/openapi.json).
+
+Answers are read leniently: fields that a newer server adds are ignored, and words such as a status are plain text, so
+that a new one breaks no program that was there before. `sender` is the JSON's `from`, `list_name` its `list`.
+"""
+
+import mimetypes
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from outrider.client.errors import Problem
+
+Mailboxes = str | Sequence[str]  # One, or several, as "Ann Lee <ann@shop.example>" or the address alone.
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file to travel with a mail: its octets, or a `url` from which Outrider fetches it when the call comes in."""
+
+    name: str = ""  # As the recipient sees it; "": the last part of the URL.
+    type: str = ""  # Such as application/pdf; "": told by the name.
+    content: bytes = b""
+    url: str = ""
+    content_id: str = ""  # For an image that the HTML shows as cid:CONTENT_ID.
+
+
+def attach(path: str | os.PathLike[str], *, name: str = "", media_type: str = "", content_id: str = "") -> Attachment:
+    """Read a file and return it as an attachment, under its own name unless another is given.
+
+    Raises:
+        OSError: it is not there, may not be read, or is no file.
+    """
+    found = Path(path)
+    if found.exists() and not found.is_file():
+        raise OSError(f"{found} is no file that can be attached")
+    return Attachment(
+        name=name or found.name,
+        type=media_type or mimetypes.guess_type(name or found.name)[0] or "",
+        content=found.read_bytes(),
+        content_id=content_id,
+    )
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A mail to be sent. All of `to` and `cc` see each other, unless `separate`; nobody sees `bcc`."""
+
+    sender: str = msgspec.field(name="from")
+    to: Mailboxes
+    subject: str
+    text: str | None = None
+    html: str | None = None
+    cc: Mailboxes = ()
+    bcc: Mailboxes = ()
+    reply_to: Mailboxes = ()
+    separate: bool = False
+    attachments: Sequence[Attachment] = ()
+    headers: Mapping[str, str] = {}
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = {}
+    stream: Literal["transactional", "marketing"] = "transactional"
+    campaign: str = ""
+    list_name: str = msgspec.field(name="list", default="")
+    send_at: datetime | None = None  # With its zone; a time of day that nobody knows the zone of is refused here.
+    expires_s: float | None = None  # Seconds after `send_at`, or after now.
+    pool: str = ""
+    track_opens: bool | None = None
+    track_clicks: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.send_at is not None and self.send_at.tzinfo is None:
+            raise ValueError("send_at needs a time zone: datetime(..., tzinfo=UTC)")
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A recipient that was not accepted; the others are unharmed."""
+
+    address: str
+    reason: str
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The mail is on disk there; its recipients live on under `id`."""
+
+    id: str
+    accepted_count: int
+    rejected: Sequence[Rejected] = ()
+
+
+class BatchPart(msgspec.Struct, frozen=True):
+    """What became of one mail of a batch: it has an `id`, or an `error`."""
+
+    id: str | None = None
+    accepted_count: int = 0
+    rejected: Sequence[Rejected] = ()
+    error: Problem | None = None
+
+
+class BatchAccepted(msgspec.Struct, frozen=True):
+    """What became of a batch: `results` has one for each mail, in order."""
+
+    accepted_count: int
+    failed_count: int
+    results: Sequence[BatchPart]
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """One recipient as it stands now."""
+
+    address: str
+    status: str  # queued, held, delivered, bounced, expired, suppressed or cancelled.
+    reason: str = ""
+    reply: str = ""  # The last thing another server said about it.
+    attempt_count: int = 0
+    next_attempt_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message and what became of it."""
+
+    id: str
+    sender: str = msgspec.field(name="from")
+    from_name: str = ""
+    subject: str = ""
+    stream: str = ""
+    campaign: str = ""
+    list_name: str = msgspec.field(name="list", default="")
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = {}
+    accepted_at: datetime
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    resent_from: str | None = None
+    recipients: Sequence[Recipient] = ()
+
+
+class MessageListed(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in a list."""
+
+    id: str
+    sender: str = msgspec.field(name="from")
+    from_name: str = ""
+    to: Sequence[str] = ()  # The first recipients, five at most.
+    subject: str = ""
+    stream: str = ""
+    campaign: str = ""
+    list_name: str = msgspec.field(name="list", default="")
+    tags: Sequence[str] = ()
+    accepted_at: datetime
+    send_at: datetime | None = None
+    recipient_count: int = 0
+    status_counts: Mapping[str, int] = {}
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    """A part of a list, newest first."""
+
+    emails: Sequence[MessageListed]
+    next: str | None = None
+
+    @property
+    def rows(self) -> Sequence[MessageListed]:
+        """What is on it."""
+        return self.emails
+
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins; None: there is none."""
+        return self.next
+
+
+class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a message."""
+
+    kind: str
+    at: datetime
+    recipient: str = ""  # "": it is about the whole message.
+    attempt: int = 0
+    reason: str = ""
+    reply: str = ""  # What the other server said.
+    facts: Mapping[str, str | int | float | bool] = {}
+
+
+class MessageEventPage(msgspec.Struct, frozen=True):
+    """A part of a message's events, oldest first."""
+
+    events: Sequence[MessageEvent]
+    next: str | None = None
+
+    @property
+    def rows(self) -> Sequence[MessageEvent]:
+        """What is on it."""
+        return self.events
+
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins; None: there is none."""
+        return self.next
+
+
+class Event(MessageEvent, frozen=True, kw_only=True):
+    """An entry of the project's event log. Its `id` stays the same however often it comes, and is good for `after`."""
+
+    id: str
+    message_id: str | None = msgspec.field(name="email_id", default=None)  # None: it is about no message, but a domain.
+    sender: str = msgspec.field(name="from", default="")
+    subject: str = ""
+    stream: str | None = None
+    campaign: str = ""
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """A part of the event log, as things were written. Keep `next`, whatever is on the page: nothing is missed then."""
+
+    events: Sequence[Event]
+    next: str
+    has_more: bool = False
+
+    @property
+    def rows(self) -> Sequence[Event]:
+        """What is on it."""
+        return self.events
+
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins; None: there is none yet."""
+        return self.next if self.has_more else None
+
+
+class FileShown(msgspec.Struct, frozen=True):
+    """A file of a message, without its octets."""
+
+    name: str
+    type: str
+    size_bytes: int
+    content_id: str = ""
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What was handed in."""
+
+    id: str
+    sender: str = msgspec.field(name="from")
+    from_name: str = ""
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    to: Sequence[str] = ()  # As To shows it; empty: each recipient sees itself alone.
+    cc: Sequence[str] = ()
+    reply_to: Sequence[str] = ()
+    headers: Mapping[str, str] = {}
+    attachments: Sequence[FileShown] = ()
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, str] = {}
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """What a cancel stopped. Mail that a server has already is not called back."""
+
+    id: str
+    cancelled_count: int  # Recipients who get nothing more; of a cancel that was repeated, what the last one stopped.
