@@ -1,37 +1,47 @@
 """/v1/senders on a running program: added, changed, proven, removed; what is refused, and why."""
 
+import msgspec
 import pytest
+import pytest_asyncio
 
 from outrider.testing.api import Api
+from outrider.testing.program import Key, Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_a_sender_lives_its_life(looked_after: Api) -> None:
-    first = await looked_after.post("/senders", {"address": "shop@mine.example", "name": "Shop"})
-    assert (first["address"], first["name"], first["may_send"]) == ("shop@mine.example", "Shop", True)
-    second = await looked_after.post("/senders", {"address": "news@mine.example"})
-    assert (first["is_default"], second["is_default"], second["is_single"]) == (True, False, False)
-    assert await looked_after.post("/senders", {"address": "NEWS@mine.example", "name": "Other"}) == second
+@pytest_asyncio.fixture(loop_scope="session")
+async def posts(caught: Program) -> Api:
+    """Return a caller of a project that has a domain and no sender."""
+    await caught.command_json("domain", "add", "posts.example", "--verified", "--project", "posts")
+    return Api(caught, msgspec.convert(await caught.command_json("key", "create", "--project", "posts"), Key))
 
-    changed = await looked_after.patch("/senders/news@mine.example", {"name": "News", "is_default": True})
+
+async def test_a_sender_lives_its_life(posts: Api) -> None:
+    first = await posts.post("/senders", {"address": "shop@posts.example", "name": "Shop"})
+    assert (first["address"], first["name"], first["may_send"]) == ("shop@posts.example", "Shop", True)
+    second = await posts.post("/senders", {"address": "news@posts.example"})
+    assert (first["is_default"], second["is_default"], second["is_single"]) == (True, False, False)
+    assert await posts.post("/senders", {"address": "NEWS@posts.example", "name": "Other"}) == second
+
+    changed = await posts.patch("/senders/news@posts.example", {"name": "News", "is_default": True})
     assert (changed["name"], changed["is_default"]) == ("News", True)
-    assert not (await looked_after.get("/senders/shop@mine.example"))["is_default"]
-    off = await looked_after.patch("/senders/shop@mine.example", {"is_enabled": False})
+    assert not (await posts.get("/senders/shop@posts.example"))["is_default"]
+    off = await posts.patch("/senders/shop@posts.example", {"is_enabled": False})
     assert (off["is_enabled"], off["may_send"], off["name"]) == (False, False, "Shop")
 
     seen: list[str] = []
     after: str | None = ""
     while after is not None:
-        page = await looked_after.get(f"/senders?limit=1&after={after}")
+        page = await posts.get(f"/senders?limit=1&after={after}")
         seen += [one["address"] for one in page["senders"]]
         after = page["next"]
-    assert seen == ["shop@mine.example", "news@mine.example"]
+    assert seen == ["shop@posts.example", "news@posts.example"]
 
-    assert await looked_after.refused("DELETE", "/senders/news@mine.example") == (409, "conflict", "address")
-    await looked_after.delete("/senders/shop@mine.example")
-    await looked_after.delete("/senders/news@mine.example")
-    assert (await looked_after.get("/senders"))["senders"] == []
+    assert await posts.refused("DELETE", "/senders/news@posts.example") == (409, "conflict", "address")
+    await posts.delete("/senders/shop@posts.example")
+    await posts.delete("/senders/news@posts.example")
+    assert (await posts.get("/senders"))["senders"] == []
 
 
 async def test_what_is_wrong_is_named(looked_after: Api) -> None:
