@@ -206,7 +206,7 @@ class Event(MessageEvent, frozen=True, kw_only=True):
     """An entry of the project's event log. Its `id` stays the same however often it comes, and is good for `after`."""
 
     id: str
-    message_id: str | None = msgspec.field(name="email_id", default=None)  # None: it is about no message, but a domain.
+    message_id: str | None = None  # None: it is about no message, but a domain.
     sender: str = msgspec.field(name="from", default="")
     subject: str = ""
     stream: str | None = None
