@@ -8,7 +8,7 @@
     claim_cost       lease, claim and give-back against 10^3 to 10^6 mails that wait
     latency          one mail on an idle node
     backlog_latency  one mail while a million others wait
-    accept_only      API to disk
+    accept_only      API to disk, beside a server that does nothing (`bare`)
     suppressed       API to disk, with none and with a million suppressions stored
     delivery_only    disk to sink
     end_to_end       API to sink

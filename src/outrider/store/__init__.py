@@ -7,7 +7,8 @@ may be a moment old, `migrate` and `schema/` the tables, `vault` secrets at rest
 
 Then one module per noun: `projects`, `keys` with `key_use` and `nonces`, `quotas`, `domains` with their `dkim_keys` and
 `domain_records` (what DNS said), `senders`, `notices`, `messages` (with their content), `attachments`, `recipients`
-(with the state table), `idempotency` (answers kept by key), `queue`, `lanes`, `events`; `holds`, `waiting` and
+(with the state table), `idempotency` (answers kept by key), `queue`, `lanes`, `events`, `intake`
+(new rows of five of these); `holds`, `waiting` and
 `queue_views` for operators; `nodes`, `gates`, `egress` (figures) and `warmups`, `sending` (figures too) and `guards`;
 `suppressions` and what leads to them, `inbound` what came back and was not read yet.
 
