@@ -205,7 +205,9 @@ class Acceptor:
             return await self._accept(project_id, submission, idempotency_key, request_hash, domains)
         except (ConflictError, ForbiddenError):
             raise
-        except CallerError:
+        except CallerError as error:
+            if not idempotency_key or error.field == "idempotency_key":  # Nothing was ever kept under it.
+                raise
             # Its sender is removed since, say, or `send_at` has passed: still it was accepted once.
             first = await self.first_answer(project_id, idempotency_key, request_hash or _hash(submission))
             if first is None:
@@ -246,7 +248,8 @@ class Acceptor:
         allowed = None if self._quotas is None else await self._quotas.quota_for(project_id)
         checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash, allowed)
         accepted = await self._store_checked(checked)
-        self._metrics.rejected.inc(len(accepted.rejected))
+        if accepted.rejected:
+            self._metrics.rejected.inc(len(accepted.rejected))
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 

@@ -5,10 +5,10 @@ closes.
 """
 
 import asyncio
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from outrider.app import Context, Services, make_mailbox, make_services
-from outrider.base import limits
+from outrider.base import ids, limits
 from outrider.engine.control import Control, Target
 from outrider.engine.service import run_all
 from outrider.faces.api.app import make_app
@@ -53,7 +53,7 @@ def make_ports(services: Services) -> Ports:
         cancel=_cancel_by(Control(services.store, clock=clock, random_bits=context.chance.getrandbits)),
         mail=Mail(services.store, clock=clock),
         is_ready=services.store.is_ready,
-        new_request_id=uuid4,
+        new_request_id=lambda: ids.uuid4(context.id_bits(128)),
         log=context.log,
         metrics=context.metrics,
         has_mailbox=context.config.is_catch,
