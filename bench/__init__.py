@@ -2,6 +2,7 @@
 
     rsa_limit        the machine's own bound, all cores at once
     dkim             a signature alone
+    api_call         the web face alone, beside Litestar with nothing
     throttle         a provider that refuses above 5 mails/s, drawn as a picture
     talk_loopback    a conversation alone
     clients          our client beside aiosmtplib, Outrider beside Postfix with OpenDKIM
@@ -10,6 +11,8 @@
     backlog_latency  one mail while a million others wait
     accept_only      API to disk, beside a server that does nothing (`bare`)
     suppressed       API to disk, with none and with a million suppressions stored
+    retries          50,000 retries over 5,000 idempotency keys: one mail each?
+    mail_lists       a list of mails, and what an index on addresses would cost
     delivery_only    disk to sink
     end_to_end       API to sink
     new_connection   the same with a connection for each mail

@@ -22,13 +22,17 @@ from bench.lines import Line
 
 MICRO: Final = ("dkim", "throttle")
 MACRO: Final = (
+    "api_call",
     "talk_loopback",
     "clients",
+    "access",
     "claim_cost",
     "latency",
     "backlog_latency",
     "accept_only",
     "suppressed",
+    "retries",
+    "mail_lists",
     "delivery_only",
     "end_to_end",
     "new_connection",

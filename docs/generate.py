@@ -55,6 +55,9 @@ _SIMULATOR_INTRO: Final = """\
 All at `simulator.outrider.test`, or at any domain below it. `bounce+gmail@` and `bounce@gmail.simulator.outrider.test`
 speak as that provider; further tags (`bounce+order-17@`) are yours to use. How to test with it:
 [the simulator](../howto/simulator.md)."""
+_V1_INTRO: Final = """\
+The same as [openapi.json](openapi.json), which is served at `/v1/openapi.json` and shown at `/docs` with a way to try
+each call. How to use them: [the native API](../howto/native-api.md); what errors are: [errors](errors.md)."""
 _WORDS_INTRO: Final = """\
 `any` is said by a server of no profile, and by a profile that has no words of its own. A stage is named where the
 provider says it elsewhere than others."""
@@ -232,9 +235,15 @@ def error_classes() -> Sequence[Any]:
 
 def _subtree(error: Any) -> Iterator[Any]:
     yield error
-    for child in error.__subclasses__():
+    for child in sorted(error.__subclasses__(), key=_order):
         if child.__module__.startswith("outrider.") and not child.__module__.startswith("outrider.testing"):
             yield from _subtree(child)
+
+
+def _order(error: Any) -> tuple[bool, str, str]:
+    """Sort the tree's own errors as they are written there, others behind them: whoever was imported first."""
+    is_other = error.__module__ != "outrider.base.errors"
+    return (True, error.__module__, error.__name__) if is_other else (False, "", "")
 
 
 # Words.
@@ -440,6 +449,90 @@ def simulator_page() -> str:
 # Shared.
 
 
+def openapi_page() -> str:
+    """Return docs/reference/openapi.json: the document that is served at /v1/openapi.json."""
+    return json.dumps(_openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def v1_page() -> str:
+    """Return docs/reference/v1.md: every call under /v1, and every record that goes in or out."""
+    document = _openapi()
+    calls = [(path, method, one) for path, methods in document["paths"].items() for method, one in methods.items()]
+    parts = ["# /v1, call by call", _NOTE, _V1_INTRO]
+    for tag in (tag["name"] for tag in document["tags"]):
+        parts.append(f"## {tag}")
+        rows = [
+            (
+                f"`{method.upper()} {path}`",
+                _scope_of(one),
+                one["description"].partition("\n\n")[0],
+                f"`{_record_name(one.get('requestBody'))}`" if "requestBody" in one else "",
+                ", ".join(
+                    f"{status} `{_record_name(answer)}`" for status, answer in one["responses"].items() if status < "3"
+                ),
+            )
+            for path, method, one in calls
+            if tag in one["tags"]
+        ]
+        parts.append(_table(("call", "scope", "does", "takes", "answers"), rows))
+        for path, method, one in calls:
+            asked = [known for known in one["parameters"] if known["in"] == "query"]
+            if tag in one["tags"] and asked:
+                parts.append(f"Parameters of `{method.upper()} {path}`:")
+                rows = [(f"`{known['name']}`", _kind(known["schema"]), known.get("description", "")) for known in asked]
+                parts.append(_table(("parameter", "is", "means"), rows))
+    parts.append("## Records")
+    for name, schema in document["components"]["schemas"].items():
+        parts += [f"### {name}", schema.get("description", "")]
+        if "enum" in schema:
+            parts.append(", ".join(f"`{word}`" for word in schema["enum"]))
+        else:
+            needed = schema.get("required", ())
+            fields = [
+                (f"`{field}`", _kind(kind), "yes" if field in needed else "", kind.get("description", ""))
+                for field, kind in schema["properties"].items()
+            ]
+            parts.append(_table(("field", "is", "always there", "means"), fields))
+    return _page(parts)
+
+
+def _openapi() -> Any:
+    return importlib.import_module("outrider.faces.api.v1.table").openapi()
+
+
+def _answers(operation: Any) -> str:
+    successes = [(status, answer) for status, answer in operation["responses"].items() if status < "3"]
+    return ", ".join(f"{status} `{_record_name(answer)}`" for status, answer in successes)
+
+
+def _scope_of(operation: Any) -> str:
+    return ", ".join(re.findall(r"scope `(\w+)`", operation["description"])) or "none"
+
+
+def _record_name(holder: Any) -> str:
+    schema = next(iter(holder.get("content", {"": {"schema": {}}}).values()))["schema"]
+    return _kind(schema).strip("`[]()").partition("]")[0] if schema else ""
+
+
+def _kind(schema: Any) -> str:
+    """Say in a word or two what a value is."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(_kind(one) for one in schema["anyOf"])
+    match schema.get("type"):
+        case "array":
+            return f"list of {_kind(schema.get('items', {}))}"
+        case "object" if "additionalProperties" in schema:
+            return f"object of {_kind(schema['additionalProperties'])}"
+        case "string" if "format" in schema:
+            return str(schema["format"])
+        case None:
+            return "any"
+        case kind:
+            return str(kind)
+
+
 def classes() -> Sequence[type]:
     """Return every class of the sources that a page may be about: settings, string enums and errors.
 
@@ -488,6 +581,8 @@ PAGES: Final = {
     "limits.md": limits_page,
     "metrics.md": metrics_page,
     "settings.md": settings_page,
+    "openapi.json": openapi_page,
+    "v1.md": v1_page,
 }
 
 

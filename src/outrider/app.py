@@ -114,11 +114,11 @@ def make_services(context: Context, store: Store) -> Services:
     Raises:
         ConfigError: the master key cannot be used.
     """
-    clock, random_bits = context.clock, context.chance.getrandbits
+    config, clock, random_bits = context.config, context.clock, context.chance.getrandbits
     source = key_source(context)
     vault = vault_of(source)
     keys = KeyRing(store, vault, context.config.identity, clock=clock, random_bits=random_bits)
-    shared_domain, is_provable = context.config.inbound.bounce_domain, context.config.identity.mailbox_proof
+    shared_domain, is_provable = config.inbound.bounce_domain, config.identity.mailbox_proof
     identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
     senders = Senders(store, clock=clock, random_bits=random_bits, shared_bounce_domain=shared_domain)
     quotas = Quotas(store, clock=clock)
@@ -133,9 +133,15 @@ def make_services(context: Context, store: Store) -> Services:
         metrics=context.metrics,
         quotas=quotas,
     )
-    access = Access(store, vault, context.config.access, clock=clock, random_bits=random_bits, logger=context.log)
+    access = Access(
+        store,
+        vault,
+        rate_per_minute=config.access.rate_per_minute,
+        clock=clock,
+        random_bits=random_bits,
+        logger=context.log,
+    )
     accounts = Accounts(store, vault, clock=clock, random_bits=random_bits)
-    suppressions = Suppressions(store, clock=clock)
     return Services(
         context,
         store,
@@ -148,7 +154,7 @@ def make_services(context: Context, store: Store) -> Services:
         senders,
         Proofs(store, accept, clock=clock, random_bits=random_bits, is_on=is_provable, root=context.config.links_root),
         Reports(store, clock=clock),
-        suppressions,
+        Suppressions(store, clock=clock),
         Verification(
             store,
             keys,

@@ -9,16 +9,19 @@ ignored.
 """
 
 import difflib
+import enum
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
+from outrider.base import networks
 from outrider.base.errors import ConfigError
+from outrider.base.networks import Network
 from outrider.engine.settings import EngineSettings
-from outrider.faces.settings import FacesSettings, parse_proxies
+from outrider.faces.settings import FacesSettings
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
 from outrider.policy import route, simulate
@@ -41,6 +44,23 @@ SHORT_NAMES: Final[Mapping[str, str]] = {
     "ALLOW_PRIVATE_MX": "net.allow_private_mx",
 }
 _OURS: Final = frozenset({"CONFIG", "PARENT_FD"})  # Read by cli, not settings.
+
+
+class Origin(enum.StrEnum):
+    """Where the value of a setting comes from."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    ENVIRONMENT = "environment"
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One effective value, as it may be shown."""
+
+    key: str  # As in the file, with its table: "net.dns_server".
+    value: str  # As in the file; what is secret is "***".
+    origin: Origin
+    place: str = ""  # The file, or the variable; "" of a default.
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,6 +134,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         default = Source(route.DEFAULT, self.net.source, self.net.ehlo_name, self.smarthost)
         return route.make_egress(self.egress, default)
 
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """Return the ranges of [faces] trusted_proxies. Raises ConfigError."""
+        try:
+            return tuple(networks.parse(text) for text in self.faces.trusted_proxies)
+        except ValueError as error:
+            raise ConfigError(f"faces.trusted_proxies: {error}; write 192.0.2.7 or 192.0.2.0/24.") from error
+
     def own_addresses(self) -> Mapping[str, str]:
         """Return the addresses that this machine must have, by the setting that names each. Raises ConfigError."""
         is_implicit = not self.egress.sources
@@ -131,9 +158,8 @@ def load(env: Mapping[str, str]) -> Config:
         ConfigError: names the key, what is wrong with it, and what was probably meant.
     """
     tree = _read_file(env)
-    for name, value in env.items():
-        if name.startswith(PREFIX) and (key := name.removeprefix(PREFIX)) not in _OURS:
-            _set(tree, name, key, value)
+    for name, key, value in _from(env):
+        _set(tree, name, key, value)
     _check_keys(tree, Config, "")
     try:
         # Values from the environment are text: "600" becomes 600.0.
@@ -144,7 +170,7 @@ def load(env: Mapping[str, str]) -> Config:
         route.parse_smarthost(config.delivery, "delivery")
     if config.faces.simulator_answers_to:
         simulate.parse_host_port(config.faces.simulator_answers_to, "faces.simulator_answers_to")
-    parse_proxies(config.faces.trusted_proxies)
+    config.trusted_proxies()
     pools = config.make_egress().pools
     for name in config.shaping.pools:
         if name not in pools:
@@ -153,6 +179,33 @@ def load(env: Mapping[str, str]) -> Config:
                 f" another node serves is declared with an empty table, [egress.pools.{name}]."
             )
     return config
+
+
+def explain(env: Mapping[str, str]) -> Sequence[Setting]:
+    """Return every effective value with its origin, in the order of the settings' page, secrets masked.
+
+    Of tables with names of the operator's own, such as [egress.sources], what is written there.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    config = load(env)
+    tree, path = _read_file(env), str(_file_of(env).absolute())
+    places: dict[str, str] = {}
+    for name, key, value in _from(env):
+        places[".".join(_path_of(key))] = name
+        _set(tree, name, key, value)
+    found: list[Setting] = []
+    for key, leaf, is_written in _leaves(config, tree, ""):
+        shown = _shown(key, leaf)
+        variable = next((places[above] for above in _aboves(key) if above in places), "")
+        if variable:
+            found.append(Setting(key, shown, Origin.ENVIRONMENT, variable))
+        elif is_written:
+            found.append(Setting(key, shown, Origin.FILE, path))
+        else:
+            found.append(Setting(key, shown, Origin.DEFAULT))
+    return found
 
 
 def read_own_file(config: Config, name: str, key: str) -> str:
@@ -174,9 +227,75 @@ def read_own_file(config: Config, name: str, key: str) -> str:
         raise ConfigError(f"{key} names {path}, which cannot be read: {error}.") from error
 
 
-def _read_file(env: Mapping[str, str]) -> dict[str, Any]:
+def _from(env: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Give each setting of the environment: the variable, its name without prefix, its text."""
+    for name, value in env.items():
+        if name.startswith(PREFIX) and (key := name.removeprefix(PREFIX)) not in _OURS:
+            yield name, key, value
+
+
+def _path_of(key: str) -> list[str]:
+    return SHORT_NAMES[key].split(".") if key in SHORT_NAMES else key.lower().split("__")
+
+
+def _leaves(
+    value: object, written: object, place: str, *, is_named: bool = False
+) -> Iterator[tuple[str, object, bool]]:
+    """Give each single value below, with its key and whether file or environment has it.
+
+    `is_named`: it is in a table with a name of the operator's own, where only what is written matters.
+    """
+    if isinstance(value, msgspec.Struct):
+        parts = [(field.name, getattr(value, field.name)) for field in msgspec.structs.fields(value)]
+    elif isinstance(value, Mapping) and value:
+        parts, is_named = list(value.items()), True
+    elif isinstance(value, tuple) and any(isinstance(one, msgspec.Struct) for one in value):
+        parts, is_named = [(f"[{at}]", one) for at, one in enumerate(value, 1)], True
+        written = {f"[{at}]": one for at, one in enumerate(written, 1)} if isinstance(written, list) else written
+    else:
+        yield place, value, written is not None
+        return
+    below = written if isinstance(written, Mapping) else {}
+    for name, part in parts:
+        if name in below or not is_named:
+            yield from _leaves(part, below.get(name), _join(place, name), is_named=is_named)
+
+
+def _aboves(key: str) -> Iterator[str]:
+    """Give the key and each table that it is in: a list comes whole from one variable."""
+    yield key
+    while "." in key or "[" in key:
+        key = key[: max(key.rfind("."), key.rfind("["))]
+        yield key
+
+
+def _shown(key: str, value: object) -> str:
+    """Return a value as the file has it, without its secrets."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case tuple() | list() | frozenset():
+            return f"[{', '.join(_shown(key, one) for one in value)}]"
+        case Mapping():
+            return "{}"  # One that has something in it is shown by what that is.
+        case None | "":
+            return '""'
+        case str() if key == "database_url" or (key == "master_key" and not value.startswith(("file:", "env:"))):
+            return "***"
+        case str() if value.startswith("smarthost:"):
+            host = route.parse_smarthost(value, key)
+            return f"smarthost://{'***@' if host.username else ''}{host.host}:{host.port}"
+        case _:
+            return str(value)
+
+
+def _file_of(env: Mapping[str, str]) -> Path:
     named = env.get(f"{PREFIX}CONFIG")
-    path = Path(named) if named else Path(env.get(f"{PREFIX}DATA_DIR", Config().data_dir)) / FILE_NAME
+    return Path(named) if named else Path(env.get(f"{PREFIX}DATA_DIR", Config().data_dir)) / FILE_NAME
+
+
+def _read_file(env: Mapping[str, str]) -> dict[str, Any]:
+    named, path = env.get(f"{PREFIX}CONFIG"), _file_of(env)
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -188,7 +307,7 @@ def _read_file(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _set(tree: dict[str, Any], name: str, key: str, value: str) -> None:
-    path = SHORT_NAMES[key].split(".") if key in SHORT_NAMES else key.lower().split("__")
+    path = _path_of(key)
     node = tree
     for part in path[:-1]:
         node = node.setdefault(part, {})

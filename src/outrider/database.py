@@ -28,10 +28,13 @@ class Database(msgspec.Struct, frozen=True):
 
 
 @contextlib.asynccontextmanager
-async def open_database(config: Config, on_progress: Callable[[str], None]) -> AsyncIterator[Database]:
+async def open_database(
+    config: Config, on_progress: Callable[[str], None], *, is_upgrading: bool = True
+) -> AsyncIterator[Database]:
     """Yield a migrated database: the configured one, or the embedded server, started if need be.
 
-    `on_progress` hears a sentence when that takes long, such as a recovery after a crash.
+    `on_progress` hears a sentence when that takes long, such as a recovery after a crash. With `is_upgrading` False the
+    tables are left as they are, and a configured database is not asked whether it is there.
 
     Raises:
         ConfigError, StoreUnavailableError: with a sentence that says what to do.
@@ -41,13 +44,15 @@ async def open_database(config: Config, on_progress: Callable[[str], None]) -> A
 
     make_data_dir(config.data_path)
     if config.database_url:
-        await _upgrade(config, config.database_url)
+        if is_upgrading:
+            await _upgrade(config, config.database_url)
         yield Database(config.database_url)
         return
     server = EmbeddedPostgres(config.data_path, config.embedded, clock=SystemClock(), on_progress=on_progress)
     dsn = await server.start()
     try:
-        await _upgrade(config, dsn)
+        if is_upgrading:
+            await _upgrade(config, dsn)
         yield Database(dsn, server)
     finally:
         await server.stop()

@@ -1,4 +1,4 @@
-"""What the package knows as data, with the operator's own files on top: reply rules, limits, warm-up plans, words.
+"""What the package knows as data, with the operator's own files on top: rules, limits, plans, words, block lists.
 
 Reads the files beside `policy` and those that the settings name; what they mean is `policy`'s.
 """
@@ -7,7 +7,8 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 
 from outrider.config import Config, read_own_file
-from outrider.policy import classify, shaping, simulate
+from outrider.policy import blocklists, classify, shaping, simulate
+from outrider.policy.blocklists import BlockList
 from outrider.policy.classify import Classifier, Rule, parse_own_rules, parse_rules
 from outrider.policy.shaping import Shaping
 from outrider.policy.simulate import Phrasebook
@@ -59,3 +60,8 @@ def warmup_plans(config: Config) -> Mapping[str, Plan]:
 def simulator_words() -> Phrasebook:
     """What the simulator says, as it comes with the package."""
     return simulate.parse_words((importlib.resources.files("outrider.policy") / "simulate.toml").read_text("utf-8"))
+
+
+def block_lists() -> Sequence[BlockList]:
+    """The DNS block lists that receivers ask, as they come with the package."""
+    return blocklists.parse((importlib.resources.files("outrider.policy") / "blocklists.toml").read_text("utf-8"))

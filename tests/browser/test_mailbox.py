@@ -6,30 +6,21 @@ A trap listens on a port of its own and notes who dials it; all the ways of fetc
 import asyncio
 import contextlib
 import random
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Page
 
 from outrider.faces.api.app import make_app
 from outrider.faces.console import mailbox as pages
 from outrider.services.catch import Mailbox
 from outrider.testing.web import HOST, serving
-from tests.conftest import CHROMIUM
 from tests.unit.faces.conftest import ApiFace, StillClock
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 GREETING = (
     "From: Example Shop <noreply@shop.example>\r\nTo: ana@partner.example\r\nSubject: Grüße aus dem Laden\r\n"
     'Content-Type: multipart/alternative; boundary="x"\r\n\r\n--x\r\n'
@@ -87,25 +78,6 @@ async def trapping() -> AsyncIterator[Trap]:
     finally:
         server.close()
         await server.wait_closed()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """Yield a browser for the module; each test has a context of its own, without a cookie or a cache."""
-    program = next(filter(None, map(shutil.which, CHROMIUM)))
-    async with async_playwright() as playwright:
-        made = await playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
-        yield made
-        await made.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """Yield a page of a context of its own."""
-    async with await browser.new_context() as context:
-        made = await context.new_page()
-        made.set_default_timeout(20_000)
-        yield made
 
 
 @contextlib.asynccontextmanager

@@ -1,18 +1,23 @@
 """docs/reference/api.md names every call, field and RetCode, and its examples are what the code says."""
 
+import inspect
 import re
 
 import msgspec
 import pytest
 
-from outrider.faces.api.dialects import uspeedo_faults
+from outrider.faces.api.dialects import uspeedo, uspeedo_faults, uspeedo_senders
 from outrider.faces.api.dialects.uspeedo_types import (
     FailedTarget,
     Fault,
     RecipientRow,
     SendEmailAnswer,
     SendEmailBody,
+    SendEmailTemplateBody,
+    SenderListAnswer,
+    SenderRow,
     SendStatusAnswer,
+    TemplateTarget,
 )
 from outrider.faces.api.markup import looks_like_html
 from tests.docs.pages import ROOT
@@ -24,7 +29,18 @@ EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 
 @pytest.mark.parametrize(
     "kind",
-    [SendEmailBody, SendEmailAnswer, FailedTarget, Fault, SendStatusAnswer, RecipientRow],
+    [
+        SendEmailBody,
+        SendEmailTemplateBody,
+        TemplateTarget,
+        SendEmailAnswer,
+        FailedTarget,
+        Fault,
+        SendStatusAnswer,
+        RecipientRow,
+        SenderListAnswer,
+        SenderRow,
+    ],
     ids=lambda k: k.__name__,
 )
 def test_every_field_is_there(kind: type[msgspec.Struct]) -> None:
@@ -33,7 +49,12 @@ def test_every_field_is_there(kind: type[msgspec.Struct]) -> None:
 
 
 def test_every_call_and_ret_code_is_there() -> None:
-    for path in ("/api/v1/email/SendEmail", "/api/v1/email/SendStatus", "/healthz", "/readyz", "/metrics", "/mailbox"):
+    actions = uspeedo.actions(ApiFace().ports())
+    assert len(actions) > 5
+    for name, path in actions.items():
+        assert f"`{name}`" in PAGE
+        assert f"{path}{'{id}' if path.endswith('/') else ''}`" in PAGE or f"{path}?" in PAGE
+    for path in ("/healthz", "/readyz", "/metrics", "/mailbox"):
         assert path in PAGE
     table = re.findall(r"^\s+(\d{6}) .*?  (\S.*?)(?: {2,}|$)", uspeedo_faults.__doc__ or "", re.MULTILINE)
     assert len(table) > 5
@@ -42,8 +63,14 @@ def test_every_call_and_ret_code_is_there() -> None:
 
 
 def test_examples_are_what_the_code_answers() -> None:
-    sent, refused, status = EXAMPLES
-    kinds = ((sent, SendEmailAnswer), (refused, Fault), (status, SendStatusAnswer))
+    sent, refused, status, senders, acted = EXAMPLES
+    kinds = (
+        (sent, SendEmailAnswer),
+        (refused, Fault),
+        (status, SendStatusAnswer),
+        (senders, SenderListAnswer),
+        (acted, SendEmailAnswer),
+    )
     for example, kind in kinds:
         typed = msgspec.to_builtins(msgspec.json.decode(example, type=kind))
         assert list(msgspec.json.decode(example)) == list(typed)
@@ -65,3 +92,12 @@ def test_examples_of_plain_text_are_plain_and_of_html_are_html() -> None:
 async def test_the_call_of_the_page_works() -> None:
     (body,) = re.findall(r"-d '(\{.*?\})'", PAGE, re.DOTALL)
     assert (await ApiFace().send_email(body.encode())).json["RetCode"] == 0
+
+
+def test_parameters_of_the_list_of_senders_are_there() -> None:
+    section = PAGE.partition("## GetSenderList")[2].partition("\n## ")[0]
+    for limit in (uspeedo_senders.PER_PAGE_COUNT, uspeedo_senders.PER_PAGE_COUNT_MAX):
+        assert str(limit) in section
+    asked = set(re.findall(r'\(given, "(\w+)"', inspect.getsource(uspeedo_senders)))
+    assert len(asked) == 8
+    assert {name for name in asked if f"| `{name}` |" not in section} == set()

@@ -8,7 +8,18 @@ from tests.docs.pages import ROOT, assert_fresh, generator
 
 
 @pytest.mark.parametrize(
-    "name", ["errors.md", "events.md", "limits.md", "metrics.md", "providers.md", "reasons.md", "simulator.md"]
+    "name",
+    [
+        "errors.md",
+        "events.md",
+        "limits.md",
+        "metrics.md",
+        "openapi.json",
+        "providers.md",
+        "reasons.md",
+        "simulator.md",
+        "v1.md",
+    ],
 )
 def test_the_page_is_what_the_code_says(name: str) -> None:
     assert_fresh(name)

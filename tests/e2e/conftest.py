@@ -4,11 +4,13 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+from outrider.testing.api import Api
 from outrider.testing.postgres import make_folder
-from outrider.testing.program import Program
+from outrider.testing.program import Key, Program
 from outrider.testing.sink_client import RunningSink
 
 
@@ -43,3 +45,19 @@ async def sink() -> AsyncIterator[RunningSink]:
     """Yield a sink with STARTTLS for a whole module."""
     async with RunningSink.start(has_tls=True, lifetime_s=300.0) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def looked_after(caught: Program) -> Api:
+    """Return a caller of the API with every scope, of a project of its own that has a verified domain, mine.example."""
+    await caught.command_json("domain", "add", "mine.example", "--verified", "--project", "mine")
+    key = await caught.command_json("key", "create", "--project", "mine")
+    return Api(caught, msgspec.convert(key, Key))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stranger(caught: Program) -> Api:
+    """Return the same of another project, with theirs.example."""
+    await caught.command_json("domain", "add", "theirs.example", "--verified", "--project", "theirs")
+    key = await caught.command_json("key", "create", "--project", "theirs")
+    return Api(caught, msgspec.convert(key, Key))

@@ -1,7 +1,7 @@
 """Keys over real processes: what is revoked, over its limit, expired or changed is refused by every worker in a second.
 
-Each call comes over a connection of its own, and the kernel deals those to the workers: that a worker gets none of forty
-happens once in 10^12 runs.
+Each call comes over a connection of its own, and the kernel deals those to the workers: that one of three gets none of
+forty happens once in ten million runs.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from uspeedo.core.auth import Credential
 
-from outrider.faces.api.v1 import messages
+from outrider.faces.api.v1 import table
 from outrider.testing.clock import RealClock
 from outrider.testing.postgres import make_folder
 from outrider.testing.program import Answered, Key, Program
@@ -73,7 +73,7 @@ def native_calls() -> Sequence[tuple[str, str]]:
     some_id = "0197a000-0000-7000-8000-00000000beef"
     return [
         (route.method, "/v1" + re.sub(r"\{\w+\}", some_id, route.path))
-        for route in messages.routes(face.ports())
+        for route in table.routes(face.ports())
         if route.scope is not None
     ]
 

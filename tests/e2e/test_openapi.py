@@ -14,8 +14,8 @@ from outrider.testing.program import Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
-EXAMPLES_COUNT = 40  # Of each call and phase.
-LIFETIME_S = 100.0
+EXAMPLES_COUNT = 12  # Of each call and phase.
+LIFETIME_S = 200.0
 # Every check but one: a good body may yet be refused, for its sender is not the project's, or its address no address.
 # A mail of a batch that is malformed is refused for itself: the call is a 200.
 CONFIG = """
@@ -28,7 +28,7 @@ negative_data_rejection.enabled = false
 """
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(250)
 async def test_no_call_made_from_the_document_breaks_it(caught: Program, folder: Path) -> None:
     key = caught.key
     assert key is not None
@@ -40,6 +40,7 @@ async def test_no_call_made_from_the_document_breaks_it(caught: Program, folder:
         *("--config-file", str(config)),
         *("run", f"{base}/v1/openapi.json", "--phases", "examples,coverage,fuzzing,stateful"),
         *("--header", f"Authorization: Bearer {key.access_key_id}.{key.access_key_secret}"),
+        *("--exclude-path", "/v1/events/stream"),  # It does not end: tests/e2e/test_events_api.py.
         *("--max-examples", str(EXAMPLES_COUNT), "--seed", "6", "--request-timeout", "10", "--no-color"),
         *("--generation-database", "none", "--continue-on-failure"),
         cwd=folder,

@@ -121,6 +121,24 @@ async def test_a_bad_recipient_harms_no_other(room: EngineRoom) -> None:
     assert event.facts == {"recipient_count": 2, "rejected_count": 2}
 
 
+async def test_examining_refuses_what_accepting_does_and_stores_nothing(room: EngineRoom, store: Store) -> None:
+    examine = room.accept.examine
+    assert list(await examine(PROJECT, submission("ann@a.example", "bob"), domains={SENDER.partition("@")[2]})) == [
+        Rejected("bob", "invalid address: no @")
+    ]
+    for refused, error, field in (
+        (submission(subject=" "), CallerError, "subject"),
+        (submission(sender="nobody@shop.example"), NotFoundError, "sender"),
+        (submission(sender="nobody"), CallerError, "sender"),
+    ):
+        with pytest.raises(error) as caught:
+            await examine(PROJECT, refused)
+        assert caught.value.field == field
+    with pytest.raises(ForbiddenError):
+        await examine(PROJECT, submission(), domains={"other.example"})
+    assert set((await counts(store)).values()) == {0}
+
+
 async def test_after_refusals_of_every_kind_nothing_is_stored(room: EngineRoom, store: Store) -> None:
     bad: list[dict[str, Any]] = [
         {"recipients": ()},

@@ -104,6 +104,7 @@ async def test_a_key_has_the_terms_it_was_given_until_they_are_changed(
 
 async def test_use_is_noted_now_and_then_and_nobody_waits_for_it(store: Store, clock: FakeClock, key: ApiKey) -> None:
     now, every = clock.now(), timedelta(seconds=10)
+    used = (key.project_id, key.access_key_id)
 
     async def used_at() -> datetime | None:
         async with store.transaction() as tx:
@@ -112,9 +113,9 @@ async def test_use_is_noted_now_and_then_and_nobody_waits_for_it(store: Store, c
 
     for at, noted in ((now, now), (now + every, now), (now + every * 1.5, now + every * 1.5)):
         async with store.transaction() as tx:
-            await keys.mark_used(tx, [key.access_key_id, "f" * 32], now=at, every=every)
+            await keys.mark_used(tx, [used, (key.project_id, "f" * 32)], now=at, every=every)
         assert await used_at() == noted
     async with store.transaction() as holder, store.transaction() as tx:
-        await keys.mark_used(holder, [key.access_key_id], now=now + every * 3, every=every)
-        await keys.mark_used(tx, [key.access_key_id], now=now + every * 4, every=every)  # Passes by.
+        await keys.mark_used(holder, [used], now=now + every * 3, every=every)
+        await keys.mark_used(tx, [used], now=now + every * 4, every=every)  # Passes by.
     assert await used_at() == now + every * 3

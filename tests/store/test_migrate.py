@@ -20,7 +20,7 @@ TABLES = {
     *("hold", "node", "gate", "egress_day", "warmup"),
     *("suppression", "suppression_past", "evidence", "inbound", "sending_hour", "guard"),
     *("domain_record", "notice"),
-    *("key_use", "nonce", "quota_use", "attachment"),
+    *("key_use", "nonce", "quota_use", "attachment", "stat_hour"),
 }
 
 

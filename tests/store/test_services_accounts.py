@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import random
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -153,6 +153,8 @@ async def test_terms_are_kept_in_one_spelling_and_changed_as_a_whole(
         ({"rate_per_minute": -1}, "rate_per_minute"),
         ({"rate_per_minute": 10_000_001}, "rate_per_minute"),
         ({"expires_at": EPOCH}, "expires_at"),
+        ({"expires_at": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-14)))}, "expires_at"),
+        ({"expires_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}, "expires_at"),
         ({"expires_at": datetime(2030, 1, 1)}, "expires_at"),  # noqa: DTZ001 - it is what is refused.
     ],
 )

@@ -154,6 +154,7 @@ async def test_a_cursor_that_is_none_is_refused(room: EngineRoom, mail: Mail, cu
 
 async def test_words_that_no_database_holds_are_refused(mail: Mail) -> None:
     for field in ("tag", "subject", "campaign", "sender", "recipient"):
+        given: dict[str, Any] = {field: "a\x00@b.example"}
         with pytest.raises(CallerError) as caught:
-            await mail.page(PROJECT, Wanted(**{field: "a\x00@b.example"}), cursor="", count_max=1)
+            await mail.page(PROJECT, Wanted(**given), cursor="", count_max=1)
         assert caught.value.field == field

@@ -148,6 +148,16 @@ async def test_what_to_publish_is_complete_and_asks_nobody(office: Office, shop:
     assert {one.state for one in report.records} == {RecordState.UNVERIFIED}
 
 
+async def test_who_only_wants_to_look_gets_what_is_asked_and_changes_nothing(office: Office, shop: UUID) -> None:
+    await office.identity.add_domain(shop, NAME, is_verified=False)
+    office.zone.clear()
+    wanted = await office.another(checker=Never()).wanted(shop, NAME.upper())
+    assert [one.host for one in wanted] == [one.host for one in (await office.verification.report(shop, NAME)).records]
+    assert (await office.identity.domain(shop, NAME)).checked_at is None
+    with pytest.raises(NotFoundError):
+        await office.verification.wanted(shop, "unknown.example")
+
+
 async def test_a_domain_passes_once_all_is_there_and_then_it_signs_and_sends(office: Office, shop: UUID) -> None:
     await office.identity.add_domain(shop, NAME, is_verified=False)
     await office.senders.add(shop, f"noreply@{NAME}", "")

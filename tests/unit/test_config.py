@@ -10,7 +10,7 @@ import pytest
 
 from outrider.base.errors import ConfigError
 from outrider.base.vocab import Phase, Stream
-from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, load, read_own_file
+from outrider.config import FILE_NAME, PREFIX, SHORT_NAMES, Config, Origin, Setting, explain, load, read_own_file
 from outrider.knowledge import make_classifier, make_shaping, own_rules, reply_rules, warmup_plans
 from outrider.policy.route import Smarthost, Source, parse_smarthost
 from outrider.policy.settings import Encryption, Override
@@ -422,3 +422,95 @@ def test_warm_up_plans_may_be_written_down(folder: Path) -> None:
     plan = read(folder, text).warmup.plans["mine"]
     assert (plan.stages, plan.thresholds.attempted_min) == ((10, 20), 5)
     assert "attempted_mni" in complaint(folder, text.replace("min", "mni"))
+
+
+def test_trusted_proxies_are_addresses_and_ranges() -> None:
+    """As a list in the environment, checked at the start."""
+    config = load({"OUTRIDER_FACES__TRUSTED_PROXIES": '["192.0.2.7", "10.0.0.0/8"]'})
+    assert [str(network) for network in config.trusted_proxies()] == ["192.0.2.7/32", "10.0.0.0/8"]
+    for wrong in ("proxy", "10.0.0.0/33", ""):
+        with pytest.raises(ConfigError, match=r"faces\.trusted_proxies"):
+            load({"OUTRIDER_FACES__TRUSTED_PROXIES": f'["{wrong}"]'})
+
+
+# Where each value comes from.
+
+
+def explained(folder: Path, text: str = "", **env: str) -> dict[str, Setting]:
+    (folder / FILE_NAME).write_text(text, "utf-8")
+    found = explain({"OUTRIDER_DATA_DIR": str(folder)} | {PREFIX + name: value for name, value in env.items()})
+    assert len({one.key for one in found}) == len(found)
+    return {one.key: one for one in found}
+
+
+def test_every_value_has_its_origin(folder: Path) -> None:
+    text = "[engine]\nlease_s = 60\npoll_s = 2.5\n[net]\nallow_private_mx = true\n"
+    found = explained(folder, text, ENGINE__LEASE_S="90", HTTP_PORT="8100")
+    assert found["engine.lease_s"] == Setting("engine.lease_s", "90.0", Origin.ENVIRONMENT, "OUTRIDER_ENGINE__LEASE_S")
+    assert found["engine.poll_s"] == Setting("engine.poll_s", "2.5", Origin.FILE, str(folder / FILE_NAME))
+    assert found["net.allow_private_mx"].value == "true"
+    assert (found["faces.http_port"].value, found["faces.http_port"].place) == ("8100", "OUTRIDER_HTTP_PORT")
+    assert found["net.tls_verify"] == Setting("net.tls_verify", "true", Origin.DEFAULT)
+    assert (found["egress.sources"].value, found["egress.assign"].value) == ("{}", "[]")
+
+
+def test_every_setting_is_among_them(folder: Path) -> None:
+    found = explained(folder)
+    for field in msgspec.structs.fields(Config):
+        value = getattr(Config(), field.name)
+        if isinstance(value, msgspec.Struct):
+            assert {f"{field.name}.{one.name}" for one in msgspec.structs.fields(value)} <= set(found)
+        else:
+            assert field.name in found
+
+
+def test_of_tables_with_names_of_ones_own_what_is_written_is_told(folder: Path) -> None:
+    text = """
+        [egress.sources.a]
+        address = "192.0.2.7"
+        [egress.sources.b]
+        address = "192.0.2.8"
+        warmup = "sparkpost"
+        [egress.pools.default.a]
+        weight = 2
+        [egress.pools.default.b]
+        [shaping.providers.gmail]
+        connections = 3
+    """
+    found = explained(folder, text, EGRESS__ASSIGN='[{stream = "marketing", pool = "default"}]')
+    told = {key: (one.value, one.origin) for key, one in found.items() if one.origin is not Origin.DEFAULT}
+    assert told == {
+        "data_dir": (str(folder), Origin.ENVIRONMENT),
+        "egress.sources.a.address": ("192.0.2.7", Origin.FILE),
+        "egress.sources.b.address": ("192.0.2.8", Origin.FILE),
+        "egress.sources.b.warmup": ("sparkpost", Origin.FILE),
+        "egress.pools.default.a.weight": ("2", Origin.FILE),
+        "egress.assign[1].pool": ("default", Origin.ENVIRONMENT),
+        "egress.assign[1].stream": ("marketing", Origin.ENVIRONMENT),
+        "shaping.providers.gmail.connections": ("3", Origin.FILE),
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("DATABASE_URL", f"postgresql://u:{SECRET}@h/d", "***"),
+        ("DATABASE_URL", f"postgresql:///d?password={SECRET}", "***"),
+        ("DELIVERY", f"smarthost://u:{SECRET}@mx.example:587", "smarthost://***@mx.example:587"),
+        ("DELIVERY", "smarthost://mx.example:25", "smarthost://mx.example:25"),
+        ("EGRESS__SOURCES__A__SMARTHOST", f"smarthost://u:{SECRET}@mx.example:25", "smarthost://***@mx.example:25"),
+        ("MASTER_KEY", SECRET, "***"),
+        ("MASTER_KEY", "env:KEYS", "env:KEYS"),
+        ("MASTER_KEY", "file:/keys", "file:/keys"),
+    ],
+)
+def test_secrets_are_not_told(folder: Path, key: str, value: str, shown: str) -> None:
+    found = explained(folder, "", **{key: value})
+    (one,) = [one for one in found.values() if one.place == PREFIX + key]
+    assert one.value == shown
+    assert SECRET not in str(found)
+
+
+def test_settings_that_are_wrong_explain_nothing(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="lease"):
+        explained(folder, "[engine]\nlease = 3\n")

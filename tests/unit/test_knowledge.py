@@ -6,7 +6,15 @@ import pytest
 
 from outrider.base.errors import ConfigError
 from outrider.config import Config
-from outrider.knowledge import make_shaping, own_rules, reply_rules, rules_text, simulator_words, warmup_plans
+from outrider.knowledge import (
+    block_lists,
+    make_shaping,
+    own_rules,
+    reply_rules,
+    rules_text,
+    simulator_words,
+    warmup_plans,
+)
 from outrider.policy.settings import ClassifySettings
 
 
@@ -18,6 +26,7 @@ def test_what_comes_with_the_package_is_whole(tmp_path: Path) -> None:
     assert "gmail" in {provider.name for provider in make_shaping(config).providers}
     assert warmup_plans(config)
     assert simulator_words().profiles
+    assert block_lists()
 
 
 def test_a_file_of_the_operators_that_is_not_there_is_named(tmp_path: Path) -> None:

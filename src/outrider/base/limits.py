@@ -48,6 +48,8 @@ METADATA_NAME_CHARS_MAX: Final = 50  # Ours: Postmark allows 20.
 METADATA_VALUE_CHARS_MAX: Final = 500  # Ours: Postmark allows 80.
 SEND_LATER_S_MAX: Final = 30 * 86400.0  # Ours: Mailgun allows 3 to 7 days, SendGrid 3, Resend 30.
 EXPIRES_S_MIN: Final = 60.0  # Ours: a shorter life may end before the first attempt does.
+REQUEST_SMALL_BYTES_MAX: Final = 1024 * 1024  # Ours: a body up to this waits for no place in memory.
+REQUESTS_LARGE_COUNT_MAX: Final = 8  # Ours: larger ones at once in one process; each holds up to 40 MiB, twice.
 REQUEST_BODY_BYTES_MAX: Final = 12 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` escaped as JSON, and the other fields.
 REQUEST_FILES_BYTES_MAX: Final = 40 * 1024 * 1024  # Ours: the same, and `ATTACHMENTS_BYTES_MAX` in base64.
 
@@ -71,7 +73,7 @@ TOKEN_LIFE_S_MIN: Final = 60.0  # Ours: a shorter one is over before it is used.
 TOKEN_LIFE_S_MAX: Final = 30 * 86400.0  # Ours: what should live longer is a key.
 SIGNED_CALL_S_MAX: Final = 300.0  # A signed call counts so long before and after it was made. shared/uspeedo.md 1.2.
 NONCE_CHARS_MAX: Final = 32  # shared/uspeedo.md 1.2.
-UNIX_S_MAX: Final = 253_402_300_799  # The last second of the year 9999; no datetime is later.
+UNIX_S_MAX: Final = 253_402_300_799  # Ours: the last second of the year 9999; no datetime is later.
 QUOTA_COUNT_MAX: Final = 10**12  # Ours: recipients a month; more than all mail of the world in a day.
 
 # -- Proof of a mailbox by link: what somebody may make us mail to strangers.
@@ -84,6 +86,9 @@ PROOF_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one peer and process; a p
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
 REQUEST_DISCARD_WAIT_S: Final = 10.0  # Ours: how long we read on for nothing so that a caller hears our answer.
 FILE_FETCH_WAIT_S: Final = 20.0  # Ours: one attachment by URL; its caller is waiting.
+STREAM_WRITE_WAIT_S: Final = 10.0  # Ours: who takes nothing for that long, with some MB under way, is cut off.
+EVENT_STREAMS_COUNT_MAX: Final = 200  # Ours: of one process; each looks four times a second whether its key counts.
+EVENT_STREAMS_OF_ONE_COUNT_MAX: Final = 20  # Ours: of one project in one process; a few machines with some each.
 READY_WAIT_S: Final = 2.0  # Ours: a database that needs longer to say yes is not ready.
 
 # -- Catch mode's SMTP receiver and mailbox.
@@ -142,3 +147,11 @@ REPORT_RETURN_PATHS_COUNT_MAX: Final = 20  # Ours: looked at in one report; one 
 REPORT_TEXT_CHARS_MAX: Final = 64 * 1024  # Ours: of one part of text; a bounce has some 2,000 before the mail.
 REPORT_DIAGNOSES_COUNT_MAX: Final = 50  # Ours: recipients of one report; we send a mail per recipient.
 REPORT_SUMMARY_CHARS_MAX: Final = 500  # Ours: kept as evidence.
+
+# -- A check-up of the node, while somebody waits for it (`outrider doctor`).
+CHECKUP_WAIT_S: Final = 20.0  # Ours: in all; what is not done by then is told as such.
+CHECKUP_DNS_WAIT_S: Final = 5.0  # Ours: for one question; two tries and a little.
+CHECKUP_RECORDS_WAIT_S: Final = 12.0  # Ours: for all records of one domain.
+CHECKUP_DIAL_WAIT_S: Final = 8.0  # Ours: a host that is up greets in one; some make strangers wait for five.
+CHECKUP_DOMAINS_AT_ONCE_COUNT_MAX: Final = 8  # Ours: as the worker.
+CHECKUP_QUEUE_COUNT_MAX: Final = 100_000  # Ours: recipients counted.

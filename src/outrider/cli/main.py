@@ -17,6 +17,7 @@ from outrider.cli.session import EXIT_SOFTWARE
 _HOMES: Final[Mapping[str, tuple[str, str]]] = {
     "init": ("accounts", "init"),
     "serve": ("serve", "serve"),
+    "doctor": ("doctor", "doctor"),
     "key": ("accounts", "keys"),
     "project": ("projects", "projects"),
     "domain": ("domain_keys", "domains"),  # With those of `domains`.

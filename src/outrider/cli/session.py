@@ -32,7 +32,7 @@ def run(work: Callable[[Services], Awaitable[Result]]) -> Result:
     async def _run() -> Result:
         config = load(os.environ)
         log = make_logger(LogSettings(level="warning"), "cli")
-        async with open_database(config, _say) as database:
+        async with open_database(config, say) as database:
             context = make_context(config, database.dsn, log)
             async with context.store() as store:
                 return await work(make_services(context, store))
@@ -92,5 +92,6 @@ def fail(error: OutriderError) -> NoReturn:
     raise SystemExit(code)
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """Tell people on stderr what takes long."""
     sys.stderr.write(f"outrider: {sentence}\n")

@@ -5,7 +5,6 @@ from the next mail on, and for what waits. `import` and `export` read and write 
 any length fits; a bad line is told with its number on stderr, the rest is imported, and the exit code says so.
 """
 
-import base64
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, BinaryIO, Final, TypeVar
 from uuid import UUID
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -27,31 +25,13 @@ from outrider.cli.session import EXIT_DATA
 from outrider.engine.sentences import suppression_text
 from outrider.services import suppressions
 from outrider.services.accounts import DEFAULT_PROJECT
-from outrider.services.suppressions import EVERYBODY, AddressView, NewEntry, Place, Suppression, SuppressionFile
+from outrider.services.suppressions import EVERYBODY, AddressView, BadLine, Loaded, NewEntry, Suppression
 
 suppression = typer.Typer(help="Addresses that get no mail, and why.", no_args_is_help=True)
 Everybody = Annotated[bool, typer.Option("--everybody", help="The entries that hold for all projects.")]
 Addresses = Annotated[list[str], typer.Argument(metavar="ADDRESS...")]
 Result = TypeVar("Result")
-_BAD_KEPT_COUNT: Final = 100  # Ours: bad lines in the JSON result; stderr has all.
 _COUNT: Final = 50
-
-
-class BadLine(msgspec.Struct, frozen=True):
-    """A line that was not imported."""
-
-    line: int
-    field: str
-    why: str
-
-
-class Imported(msgspec.Struct):
-    """What became of a file."""
-
-    entry_count: int = 0
-    added_count: int = 0  # New, or for longer than before.
-    bad_count: int = 0
-    bad: list[BadLine] = []  # The first hundred.
 
 
 @suppression.command()
@@ -119,11 +99,11 @@ def list_entries(
 
     async def work(services: Services, project_id: UUID) -> Sequence[Suppression]:
         return await services.suppressions.page(
-            project_id, after=_parse_place(after), count_max=count, reason=reason, part=contains
+            project_id, after=suppressions.parse_place(after), count_max=count, reason=reason, part=contains
         )
 
     found = _run_in(project, everybody, work)
-    next_after = _place_text(found[-1]) if len(found) == count else ""
+    next_after = suppressions.place_text(found[-1]) if len(found) == count else ""
     if as_json:
         output.show_json({"entries": found, "next": next_after})
         return
@@ -174,10 +154,15 @@ def import_file(
 ) -> None:
     """Add the entries of a file. Safe to repeat; a line that is wrong is told, and the exit code is 65."""
 
-    async def work(services: Services, project_id: UUID) -> Imported:
+    async def work(services: Services, project_id: UUID) -> Loaded:
         with _opened(file) as lines, _bar() as bar:
             shown = bar.add_task("Importing", total=file.stat().st_size)
-            return await _import(services, project_id, lines, lambda: bar.update(shown, completed=lines.tell()), bar)
+            return await services.suppressions.load(
+                project_id,
+                _lines(lines),
+                on_bad=lambda bad: _complain(bar, bad),
+                on_stored=lambda: bar.update(shown, completed=lines.tell()),
+            )
 
     done = _run_in(project, everybody, work)
     output.show(done, _tell_imported, as_json=as_json)
@@ -208,42 +193,6 @@ def export_file(
     count = _run_in(project, everybody, work)
     if str(file) != "-":
         output.show_facts({"exported": count})
-
-
-async def _import(
-    services: Services, project_id: UUID, lines: BinaryIO, on_progress: Callable[[], None], bar: Progress
-) -> Imported:
-    read = SuppressionFile(lines.readline(suppressions.LINE_BYTES_MAX + 1), now=services.context.clock.now())
-    done = Imported()
-    batch: list[NewEntry] = []
-
-    async def store() -> None:
-        if not batch:
-            return
-        done.added_count += await services.suppressions.add(project_id, batch, origin=SuppressionOrigin.IMPORT)
-        if done.entry_count == len(batch):
-            await services.suppressions.settle_in(len(batch))
-        batch.clear()
-        on_progress()
-
-    for number, line in enumerate(_lines(lines), start=2):
-        try:
-            entry = read.read(line)
-        except CallerError as error:
-            bad = BadLine(number, error.field, error.public)
-            done.bad_count += 1
-            done.bad += [bad] if len(done.bad) < _BAD_KEPT_COUNT else []
-            _complain(bar, bad)
-            continue
-        if entry is None:
-            continue
-        batch.append(entry)
-        done.entry_count += 1
-        if len(batch) == suppressions.BATCH_COUNT:
-            await store()
-    await store()
-    await services.suppressions.settle_in(done.added_count)
-    return done
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -298,7 +247,7 @@ def _write_out(text: str) -> None:
     sys.stdout.write(text.replace("\r\n", "\n"))  # A pipe's tools know one end of a line.
 
 
-def _tell_imported(done: Imported) -> None:
+def _tell_imported(done: Loaded) -> None:
     output.show_facts(
         {"added": done.added_count, "unchanged": done.entry_count - done.added_count, "bad lines": done.bad_count}
     )
@@ -326,20 +275,3 @@ def _scope_text(one: Suppression) -> str:
 
 def _day(at: datetime | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _place_text(last: Suppression) -> str:
-    """Write the place behind an entry as one word."""
-    place = suppressions.place_of(last)
-    fields = (place.created_at.isoformat(), place.address_key, place.scope, place.subject)
-    return base64.urlsafe_b64encode(msgspec.json.encode(fields)).decode()
-
-
-def _parse_place(text: str) -> Place | None:
-    if not text:
-        return None
-    try:
-        at, *rest = msgspec.json.decode(base64.urlsafe_b64decode(text), type=tuple[datetime, str, str, str])
-    except ValueError as error:
-        raise CallerError("Give what the page before said at its end.", field="after") from error
-    return Place(at, *rest)

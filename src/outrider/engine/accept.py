@@ -20,7 +20,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import ids
+from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
 from outrider.base.vocab import Stream
@@ -209,10 +209,22 @@ class Acceptor:
             if not idempotency_key or error.field == "idempotency_key":  # Nothing was ever kept under it.
                 raise
             # Its sender is removed since, say, or `send_at` has passed: still it was accepted once.
-            first = await self.first_answer(project_id, idempotency_key, request_hash or _hash(submission))
+            first = await self._known(project_id, submission, idempotency_key, request_hash)
             if first is None:
                 raise
             return first
+
+    async def _known(
+        self, project_id: UUID, submission: Submission, idempotency_key: str, request_hash: bytes
+    ) -> Accepted | None:
+        """Return the first answer to a submission that is refused now, None if it never had another."""
+        if not idempotency_key or len(idempotency_key) > limits.IDEMPOTENCY_KEY_CHARS_MAX:
+            return None
+        try:
+            request_hash = request_hash or _hash(submission)
+        except CallerError:  # Half a character, which is what it is refused for.
+            return None
+        return await self.first_answer(project_id, idempotency_key, request_hash)
 
     async def first_answer(self, project_id: UUID, idempotency_key: str, request_hash: bytes) -> Accepted | None:
         """Return what was answered to the first request with this key, None if there was none; "" is no key.
@@ -252,6 +264,14 @@ class Acceptor:
             self._metrics.rejected.inc(len(accepted.rejected))
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
+
+    async def examine(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Sequence[Rejected]:
+        """Raise what accepting it would before anything is stored; return the recipients that are no addresses."""
+        check.submission(submission, now=self._clock.now())
+        await self._find_sender(project_id, submission.sender, submission.stream, domains)
+        return _read_addresses(submission.recipients)[1]
 
     async def _find_sender(self, project_id: UUID, text: str, stream: Stream, domains: Set[str]) -> AllowedSender:
         try:

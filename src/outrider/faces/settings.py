@@ -1,15 +1,14 @@
-"""The knobs of this floor: where the faces listen."""
+"""The knobs of this floor: the [faces] table, where the faces listen and whom they believe.
 
-import ipaddress
-from collections.abc import Sequence
+Ports are this machine's; what a key may do is `services.settings`' and the key's own. Invariant: a value that is in
+bounds by its type can be used; what a type cannot say `config` checks at the start.
+"""
+
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from outrider.base.errors import ConfigError
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -58,11 +57,3 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     simulator_answer_after_s: Annotated[float, Meta(ge=0, le=3600)] = 0.5
     """How long after a mail the simulator's late answer to it is sent."""
-
-
-def parse_proxies(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Return the ranges of `trusted_proxies`. Raises ConfigError."""
-    try:
-        return tuple(ipaddress.ip_network(text) for text in texts)
-    except ValueError as error:
-        raise ConfigError(f"faces.trusted_proxies: {error}; write 192.0.2.7 or 192.0.2.0/24.") from error

@@ -10,5 +10,6 @@ site, reserved and reused. `ledger` the gates of this node in a file that all it
 
 `http` fetches files that strangers name.
 
-`simulated` the way to the built-in simulator, `selfsigned` a certificate for receivers of our own.
+`probe` whether somebody answers, for a check-up. `simulated` the way to the built-in simulator, `selfsigned` a
+certificate for receivers of our own.
 """

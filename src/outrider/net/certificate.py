@@ -1,10 +1,12 @@
-"""Whom a certificate names: for people who read an attempt, not for trust. Checking is `ssl`'s.
+"""What a certificate says: for people who read an attempt or a check-up, not for trust. Checking is `ssl`'s.
 
 Receivers' certificates are of every kind, self-made ones and broken ones among them; what cannot be read has no name.
 """
 
+from datetime import datetime
 from typing import Final
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -17,6 +19,35 @@ _ODD: Final = (  # What `cryptography` says about certificates that are none, or
     x509.UnsupportedGeneralNameType,
     UnsupportedAlgorithm,
 )
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a certificate is for, and until when."""
+
+    names: tuple[str, ...]  # DNS names; without any, the common name.
+    begins_at: datetime
+    ends_at: datetime
+    is_self_signed: bool
+
+
+def terms_of(pem: bytes) -> Terms | None:
+    """Return the terms of the first certificate in a PEM file, None if there is none or it cannot be read."""
+    try:
+        certificate = x509.load_pem_x509_certificates(pem)[0]
+        try:
+            extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            names = tuple(extension.value.get_values_for_type(x509.DNSName))
+        except x509.ExtensionNotFound:
+            names = ()
+        subjects = tuple(str(one.value) for one in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME))
+        return Terms(
+            names=names or subjects,
+            begins_at=certificate.not_valid_before_utc,
+            ends_at=certificate.not_valid_after_utc,
+            is_self_signed=certificate.issuer == certificate.subject,
+        )
+    except _ODD:
+        return None
 
 
 def name_of(der: bytes) -> str:

@@ -93,13 +93,15 @@ def spf_of(needs: Needs, host: str) -> str:
     """
     if needs.spf_include:
         terms = [f"include:{needs.spf_include}"]
-    else:
+    elif needs.sources:
         terms = [f"ip{6 if ':' in source else 4}:{source}" for source in dict.fromkeys(needs.sources)]
+    else:  # One machine that sends from whatever address it has: the one that its name has.
+        terms = [f"a:{_name(needs.mx_host)}"]
     return " ".join([spf.VERSION, *terms, "~all" if needs.is_relayed or host == needs.domain else "-all"])
 
 
 def _spf(needs: Needs) -> list[Wanted]:
-    if not needs.spf_include and not needs.sources:
+    if not needs.spf_include and not needs.sources and not needs.mx_host:
         return []  # We cannot name one address: "-all" alone would forbid our own mail.
     is_own = needs.return_path == needs.domain
     records = [

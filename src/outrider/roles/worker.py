@@ -11,6 +11,7 @@ from outrider.engine.warmup import WarmupJudge
 from outrider.services.dkim_keys import KeyKeeper
 from outrider.services.inbound import ReportReader
 from outrider.services.notices import NoticeMailer
+from outrider.services.stats import StatKeeper
 
 
 async def run(context: Context, stop_asked: asyncio.Event) -> None:
@@ -27,5 +28,6 @@ async def run(context: Context, stop_asked: asyncio.Event) -> None:
         services = app.make_services(context, store)
         mailer = NoticeMailer(store, services.accept, clock=clock, logger=log)
         keeper = KeyKeeper(services.keys, clock=clock, logger=log)
-        own: list[Part] = [Upkeep(store, clock=clock, logger=log), judge, guards, reader, keeper]
+        counter = StatKeeper(store, clock=clock, logger=log)
+        own: list[Part] = [counter, Upkeep(store, clock=clock, logger=log), judge, guards, reader, keeper]
         await run_all([services.accept, *own, services.verification, mailer], stop_asked)

@@ -14,9 +14,9 @@ within a second, whatever form it is used in. Secrets and signatures are compare
 them.
 
 Rates are kept by the minute of the clock, by all processes together: each counts for itself, and while there are calls
-it writes its counts and reads the others' every `_FLUSH_S`. So a limit may be passed by what comes in within that time,
-and by nothing more. No call waits for it. A nonce, however, must be on disk before its call counts: that form costs a
-commit, shared by concurrent calls.
+it writes its counts and reads the others' every `_FLUSH_S`; one that has had no calls for a while reads them with the
+key. So a limit may be passed by what comes in within a second, and by nothing more. No call waits for a count. A nonce,
+however, must be on disk before its call counts: that form costs a commit, shared by concurrent calls.
 
 Failure policy: without the database nobody new is let in (`StoreUnavailableError`); counts are kept and written later.
 """
@@ -25,7 +25,6 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -33,7 +32,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import digits, limits
+from outrider.base import digits, limits, networks
 from outrider.base.clock import Clock
 from outrider.base.errors import (
     CallerError,
@@ -46,10 +45,10 @@ from outrider.base.errors import (
     TokenInvalidError,
     UnauthenticatedError,
 )
+from outrider.base.networks import Network
 from outrider.base.vocab import KeyScope
 from outrider.engine.service import Rounds
 from outrider.obs.log import Logger
-from outrider.services.settings import AccessSettings
 from outrider.store import key_use, keys, nonces
 from outrider.store.batch import GroupCommit
 from outrider.store.key_use import KeyUse
@@ -67,12 +66,11 @@ _USED_EVERY: Final = timedelta(seconds=10)  # How exact `last_used_at` is.
 _ID_CHARS: Final = 32
 _NO_HASH: Final = bytes(32)
 _OF_NO_KEY: Final = "-"  # Stands in for a secret.
+ADVICE: Final = "Send `Authorization: Bearer ACCESSKEY_ID.ACCESSKEY_SECRET`, or Basic with the same pair."
 _PURPOSE: Final = "access token 1"
 _WRONG_SIGNATURE: Final = (
     "The signature is not what this key makes of the body. A key made before calls could be signed cannot sign any."
 )
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +91,12 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_body(self) -> bool:
-        """Whether the body says who is calling, or that it was signed: a pair or a token would do without."""
-        return self.access_key_secret is None and self.token is None
+        """Whether this looks like a signed call: its body was signed, and may say with which key.
+
+        What shows nothing at all does not: nobody reads megabytes for strangers.
+        """
+        is_known = self.access_key_secret is not None or self.token is not None
+        return not is_known and (self.signature is not None or self.timestamp != "")
 
     def __repr__(self) -> str:
         return f"Credentials({self.access_key_id!r}, ***)"
@@ -159,29 +161,30 @@ _UNLIMITED: Final = Allowance(0, 0, 0.0)
 class Access:
     """Tells who calls, and counts. Runs its commits while `run` runs; without it no signed call gets an answer.
 
-    `random_bits(n)` must be a cryptographic source.
+    `rate_per_minute` is for keys that have none of their own, 0: no limit. `random_bits(n)` must be a cryptographic
+    source.
     """
 
     def __init__(
         self,
         store: Store,
         vault: Vault,
-        settings: AccessSettings,
         *,
+        rate_per_minute: int,
         clock: Clock,
         random_bits: Callable[[int], int],
         logger: Logger,
     ) -> None:
         self._store: Final = store
         self._vault: Final = vault
-        self._settings: Final = settings
+        self._rate_per_minute: Final = rate_per_minute
         self._clock: Final = clock
         self._logger: Final = logger
         self._writer: Final = f"{random_bits(64):016x}"
         self._token_keys: Sequence[bytes] = vault.derive(_PURPOSE)  # The one that mints first.
         self._keys: Final = Recent[str, _Known | None](self._read_key, clock=clock, fresh_s=KEY_FRESH_S)
         self._counts: Final[dict[str, _Count]] = {}
-        self._used: Final[set[str]] = set()  # Keys whose use is to be written down.
+        self._used: Final[set[tuple[UUID, str]]] = set()  # Keys whose use is to be written down.
         self._rounds: Final = Rounds(_FLUSH_S, clock=clock)
         self._nonces: Final = GroupCommit[Nonce, bool](self._take, clock=clock, wait_s=0.0, weight_max=1000)
 
@@ -216,12 +219,12 @@ class Access:
         elif credentials.signature is not None:
             known, caller = await self._by_signature(credentials)
         else:
-            raise UnauthenticatedError("The call shows no access key.")
-        if known.networks and not _is_within(credentials.client, known.networks):
+            raise UnauthenticatedError(f"The call shows no access key. {ADVICE}")
+        if known.networks and not networks.contain(known.networks, credentials.client):
             raise ForbiddenError("This key may not be used from your address.", client=credentials.client)
         if known.is_mark_due:
             known.is_mark_due = False
-            self._used.add(known.key.access_key_id)
+            self._used.add((known.key.project_id, known.key.access_key_id))
         return caller
 
     def spend(self, caller: Caller) -> Allowance:
@@ -235,9 +238,7 @@ class Access:
             return _UNLIMITED
         now_s = self._clock.now().timestamp()
         minute = int(now_s // _WINDOW_S)
-        count = self._counts.get(caller.access_key_id)
-        if count is None or count.minute != minute:
-            count = self._counts[caller.access_key_id] = _Count(minute)
+        count = self._count_of(caller.access_key_id, minute)
         reset_s = (minute + 1) * _WINDOW_S - now_s
         left = limit - count.ours - count.others
         if left <= 0:
@@ -331,17 +332,14 @@ class Access:
         if made_at_s is None or abs(now_s - made_at_s) > limits.SIGNED_CALL_S_MAX:
             what = "X-Timestamp must hold Unix seconds" if made_at_s is None else "The call was made at another time"
             raise TimestampError(f"{what}: not more than {limits.SIGNED_CALL_S_MAX / 60:.0f} minutes from our clock.")
-        body = body_signature.read(shown.body)
         known = await self._find(shown.access_key_id)
-        secret, is_open = _OF_NO_KEY, False
-        if known is not None and known.key.secret_sealed is not None:
-            secret, is_open = (
-                self._vault.open(known.key.secret_sealed, secret_context(known.key.access_key_id)).decode(),
-                True,
-            )
-        right = body_signature.sign(body, secret)
-        is_right = hmac.compare_digest(right.encode(), (shown.signature or "").lower().encode("utf-8", "surrogatepass"))
-        if known is None or not is_open or not is_right:
+        if known is None:  # Strangers do not have megabytes read for nothing; an id is no secret and cannot be guessed.
+            raise SignatureError(_WRONG_SIGNATURE)
+        body = body_signature.read(shown.body)
+        secret = self._open_secret(known.key)
+        right = body_signature.sign(body, secret or _OF_NO_KEY)
+        given = (shown.signature or "").lower().encode("utf-8", "surrogatepass")
+        if not hmac.compare_digest(right.encode(), given) or secret is None:
             raise SignatureError(_WRONG_SIGNATURE)
         self._check_current(known.key)
         if not _is_nonce(shown.nonce):
@@ -351,6 +349,12 @@ class Access:
         if not await self._nonces.submit(Nonce(shown.access_key_id, shown.nonce, made_at)):
             raise SignatureError("This nonce was used before; each call needs another.")
         return known, known.caller
+
+    def _open_secret(self, key: ApiKey) -> str | None:
+        """Return the key's secret, None if it is from before they were kept."""
+        if key.secret_sealed is None:
+            return None
+        return self._vault.open(key.secret_sealed, secret_context(key.access_key_id)).decode()
 
     def _check_current(self, key: ApiKey) -> None:
         """Raise UnauthenticatedError if the key is over. Only who has shown its secret gets to hear that."""
@@ -364,23 +368,31 @@ class Access:
         return await self._keys.get(access_key_id) if is_shaped else None
 
     async def _read_key(self, access_key_id: str) -> _Known | None:
+        others = 0
+        minute = self._minute()
         async with self._store.transaction() as tx:
             key = await keys.by_id(tx, access_key_id)
+            if key is not None and self._rate_of(key):
+                asked = (access_key_id, _begin(minute))
+                others = (await key_use.of_others(tx, [asked], writer=self._writer)).get(asked, 0)
         if key is None:
             return None
-        terms, rate = key.terms, key.terms.rate_per_minute
+        terms = key.terms
+        if others:
+            count = self._count_of(access_key_id, minute)
+            count.others = max(count.others, others)
         caller = Caller(
             project_id=key.project_id,
             access_key_id=key.access_key_id,
             scopes=terms.scopes,
             domains=frozenset(terms.domains),
-            rate_per_minute=self._settings.rate_per_minute if rate is None else rate,
+            rate_per_minute=self._rate_of(key),
         )
         used_at = key.last_used_at
         return _Known(
             key=key,
             caller=caller,
-            networks=[ipaddress.ip_network(text) for text in terms.ip_ranges],
+            networks=[networks.parse(text) for text in terms.ip_ranges],
             is_mark_due=used_at is None or used_at < self._clock.now() - _USED_EVERY,
         )
 
@@ -407,7 +419,7 @@ class Access:
         used = list(self._used)
         if not counted and not used:
             return
-        uses = [KeyUse(id_, datetime.fromtimestamp(one.minute * _WINDOW_S, UTC), one.ours) for id_, one in counted]
+        uses = [KeyUse(id_, _begin(one.minute), one.ours) for id_, one in counted]
         try:
             async with self._store.transaction() as tx:
                 if uses:
@@ -428,24 +440,31 @@ class Access:
             count.written = use.calls
             count.others = others.get((use.access_key_id, use.minute), 0)
 
+    def _minute(self) -> int:
+        return int(self._clock.now().timestamp() // _WINDOW_S)
+
+    def _rate_of(self, key: ApiKey) -> int:
+        rate = key.terms.rate_per_minute
+        return self._rate_per_minute if rate is None else rate
+
+    def _count_of(self, access_key_id: str, minute: int) -> _Count:
+        count = self._counts.get(access_key_id)
+        if count is None or count.minute != minute:
+            count = self._counts[access_key_id] = _Count(minute)
+        return count
+
     def _forget_past(self) -> None:
-        minute = int(self._clock.now().timestamp() // _WINDOW_S)
+        minute = self._minute()
         for past in [id_ for id_, count in self._counts.items() if count.minute != minute]:
             del self._counts[past]
 
 
+def _begin(minute: int) -> datetime:
+    return datetime.fromtimestamp(minute * _WINDOW_S, UTC)
+
+
 def _is_nonce(nonce: str) -> bool:
     return 1 <= len(nonce) <= limits.NONCE_CHARS_MAX and nonce.isascii() and nonce.isprintable()
-
-
-def _is_within(client: str, networks: Sequence[Network]) -> bool:
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in networks)
 
 
 def _read_with(keys: Sequence[bytes], token: str) -> jwt.Claims:

@@ -2,22 +2,21 @@
 
 A secret is 36 random bytes as 48 characters of URL-safe base64. It is shown once. Stored are its SHA-256, to compare
 with (a secret with 288 random bits cannot be guessed, so a slow password hash would protect nothing and cost a core at
-a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0031).
+a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0032).
 """
 
 import base64
 import hashlib
-import ipaddress
 from collections.abc import Callable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from outrider.base import ids, limits
+from outrider.base import ids, limits, networks, places
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, NotFoundError
+from outrider.base.errors import CallerError, ForbiddenError, NotFoundError
 from outrider.mail import address
 from outrider.store import keys, projects
 from outrider.store.keys import ApiKey, KeyTerms
@@ -25,7 +24,7 @@ from outrider.store.pool import Store
 from outrider.store.projects import Project
 from outrider.store.vault import Vault, secret_context
 
-__all__ = ["Accounts", "ApiKey", "KeyPair", "KeyTerms", "Project"]  # With the records a caller meets.
+__all__ = ["Accounts", "ApiKey", "KeyPair", "KeyTerms", "Maker", "Project"]  # With the records a caller meets.
 
 DEFAULT_PROJECT: Final = "default"
 ANY_TERMS: Final = KeyTerms()
@@ -43,6 +42,13 @@ class KeyPair(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"KeyPair({self.access_key_id!r}, ***)"
+
+
+class Maker(msgspec.Struct, frozen=True):
+    """The key that asks for another key."""
+
+    terms: KeyTerms  # With the scopes that count for this call: a token's may be fewer.
+    rate_per_minute: int  # What it has by its terms or the settings; 0: no limit.
 
 
 class Accounts:
@@ -70,10 +76,30 @@ class Accounts:
             raise NotFoundError(f"There is no project {name!r}; `outrider init` makes one.", field="project")
         return found
 
-    async def create_key(self, project_id: UUID, name: str, terms: KeyTerms = ANY_TERMS) -> KeyPair:
-        """Make a key pair; its secret is told this once. Raises CallerError: `field` is "name" or one of the terms."""
+    async def name_of(self, project_id: UUID) -> str:
+        """Return the project's name. Raises NotFoundError."""
+        async with self._store.transaction() as tx:
+            name = await projects.name_of(tx, project_id)
+        if name is None:
+            raise NotFoundError("There is no such project.", field="project")
+        return name
+
+    async def create_key(
+        self, project_id: UUID, name: str, terms: KeyTerms = ANY_TERMS, *, maker: Maker | None = None
+    ) -> KeyPair:
+        """Make a key pair; its secret is told this once.
+
+        Args:
+            maker: the key that asks for it: none may make one that may do more. None: an operator asks.
+
+        Raises:
+            CallerError: `field` is "name" or one of the terms.
+            ForbiddenError: `field` is the term that goes beyond the maker's.
+        """
         _check_name(name)
         terms = self._check_terms(terms)
+        if maker is not None:
+            check_within(terms, maker)
         secret = base64.urlsafe_b64encode(self._random_bits(_SECRET_BITS).to_bytes(_SECRET_BITS // 8)).decode()
         pair = KeyPair(f"{self._random_bits(_ID_BITS):032x}", secret, name)
         key = ApiKey(
@@ -99,32 +125,41 @@ class Accounts:
             raise NotFoundError(f"The project has no key {access_key_id!r}.", field="access_key_id")
         return found
 
-    async def change_key(self, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms) -> ApiKey:
+    async def change_key(
+        self, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms, maker: Maker | None = None
+    ) -> ApiKey:
         """Give the key this name and these terms, in place of what it had; they count everywhere within a second.
 
         Raises:
             CallerError: `field` is "name" or one of the terms.
+            ForbiddenError: the terms go beyond those of `maker`, as in `create_key`.
             NotFoundError: the project has no such key.
         """
         _check_name(name)
-        terms = self._check_terms(terms)
         before = await self.key(project_id, access_key_id)
+        terms = self._check_terms(terms)
+        if maker is not None:
+            check_within(terms, maker)
         async with self._store.transaction() as tx:
             changed = await keys.change(tx, project_id, before.access_key_id, name=name, terms=terms)
         assert changed is not None  # No key is ever deleted.
         return changed
 
-    async def list_keys(self, project_id: UUID) -> Sequence[ApiKey]:
-        """Return the project's keys, oldest first, revoked ones too."""
+    async def list_keys(self, project_id: UUID, *, cursor: str = "", count_max: int | None = None) -> Sequence[ApiKey]:
+        """Return the project's keys, oldest first, revoked ones too, behind `cursor` (`place_of`); all, or so many.
+
+        Raises:
+            CallerError: the cursor is none of ours.
+        """
+        after = places.parse(cursor) if cursor else keys.BEGINNING
         async with self._store.transaction() as tx:
-            return await keys.of_project(tx, project_id)
+            return await keys.of_project(tx, project_id, after=after, count_max=count_max)
 
     async def revoke_key(self, project_id: UUID, access_key_id: str) -> None:
         """Make the key worthless everywhere within a second. Safe twice. Raises NotFoundError."""
+        key = await self.key(project_id, access_key_id)
         async with self._store.transaction() as tx:
-            is_known = await keys.revoke(tx, project_id, access_key_id, now=self._clock.now())
-        if not is_known:
-            raise NotFoundError(f"The project has no key {access_key_id!r}.", field="access_key_id")
+            await keys.revoke(tx, project_id, key.access_key_id, now=self._clock.now())
 
     def _check_terms(self, terms: KeyTerms) -> KeyTerms:
         """Return the terms with ranges and domains in their one spelling. Raises CallerError."""
@@ -134,17 +169,57 @@ class Accounts:
         if rate is not None and not 0 <= rate <= limits.KEY_PER_MINUTE_COUNT_MAX:
             most = limits.KEY_PER_MINUTE_COUNT_MAX
             raise CallerError(f"A key's rate is 0 (no limit) to {most} calls a minute.", field="rate_per_minute")
-        expires_at = terms.expires_at
-        if expires_at is not None and expires_at.tzinfo is None:
-            raise CallerError("The instant of expiry needs an offset from UTC, such as Z.", field="expires_at")
+        expires_at = None if terms.expires_at is None else _check_instant(terms.expires_at)
         if expires_at is not None and expires_at <= self._clock.now():
             raise CallerError("The key would have expired already.", field="expires_at")
         return msgspec.structs.replace(
             terms,
             ip_ranges=_check_ranges(terms.ip_ranges),
             domains=_check_domains(terms.domains),
-            expires_at=None if expires_at is None else expires_at.astimezone(UTC),
+            expires_at=expires_at,
         )
+
+
+def place_of(key: ApiKey) -> str:
+    """Return the cursor behind that key."""
+    return places.text(key.created_at, key.access_key_id)
+
+
+def check_within(terms: KeyTerms, by: Maker) -> None:
+    """Raise ForbiddenError if a key of these terms could do what the maker's cannot; `field` names the term."""
+    maker, rate = by.terms, terms.rate_per_minute
+    beyond = ""
+    if not terms.scopes <= maker.scopes:
+        beyond = "scopes"
+    elif maker.domains and not (terms.domains and set(terms.domains) <= set(maker.domains)):
+        beyond = "domains"
+    elif maker.ip_ranges and not (terms.ip_ranges and all(_is_in(one, maker.ip_ranges) for one in terms.ip_ranges)):
+        beyond = "ip_ranges"
+    elif maker.expires_at is not None and (terms.expires_at is None or terms.expires_at > maker.expires_at):
+        beyond = "expires_at"
+    elif by.rate_per_minute and rate is None and maker.rate_per_minute is not None:
+        beyond = "rate_per_minute"  # The installation's may be more than the maker's own.
+    elif by.rate_per_minute and rate is not None and not 0 < rate <= by.rate_per_minute:
+        beyond = "rate_per_minute"
+    if beyond:
+        raise ForbiddenError(f"A key cannot give another more than it has itself: its {beyond}.", field=beyond)
+
+
+def _is_in(text: str, ranges: Sequence[str]) -> bool:
+    """Whether one of the ranges holds all of this one: its first and its last address."""
+    inner, outer = networks.parse(text), [networks.parse(one) for one in ranges]
+    return any(networks.contain([one], str(inner[0])) and networks.contain([one], str(inner[-1])) for one in outer)
+
+
+def _check_instant(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise CallerError("The instant of expiry needs an offset from UTC, such as Z.", field="expires_at")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:  # In UTC it is in the year 0 or 10000.
+        raise CallerError(
+            "The instant of expiry is out of bounds; leave it out for never.", field="expires_at"
+        ) from None
 
 
 def _check_ranges(ranges: Sequence[str]) -> tuple[str, ...]:
@@ -153,7 +228,7 @@ def _check_ranges(ranges: Sequence[str]) -> tuple[str, ...]:
     found: list[str] = []
     for position, text in enumerate(ranges):
         try:
-            found.append(str(ipaddress.ip_network(text if "%" not in text else "", strict=False)))  # No zones.
+            found.append(str(networks.parse(text)))
         except ValueError:
             raise CallerError(
                 "An address or a range is written 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32.",

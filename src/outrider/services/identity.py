@@ -138,10 +138,14 @@ class Identity:
             raise NotFoundError(f"The project has no domain {name!r}; `outrider domain add` adds one.", field="domain")
         return found
 
-    async def list_domains(self, project_id: UUID) -> Sequence[Domain]:
-        """Return the project's domains by name."""
+    async def list_domains(
+        self, project_id: UUID, *, after: str = "", count_max: int | None = None
+    ) -> Sequence[Domain]:
+        """Return the project's domains by name, behind the name `after`; all, or so many."""
+        if "\x00" in after:
+            raise CallerError("No name has a NUL in it.", field="after")
         async with self._store.transaction() as tx:
-            return await domains.of_project(tx, project_id)
+            return await domains.of_project(tx, project_id, after=after, count_max=count_max)
 
     async def set_rate(self, project_id: UUID, name: str, per_minute: int | None) -> Domain:
         """Let so many mails a minute leave from the project's domain, in all; None takes the limit away. Safe twice.

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
+from outrider.base import places
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, CallerError, NotFoundError, StoreError
 from outrider.base.vocab import Stream
@@ -48,6 +49,15 @@ class Notices:
         async with self._store.transaction() as tx:
             return await notices.of_project(tx, project_id, with_seen=with_seen, count_max=_LIST_COUNT_MAX)
 
+    async def page(self, project_id: UUID, *, with_seen: bool, cursor: str = "", count_max: int) -> Sequence[Notice]:
+        """Return a page of the same, behind `cursor` (`place_of`). Raises CallerError: the cursor is none of ours."""
+        before = notices.END
+        if cursor:
+            at, hex_id = places.parse(cursor)
+            before = (at, UUID(hex_id))
+        async with self._store.transaction() as tx:
+            return await notices.of_project(tx, project_id, with_seen=with_seen, count_max=count_max, before=before)
+
     async def see(self, project_id: UUID, notice_id: UUID) -> None:
         """Mark a notice as seen. Safe twice. Raises NotFoundError."""
         async with self._store.transaction() as tx:
@@ -78,6 +88,11 @@ class Notices:
         async with self._store.transaction() as tx:
             await notices.set_address(tx, project_id, parsed)
         return parsed
+
+
+def place_of(notice: Notice) -> str:
+    """Return the cursor behind that notice."""
+    return places.text(notice.at, notice.notice_id.hex)
 
 
 class NoticeMailer:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import ids, limits
+from outrider.base import ids, limits, places
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, LimitReachedError, NotFoundError
 from outrider.base.vocab import SenderRule, Stream, UnalignedFrom
@@ -106,14 +106,30 @@ class Senders:
             )
             return await _found(tx, project_id, parsed)
 
-    async def list(self, project_id: UUID) -> Sequence[Listed]:
-        """Return the project's senders, oldest first."""
+    async def list(self, project_id: UUID, *, cursor: str = "", count_max: int | None = None) -> Sequence[Listed]:
+        """Return the project's senders, oldest first, behind `cursor` (`place_of`); all, or so many.
+
+        Raises:
+            CallerError: the cursor is none of ours.
+        """
+        after = senders.BEGINNING
+        if cursor:
+            at, hex_id = places.parse(cursor)
+            after = (at, UUID(hex_id))
         async with self._store.transaction() as tx:
-            found = await senders.of_project(tx, project_id)
+            found = await senders.of_project(tx, project_id, after=after, count_max=count_max)
             names = {one.domain for one in found if one.domain_id is not None}
             own = await projects.bounce_domain_of(tx, project_id) or self._shared_bounce_domain
             envelopes = {name: await domains.return_path_of(tx, project_id, name) or own for name in names}
         return [_judged(one, envelopes) for one in found]
+
+    async def show(self, project_id: UUID, text: str) -> Listed:
+        """Return the project's sender. Raises NotFoundError, CallerError as `add`."""
+        async with self._store.transaction() as tx:
+            found = await _found(tx, project_id, _parse(text))
+            own = await projects.bounce_domain_of(tx, project_id) or self._shared_bounce_domain
+            envelope = await domains.return_path_of(tx, project_id, found.domain) if found.domain_id else ""
+        return _judged(found, {found.domain: envelope or own})
 
     async def rename(self, project_id: UUID, text: str, name: str) -> Sender:
         """Give the sender another display name, "" for none. Raises NotFoundError, CallerError as `add`."""
@@ -279,6 +295,11 @@ class Senders:
             project = await projects.name_of(tx, project_id) or ""
             mode = await projects.alignment_of(tx, project_id)
             return _Way(project, mode, await senders.spokesman(tx, project_id, stream))
+
+
+def place_of(sender: Sender) -> str:
+    """Return the cursor behind that sender."""
+    return places.text(sender.created_at, sender.sender_id.hex)
 
 
 async def _found(tx: Tx, project_id: UUID, parsed: Address) -> Sender:

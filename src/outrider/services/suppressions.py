@@ -11,9 +11,10 @@ Invariant: an address that is written is exactly the one that is suppressed. Wha
 begins as a formula does for a spreadsheet. Failure: a `CallerError` names the field.
 """
 
+import base64
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -35,6 +36,8 @@ from outrider.store.suppressions import EVERYBODY, Evidence, Past, Place, Suppre
 __all__ = [
     "EVERYBODY",
     "AddressView",
+    "BadLine",
+    "Loaded",
     "NewEntry",
     "Place",
     "Suppression",
@@ -53,6 +56,7 @@ BATCH_COUNT: Final = 1_000  # Ours: entries a transaction.
 # The last two are for people: an import is its own origin.
 COLUMNS: Final = ("address", "scope", "subject", "reason", "evidence", "expires_at", "origin", "created_at")
 LINE_BYTES_MAX: Final = 10_000  # Ours: an address, a reply and some commas.
+BAD_KEPT_COUNT: Final = 100  # Ours: bad lines in a result; whoever wants all listens.
 _DAYS_MAX: Final = 36_500
 _TEXT_CHARS_MAX: Final = 500  # As of what is learned.
 _FORMULA: Final = ("=", "+", "-", "@", "\t")  # OWASP, "CSV Injection", 2026-11.
@@ -77,6 +81,23 @@ class AddressView(msgspec.Struct, frozen=True, kw_only=True):
     entries: Sequence[Suppression]  # Everybody's too; also those that ran out and were not swept yet.
     past: Sequence[Past]  # Removed ones, the latest first.
     evidence: Sequence[Evidence]  # What counts towards a suppression, oldest first.
+
+
+class BadLine(msgspec.Struct, frozen=True):
+    """A line that was not imported."""
+
+    line: int
+    field: str
+    why: str
+
+
+class Loaded(msgspec.Struct):
+    """What became of a file."""
+
+    entry_count: int = 0
+    added_count: int = 0  # New, or for longer than before.
+    bad_count: int = 0
+    bad: list[BadLine] = []  # The first hundred.
 
 
 class Suppressions:
@@ -163,6 +184,55 @@ class Suppressions:
         async with self._store.transaction() as tx:
             return await suppressions.counts(tx, project_id, now=self._clock.now())
 
+    async def load(
+        self,
+        project_id: UUID,
+        lines: Iterable[bytes],
+        *,
+        on_bad: Callable[["BadLine"], None] = lambda _: None,
+        on_stored: Callable[[], None] = lambda: None,
+    ) -> "Loaded":
+        """Add the entries of a CSV file's lines, a batch a transaction. Safe twice; a bad line harms no other.
+
+        Args:
+            on_bad: hears of each bad line at once.
+            on_stored: is called after each batch.
+
+        Raises:
+            CallerError: the first line is no header of ours; nothing was stored.
+            StoreError: the database is away; whole batches were stored.
+        """
+        numbered = enumerate(lines, start=1)
+        read = SuppressionFile(next(numbered, (1, b""))[1], now=self._clock.now())
+        done = Loaded()
+        batch: list[NewEntry] = []
+
+        async def store() -> None:
+            done.added_count += await self.add(project_id, batch, origin=SuppressionOrigin.IMPORT)
+            if done.entry_count == len(batch):  # The first: from now on each is looked up by the index.
+                await self.settle_in(len(batch))
+            batch.clear()
+            on_stored()
+
+        for number, line in numbered:
+            try:
+                entry = read.read(line)
+            except CallerError as error:
+                bad = BadLine(number, error.field, error.public)
+                done.bad_count += 1
+                done.bad += [bad] if len(done.bad) < BAD_KEPT_COUNT else []
+                on_bad(bad)
+                continue
+            if entry is not None:
+                batch.append(entry)
+                done.entry_count += 1
+            if len(batch) == BATCH_COUNT:
+                await store()
+        if batch:
+            await store()
+        await self.settle_in(done.added_count)
+        return done
+
     async def settle_in(self, added_count: int) -> None:
         """Tell the planner of many new entries, so that the next mail is looked up by the index at once."""
         if added_count >= _ANALYZE_COUNT:
@@ -201,6 +271,26 @@ class SuppressionFile:
             evidence=clean(given.get("evidence", "")),
             expires_at=_parse_instant(given["expires_at"], self._now) if "expires_at" in given else None,
         )
+
+
+def place_text(last: Suppression) -> str:
+    """Return the cursor behind an entry, as one word."""
+    place = place_of(last)
+    fields = (place.created_at.isoformat(), place.address_key, place.scope, place.subject)
+    return base64.urlsafe_b64encode(msgspec.json.encode(fields)).decode()
+
+
+def parse_place(text: str) -> Place | None:
+    """Return the place of a cursor, None for "". Raises CallerError: it is none of ours; `field` is "after"."""
+    if not text:
+        return None
+    try:
+        at, *rest = msgspec.json.decode(base64.urlsafe_b64decode(text), type=tuple[datetime, str, str, str])
+    except ValueError as error:
+        raise CallerError("Give what the page before said at its end.", field="after") from error
+    if at.tzinfo is None or any("\x00" in part for part in rest):
+        raise CallerError("Give what the page before said at its end.", field="after")
+    return Place(at, *rest)
 
 
 def header_line() -> str:

@@ -172,6 +172,14 @@ class Verification:
             seen = await domain_records.of_domain(tx, project_id, domain.domain_id)
         return self._report(domain, wanted, seen)
 
+    async def wanted(self, project_id: UUID, name: str) -> Sequence[Wanted]:
+        """Return what DNS is asked about the project's domain, for who wants to ask without anything following.
+
+        Raises:
+            NotFoundError: the project has no such domain.
+        """
+        return await self._wanted(await self._find(project_id, name))
+
     async def verify(self, project_id: UUID, name: str) -> DomainReport:
         """Ask DNS about the project's domain now, let follow what follows, and report.
 
@@ -220,9 +228,7 @@ class Verification:
         note = ""
         for _ in range(_TRIES_COUNT):
             started_at = self._clock.now()
-            wanted = await self._plan(domain)
-            # A name that is kept for a later key leads nowhere yet.
-            wanted = [one for one in wanted if one.kind is not RecordKind.DKIM or one.key]
+            wanted = await self._wanted(domain)
             findings = await self._asked(wanted, domain.name)
             current = await self._find(*_name(domain))
             if _counts(current, domain, started_at):
@@ -236,6 +242,10 @@ class Verification:
                 break
             domain = current
         return await self.report(*_name(domain)), note
+
+    async def _wanted(self, domain: Domain) -> Sequence[Wanted]:
+        """Return the plan without names that are kept for later keys: those lead nowhere yet."""
+        return [one for one in await self._plan(domain) if one.kind is not RecordKind.DKIM or one.key]
 
     async def _asked(self, wanted: Sequence[Wanted], name: str) -> Sequence[Finding]:
         if self._checker is None:

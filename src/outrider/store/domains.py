@@ -78,7 +78,7 @@ _COLUMNS: Final = """
       FROM domain WHERE project_id = $1"""
 _BY_NAME: Final = f"""{_COLUMNS} AND name = $2"""
 _LOCK: Final = f"""{_COLUMNS} AND domain_id = $2 FOR NO KEY UPDATE"""
-_OF_PROJECT: Final = f"""{_COLUMNS} ORDER BY name"""
+_OF_PROJECT: Final = f"""{_COLUMNS} AND name > $2 ORDER BY name LIMIT $3"""
 # SKIP LOCKED: of several workers each takes others. Those that have waited longest come first.
 _TAKE_DUE: Final = """
     UPDATE domain SET check_due_at = $2
@@ -172,9 +172,9 @@ async def lock(tx: Tx, project_id: UUID, domain_id: UUID) -> Domain | None:
     return None if row is None else _domain(row)
 
 
-async def of_project(tx: Tx, project_id: UUID) -> Sequence[Domain]:
-    """Return the project's domains by name."""
-    return [_domain(row) for row in await tx.fetch(_OF_PROJECT, project_id)]
+async def of_project(tx: Tx, project_id: UUID, *, after: str = "", count_max: int | None = None) -> Sequence[Domain]:
+    """Return the project's domains by name, behind the name `after`; all, or so many."""
+    return [_domain(row) for row in await tx.fetch(_OF_PROJECT, project_id, after, count_max)]
 
 
 async def take_due(tx: Tx, *, now: datetime, taken_until: datetime, count_max: int) -> Sequence[Domain]:

@@ -46,10 +46,10 @@ _FILL: Final = """
     UPDATE idempotency SET answer = CASE WHEN answer = ''::bytea THEN $3 ELSE answer END
      WHERE project_id = $1 AND idempotency_key = $2
  RETURNING answer"""
-# By age, of every project's.
 _SWEEP: Final = """
-    DELETE FROM idempotency /* tidy: project-scope old keys are nobody's */
-     WHERE ctid = ANY(ARRAY(SELECT ctid FROM idempotency WHERE created_at < $1 LIMIT $2))"""
+    DELETE FROM idempotency
+     WHERE (project_id, idempotency_key) IN (
+           SELECT project_id, idempotency_key FROM idempotency WHERE created_at < $1 LIMIT $2)"""
 
 
 async def claim(tx: Tx, answers: Sequence[KeyedAnswer], *, now: datetime) -> set[tuple[UUID, str]]:

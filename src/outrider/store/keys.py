@@ -5,7 +5,7 @@ Whoever reads this table cannot send mail with it: the key of the vault is not i
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -40,6 +40,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     last_used_at: datetime | None = None  # To about ten seconds; None: never.
 
 
+BEGINNING: Final = (datetime(1970, 1, 1, tzinfo=UTC), "")
 _COLUMNS: Final = """
     access_key_id, project_id, secret_hash, name, created_at, revoked_at, secret_sealed, scopes, ip_ranges, domains,
     expires_at, rate_per_minute, last_used_at"""
@@ -50,7 +51,8 @@ _INSERT: Final = """
 _BY_ID: Final = f"""
     SELECT {_COLUMNS} FROM api_key WHERE access_key_id = $1"""  # noqa: S608 - a constant.
 _OF_PROJECT: Final = f"""
-    SELECT {_COLUMNS} FROM api_key WHERE project_id = $1 ORDER BY created_at, access_key_id"""  # noqa: S608 - a constant.
+    SELECT {_COLUMNS} FROM api_key
+     WHERE project_id = $1 AND (created_at, access_key_id) > ($2, $3) ORDER BY created_at, access_key_id LIMIT $4"""  # noqa: S608 - a constant.
 _CHANGE: Final = f"""
     UPDATE api_key SET name = $3, scopes = $4, ip_ranges = $5, domains = $6, expires_at = $7, rate_per_minute = $8
      WHERE project_id = $1 AND access_key_id = $2
@@ -60,12 +62,13 @@ _REVOKE: Final = """
      WHERE project_id = $1 AND access_key_id = $2"""
 # Who finds a row locked leaves it: another process is writing the same.
 _MARK_USED: Final = """
-    /* tidy: project-scope by the ids of keys that were just used, of whatever projects */
-    UPDATE api_key SET last_used_at = $2
+    UPDATE api_key SET last_used_at = $3
      WHERE access_key_id IN (
-        SELECT access_key_id FROM api_key
-         WHERE access_key_id = ANY($1::text[]) AND (last_used_at IS NULL OR last_used_at < $3)
-           FOR NO KEY UPDATE SKIP LOCKED)"""
+        SELECT access_key_id
+          FROM api_key JOIN unnest($1::uuid[], $2::text[]) AS used(project_id, access_key_id)
+         USING (project_id, access_key_id)
+         WHERE last_used_at IS NULL OR last_used_at < $4
+           FOR NO KEY UPDATE OF api_key SKIP LOCKED)"""
 
 _SEALED_OTHERWISE: Final = """
     SELECT access_key_id, project_id, secret_sealed
@@ -91,9 +94,14 @@ async def by_id(tx: Tx, access_key_id: str) -> ApiKey | None:
     return None if row is None else _key(row)
 
 
-async def of_project(tx: Tx, project_id: UUID) -> Sequence[ApiKey]:
-    """Return the project's keys, oldest first, revoked ones too."""
-    return [_key(row) for row in await tx.fetch(_OF_PROJECT, project_id)]
+async def of_project(
+    tx: Tx, project_id: UUID, *, after: tuple[datetime, str] = BEGINNING, count_max: int | None = None
+) -> Sequence[ApiKey]:
+    """Return the project's keys, oldest first, revoked ones too, behind that of (created_at, id) `after`.
+
+    All, or so many.
+    """
+    return [_key(row) for row in await tx.fetch(_OF_PROJECT, project_id, *after, count_max)]
 
 
 async def change(tx: Tx, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms) -> ApiKey | None:
@@ -107,9 +115,9 @@ async def revoke(tx: Tx, project_id: UUID, access_key_id: str, *, now: datetime)
     return await tx.execute(_REVOKE, project_id, access_key_id, now) > 0
 
 
-async def mark_used(tx: Tx, access_key_ids: Sequence[str], *, now: datetime, every: timedelta) -> None:
-    """Write down that these keys are in use now, where what stands there is older than `every`."""
-    await tx.execute(_MARK_USED, list(access_key_ids), now, now - every)
+async def mark_used(tx: Tx, used: Sequence[tuple[UUID, str]], *, now: datetime, every: timedelta) -> None:
+    """Write down that these keys, by project and id, are in use now, where what stands there is older than `every`."""
+    await tx.execute(_MARK_USED, *map(list, zip(*used, strict=True)), now, now - every)
 
 
 def _terms_columns(terms: KeyTerms) -> tuple[object, ...]:

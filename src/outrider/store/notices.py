@@ -5,7 +5,7 @@ for that, and stays unseen until somebody says so.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -36,11 +36,13 @@ class Letter(msgspec.Struct, frozen=True):
     recipient: str
 
 
+END: Final = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))
 _INSERT: Final = """
     INSERT INTO notice (notice_id, project_id, kind, subject, text, at) VALUES ($1, $2, $3, $4, $5, $6)"""
 _OF_PROJECT: Final = """
     SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at FROM notice n
-     WHERE project_id = $1 AND (seen_at IS NULL OR $2) ORDER BY at DESC, notice_id DESC LIMIT $3"""
+     WHERE project_id = $1 AND (seen_at IS NULL OR $2) AND (at, notice_id) < ($4, $5)
+     ORDER BY at DESC, notice_id DESC LIMIT $3"""
 _SEE: Final = """
     UPDATE notice SET seen_at = $2 WHERE project_id = $1 AND seen_at IS NULL AND notice_id = $3"""
 _SEE_ALL: Final = """
@@ -70,9 +72,11 @@ async def insert(tx: Tx, notice: Notice) -> None:
     await tx.execute(_INSERT, notice.notice_id, notice.project_id, notice.kind, notice.subject, notice.text, notice.at)
 
 
-async def of_project(tx: Tx, project_id: UUID, *, with_seen: bool, count_max: int) -> Sequence[Notice]:
+async def of_project(
+    tx: Tx, project_id: UUID, *, with_seen: bool, count_max: int, before: tuple[datetime, UUID] = END
+) -> Sequence[Notice]:
     """Return the project's notices, newest first; those that were seen too if asked for."""
-    return [_notice(row) for row in await tx.fetch(_OF_PROJECT, project_id, with_seen, count_max)]
+    return [_notice(row) for row in await tx.fetch(_OF_PROJECT, project_id, with_seen, count_max, *before)]
 
 
 async def see(tx: Tx, project_id: UUID, notice_id: UUID, *, now: datetime) -> bool:

@@ -29,9 +29,9 @@ _COUNT: Final = """
     SELECT project_id, $3, $4, recipients FROM unnest($1::uuid[], $2::bigint[]) AS given(project_id, recipients)
         ON CONFLICT (project_id, day, writer) DO UPDATE SET recipients = quota_use.recipients + EXCLUDED.recipients"""
 _SWEEP: Final = """
-    /* tidy: project-scope what is over, of every project */
     DELETE FROM quota_use
-     WHERE ctid IN (SELECT ctid FROM quota_use WHERE day < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"""
+     WHERE (project_id, day, writer) IN (
+        SELECT project_id, day, writer FROM quota_use WHERE day < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"""
 
 
 async def of_project(tx: Tx, project_id: UUID) -> Quota:

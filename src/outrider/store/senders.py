@@ -8,7 +8,7 @@ Of a link only the hash is kept (`proof_hash`), until it is used, replaced or wi
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -62,6 +62,7 @@ class Proof(msgspec.Struct, frozen=True):
     address: str
 
 
+BEGINNING: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 _INSERT: Final = """
     INSERT INTO sender (sender_id, project_id, domain_id, address, address_key, name,
                         is_default, is_enabled, created_at, updated_at)
@@ -77,7 +78,7 @@ _COLUMNS: Final = """
 _BY_KEY: Final = f"""{_COLUMNS}
      WHERE s.project_id = $1 AND address_key = $2"""
 _OF_PROJECT: Final = f"""{_COLUMNS}
-     WHERE s.project_id = $1 ORDER BY s.created_at, sender_id"""
+     WHERE s.project_id = $1 AND (s.created_at, sender_id) > ($2, $3) ORDER BY s.created_at, sender_id LIMIT $4"""
 _OF_DOMAIN: Final = f"""{_COLUMNS}
      WHERE s.project_id = $1 AND s.domain_id = $2 LIMIT $3"""
 _SPOKESMAN: Final = f"""{_COLUMNS}
@@ -153,9 +154,11 @@ async def by_key(tx: Tx, project_id: UUID, address_key: str) -> Sender | None:
     return None if row is None else Sender(**row)
 
 
-async def of_project(tx: Tx, project_id: UUID) -> Sequence[Sender]:
-    """Return the project's senders, oldest first."""
-    return [Sender(**row) for row in await tx.fetch(_OF_PROJECT, project_id)]
+async def of_project(
+    tx: Tx, project_id: UUID, *, after: tuple[datetime, UUID] = BEGINNING, count_max: int | None = None
+) -> Sequence[Sender]:
+    """Return the project's senders, oldest first, behind that of (created_at, id) `after`; all, or so many."""
+    return [Sender(**row) for row in await tx.fetch(_OF_PROJECT, project_id, *after, count_max)]
 
 
 async def of_domain(tx: Tx, project_id: UUID, domain_id: UUID, *, count_max: int) -> Sequence[Sender]:

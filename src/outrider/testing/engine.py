@@ -9,12 +9,13 @@ from uuid import UUID
 
 from outrider.base.errors import ConflictError, NotFoundError, UnauthenticatedError
 from outrider.base.vocab import RecipientStatus
-from outrider.engine.submission import Accepted, Attachment, Submission
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.services.access import Allowance, Caller, Credentials
 from outrider.services.attachments import Given
 from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
 from outrider.services.outbox import ContentView
 from outrider.services.reports import SessionView
+from outrider.services.roster import SenderPage, SenderQuery
 
 SESSION_ID: Final = UUID("0197a000-0000-7000-8000-00000000beef")
 
@@ -57,6 +58,37 @@ class RecordingEngine:
         """Be a `FirstAnswer`: answer as the test said."""
         self.asked_first.append((project_id, idempotency_key, request_hash))
         return self.first
+
+
+class RecordingExaminer:
+    """An `Examine`: finds nothing wrong, unless the test set `rejected` or `error`."""
+
+    def __init__(self) -> None:
+        self.calls: Final[list[tuple[UUID, Submission, Set[str]]]] = []  # Project, submission, domains.
+        self.rejected: Sequence[Rejected] = ()
+        self.error: Exception | None = None
+
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Sequence[Rejected]:
+        """Remember the call; then do as the test said."""
+        self.calls.append((project_id, submission, domains))
+        if self.error is not None:
+            raise self.error
+        return self.rejected
+
+
+class ToldSenders:
+    """A `ListSenders` with one page for each project, whatever is asked."""
+
+    def __init__(self) -> None:
+        self.pages: Final[dict[UUID, SenderPage]] = {}
+        self.queries: Final[list[SenderQuery]] = []
+
+    async def __call__(self, project_id: UUID, query: SenderQuery) -> SenderPage:
+        """Remember the question and return the project's page."""
+        self.queries.append(query)
+        return self.pages.get(project_id, SenderPage(0, ()))
 
 
 class KeyRing:

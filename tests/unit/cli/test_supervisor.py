@@ -19,7 +19,7 @@ import pytest
 from outrider.base.errors import ConfigError, StoreUnavailableError
 from outrider.cli import supervisor
 from outrider.cli.role import PARENT_FD
-from outrider.cli.supervisor import ROLES, Slot, Supervisor, check_port, lock_roles, slots_of
+from outrider.cli.supervisor import ROLES, Slot, Supervisor, check_port, lock_roles, running_roles, slots_of
 from outrider.config import Config, load
 from outrider.database import Database
 from outrider.store.embedded import EmbeddedPostgres
@@ -340,3 +340,15 @@ async def test_metrics_of_the_dead_are_cleared_and_those_of_the_living_stay(
         await node.until(6)
     assert living.exists()
     assert not dead.exists()
+
+
+async def test_roles_that_run_are_told_by_their_locks_and_none_is_taken(tmp_path: Path) -> None:
+    assert running_roles(tmp_path / "gone") == frozenset()
+    locks = await lock_roles(tmp_path, ["web", "smtp"], clock=FakeClock())
+    assert running_roles(tmp_path) == {"web", "smtp"}
+    for lock in locks:
+        os.close(lock)
+    assert running_roles(tmp_path) == frozenset()
+    again = await lock_roles(tmp_path, ["web"], clock=FakeClock())
+    assert running_roles(tmp_path) == {"web"}
+    os.close(again[0])

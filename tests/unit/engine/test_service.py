@@ -26,10 +26,12 @@ from outrider.net.records import RecordLooker
 from outrider.policy.warmup import Plan
 from outrider.services.access import Access
 from outrider.services.dkim_keys import KeyKeeper, KeyRing
+from outrider.services.event_log import EventLog, Streams
 from outrider.services.inbound import Inbox, ReportReader
 from outrider.services.notices import NoticeMailer
 from outrider.services.return_paths import BounceDomains
-from outrider.services.settings import AccessSettings, IdentitySettings
+from outrider.services.settings import IdentitySettings
+from outrider.services.stats import StatKeeper
 from outrider.services.verification import Installation, Verification
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
@@ -202,7 +204,7 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "access": lambda room: Access(
         room.store,
         Vault(bytes(32)),
-        AccessSettings(),
+        rate_per_minute=0,
         clock=room.clock,
         random_bits=lambda _: 0,
         logger=room.journal.logger,
@@ -240,6 +242,10 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         KeyRing(room.store, Vault(bytes(32)), IdentitySettings(), clock=room.clock, random_bits=lambda _: 0),
         clock=room.clock,
         logger=room.journal.logger,
+    ),
+    "stat_keeper": lambda room: StatKeeper(room.store, clock=room.clock, logger=room.journal.logger),
+    "event_streams": lambda room: Streams(
+        EventLog(room.store, clock=room.clock), clock=room.clock, logger=room.journal.logger
     ),
     "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
 }

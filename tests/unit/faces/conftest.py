@@ -2,6 +2,7 @@
 
 import base64
 import io
+import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,18 +11,41 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+from outrider.base.errors import StoreUnavailableError
+from outrider.engine import guard
+from outrider.engine.explain import Explainer
+from outrider.engine.guard import GuardView
 from outrider.faces.api.app import make_app
-from outrider.faces.api.ports import Ports
+from outrider.faces.api.ports import Managed, Ports
 from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
+from outrider.services.access import Access
+from outrider.services.accounts import Accounts
+from outrider.services.dkim_keys import KeyRing as DkimKeyRing
+from outrider.services.event_log import EventLog, Streams
+from outrider.services.identity import Identity
+from outrider.services.notices import Notices
+from outrider.services.proofs import Proofs
+from outrider.services.quotas import Quotas
+from outrider.services.senders import Senders
+from outrider.services.settings import IdentitySettings
+from outrider.services.stats import Stats
+from outrider.services.suppressions import Suppressions
+from outrider.services.verification import Installation, Verification
+from outrider.store.pool import Store
+from outrider.store.settings import StoreSettings
+from outrider.store.vault import Vault
+from outrider.testing.clock import RealClock
 from outrider.testing.engine import (
     KeptReplays,
     KeyRing,
     RecordingEngine,
+    RecordingExaminer,
     ToldMail,
     ToldOutbox,
     ToldReports,
+    ToldSenders,
     keep_content,
 )
 from outrider.testing.web import Heard, ask
@@ -42,6 +66,19 @@ def basic(key_id: str = KEY_ID, secret: str = KEY_SECRET) -> str:
     return "Basic " + base64.b64encode(f"{key_id}:{secret}".encode()).decode()
 
 
+def assert_fault(heard: Heard, ret_code: int, message: str, status: int = 200) -> None:
+    assert (heard.status, heard.json["RetCode"], heard.json["Message"]) == (status, ret_code, message)
+    assert heard.json["Detail"]
+    assert_envelope(heard)
+
+
+def assert_envelope(heard: Heard) -> None:
+    assert heard.headers["content-type"] == "application/json"
+    assert str(UUID(heard.json["RequestUuid"])) == heard.json["RequestUuid"]
+    assert heard.headers["x-speedo-request-uuid"] == heard.json["RequestUuid"]
+    assert isinstance(heard.json["RetCode"], int)
+
+
 class StillClock:
     """Shows one instant until the test sets another."""
 
@@ -58,10 +95,51 @@ class StillClock:
         raise AssertionError("nothing here sleeps")
 
 
+def closed_services() -> Managed:
+    """Return the services on a database that nobody has opened: whatever asks it is told that it is away."""
+    store, vault, clock = Store("", StoreSettings()), Vault(bytes(32)), RealClock()
+    log, bits = make_logger(LogSettings(format="json"), "web", io.StringIO()), random.SystemRandom().getrandbits
+    on_store: dict[str, Any] = {"clock": clock, "random_bits": bits}
+    keys = DkimKeyRing(store, vault, IdentitySettings(), **on_store)
+    identity = Identity(store, keys, **on_store)
+    senders = Senders(store, **on_store)
+
+    async def no_mail(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailableError("The database is not open.")
+
+    def no_checker() -> Any:
+        raise AssertionError("nobody asks DNS here")
+
+    async def no_guards(_: UUID) -> Sequence[GuardView]:
+        return await guard.views(store, clock=clock)
+
+    events = EventLog(store, clock=clock)
+    return Managed(
+        access=Access(store, vault, rate_per_minute=0, **on_store, logger=log),
+        accounts=Accounts(store, vault, **on_store),
+        identity=identity,
+        keys=keys,
+        senders=senders,
+        proofs=Proofs(store, no_mail, **on_store, is_on=True, root="http://x.example"),
+        suppressions=Suppressions(store, clock=clock),
+        verification=Verification(store, keys, no_checker, IdentitySettings(), Installation(), **on_store, logger=log),
+        notices=Notices(store, clock=clock),
+        quotas=Quotas(store, clock=clock),
+        log=events,
+        streams=Streams(events, clock=clock, logger=log),
+        stats=Stats(store, clock=clock),
+        explainer=Explainer(store, clock=clock),
+        guards=no_guards,
+        clock=clock,
+    )
+
+
 class ApiFace:
     def __init__(self) -> None:
         self.engine = RecordingEngine()
         self.keys = KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID})
+        self.examiner = RecordingExaminer()
+        self.senders = ToldSenders()
         self.reports = ToldReports()
         self.mail = ToldMail()
         self.replays = KeptReplays()
@@ -80,6 +158,8 @@ class ApiFace:
                 "accept": self.engine,
                 "authenticate": self.keys,
                 "spend": self.keys.spend,
+                "examine": self.examiner,
+                "list_senders": self.senders,
                 "report_session": self.reports,
                 "resolve_files": keep_content,
                 "first_answer": self.engine.first_answer,
@@ -91,6 +171,7 @@ class ApiFace:
                 "new_request_id": uuid4,
                 "log": make_logger(LogSettings(format="json"), "web", self.log),
                 "metrics": self.metrics,
+                "managed": closed_services(),
                 **other,
             }
         )
@@ -99,6 +180,20 @@ class ApiFace:
         given = {"authorization": basic(), "content-type": "application/json"} | dict(headers or {})
         octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
         return await ask(self.app, "POST", "/api/v1/email/SendEmail", headers=given, body=octets)
+
+    async def act(self, body: object, query: str = "", headers: Mapping[str, str] | None = None) -> Heard:
+        """Call the Action API; `headers` None: with the good key."""
+        given = {"authorization": basic()} if headers is None else headers
+        octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await ask(self.app, "POST", f"/api{query}", headers=given, body=octets)
+
+    async def rest(
+        self, method: str, target: str, body: object = b"", headers: Mapping[str, str] | None = None
+    ) -> Heard:
+        """Make a call below /api/v1/email/; `headers` None: with the good key."""
+        given = {"authorization": basic()} if headers is None else headers
+        octets: bytes | Sequence[bytes] = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return await ask(self.app, method, f"/api/v1/email/{target}", headers=given, body=octets)
 
     async def send_status(self, query: str, headers: Mapping[str, str] | None = None) -> Heard:
         given = {"authorization": basic()} if headers is None else headers

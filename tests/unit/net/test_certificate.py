@@ -1,6 +1,7 @@
 """Whom a certificate names, odd ones included."""
 
 import ssl
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,3 +36,20 @@ def test_a_broken_certificate_never_fails(changes: list[tuple[int, int]]) -> Non
     for at, octet in changes:
         octets[at] = octet
     assert certificate.name_of(bytes(octets)).isprintable()
+
+
+def test_the_terms_of_a_file_are_those_of_its_first_certificate() -> None:
+    first, second = SelfSigned("mx.partner.example", until_year=2030).pem, SelfSigned("other.example").pem
+    terms = certificate.terms_of((first + second).encode())
+    assert terms == certificate.Terms(
+        names=("mx.partner.example",),
+        begins_at=datetime(2020, 1, 1, tzinfo=UTC),
+        ends_at=datetime(2030, 1, 1, tzinfo=UTC),
+        is_self_signed=True,
+    )
+
+
+@given(st.binary(max_size=400))
+def test_a_file_without_a_certificate_has_no_terms(octets: bytes) -> None:
+    assert certificate.terms_of(octets) is None
+    assert certificate.terms_of(b"-----BEGIN CERTIFICATE-----\n" + octets + b"\n-----END CERTIFICATE-----\n") is None

@@ -31,6 +31,13 @@ def test_ipv6_loopback_is_ours_where_there_is_ipv6() -> None:
     assert ours.is_ours("::1") == has_ipv6()
 
 
+def test_the_address_that_the_system_would_take_is_ours() -> None:
+    assert ours.address_outward(["127.0.0.1", "::1"]) == "127.0.0.1"
+    assert ours.address_outward([]) == ""
+    if has_ipv6():
+        assert ours.address_outward(["::1"]) == "::1"
+
+
 def test_the_first_that_is_not_ours_is_named_with_its_setting() -> None:
     ours.check_ours({})
     ours.check_ours({"egress.sources.a.address": "127.0.0.2"})

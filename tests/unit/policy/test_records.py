@@ -78,8 +78,14 @@ def test_an_include_stands_for_the_addresses() -> None:
     ]
 
 
-def test_without_an_address_no_spf_forbids_our_own_mail() -> None:
+def test_without_an_address_the_machines_name_stands_for_it() -> None:
     found = by_kind(msgspec.structs.replace(FULL, sources=()))
+    assert f"a:{FULL.mx_host}" in found[RecordKind.RETURN_PATH_SPF][0].value.split()
+    assert f"a:{FULL.mx_host}" in found[RecordKind.SPF][0].value.split()
+
+
+def test_without_address_and_name_no_spf_forbids_our_own_mail() -> None:
+    found = by_kind(msgspec.structs.replace(FULL, sources=(), mx_host=""))
     assert not {RecordKind.SPF, RecordKind.RETURN_PATH_SPF} & set(found)
 
 

@@ -82,6 +82,12 @@ def test_deep_nesting_is_refused_and_not_followed() -> None:
         body_signature.sign({"a": deep}, "SK")
 
 
+def test_too_many_values_are_refused_and_not_all_read() -> None:
+    assert body_signature.sign({"a": [1] * 100_000}, "SK")
+    with pytest.raises(CallerError, match="too many"):
+        body_signature.sign({"a": [1] * 6_000_000}, "SK")
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from litestar import Litestar, Request, Response
 from litestar.enums import ScopeType
+from litestar.exceptions import ClientException
 from litestar.exceptions.responses import create_exception_response
 from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
 from litestar.types import (
@@ -27,7 +28,7 @@ from litestar.types import (
 
 from outrider.base import limits
 from outrider.base.errors import BusyError, CallerError, OutriderError
-from outrider.faces.api import operational
+from outrider.faces.api import operational, reference
 from outrider.faces.api.dialects import uspeedo
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import face, table
@@ -77,14 +78,24 @@ def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Lite
         ports.log.error("page_failed", method=request.method, path=request.url.path, exc_info=error)
         return create_exception_response(request, error)
 
+    def malformed(request: Request[Any, Any, Any], error: ClientException) -> Response[Any]:
+        # Litestar looks at the Host header before it looks for a route (RFC 9110 §7.2).
+        if request.scope["path"].startswith(f"{uspeedo.ROOT}/") or request.scope["path"] == uspeedo.ROOT:
+            return uspeedo.malformed(ports, error.status_code, error.detail)
+        return create_exception_response(request, error)
+
     native = face.mount(ports, table.routes(ports))
     dialect = uspeedo.routes(ports)
     return _App(
         dialect[0].fn,
-        route_handlers=[*dialect, native, *operational.routes(ports), *more],
+        route_handlers=[*dialect, native, *reference.routes(), *operational.routes(ports), *more],
         # Litestar's own log would be a second one, of another form.
         logging_config=None,
-        exception_handlers={OutriderError: refused, HTTP_500_INTERNAL_SERVER_ERROR: unexpected},
+        exception_handlers={
+            OutriderError: refused,
+            ClientException: malformed,
+            HTTP_500_INTERNAL_SERVER_ERROR: unexpected,
+        },
         openapi_config=None,
         request_max_body_size=limits.REQUEST_BODY_BYTES_MAX,
     )

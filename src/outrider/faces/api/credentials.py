@@ -13,21 +13,20 @@ It translates and never judges: what has the form of a pair may be nobody's. One
 Authorization, X-AccessToken, the signature.
 """
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from outrider.base import networks
 from outrider.base.errors import UnauthenticatedError
-from outrider.faces.api.dialects.basic import parse_basic
-from outrider.faces.settings import Network
-from outrider.services.access import Credentials
+from outrider.base.networks import Network
+from outrider.faces.api.basic import parse_basic
+from outrider.services.access import ADVICE, Credentials
 
 _HEADER_BYTES_MAX: Final = 2560  # Ours: the longest access token and its scheme.
 _FORWARDED_COUNT_MAX: Final = 50  # Ours: hops looked at.
-ADVICE: Final = "Send `Authorization: Bearer ACCESSKEY_ID.ACCESSKEY_SECRET`, or Basic with the same pair."
 
 _read_signers: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
@@ -119,15 +118,9 @@ def _client(peer: str, forwarded: bytes, proxies: Sequence[Network]) -> str:
     return client
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # Asked with every call, mostly for the same few proxies.
 def _is_proxy(text: str, proxies: tuple[Network, ...]) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in network for network in proxies)
+    return networks.contain(proxies, text)
 
 
 def _text(value: bytes) -> str:

@@ -81,6 +81,7 @@ _PAGE_HEADERS: Final = {
     "x-content-type-options": "nosniff",
 }
 _LINKS: Final = (
+    ("/docs", "the API, to read and to try"),
     ("/readyz", "ready to work?"),
     ("/healthz", "alive?"),
     ("/metrics", "Prometheus metrics"),
@@ -95,6 +96,6 @@ def _front_page(*, has_mailbox: bool) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Outrider</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
         "<h1>Outrider</h1>"
-        f"<p>An email platform. Programs send with <code>POST /api/v1/email/SendEmail</code>. {mode}</p>"
+        f"<p>An email platform. Programs send with <code>POST /v1/emails</code>. {mode}</p>"
         f"<ul>{rows}</ul></body></html>"
     )

@@ -1,4 +1,8 @@
-"""What the API needs from the floors below. `app.py` passes the real ones, tests pass doubles from `testing.engine`."""
+"""What the API needs from the floors below, each as a protocol with its promise.
+
+`web_role` passes the real ones, tests pass doubles from `testing.engine`. Both dialects use the same: what they say
+differs, what they do does not.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import Protocol
@@ -6,16 +10,31 @@ from uuid import UUID
 
 import msgspec
 
+from outrider.base.clock import Clock
+from outrider.base.networks import Network
 from outrider.base.vocab import RecipientStatus
-from outrider.engine.submission import Accepted, Attachment, Submission
-from outrider.faces.settings import Network
+from outrider.engine.explain import Explainer
+from outrider.engine.guard import GuardView
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
-from outrider.services.access import Allowance, Caller, Credentials
+from outrider.services.access import Access, Allowance, Caller, Credentials
+from outrider.services.accounts import Accounts
 from outrider.services.attachments import Given
+from outrider.services.dkim_keys import KeyRing
+from outrider.services.event_log import EventLog, Streams
+from outrider.services.identity import Identity
 from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
+from outrider.services.notices import Notices
 from outrider.services.outbox import ContentView
+from outrider.services.proofs import Proofs
+from outrider.services.quotas import Quotas
 from outrider.services.reports import SessionView
+from outrider.services.roster import SenderPage, SenderQuery
+from outrider.services.senders import Senders
+from outrider.services.stats import Stats
+from outrider.services.suppressions import Suppressions
+from outrider.services.verification import Verification
 
 
 class Accept(Protocol):
@@ -45,6 +64,19 @@ class Accept(Protocol):
         """
 
 
+class Examine(Protocol):
+    """All checks of `Accept`, of a call that is not sent."""
+
+    async def __call__(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Sequence[Rejected]:
+        """Return the recipients that are no addresses.
+
+        Raises:
+            CallerError, ForbiddenError, NotFoundError: as `Accept`.
+        """
+
+
 class Authenticate(Protocol):
     """From what a call shows of itself to who calls (`services.access`)."""
 
@@ -63,6 +95,17 @@ class Spend(Protocol):
 
     def __call__(self, caller: Caller) -> Allowance:
         """Count one call of the caller's key. Raises LimitReachedError: it has had those of this minute."""
+
+
+class ListSenders(Protocol):
+    """The senders of a project, by the page."""
+
+    async def __call__(self, project_id: UUID, query: SenderQuery) -> SenderPage:
+        """Return the senders asked for.
+
+        Raises:
+            CallerError: its `field` names the field of `SenderQuery` at fault.
+        """
 
 
 class SessionReport(Protocol):
@@ -140,12 +183,35 @@ class MailReader(Protocol):
         """Return the next events of a message. Raises NotFoundError, CallerError."""
 
 
+class Managed(msgspec.Struct, frozen=True, kw_only=True):
+    """The services behind the calls that look after a project: its domains, senders, keys, suppressions, events."""
+
+    access: Access
+    accounts: Accounts
+    identity: Identity
+    keys: KeyRing
+    senders: Senders
+    proofs: Proofs
+    suppressions: Suppressions
+    verification: Verification
+    notices: Notices
+    quotas: Quotas
+    log: EventLog
+    streams: Streams  # Must run where events are streamed.
+    stats: Stats
+    explainer: Explainer
+    guards: Callable[[UUID], Awaitable[Sequence[GuardView]]]  # Those of one project.
+    clock: Clock
+
+
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
     """All of it, in one argument."""
 
     accept: Accept
+    examine: Examine
     authenticate: Authenticate
     spend: Spend
+    list_senders: ListSenders
     report_session: SessionReport
     resolve_files: ResolveFiles
     first_answer: FirstAnswer
@@ -157,5 +223,12 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     new_request_id: Callable[[], UUID]
     log: Logger
     metrics: Metrics
+    managed: Managed | None = None  # None: in tests of the other calls.
     trusted_proxies: Sequence[Network] = ()  # Who is believed when it says for whom it calls.
     has_mailbox: bool = False  # Catch mode: the front page links to it.
+
+    @property
+    def services(self) -> Managed:
+        """What looks after a project."""
+        assert self.managed is not None
+        return self.managed

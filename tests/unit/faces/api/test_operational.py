@@ -47,7 +47,7 @@ async def test_the_front_page_says_what_this_is_and_fetches_nothing(face: ApiFac
     heard = await ask(face.app, "GET", "/")
     assert heard.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in heard.headers["content-security-policy"]
-    assert "SendEmail" in heard.text
+    assert "POST /v1/emails" in heard.text
     assert 'href="/readyz"' in heard.text
     assert "/mailbox" not in heard.text
     assert "http:" not in heard.text

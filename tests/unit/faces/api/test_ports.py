@@ -6,9 +6,10 @@ import pytest
 
 from outrider.base.errors import NotFoundError, UnauthenticatedError
 from outrider.engine.submission import Submission
-from outrider.faces.api.ports import Accept, Authenticate, SessionReport, Spend
+from outrider.faces.api.ports import Accept, Authenticate, Examine, ListSenders, SessionReport, Spend
 from outrider.services.access import Allowance, Credentials
-from outrider.testing.engine import SESSION_ID, KeyRing, RecordingEngine, ToldReports
+from outrider.services.roster import SenderPage, SenderQuery
+from outrider.testing.engine import SESSION_ID, KeyRing, RecordingEngine, RecordingExaminer, ToldReports, ToldSenders
 
 SUBMISSION = Submission(sender="a@x.example", recipients=("b@x.example", "b@x.example"), subject="s", text="t")
 
@@ -41,3 +42,22 @@ async def test_a_report_is_its_projects() -> None:
     with pytest.raises(NotFoundError) as caught:
         await report(UUID(int=1), SESSION_ID)
     assert caught.value.field == "session_id"
+
+
+async def test_an_examiner_finds_nothing_wrong_until_told() -> None:
+    examiner = RecordingExaminer()
+    examine: Examine = examiner
+    assert list(await examine(UUID(int=1), SUBMISSION, domains={"x.example"})) == []
+    assert examiner.calls == [(UUID(int=1), SUBMISSION, {"x.example"})]
+    examiner.error = NotFoundError("No such sender.", field="sender")
+    with pytest.raises(NotFoundError):
+        await examine(UUID(int=1), SUBMISSION)
+
+
+async def test_senders_are_their_projects() -> None:
+    told = ToldSenders()
+    list_senders: ListSenders = told
+    told.pages[UUID(int=1)] = SenderPage(5, ())
+    assert (await list_senders(UUID(int=1), SenderQuery())).total_count == 5
+    assert (await list_senders(UUID(int=2), SenderQuery(words="x"))).total_count == 0
+    assert told.queries == [SenderQuery(), SenderQuery(words="x")]

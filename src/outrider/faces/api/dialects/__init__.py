@@ -1,7 +1,12 @@
 """APIs of other providers, spoken by us.
 
-uspeedo         routes under /api: SendEmail, SendStatus, and the envelope of every answer
-uspeedo_types   the records of its JSON
-uspeedo_faults  from what went wrong to RetCode, Message and Detail
-basic           HTTP Basic credentials
+uspeedo           routes under /api: their REST calls and their Action API, and the envelope of every answer
+uspeedo_types     the records of their JSON
+uspeedo_send      SendEmail, to a submission and back
+uspeedo_status    SendStatus
+uspeedo_senders   GetSenderList
+uspeedo_template  SendEmailTemplate and its companions, which find no template yet
+uspeedo_action    which action a call of the Action API is about
+uspeedo_faults    from what went wrong to RetCode, Message and Detail
+uspeedo_explain   what is wrong with a body that would not decode
 """

@@ -1,65 +1,75 @@
-"""uSpeedo's email API, REST generation, under /api: what their clients send here works unchanged.
+"""uSpeedo's email API under /api: what their clients send here works unchanged.
 
-    POST /api/v1/email/SendEmail                  one content to 1-100 recipients, one separate message each
-    GET  /api/v1/email/SendStatus?SessionNo=...   what became of them
+    POST   /api                                        the Action API: the JSON body says what, in `Action`
+    POST   /api/v1/email/SendEmail                     one content to 1-100 recipients, one separate message each
+    GET    /api/v1/email/SendStatus?SessionNo=...      what became of them
+    GET    /api/v1/email/GetSenderList                 who may be named as sender
+    POST   /api/v1/email/SendEmailTemplate             with its companions below: find no template yet
+    POST   /api/v1/email/EmailTemplate
+    DELETE /api/v1/email/EmailTemplate/{id}
 
-Every answer is the same envelope (RetCode, Message, RequestUuid ...) with the header X-Speedo-Request-Uuid, errors
-and unknown paths included; `uspeedo_faults` has the table of RetCodes. Bodies are JSON whatever their Content-Type
-says. It translates and never decides: limits and address rules are the engine's.
+Each REST call is an action of the same name, too. Every answer is the same envelope (RetCode, Message, RequestUuid ...)
+with the header X-Speedo-Request-Uuid, errors and unknown paths included; `uspeedo_faults` has the table of RetCodes.
+Bodies are JSON whatever their Content-Type says. It translates and never decides: limits and address rules are the
+engine's, who calls is `services.access`'s.
 
 One raw ASGI application takes the whole of /api: SendEmail is the hottest path of the web process, and a typed Litestar
 handler would cost it more than all of the work here. Source: shared/uspeedo.md 1; docs/reference/api.md for users.
 """
 
 import re
-import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast
-from uuid import UUID
 
 import msgspec
-from litestar import asgi
+from litestar import Response, asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from outrider.base import digits, limits
-from outrider.base.errors import BusyError, CallerError, OutriderError
+from outrider.base.errors import BusyError, CallerError, NotFoundError, OutriderError
 from outrider.base.vocab import KeyScope
-from outrider.engine.submission import Accepted, Submission
-from outrider.faces.api import credentials, markup
+from outrider.faces.api import credentials
 from outrider.faces.api.body import CallerGoneError, discard_body, read_body
-from outrider.faces.api.dialects import uspeedo_faults
-from outrider.faces.api.dialects.uspeedo_types import (
-    FailedTarget,
-    Fault,
-    RecipientRow,
-    SendEmailAnswer,
-    SendEmailBody,
-    SendStatusAnswer,
+from outrider.faces.api.dialects import (
+    uspeedo_action,
+    uspeedo_faults,
+    uspeedo_send,
+    uspeedo_senders,
+    uspeedo_status,
+    uspeedo_template,
 )
+from outrider.faces.api.dialects.uspeedo_types import SenderListAnswer, SendStatusAnswer
 from outrider.faces.api.ports import Ports
 from outrider.services.access import Caller
-from outrider.services.reports import EventView, RecipientView
 
 ROOT: Final = "/api"
+NO_REQUEST: Final = "Invalid parameter [Header]"
 NO_ACTION: Final = "Invalid parameter [Action]"  # Nothing lives at this path, or not with this method.
 
+_TEMPLATE: Final = "/v1/email/EmailTemplate/"
+_NOT_STORED: Final = "Templates cannot be stored here yet. Send the finished text with SendEmail."
 _INVALID: Final = CallerError.ret_code
 _VISIBLE_ASCII: Final = re.compile(rb"[\x21-\x7e]+")
-_decode: Final = msgspec.json.Decoder(SendEmailBody).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class _Call(msgspec.Struct):
-    """One request on its way through; headers are picked out in one pass."""
+    """One request on its way through."""
 
     scope: HTTPScope
     receive: Receive
     request_id: str
     length_bytes: int | None = None
     idempotency_key: bytes = b""
-    body: bytes | None = None  # None: not read, so it may stand in the way of the answer.
+    body: bytes | None = None  # Once it is read: nothing of it stands in the way of the answer then.
+    action: str | UnsetType = UNSET  # What the answer says in `Action`; only the Action API does.
+
+    @property
+    def message(self) -> str:
+        """What an answer says when all went well, differently in the two generations."""
+        return "success" if self.action is UNSET else ""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -71,7 +81,13 @@ class _Answer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-_Action = Callable[[_Call], Awaitable[_Answer]]
+class _Action(msgspec.Struct, frozen=True):
+    """One thing that can be asked for."""
+
+    method: str  # Of its REST call.
+    path: str  # Below ROOT; one that ends in a slash goes on with an id.
+    scope: KeyScope
+    act: Callable[[_Call, Caller], Awaitable[_Answer]]
 
 
 def routes(ports: Ports) -> list[ASGIRouteHandler]:
@@ -85,15 +101,37 @@ def routes(ports: Ports) -> list[ASGIRouteHandler]:
     return [uspeedo]
 
 
+def actions(ports: Ports) -> Mapping[str, str]:
+    """Return the name of each action and the path of its REST call; one that ends in a slash goes on with an id."""
+    return {name: ROOT + action.path for name, action in _Face(ports).actions.items()}
+
+
+def malformed(ports: Ports, status: int, detail: str) -> Response[bytes]:
+    """Return the envelope of a request that is no HTTP and never reached the route; `detail` says why, to strangers."""
+    request_id = str(ports.new_request_id())
+    ports.metrics.api_calls.labels(_INVALID).inc()
+    return Response(
+        _encode(uspeedo_faults.fault(_INVALID, NO_REQUEST, request_id, f"{detail}.")),
+        status_code=status,
+        media_type="application/json",
+        headers={"cache-control": "no-store", "x-speedo-request-uuid": request_id},
+    )
+
+
 class _Face:
     """The table of actions and the envelope around them."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports: Final = ports
-        self._actions: Final[Mapping[str, tuple[str, _Action]]] = {
-            "/v1/email/SendEmail": ("POST", self._send_email),
-            "/v1/email/SendStatus": ("GET", self._send_status),
+        self.actions: Final[Mapping[str, _Action]] = {
+            "SendEmail": _Action("POST", "/v1/email/SendEmail", KeyScope.SEND, self._send_email),
+            "SendEmailTemplate": _Action("POST", "/v1/email/SendEmailTemplate", KeyScope.SEND, self._send_template),
+            "SendStatus": _Action("GET", "/v1/email/SendStatus", KeyScope.READ, self._send_status),
+            "GetSenderList": _Action("GET", "/v1/email/GetSenderList", KeyScope.READ, self._get_sender_list),
+            "CreateEmailTemplate": _Action("POST", _TEMPLATE[:-1], KeyScope.MANAGE, self._create_template),
+            "DeleteEmailTemplate": _Action("DELETE", _TEMPLATE, KeyScope.MANAGE, self._delete_template),
         }
+        self._paths: Final[Mapping[str, _Action]] = {action.path: action for action in self.actions.values()}
 
     async def respond(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for anything it holds; the outermost layer of this face."""
@@ -133,24 +171,51 @@ class _Face:
                 call.length_bytes = digits.parse(value.decode("latin-1"))
             elif name == b"idempotency-key":
                 call.idempotency_key = value
-        method, action = self._actions.get(call.scope["path"].rstrip("/"), ("", None))
-        if action is None:
+        path = call.scope["path"].rstrip("/")
+        action = self._paths.get(path)
+        if action is None and path.startswith(_TEMPLATE) and "/" not in path.removeprefix(_TEMPLATE):
+            action = self._paths[_TEMPLATE]
+        if action is None and path:
             return _no_action(call, 404, "There is no such call here.")
+        method = "POST" if action is None else action.method
         if call.scope["method"] != method:
             return _no_action(call, 405, f"Use {method} for this call.", (b"allow", method.encode()))
-        return await action(call)
+        if action is None:
+            return await self._act_by_name(call)
+        caller = await self._authenticate(call)
+        caller.require(action.scope)
+        return await action.act(call, caller)
 
-    async def _admit(self, call: _Call, scope: KeyScope) -> Caller:
-        """Return who calls, if its key may do that now. A call that is known by its body has it read first."""
-        peer = call.scope["client"]
-        shown = credentials.read(call.scope["headers"], peer[0] if peer else "", self._ports.trusted_proxies)
+    async def _act_by_name(self, call: _Call) -> _Answer:
+        """Answer a call of the Action API. Who calls is asked first, unless the body says it."""
+        query = uspeedo_action.parse_query(call.scope["query_string"])
+        if query.get("Action", "") in self.actions:
+            call.action = f"{query['Action']}Response"
+        caller = await self._authenticate(call)
+        name = uspeedo_action.read(await self._read(call), query)
+        action = self.actions.get(name)
+        if action is None:
+            call.action = UNSET
+            known = ", ".join(self.actions)
+            raise CallerError(f"There is no such action; there are {known}.", field="Action")
+        call.action = f"{name}Response"
+        caller.require(action.scope)
+        return await action.act(call, caller)
+
+    async def _authenticate(self, call: _Call) -> Caller:
+        """Return who calls, counted against the rate of its key. A call that is known by its body has it read first."""
+        client = call.scope["client"]
+        shown = credentials.read(call.scope["headers"], client[0] if client else "", self._ports.trusted_proxies)
         if shown.needs_body:
-            call.body = await read_body(call.receive, call.length_bytes)
-            shown = credentials.with_body(shown, call.body)
+            shown = credentials.with_body(shown, await self._read(call))
         caller = await self._ports.authenticate(shown)
-        caller.require(scope)
         self._ports.spend(caller)
         return caller
+
+    async def _read(self, call: _Call) -> bytes:
+        if call.body is None:
+            call.body = await read_body(call.receive, call.length_bytes)
+        return call.body
 
     def _note(self, call: _Call, error: OutriderError) -> None:
         """Log what the operator should hear of: neither callers' mistakes nor load shed on purpose."""
@@ -158,52 +223,86 @@ class _Face:
             detail = {f"detail_{name}": value for name, value in error.detail.items()}
             self._ports.log.error("api_call_refused", request_id=call.request_id, code=error.code, **detail)
 
-    async def _send_email(self, call: _Call) -> _Answer:
-        """POST SendEmail: decode, ask the engine, encode."""
-        caller = await self._admit(call, KeyScope.SEND)
+    async def _send_email(self, call: _Call, caller: Caller) -> _Answer:
+        """Decode, ask the engine, encode."""
         key = _idempotency_key(call.idempotency_key)
-        if call.body is None:
-            call.body = await read_body(call.receive, call.length_bytes)
-        accepted = await self._ports.accept(
-            caller.project_id, _submission(call.body), idempotency_key=key, domains=caller.domains
-        )
-        return _sent(call, accepted)
+        submission = uspeedo_send.read(await self._read(call))
+        accepted = await self._ports.accept(caller.project_id, submission, idempotency_key=key, domains=caller.domains)
+        answer = uspeedo_send.answer(accepted, call.request_id, call.action)
+        return _Answer(answer.ret_code, _encode(answer))
 
-    async def _send_status(self, call: _Call) -> _Answer:
-        """GET SendStatus: the life of each recipient of one accepted call."""
-        caller = await self._admit(call, KeyScope.READ)
-        session_id = _session_id(call.scope["query_string"])
-        view = await self._ports.report_session(caller.project_id, session_id)
-        rows = [_row(recipient) for recipient in view.recipients]
-        answer = SendStatusAnswer(0, "success", call.request_id, str(view.session_id), len(rows), rows)
+    async def _send_status(self, call: _Call, caller: Caller) -> _Answer:
+        """The life of each recipient of one accepted call."""
+        view = await self._ports.report_session(caller.project_id, uspeedo_status.read(await self._parameters(call)))
+        rows = uspeedo_status.rows(view)
+        answer = SendStatusAnswer(
+            action=call.action,
+            ret_code=0,
+            message=call.message,
+            request_uuid=call.request_id,
+            session_no=str(view.session_id),
+            total=len(rows),
+            recipients=rows,
+        )
         return _Answer(0, _encode(answer))
+
+    async def _get_sender_list(self, call: _Call, caller: Caller) -> _Answer:
+        """A page of the project's senders."""
+        query = uspeedo_senders.read(await self._parameters(call))
+        page = await self._ports.list_senders(caller.project_id, query)
+        answer = SenderListAnswer(
+            action="GetSenderListResponse",
+            ret_code=0,
+            message=call.message,
+            request_uuid=call.request_id,
+            total=page.total_count,
+            senders=uspeedo_senders.rows(page, caller.project_id, caller.domains),
+        )
+        return _Answer(0, _encode(answer))
+
+    async def _send_template(self, call: _Call, caller: Caller) -> _Answer:
+        """Check all that can be checked; there is no template."""
+        _idempotency_key(call.idempotency_key)
+        given = uspeedo_template.read(await self._read(call))
+        rejected = await self._ports.examine(
+            caller.project_id, uspeedo_template.stand_in(given), domains=caller.domains
+        )
+        error = NotFoundError(uspeedo_template.NOT_FOUND, field="TemplateId")
+        answer = uspeedo_send.refused(
+            uspeedo_template.failed(given, rejected),
+            call.request_id,
+            call.action,
+            ret_code=error.ret_code,
+            message=uspeedo_faults.message_of(error),
+            detail=error.public,
+        )
+        return _Answer(answer.ret_code, _encode(answer))
+
+    async def _create_template(self, _call: _Call, _caller: Caller) -> _Answer:
+        """Say that there is no place for it."""
+        raise CallerError(_NOT_STORED, field="Action")
+
+    async def _delete_template(self, call: _Call, _caller: Caller) -> _Answer:
+        """Find no template to delete."""
+        raise uspeedo_template.find(await self._parameters(call))
+
+    async def _parameters(self, call: _Call) -> Mapping[str, object]:
+        """Return what the call says, wherever its generation says it."""
+        if call.action is not UNSET:
+            return uspeedo_action.fields(await self._read(call))
+        if call.scope["method"] == "DELETE":
+            return {"TemplateId": call.scope["path"].rstrip("/").removeprefix(_TEMPLATE)}
+        return uspeedo_action.parse_query(call.scope["query_string"])
 
 
 def _failed(call: _Call, error: OutriderError) -> _Answer:
-    rendered = uspeedo_faults.render(error, call.request_id)
+    rendered = uspeedo_faults.render(error, call.request_id, call.action)
     return _Answer(rendered.fault.ret_code, _encode(rendered.fault), rendered.status, rendered.headers)
 
 
 def _no_action(call: _Call, status: int, detail: str, *headers: tuple[bytes, bytes]) -> _Answer:
-    return _Answer(_INVALID, _encode(Fault(_INVALID, NO_ACTION, call.request_id, detail)), status, headers)
-
-
-def _submission(body: bytes) -> Submission:
-    try:
-        given = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise uspeedo_faults.explain(body) from None
-    senders = [sender for sender in (given.send_email, given.sender_email) if isinstance(sender, str)]
-    if not senders:
-        raise uspeedo_faults.explain(body)
-    is_html = markup.looks_like_html(given.content)
-    return Submission(
-        sender=senders[0],
-        recipients=given.target_email_address,
-        subject=given.subject,
-        from_name=given.from_name or "",
-        text=None if is_html else given.content,
-        html=given.content if is_html else None,
+    return _Answer(
+        _INVALID, _encode(uspeedo_faults.fault(_INVALID, NO_ACTION, call.request_id, detail)), status, headers
     )
 
 
@@ -214,57 +313,3 @@ def _idempotency_key(value: bytes) -> str:
         allowed = f"1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters"
         raise CallerError(f"The header Idempotency-Key must have {allowed}.", field="idempotency_key")
     return value.decode("ascii")
-
-
-def _sent(call: _Call, accepted: Accepted) -> _Answer:
-    failed = tuple(FailedTarget(rejected.address, rejected.reason) for rejected in accepted.rejected)
-    is_sent = accepted.session_id is not None
-    answer = SendEmailAnswer(
-        ret_code=0 if is_sent else _INVALID,
-        message="success" if is_sent else "Invalid parameter [TargetEmailAddress]",
-        session_no=str(accepted.session_id) if is_sent else UNSET,
-        failed_target_emails=failed,
-        request_uuid=call.request_id,
-        success_count=accepted.recipient_count,
-        fail_content=failed,
-        detail=UNSET if is_sent else "No recipient was accepted; FailedTargetEmails says why for each.",
-    )
-    return _Answer(answer.ret_code, _encode(answer))
-
-
-def _session_id(query_string: bytes) -> UUID:
-    query = urllib.parse.parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
-    given = query.get("SessionNo", [])
-    if not given:
-        raise uspeedo_faults.missing("SessionNo")
-    try:
-        session_id = UUID(given[0])
-    except ValueError:
-        session_id = None
-    if session_id is None or str(session_id) != given[0].lower():  # UUID() also takes braces, underscores and more.
-        raise CallerError("SessionNo must look like 3b6c8a0e-4d1f-4a53-9b0f-2f6f0f0c7a11.", field="SessionNo")
-    return session_id
-
-
-def _row(view: RecipientView) -> RecipientRow:
-    next_at = view.next_attempt_at
-    return RecipientRow(
-        email_address=view.address,
-        status=view.status.value,
-        reason=view.reason,
-        reply=view.reply,
-        attempts=view.attempt_count,
-        next_attempt_time=None if next_at is None else int(next_at.timestamp()),
-        update_time=int(view.updated_at.timestamp()),
-        events=[_event(event) for event in view.events],
-    )
-
-
-def _event(view: EventView) -> dict[str, str | int | float | bool]:
-    facts = {_camel(name): value for name, value in view.facts.items()}
-    said = {"Event": view.kind.value, "Time": int(view.at.timestamp()), "Reason": view.reason, "Reply": view.reply}
-    return said | {name: value for name, value in facts.items() if name not in said}
-
-
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))

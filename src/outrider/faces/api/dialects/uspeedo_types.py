@@ -1,6 +1,7 @@
-"""The records of uSpeedo's JSON, REST generation. Source: shared/uspeedo.md 1.3, 1.7, 1.10.
+"""The records of uSpeedo's JSON. Source: shared/uspeedo.md 1.3 to 1.8, 1.10.
 
-Fields are written as in Python and renamed on the wire: `ret_code` is `RetCode`. Order here is order there.
+Fields are written as in Python and renamed on the wire: `ret_code` is `RetCode`. Order here is order there. `action` is
+there in answers of the Action API alone ("SendEmailResponse"), as `Action`.
 """
 
 import msgspec
@@ -18,16 +19,37 @@ class SendEmailBody(msgspec.Struct, frozen=True, rename="pascal", gc=False):
     from_name: str | None = None
 
 
+class TemplateTarget(msgspec.Struct, frozen=True, rename="pascal"):
+    """A recipient of SendEmailTemplate, with what is put into the template for it."""
+
+    email_address: str
+    template_variable_params: tuple[str, ...] | UnsetType | None = UNSET  # "name{##}value", one a variable.
+
+
+class SendEmailTemplateBody(msgspec.Struct, frozen=True, rename="pascal"):
+    """What SendEmailTemplate reads; the rest is ignored, as with SendEmail."""
+
+    template_id: str
+    email_content: tuple[TemplateTarget, ...]
+    send_email: str | UnsetType | None = UNSET
+    sender_email: str | UnsetType | None = UNSET  # The older name of SendEmail.
+    subject: str | None = None  # Instead of the template's own.
+    abstract: str | None = None
+    from_name: str | None = None
+
+
 class FailedTarget(msgspec.Struct, frozen=True, rename="pascal", gc=False):
     """A recipient that was not accepted."""
 
     email_address: str
     failure_reason: str
+    template_variable_params: tuple[str, ...] | UnsetType | None = UNSET  # As they came.
 
 
-class SendEmailAnswer(msgspec.Struct, frozen=True, rename="pascal", gc=False):
+class SendEmailAnswer(msgspec.Struct, frozen=True, rename="pascal", gc=False, kw_only=True):
     """The answer to SendEmail, good or bad; a fault before the recipients were looked at is a `Fault`."""
 
+    action: str | UnsetType = UNSET
     ret_code: int
     message: str
     session_no: str | UnsetType
@@ -38,9 +60,10 @@ class SendEmailAnswer(msgspec.Struct, frozen=True, rename="pascal", gc=False):
     detail: str | UnsetType = UNSET
 
 
-class Fault(msgspec.Struct, frozen=True, rename="pascal"):
+class Fault(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
     """The envelope of everything that went wrong."""
 
+    action: str | UnsetType = UNSET
     ret_code: int
     message: str
     request_uuid: str
@@ -60,12 +83,40 @@ class RecipientRow(msgspec.Struct, frozen=True, rename="pascal"):
     events: list[dict[str, str | int | float | bool]]  # Event, Time, Reason, Reply and the facts of its kind.
 
 
-class SendStatusAnswer(msgspec.Struct, frozen=True, rename="pascal"):
+class SendStatusAnswer(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
     """The answer to SendStatus."""
 
+    action: str | UnsetType = UNSET
     ret_code: int
     message: str
     request_uuid: str
     session_no: str
     total: int
     recipients: list[RecipientRow] = msgspec.field(name="Data")
+
+
+class SenderRow(msgspec.Struct, frozen=True, rename="pascal"):
+    """One element of GetSenderList's Data. Times are Unix seconds."""
+
+    sender_id: str
+    sender_type: int  # 0: the default sender; 1: any other.
+    domain: str
+    trigger_type: int  # 1: transactional or any mail; 2: marketing alone.
+    address: str = msgspec.field(name="Email")
+    alias: str
+    account_id: int
+    is_default: int
+    status: int  # 1: it may send now.
+    create_time: int
+    update_time: int
+
+
+class SenderListAnswer(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
+    """The answer to GetSenderList, which names its action in the REST generation too."""
+
+    action: str
+    ret_code: int
+    message: str
+    request_uuid: str
+    total: int
+    senders: list[SenderRow] = msgspec.field(name="Data")

@@ -10,4 +10,12 @@ table      all rows, and the document at /v1/openapi.json
 document   the rows in OpenAPI 3.1
 messages   /v1/emails: hand in mail, see it, stop it, send it again
 message_types  the records of its JSON
+events     /v1/events: by cursor, and live as server-sent events
+stats      /v1/stats: figures
+domains    /v1/domains: records, verification, settings, DKIM keys
+senders    /v1/senders
+suppressions  /v1/suppressions: one by one, and as CSV
+keys       /v1/keys and /v1/tokens
+project    /v1/project with notices, guards and what waits
+paging     what their lists have in common
 """

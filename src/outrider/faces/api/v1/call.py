@@ -1,13 +1,17 @@
-"""One request under /v1 on its way through, and what a call may answer beside a record."""
+"""One request under /v1 on its way through, and what a call may answer beside a record.
+
+It holds and decides nothing. What is sent bit by bit (`Chunks`) is closed in the end, whatever happens, so that what it
+holds is given back.
+"""
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import msgspec
 from litestar.types import HTTPScope, Receive
 
-from outrider.services.access import Caller
+from outrider.services.access import Caller, Credentials
 
 JSON: Final = "application/json"
 
@@ -19,6 +23,7 @@ class Call(msgspec.Struct):
     receive: Receive
     request_id: str
     caller: Caller | None = None  # Set before any call's function runs, unless the route is open to all.
+    credentials: Credentials | None = None  # What `caller` was told by, for calls that last: they ask again.
     idempotency_key: str = ""  # "": none was given.
     answer_headers: list[tuple[bytes, bytes]] = []  # Go out with the answer, whatever it is.
     length_bytes: int | None = None  # As Content-Length says; None without one.
@@ -41,10 +46,20 @@ class Call(msgspec.Struct):
         return next((value for known, value in self.scope["headers"] if known == name), b"")
 
 
+class Chunks(Protocol):
+    """The parts of an answer that goes out bit by bit, such as an async generator. `aclose` is called in the end."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield what is to be sent next."""
+
+    async def aclose(self) -> None:
+        """Give back what it holds, begun or not."""
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that is not a record in JSON: a page, a file, or a stream that ends when the caller hangs up."""
 
-    content: bytes | AsyncIterator[bytes]
+    content: bytes | Chunks
     media_type: str = JSON
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()

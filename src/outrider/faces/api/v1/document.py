@@ -119,14 +119,16 @@ def _answer(row: Bound) -> Any:
 def _operation(row: Bound, schemas: Mapping[str, Any]) -> dict[str, Any]:
     route = row.route
     words = inspect.getdoc(route.act) or ""
-    scope = "" if route.scope is None else f"\n\nNeeds a key with the scope `{route.scope.value}`."
+    needs = "Needs a key, of any scope." if route.is_for_any_key else ""
+    needs = f"Needs a key with the scope `{route.scope.value}`." if route.scope is not None else needs
+    scope = f"\n\n{needs}" if needs else ""
     operation: dict[str, Any] = {
         "operationId": route.act.__name__,
         "tags": [route.tag],
         "summary": words.partition(". ")[0].partition("\n")[0].rstrip("."),
         "description": words.partition("\n\n")[0].replace("\n", " ") + scope,
         "parameters": [*_path_parameters(row), *_query_parameters(row, schemas)],
-        "security": [] if route.scope is None else [{"key": []}, {"pair": []}],
+        "security": [] if route.is_open else [{"key": []}, {"pair": []}],
         "responses": _responses(row),
     }
     if route.is_keyed:
@@ -176,7 +178,7 @@ def _without_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 def _responses(row: Bound) -> Mapping[str, Any]:
     route = row.route
     names = ["X-Request-Id"]
-    names += ["RateLimit-Policy", "RateLimit"] if route.scope is not None else []
+    names += [] if route.is_open else ["RateLimit-Policy", "RateLimit"]
     names += ["Idempotency-Replayed"] if route.is_keyed else []
     success: dict[str, Any] = {"description": "Done.", "headers": _header_refs(*names)}
     answer = _answer(row)
@@ -188,7 +190,7 @@ def _responses(row: Bound) -> Mapping[str, Any]:
     else:
         success["content"] = {JSON: {"schema": _schema_of(answer)}}
     refusals = ["400", "503"]
-    refusals += ["401", "403", "429"] if route.scope is not None else []
+    refusals += [] if route.is_open else ["401", "403", "429"]
     refusals += ["404"] if row.path_types or route.fields else []
     refusals += ["409"] if route.is_keyed or route.method in ("POST", "PUT", "PATCH", "DELETE") else []
     refusals += ["413"] if row.body_type is not None else []

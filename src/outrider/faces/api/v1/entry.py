@@ -17,7 +17,7 @@ from outrider.base.vocab import KeyScope
 from outrider.faces.api import credentials
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1.call import Call
-from outrider.services.access import Allowance
+from outrider.services.access import ADVICE, Allowance
 
 
 class Entrance:
@@ -26,8 +26,8 @@ class Entrance:
     def __init__(self, ports: Ports) -> None:
         self._ports: Final = ports
 
-    async def admit(self, call: Call, scope: KeyScope) -> None:
-        """Set the call's `caller`, and the headers that say what is left of its rate.
+    async def admit(self, call: Call, scope: KeyScope | None) -> None:
+        """Set the call's `caller`, and the headers that say what is left of its rate. None: any scope will do.
 
         Raises:
             UnauthenticatedError: no key, or none that counts.
@@ -37,8 +37,9 @@ class Entrance:
         peer = call.scope["client"]
         shown = credentials.read(call.scope["headers"], peer[0] if peer else "", self._ports.trusted_proxies)
         if shown.needs_body:
-            raise UnauthenticatedError(f"The call shows no access key. {credentials.ADVICE}")
+            raise UnauthenticatedError(f"Signed calls are for uSpeedo's paths. {ADVICE}")
         call.caller = await self._ports.authenticate(shown)
+        call.credentials = shown
         try:
             allowance = self._ports.spend(call.caller)
         except LimitReachedError as error:
@@ -46,7 +47,8 @@ class Entrance:
             raise
         if allowance.limit:
             call.answer_headers += _headers(allowance)
-        call.caller.require(scope)
+        if scope is not None:
+            call.caller.require(scope)
 
 
 def _headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:

@@ -8,8 +8,9 @@ Every answer has `X-Request-Id`. Whatever goes wrong is a problem (`problem`), u
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -18,13 +19,14 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 
 from outrider.base import digits, limits
-from outrider.base.errors import CallerError, OutriderError, UnauthenticatedError
+from outrider.base.errors import BusyError, CallerError, OutriderError, UnauthenticatedError
 from outrider.faces.api.body import CallerGoneError, discard_body, read_body
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import problem, reading
-from outrider.faces.api.v1.call import JSON, Call, Reply
+from outrider.faces.api.v1.call import JSON, Call, Chunks, Reply
 from outrider.faces.api.v1.entry import Entrance
-from outrider.faces.api.v1.routes import Found, Route, Router, WrongMethodError
+from outrider.faces.api.v1.routes import Bound, Found, Route, Router, WrongMethodError
+from outrider.obs.log import Logger
 
 ROOT: Final = "/v1"
 _NO_ROUTE: Final = "unknown"  # In the metrics: paths that are no call.
@@ -47,6 +49,7 @@ class _Face:
         self._ports: Final = ports
         self._router: Final = Router(routes)
         self._entrance: Final = Entrance(ports)
+        self._large: Final = asyncio.Semaphore(limits.REQUESTS_LARGE_COUNT_MAX)
 
     async def respond(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for anything it holds; the outermost layer of this face."""
@@ -71,7 +74,7 @@ class _Face:
         if not call.is_read and scope["method"] not in ("GET", "HEAD"):
             bytes_max = route.body_bytes_max if route else limits.REQUEST_BODY_BYTES_MAX
             await discard_body(scope, receive, call.length_bytes, bytes_max=bytes_max)
-        await _send(call, reply, send)
+        await _send(call, reply, send, self._ports.log)
 
     async def _act(self, call: Call, found: Found) -> Reply:
         bound = found.bound
@@ -81,23 +84,48 @@ class _Face:
                 call.length_bytes = digits.parse(value.decode("latin-1"))
             elif name == b"idempotency-key" and route.is_keyed:
                 call.idempotency_key = _idempotency_key(value)
-        if route.scope is not None:
+        if not route.is_open:
             await self._entrance.admit(call, route.scope)
         arguments = dict(found.arguments)
         if bound.query_type is not None:
             arguments["query"] = reading.query(call.scope["query_string"], bound.query_type)
         elif call.scope["query_string"]:
             raise CallerError("This call has no parameters behind a question mark.")
-        if bound.body_type is not None:
-            octets = await read_body(call.receive, call.length_bytes, bytes_max=route.body_bytes_max)
-            call.is_read = True
-            arguments["body"] = octets if bound.decode is None else reading.body(octets, bound.decode)
-        answer = await route.act(call, **arguments)
-        if answer is None:
-            return Reply(content=b"", media_type="", status=204)
-        if isinstance(answer, Reply):
-            return answer
-        return Reply(content=_encode(answer), status=route.status)
+        if bound.body_type is None:
+            return await _answer(call, bound, arguments)
+        if call.length_bytes is not None and call.length_bytes <= limits.REQUEST_SMALL_BYTES_MAX:
+            return await _read_and_answer(call, bound, arguments)
+        async with self._large_place():
+            return await _read_and_answer(call, bound, arguments)
+
+    @contextlib.asynccontextmanager
+    async def _large_place(self) -> AsyncIterator[None]:
+        """Wait for a place among the calls whose large bodies are in memory. Raises BusyError: none in time."""
+        try:
+            async with asyncio.timeout(limits.REQUEST_BODY_WAIT_S):
+                await self._large.acquire()
+        except TimeoutError:
+            raise BusyError("Too many large requests at once; try again.") from None
+        try:
+            yield
+        finally:
+            self._large.release()
+
+
+async def _read_and_answer(call: Call, bound: Bound, arguments: dict[str, Any]) -> Reply:
+    octets = await read_body(call.receive, call.length_bytes, bytes_max=bound.route.body_bytes_max)
+    call.is_read = True
+    arguments["body"] = octets if bound.decode is None else reading.body(octets, bound.decode)
+    return await _answer(call, bound, arguments)
+
+
+async def _answer(call: Call, bound: Bound, arguments: dict[str, Any]) -> Reply:
+    answer = await bound.route.act(call, **arguments)
+    if answer is None:
+        return Reply(content=b"", media_type="", status=204)
+    if isinstance(answer, Reply):
+        return answer
+    return Reply(content=_encode(answer), status=bound.route.status)
 
 
 def _refusal(error: OutriderError, request_id: UUID, found: Found | None) -> Reply:
@@ -121,7 +149,7 @@ def _idempotency_key(value: bytes) -> str:
     return value.decode("ascii")
 
 
-async def _send(call: Call, reply: Reply, send: Send) -> None:
+async def _send(call: Call, reply: Reply, send: Send, log: Logger) -> None:
     headers: list[tuple[bytes, bytes]] = [
         (b"cache-control", b"no-store"),
         (b"x-request-id", call.request_id.encode()),
@@ -137,16 +165,30 @@ async def _send(call: Call, reply: Reply, send: Send) -> None:
     if isinstance(content, bytes):
         await send({"type": "http.response.body", "body": content, "more_body": False})
     else:
-        await _stream(call, content, send)
+        await _stream(call, content, send, log)
 
 
-async def _stream(call: Call, chunks: AsyncIterator[bytes], send: Send) -> None:
-    """Send what comes until it ends or the caller hangs up."""
+async def _stream(call: Call, chunks: Chunks, send: Send, log: Logger) -> None:
+    """Send what comes until it ends, the caller hangs up, or takes nothing for `limits.STREAM_WRITE_WAIT_S`.
+
+    What ends before its time, for whatever reason, ends without the last chunk: the caller can tell.
+    """
 
     async def pump() -> None:
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        try:
+            async for chunk in chunks:
+                async with asyncio.timeout(limits.STREAM_WRITE_WAIT_S):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                # Danger: without it a stream to nobody would never let `watch` hear of that: such a send does not wait.
+                await asyncio.sleep(0)  # noqa: TID251 - gives `watch` its turn.
+            async with asyncio.timeout(limits.STREAM_WRITE_WAIT_S):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            log.info("v1_stream_too_slow", request_id=call.request_id)
+        except OutriderError as error:
+            problem.note(log, error, call.request_id)
+        except Exception:  # As in `respond`: the answer has begun, so the log alone can say it.
+            log.exception("v1_stream_failed", request_id=call.request_id)
         watching.cancel()
 
     async def watch() -> None:
@@ -154,9 +196,12 @@ async def _stream(call: Call, chunks: AsyncIterator[bytes], send: Send) -> None:
             pass
         pumping.cancel()
 
-    async with asyncio.TaskGroup() as group:
-        pumping = group.create_task(pump())
-        watching = group.create_task(watch())
+    try:
+        async with asyncio.TaskGroup() as group:
+            pumping = group.create_task(pump())
+            watching = group.create_task(watch())
+    finally:
+        await chunks.aclose()
 
 
 __all__ = ["JSON", "ROOT", "mount"]

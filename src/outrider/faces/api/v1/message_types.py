@@ -1,4 +1,9 @@
-"""The records of /v1/emails, as JSON has them; what each field means is in the OpenAPI document."""
+"""The records of /v1/emails, as JSON has them: what comes in, what goes out, what a query may ask.
+
+What each field means is its `description`, which the OpenAPI document carries to callers. What comes in refuses fields
+that it does not know: a misspelt `bcc` must not become a mail that nobody gets. Limits are the engine's to tell; here
+stand only those of types, and of lists that would cost something to read.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,6 +20,7 @@ from outrider.faces.api.v1.problem import Problem
 Mailboxes = str | list[str]  # One, or several.
 _SENDER = "Example Shop <noreply@shop.example>"
 MAILBOX = "Ann Lee <ann@shop.example>, or the address alone."
+Instant = Annotated[datetime, Meta(tz=True)]  # In JSON with its offset from UTC; ours are in UTC.
 _FROM_WORDS = f"A sender of the project: {MAILBOX}"
 _TO_WORDS = f"One or several of: {MAILBOX} All see all, unless `separate`."
 
@@ -52,7 +58,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     list_name: Annotated[str, Meta(description="The list it is for: who left that list gets none of it.")] = (
         msgspec.field(name="list", default="")
     )
-    send_at: Annotated[datetime | None, Meta(description="Not before; within 30 days.")] = None
+    send_at: Annotated[Instant | None, Meta(description="Not before; within 30 days.")] = None
     expires_s: Annotated[float | None, Meta(description="How long after `send_at` it may still be tried.")] = None
     pool: Annotated[str, Meta(description="Which sources carry it; without it as the project is set up.")] = ""
     track_opens: Annotated[bool | None, Meta(description="Without it: as the sending domain says.")] = None
@@ -82,8 +88,8 @@ class RecipientShown(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="Why it is in this status, empty if there is nothing to say.")]
     reply: Annotated[str, Meta(description="The last thing another server said about it.")]
     attempt_count: int
-    next_attempt_at: Annotated[datetime | None, Meta(description="null: none is planned.")]
-    updated_at: datetime
+    next_attempt_at: Annotated[Instant | None, Meta(description="null: none is planned.")]
+    updated_at: Instant
 
 
 class MessageShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +104,9 @@ class MessageShown(msgspec.Struct, frozen=True, kw_only=True):
     list_name: str = msgspec.field(name="list")
     tags: Sequence[str]
     metadata: Mapping[str, str]
-    accepted_at: datetime
-    send_at: datetime | None
-    expires_at: datetime
+    accepted_at: Instant
+    send_at: Instant | None
+    expires_at: Instant
     resent_from: Annotated[UUID | None, Meta(description="The message whose content this one has.")]
     recipients: Sequence[RecipientShown]
 
@@ -148,8 +154,8 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     stream: Stream | None = None
     campaign: str = ""
     subject: Annotated[str, Meta(description="A part of the subject, in any case.", max_length=200)] = ""
-    since: Annotated[datetime | None, Meta(description="Accepted then or later.")] = None
-    until: Annotated[datetime | None, Meta(description="Accepted before.")] = None
+    since: Annotated[Instant | None, Meta(description="Accepted then or later.")] = None
+    until: Annotated[Instant | None, Meta(description="Accepted before.")] = None
     after: Annotated[str, Meta(description="`next` of the page before; without it: the newest.")] = ""
     limit: Annotated[int, Meta(ge=1, le=100)] = 25
 
@@ -166,8 +172,8 @@ class MessageListed(msgspec.Struct, frozen=True, kw_only=True):
     campaign: str
     list_name: str = msgspec.field(name="list")
     tags: Sequence[str]
-    accepted_at: datetime
-    send_at: datetime | None
+    accepted_at: Instant
+    send_at: Instant | None
     recipient_count: int
     status_counts: Annotated[Mapping[RecipientStatus, int], Meta(description="Recipients by status.")]
 
@@ -190,7 +196,7 @@ class MessageEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a message."""
 
     kind: EventKind
-    at: datetime
+    at: Instant
     recipient: Annotated[str, Meta(description="Empty: it is about the whole message.")]
     attempt: int
     reason: str
@@ -235,9 +241,9 @@ class MessageContent(msgspec.Struct, frozen=True, kw_only=True):
     list_name: str = msgspec.field(name="list")
     tags: Sequence[str]
     metadata: Mapping[str, str]
-    accepted_at: datetime
-    send_at: datetime | None
-    expires_at: datetime
+    accepted_at: Instant
+    send_at: Instant | None
+    expires_at: Instant
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,7 +56,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FaultsError(CallerError):
-    """More than one thing is wrong. In no error table: it is a `bad_request`."""
+    """More than one thing is wrong; `errors` of the problem has them all."""
 
     def __init__(self, public: str, faults: Sequence[Fault], *, field: str = "") -> None:
         super().__init__(public, field=field)

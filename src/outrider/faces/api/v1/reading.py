@@ -25,6 +25,7 @@ _KINDS: Final = {
     "`datetime": "`date and time",
     "`uuid": "`UUID",
 }
+_PLAIN: Final = frozenset({int, float, bool})
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
@@ -58,7 +59,8 @@ def query(octets: bytes, kind: type[Kind]) -> Kind:
         )
     except ValueError:  # Not ASCII, not UTF-8 below the percent signs, or too many.
         raise CallerError("The query string is malformed: percent-encoded UTF-8, at most 100 parameters.") from None
-    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    known = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(kind)}
     values: dict[str, object] = {}
     for name, texts in given.items():
         if name not in known:
@@ -67,14 +69,25 @@ def query(octets: bytes, kind: type[Kind]) -> Kind:
             values[name] = texts
         elif len(texts) > 1:
             raise CallerError("It is given more than once.", field=name)
-        elif texts[0].lower() == "null" and type(None) in typing.get_args(known[name]):  # msgspec would take it.
-            raise CallerError("A query string has no null; leave the parameter out.", field=name)
         else:
-            values[name] = texts[0]
+            values[name] = _plain(texts[0], known[name])
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise _explained(str(error)) from None
+
+
+def _plain(text: str, hint: Any) -> object:
+    """Return the number or truth value that a text stands for where one is wanted; everything else is a text.
+
+    msgspec's own lax reading would also take `null` for nothing and `0.5` for an instant.
+    """
+    if not _PLAIN.intersection(typing.get_args(hint) or (hint,)) or text.lower() == "null":
+        return text
+    try:
+        return msgspec.convert(text, hint, strict=False)
+    except msgspec.ValidationError:
+        return text  # What it is not is said in its place.
 
 
 def _explained(text: str) -> CallerError:

@@ -33,6 +33,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     path: str  # Below /v1, with parts in braces: "/emails/{id}".
     act: Act  # Its name is the document's operationId, the first line of its docstring the summary.
     scope: KeyScope | None  # What the key must be allowed; None: open to all, keys are not looked at.
+    is_for_any_key: bool = False  # Where `scope` is None: it needs a valid key all the same, of any scope.
     tag: str  # The heading in the document.
     status: int = 200  # Of its success.
     is_keyed: bool = False  # Whether Idempotency-Key counts.
@@ -42,6 +43,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer_as: Any = None  # What the document says of the answer, where it is a `Reply`; None: it says the media type.
     answer_media_type: str = JSON  # Of a `Reply`.
     fields: Mapping[str, str] = {}  # From the engine's names of fields to those of this call's JSON, for errors.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether keys are not even looked at."""
+        return self.scope is None and not self.is_for_any_key
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -64,7 +70,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class WrongMethodError(NotFoundError):
-    """The path is known, but not with this method. In no error table: it is HTTP's own."""
+    """The path is known, but not with this method."""
 
     code = "method_not_allowed"
     status = 405

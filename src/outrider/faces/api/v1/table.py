@@ -1,23 +1,30 @@
 """All calls under /v1, and the document that says so at /v1/openapi.json."""
 
 import functools
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
 import msgspec
 
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import document, messages
+from outrider.faces.api.v1 import document, domains, events, keys, messages, project, senders, stats, suppressions
 from outrider.faces.api.v1.call import Call, Reply
 from outrider.faces.api.v1.routes import Route
 
 # Calls that ask for no key; each is a decision (tests/unit/faces/api/v1/test_table.py).
 OPEN: Final = frozenset({"/openapi.json"})
 
+_HOMES: Final = (messages, events, stats, domains, senders, suppressions, keys, project)
+
+
+def openapi() -> Mapping[str, Any]:
+    """Return the document, without anything that could answer a call."""
+    return document.of(routes(cast("Ports", None)))
+
 
 def routes(ports: Ports) -> Sequence[Route]:
     """Return the rows of all calls."""
-    rows: list[Route] = [*messages.routes(ports)]
+    rows = [row for home in _HOMES for row in home.routes(ports)]
 
     @functools.cache
     def text() -> bytes:

@@ -63,10 +63,23 @@ CREATE TABLE attachment (
 ALTER TABLE attachment ALTER body SET STORAGE EXTERNAL;
 """
 
+_STATS = """
+CREATE TABLE stat_hour (
+    project_id     uuid NOT NULL,
+    hour           timestamptz NOT NULL,
+    kind           text NOT NULL,
+    stream         text NOT NULL,
+    sender_domain  text NOT NULL,
+    tag            text NOT NULL,
+    count          bigint NOT NULL,
+    PRIMARY KEY (project_id, hour, kind, stream, sender_domain, tag)
+) WITH (fillfactor = 50);
+"""
+
 
 def upgrade() -> None:
     """Change and create."""
-    for script in (_KEYS, _MESSAGES):
+    for script in (_KEYS, _MESSAGES, _STATS):
         for statement in script.split(";\n"):
             if statement.strip():
                 op.execute(statement)

@@ -1,9 +1,7 @@
 """The uSpeedo dialect from outside: bytes in, envelope out. Every answer has a RetCode, a Message and a RequestUuid."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import pytest
@@ -18,31 +16,25 @@ from outrider.base.errors import (
     StoreCorruptError,
     StoreUnavailableError,
 )
-from outrider.base.vocab import EventKind, RecipientStatus
 from outrider.engine.submission import Accepted, Rejected
-from outrider.services.reports import EventView, RecipientView, SessionView
 from outrider.testing.engine import SESSION_ID
-from outrider.testing.web import Heard, ask
-from tests.unit.faces.conftest import GOOD, KEY_ID, KEY_SECRET, PROJECT_ID, ApiFace, basic
+from outrider.testing.web import ask
+from tests.unit.faces.conftest import (
+    GOOD,
+    KEY_ID,
+    KEY_SECRET,
+    PROJECT_ID,
+    ApiFace,
+    assert_envelope,
+    assert_fault,
+    basic,
+)
 
 SEND_EMAIL = "/api/v1/email/SendEmail"
 
 
 def without(*names: str) -> dict[str, Any]:
     return {name: value for name, value in GOOD.items() if name not in names}
-
-
-def assert_fault(heard: Heard, ret_code: int, message: str, status: int = 200) -> None:
-    assert (heard.status, heard.json["RetCode"], heard.json["Message"]) == (status, ret_code, message)
-    assert heard.json["Detail"]
-    assert_envelope(heard)
-
-
-def assert_envelope(heard: Heard) -> None:
-    assert heard.headers["content-type"] == "application/json"
-    assert UUID(heard.json["RequestUuid"])
-    assert heard.headers["x-speedo-request-uuid"] == heard.json["RequestUuid"]
-    assert isinstance(heard.json["RetCode"], int)
 
 
 async def test_a_good_call_becomes_one_submission_and_a_session(face: ApiFace) -> None:
@@ -328,7 +320,15 @@ async def test_a_slash_at_the_end_makes_no_difference(face: ApiFace) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api", "/api/", "/api/v1", "/api/v1/email/sendemail", "/api/v1/email/x%00", "/api/../x", "/api/v2/é"]
+    "path",
+    [
+        "/api/v1",
+        "/api/v1/email/sendemail",
+        "/api/v1/email/x%00",
+        "/api/../x",
+        "/api/v2/é",
+        "/api/v1/email/EmailTemplate/a/b",
+    ],
 )
 async def test_an_unknown_path_is_an_envelope_too(face: ApiFace, path: str) -> None:
     for method in ("GET", "POST"):
@@ -343,6 +343,12 @@ async def test_an_unknown_path_is_an_envelope_too(face: ApiFace, path: str) -> N
         ("DELETE", SEND_EMAIL, "POST"),
         ("OPTIONS", SEND_EMAIL, "POST"),
         ("POST", "/api/v1/email/SendStatus", "GET"),
+        ("POST", "/api/v1/email/GetSenderList", "GET"),
+        ("GET", "/api/v1/email/SendEmailTemplate", "POST"),
+        ("DELETE", "/api/v1/email/EmailTemplate", "POST"),
+        ("GET", "/api/v1/email/EmailTemplate/UET1", "DELETE"),
+        ("GET", "/api", "POST"),
+        ("PUT", "/api/", "POST"),
     ],
 )
 async def test_a_wrong_method_is_an_envelope_too(face: ApiFace, method: str, path: str, allowed: str) -> None:
@@ -350,109 +356,3 @@ async def test_a_wrong_method_is_an_envelope_too(face: ApiFace, method: str, pat
     assert_fault(heard, 215392, "Invalid parameter [Action]", 405)
     assert heard.headers["allow"] == allowed
     assert face.engine.calls == []
-
-
-NOON = datetime(2026, 3, 4, 12, 0, 0, 900_000, tzinfo=UTC)
-VIEW = SessionView(
-    session_id=SESSION_ID,
-    accepted_at=NOON,
-    recipients=(
-        RecipientView(
-            address="ana@client.test",
-            status=RecipientStatus.DELIVERED,
-            reason="accepted",
-            reply="250 2.0.0 ok",
-            attempt_count=1,
-            updated_at=NOON,
-            events=(
-                EventView(
-                    kind=EventKind.DELIVERED,
-                    at=NOON,
-                    reason="accepted",
-                    reply="250 2.0.0 ok",
-                    facts={"host": "mx.client.test", "tls": "TLSv1.3", "duration_s": 0.25, "event": "no", "is_x": True},
-                ),
-            ),
-        ),
-        RecipientView(address="ben@client.test", status=RecipientStatus.QUEUED, updated_at=NOON, next_attempt_at=NOON),
-    ),
-)
-
-
-async def test_send_status_tells_the_life_of_each_recipient(face: ApiFace) -> None:
-    face.reports.views[PROJECT_ID, SESSION_ID] = VIEW
-    heard = await face.send_status(f"?SessionNo={str(SESSION_ID).upper()}")
-    assert_envelope(heard)
-    noon = int(NOON.timestamp())
-    assert heard.json == {
-        "RetCode": 0,
-        "Message": "success",
-        "RequestUuid": heard.headers["x-speedo-request-uuid"],
-        "SessionNo": str(SESSION_ID),
-        "Total": 2,
-        "Data": [
-            {
-                "EmailAddress": "ana@client.test",
-                "Status": "delivered",
-                "Reason": "accepted",
-                "Reply": "250 2.0.0 ok",
-                "Attempts": 1,
-                "NextAttemptTime": None,
-                "UpdateTime": noon,
-                "Events": [
-                    {
-                        "Event": "delivered",
-                        "Time": noon,
-                        "Reason": "accepted",
-                        "Reply": "250 2.0.0 ok",
-                        "Host": "mx.client.test",
-                        "Tls": "TLSv1.3",
-                        "DurationS": 0.25,
-                        "IsX": True,
-                    }
-                ],
-            },
-            {
-                "EmailAddress": "ben@client.test",
-                "Status": "queued",
-                "Reason": "",
-                "Reply": "",
-                "Attempts": 0,
-                "NextAttemptTime": noon,
-                "UpdateTime": noon,
-                "Events": [],
-            },
-        ],
-    }
-
-
-@pytest.mark.parametrize(
-    ("query", "ret_code", "message"),
-    [
-        ("", 215397, "Missing parameter [SessionNo]"),
-        ("?", 215397, "Missing parameter [SessionNo]"),
-        ("?sessionno=x", 215397, "Missing parameter [SessionNo]"),
-        ("?SessionNo=", 215392, "Invalid parameter [SessionNo]"),
-        ("?SessionNo=5", 215392, "Invalid parameter [SessionNo]"),
-        (f"?SessionNo={{{SESSION_ID}}}", 215392, "Invalid parameter [SessionNo]"),
-        (f"?SessionNo=urn:uuid:{SESSION_ID}", 215392, "Invalid parameter [SessionNo]"),
-        (f"?SessionNo={SESSION_ID}%00", 215392, "Invalid parameter [SessionNo]"),
-        (f"?SessionNo={SESSION_ID.hex}", 215392, "Invalid parameter [SessionNo]"),
-        ("?SessionNo=" + "%ff" * 36, 215392, "Invalid parameter [SessionNo]"),
-        ("?SessionNo=" + "1" * 60_000, 215392, "Invalid parameter [SessionNo]"),
-        (f"?SessionNo={UUID(int=1)}", 215396, "NotFound parameter [SessionNo]"),
-        ("?" + "&".join(f"a{n}=b" for n in range(5000)), 215397, "Missing parameter [SessionNo]"),
-    ],
-)
-async def test_send_status_needs_a_session_of_the_project(
-    face: ApiFace, query: str, ret_code: int, message: str
-) -> None:
-    face.reports.views[UUID(int=8), UUID(int=1)] = VIEW  # Another project's.
-    assert_fault(await face.send_status(query), ret_code, message)
-
-
-async def test_send_status_needs_a_key(face: ApiFace) -> None:
-    face.reports.views[PROJECT_ID, SESSION_ID] = VIEW
-    for headers in ({}, {"authorization": basic(secret="wrong")}):
-        heard = await face.send_status(f"?SessionNo={SESSION_ID}", headers)
-        assert_fault(heard, 215393, "Authentication failed")

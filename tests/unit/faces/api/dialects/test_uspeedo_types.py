@@ -8,7 +8,11 @@ from outrider.faces.api.dialects.uspeedo_types import (
     RecipientRow,
     SendEmailAnswer,
     SendEmailBody,
+    SendEmailTemplateBody,
+    SenderListAnswer,
+    SenderRow,
     SendStatusAnswer,
+    TemplateTarget,
 )
 
 
@@ -16,7 +20,7 @@ def wire_names(kind: type[msgspec.Struct]) -> list[str]:
     return [field.encode_name for field in msgspec.structs.fields(kind)]
 
 
-def test_wire_names() -> None:
+def test_wire_names_of_what_is_read() -> None:
     assert set(wire_names(SendEmailBody)) == {
         "SendEmail",
         "SenderEmail",
@@ -25,7 +29,21 @@ def test_wire_names() -> None:
         "Content",
         "FromName",
     }
+    assert set(wire_names(SendEmailTemplateBody)) == {
+        "SendEmail",
+        "SenderEmail",
+        "TemplateId",
+        "EmailContent",
+        "Subject",
+        "Abstract",
+        "FromName",
+    }
+    assert wire_names(TemplateTarget) == ["EmailAddress", "TemplateVariableParams"]
+
+
+def test_wire_names_of_answers() -> None:
     assert wire_names(SendEmailAnswer) == [
+        "Action",
         "RetCode",
         "Message",
         "SessionNo",
@@ -35,9 +53,31 @@ def test_wire_names() -> None:
         "FailContent",
         "Detail",
     ]
-    assert wire_names(FailedTarget) == ["EmailAddress", "FailureReason"]
-    assert wire_names(Fault) == ["RetCode", "Message", "RequestUuid", "Detail"]
-    assert wire_names(SendStatusAnswer) == ["RetCode", "Message", "RequestUuid", "SessionNo", "Total", "Data"]
+    assert wire_names(FailedTarget) == ["EmailAddress", "FailureReason", "TemplateVariableParams"]
+    assert wire_names(Fault) == ["Action", "RetCode", "Message", "RequestUuid", "Detail"]
+    assert wire_names(SendStatusAnswer) == [
+        "Action",
+        "RetCode",
+        "Message",
+        "RequestUuid",
+        "SessionNo",
+        "Total",
+        "Data",
+    ]
+    assert wire_names(SenderListAnswer) == ["Action", "RetCode", "Message", "RequestUuid", "Total", "Data"]
+    assert wire_names(SenderRow) == [
+        "SenderId",
+        "SenderType",
+        "Domain",
+        "TriggerType",
+        "Email",
+        "Alias",
+        "AccountId",
+        "IsDefault",
+        "Status",
+        "CreateTime",
+        "UpdateTime",
+    ]
     assert wire_names(RecipientRow) == [
         "EmailAddress",
         "Status",
@@ -51,5 +91,10 @@ def test_wire_names() -> None:
 
 
 def test_nothing_is_required_that_uspeedo_does_not_require() -> None:
-    required = [f.encode_name for f in msgspec.structs.fields(SendEmailBody) if f.required]
-    assert required == ["TargetEmailAddress", "Subject", "Content"]  # The sender has two names, checked by hand.
+    def required(kind: type[msgspec.Struct]) -> list[str]:
+        return [field.encode_name for field in msgspec.structs.fields(kind) if field.required]
+
+    # The sender has two names, checked by hand.
+    assert required(SendEmailBody) == ["TargetEmailAddress", "Subject", "Content"]
+    assert required(SendEmailTemplateBody) == ["TemplateId", "EmailContent"]
+    assert required(TemplateTarget) == ["EmailAddress"]

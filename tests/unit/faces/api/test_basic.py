@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outrider.base.errors import UnauthenticatedError
-from outrider.faces.api.dialects.basic import parse_basic
+from outrider.faces.api.basic import parse_basic
 
 
 def header(text: str) -> bytes:

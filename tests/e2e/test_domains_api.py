@@ -1,0 +1,92 @@
+"""/v1/domains on a running program: added, shown with records, looked at, changed, renewed, removed."""
+
+import pytest
+
+from outrider.testing.api import Api
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_a_domain_lives_its_life(looked_after: Api) -> None:
+    made = await looked_after.post("/domains", {"name": "New.Mine.Example", "algorithms": ["ed25519-sha256"]})
+    assert (made["domain"]["name"], made["domain"]["state"]) == ("new.mine.example", "unverified")
+    assert made["domain"]["verified_at"] is None
+    kinds = {one["kind"] for one in made["records"]}
+    assert {"dkim", "dmarc"} <= kinds
+    (key,) = [one for one in made["records"] if one["kind"] == "dkim"]
+    assert key["host"].endswith("._domainkey.new.mine.example")
+    assert "".join(key["strings"]) == key["value"]
+    assert (await looked_after.post("/domains", {"name": "new.mine.example"}))["domain"] == made["domain"]
+
+    changed = await looked_after.patch(
+        "/domains/new.mine.example",
+        {"stream": "marketing", "rate_per_minute": 60, "tracking_host": "t.new.mine.example", "senders": "any"},
+    )
+    shown = changed["domain"]
+    assert (shown["stream"], shown["rate_per_minute"], shown["senders"]) == ("marketing", 60, "any")
+    assert shown["tracking_host"] == "t.new.mine.example"
+    shown = (await looked_after.patch("/domains/new.mine.example", {"stream": None, "rate_per_minute": None}))["domain"]
+    assert (shown["stream"], shown["rate_per_minute"], shown["tracking_host"]) == (None, None, "t.new.mine.example")
+
+    looked = await looked_after.post("/domains/new.mine.example/verify")
+    assert looked["domain"]["verified_at"] is None
+    assert (await looked_after.get("/domains/new.mine.example"))["records"]
+
+    (first,) = (await looked_after.get("/domains/new.mine.example/keys"))["keys"]
+    (again,) = (await looked_after.post("/domains/new.mine.example/keys/rotate", {}))["keys"]
+    assert again == first  # It waits still, so it is the new one.
+    both = await looked_after.post("/domains/new.mine.example/keys/rotate", {"algorithms": ["rsa-sha256"]})
+    assert [one["algorithm"] for one in both["keys"]] == ["rsa-sha256"]
+
+    await looked_after.delete("/domains/new.mine.example")
+    assert (await looked_after.refused("GET", "/domains/new.mine.example"))[0] == 404
+
+
+async def test_domains_come_page_by_page(looked_after: Api) -> None:
+    names = [f"page{number}.mine.example" for number in range(3)]
+    for name in names:
+        await looked_after.post("/domains", {"name": name, "algorithms": ["ed25519-sha256"]})
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = await looked_after.get(f"/domains?limit=1&after={after}")
+        seen += [one["name"] for one in page["domains"]]
+        after = page["next"]
+    assert seen == sorted(seen)
+    assert {*names, "mine.example"} <= set(seen)
+    for name in names:
+        await looked_after.delete(f"/domains/{name}")
+
+
+async def test_what_is_wrong_is_named(looked_after: Api) -> None:
+    for method, path, body, wanted in (
+        ("POST", "/domains", {"name": "no domain"}, (400, "bad_request", "name")),
+        ("POST", "/domains", {"name": "\x00"}, (400, "bad_request", "name")),
+        ("POST", "/domains", {}, (400, "missing_field", "name")),
+        ("POST", "/domains", {"name": "a.example", "algorithms": []}, (400, "bad_request", "algorithms")),
+        ("POST", "/domains", {"name": "a.example", "algorithms": ["md5"]}, (400, "bad_request", "algorithms[0]")),
+        ("POST", "/domains", {"name": "a.example", "return_path": "b.other"}, (400, "bad_request", "return_path")),
+        ("POST", "/domains", {"name": "a.example", "colour": 1}, (400, "bad_request", "colour")),
+        ("PATCH", "/domains/mine.example", {"rate_per_minute": 0}, (400, "bad_request", "rate_per_minute")),
+        ("PATCH", "/domains/mine.example", {"senders": "some"}, (400, "bad_request", "senders")),
+        ("DELETE", "/domains/mine.example", None, (409, "conflict", "name")),
+        ("GET", "/domains?limit=0", None, (400, "bad_request", "limit")),
+        ("GET", "/domains?after=%00", None, (400, "bad_request", "after")),
+    ):
+        assert await looked_after.refused(method, path, body) == wanted, (method, path, body)
+
+
+async def test_a_domain_of_another_project_is_not_there(looked_after: Api, stranger: Api) -> None:
+    assert (await stranger.get("/domains/theirs.example"))["domain"]["name"] == "theirs.example"
+    for method, path, body in (
+        ("GET", "/domains/theirs.example", None),
+        ("PATCH", "/domains/theirs.example", {"rate_per_minute": 1}),
+        ("DELETE", "/domains/theirs.example", None),
+        ("POST", "/domains/theirs.example/verify", None),
+        ("GET", "/domains/theirs.example/keys", None),
+        ("POST", "/domains/theirs.example/keys/rotate", {}),
+    ):
+        assert (await looked_after.refused(method, path, body))[:2] == (404, "not_found"), (method, path)
+    assert (await stranger.get("/domains/theirs.example"))["domain"]["rate_per_minute"] is None
+    names = [one["name"] for one in (await looked_after.get("/domains"))["domains"]]
+    assert "theirs.example" not in names
