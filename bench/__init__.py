@@ -9,7 +9,7 @@
     claim_cost       lease, claim and give-back against 10^3 to 10^6 mails that wait
     latency          one mail on an idle node
     backlog_latency  one mail while a million others wait
-    accept_only      API to disk
+    accept_only      API to disk, beside a server that does nothing (`bare`)
     suppressed       API to disk, with none and with a million suppressions stored
     retries          50,000 retries over 5,000 idempotency keys: one mail each?
     mail_lists       a list of mails, and what an index on addresses would cost

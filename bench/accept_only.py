@@ -1,9 +1,16 @@
-"""How fast are calls stored, with nobody delivering? Only the web role runs; p50 and p99 are those of a call."""
+"""How fast are calls stored, with nobody delivering? Only the web role runs; p50 and p99 are those of a call.
+
+Beside the calls with one recipient stand as many to a server that does nothing (`bare`): `to_bare_ratio` is how many
+times its CPU ours take, generator and database included.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Final
 
-from bench.lines import Line
+import msgspec
+
+from bench import bare
+from bench.lines import Line, with_facts
 from bench.rig import MEASURED_FIRST, Case, make_line, metered, rig
 
 CASES: Final = (Case(count=100_000), Case(count=20_000, per_call=1, connections=32))
@@ -23,4 +30,8 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
                 f"accept_only {case.name}", n=count, elapsed_s=elapsed_s, meter=meter, load=load, limit=limit
             )
             await one.program.stop()
+        if case.per_call == 1:
+            nothing = await bare.measure(msgspec.structs.replace(case, count=count))
+            yield nothing
+            line = with_facts(line, to_bare_ratio=round(line.cpu_us_sum / nothing.cpu_us_sum, 2))
         yield line

@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from outrider.base.clock import Clock
+from outrider.base.ids import Bits
 from outrider.config import Config
 from outrider.engine.accept import Acceptor
 from outrider.engine.nodes import NodeBook
@@ -79,6 +80,7 @@ class Context(msgspec.Struct, frozen=True):
     log: Logger
     clock: Clock
     chance: random.SystemRandom
+    id_bits: Bits
     metrics: Metrics
 
     def store(self) -> Store:
@@ -127,7 +129,7 @@ def make_services(context: Context, store: Store) -> Services:
         PoolChooser(store, context.egress, clock=clock),
         context.config.engine,
         clock=clock,
-        random_bits=random_bits,
+        random_bits=context.id_bits,
         metrics=context.metrics,
         quotas=quotas,
     )
@@ -190,7 +192,8 @@ def installation(config: Config) -> Installation:
 
 def make_context(config: Config, dsn: str, log: Logger) -> Context:
     """Wire the real clock and real chance."""
-    return Context(config, ways_out(config), dsn, log, SystemClock(), random.SystemRandom(), Metrics())
+    chance, id_bits = random.SystemRandom(), Bits(os.urandom)
+    return Context(config, ways_out(config), dsn, log, SystemClock(), chance, id_bits, Metrics())
 
 
 def ways_out(config: Config) -> Egress:

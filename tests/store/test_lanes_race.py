@@ -16,12 +16,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from outrider.base.vocab import Stream
-from outrider.store import lanes, queue
+from outrider.store import intake, lanes, messages, queue
+from outrider.store.intake import NewMail, NewRecipient
 from outrider.store.lanes import GivenBack, LaneGoneError
+from outrider.store.messages import Body
 from outrider.store.pool import Row, Store, Tx
-from outrider.store.queue import Entry
 from outrider.testing.clock import FakeClock
-from outrider.testing.mailroom import POOL, WAIT_S, Mailroom, blocked_pids
+from outrider.testing.mailroom import LANE_PROJECT, POOL, WAIT_S, Mailroom, blocked_pids
 
 LEASE = timedelta(seconds=30)
 STREAM = Stream.TRANSACTIONAL
@@ -119,11 +120,10 @@ class Scene:
 
     def accept(self, due_at: datetime) -> Work:
         """Add a recipient to each lane."""
-        expires_at = due_at + timedelta(days=3)
-        entries = [Entry(self.mailroom.new_id(), lane_id, due_at, expires_at) for lane_id in self.lane_ids]
+        mail, now = self._mail(due_at), self.clock.now()
 
         async def work(tx: Tx) -> None:
-            await queue.insert(tx, entries)
+            await intake.insert(tx, [mail], now=now)
             await lanes.touch(tx, self.lane_ids, due_at=due_at)
 
         return work
@@ -149,8 +149,15 @@ class Scene:
             await tx.execute("UPDATE lane SET owner = NULL, lease_until = NULL, next_due_at = $1", self.clock.now())
             await self.lease(owner)(tx)
             if rows_due_at is not None:
-                entries = [Entry(self.mailroom.new_id(), one, rows_due_at, rows_due_at) for one in self.lane_ids]
-                await queue.insert(tx, entries)
+                await intake.insert(tx, [self._mail(rows_due_at)], now=self.clock.now())
+
+    def _mail(self, due_at: datetime) -> NewMail:
+        """Return mail with a recipient in each lane."""
+        message = self.mailroom.message(LANE_PROJECT, len(self.lane_ids))
+        who = message.message_id, message.project_id, "ann@a.example"
+        until = due_at + timedelta(days=3)
+        rows = [NewRecipient(self.mailroom.new_id(), *who, lane_id, due_at, until) for lane_id in self.lane_ids]
+        return NewMail(message, messages.encode_body(Body("Hello")), rows)
 
     async def check(self, store: Store, row_count: int) -> None:
         """See that nothing is due before its lane, and that all of it is found."""

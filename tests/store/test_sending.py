@@ -7,8 +7,9 @@ from uuid import UUID
 
 from outrider.base.vocab import Stream, SuppressionOrigin, SuppressionScope
 from outrider.policy.guard import GuardLevel
-from outrider.store import guards, messages, sending, suppressions
+from outrider.store import guards, intake, sending, suppressions
 from outrider.store.guards import Guard
+from outrider.store.intake import NewMail
 from outrider.store.messages import Message
 from outrider.store.pool import Store
 from outrider.store.sending import Sending, Sums, Told
@@ -55,8 +56,7 @@ async def message(store: Store, number: int = 1, stream: Stream = NEWS, campaign
     until = EPOCH + timedelta(days=1)
     one = Message(UUID(int=number), PROJECT, stream, "news@a.example", "", "Hi", b"h", 1, EPOCH, until, campaign)
     async with store.transaction() as tx:
-        await messages.insert_contents(tx, [(PROJECT, b"h", b"{}")], now=EPOCH)
-        await messages.insert(tx, [one])
+        await intake.insert(tx, [NewMail(one, b"{}", ())], now=EPOCH)
 
 
 async def test_windows_sum_over_writers_and_hours(store: Store) -> None:

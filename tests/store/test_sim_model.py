@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from outrider.base.vocab import (
-    EventKind,
     HoldScope,
     RecipientStatus,
     Stream,
@@ -26,9 +25,9 @@ from outrider.policy.guard import GuardLevel
 from outrider.policy.warmup import Figures
 from outrider.store import (
     egress,
-    events,
     guards,
     holds,
+    intake,
     lanes,
     messages,
     queue,
@@ -38,14 +37,14 @@ from outrider.store import (
     waiting,
 )
 from outrider.store.egress import Egress
-from outrider.store.events import NewEvent
 from outrider.store.guards import Guard
 from outrider.store.holds import Hold
+from outrider.store.intake import NewMail, NewRecipient
 from outrider.store.lanes import GivenBack, LaneKey, Pause, Share
 from outrider.store.messages import Body, Message
 from outrider.store.pool import Store, Tx
-from outrider.store.queue import Claim, Entry, PutBack
-from outrider.store.recipients import NewRecipient, Record
+from outrider.store.queue import Claim, PutBack
+from outrider.store.recipients import Record
 from outrider.store.sending import Sending
 from outrider.store.suppressions import EVERYBODY, Asked, Evidence, Suppression
 from outrider.store.waiting import Place
@@ -128,22 +127,19 @@ class Script:
             list_name,
         )
         self.message_ids.append(message.message_id)
-        rows = [NewRecipient(self.new_id(), message.message_id, project_id, f"a@{key.route}") for key in keys]
         due_at = now + timedelta(seconds=self.chance.choice((0, 0, 20)))
+        who = message.message_id, project_id
+        recipient_ids = [self.new_id() for _ in keys]
 
         async def act(tx: Tx) -> Any:
             made = await lanes.ensure(tx, keys)
             self.lane_ids.update(made)
-            await messages.insert_contents(tx, [(project_id, b"h", messages.encode_body(Body("Hi")))], now=now)
-            await messages.insert(tx, [message])
-            await recipients.insert(tx, rows, now=now)
-            entries = [
-                Entry(row.recipient_id, made[key], due_at, message.expires_at)
-                for row, key in zip(rows, keys, strict=True)
+            rows = [
+                NewRecipient(id_, *who, f"a@{key.route}", made[key], due_at, message.expires_at)
+                for id_, key in zip(recipient_ids, keys, strict=True)
             ]
-            await queue.insert(tx, entries)
-            accepted = NewEvent(now, project_id, message.message_id, None, EventKind.ACCEPTED, facts={"count": 2})
-            await events.append(tx, [accepted])
+            body = messages.encode_body(Body("Hi"))
+            await intake.insert(tx, [NewMail(message, body, rows, {"count": 2})], now=now)
             await lanes.touch(tx, sorted(made.values()), due_at=due_at)
             return made, await messages.load(tx, [message.message_id])
 

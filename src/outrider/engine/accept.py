@@ -23,7 +23,7 @@ import msgspec
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
-from outrider.base.vocab import EventKind, Stream
+from outrider.base.vocab import Stream
 from outrider.engine import check
 from outrider.engine.settings import EngineSettings
 from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
@@ -32,15 +32,14 @@ from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
 from outrider.policy import align, quota, retry
 from outrider.policy.quota import Quota, Wanted
-from outrider.store import attachments, events, idempotency, lanes, messages, queue, quotas, recipients, suppressions
+from outrider.store import attachments, idempotency, intake, lanes, messages, quotas, suppressions
 from outrider.store.batch import GroupCommit
-from outrider.store.events import NewEvent
+from outrider.store.events import Facts
 from outrider.store.idempotency import KeyedAnswer
+from outrider.store.intake import NewMail, NewRecipient
 from outrider.store.lanes import LaneGoneError, LaneKey
 from outrider.store.messages import Body, FileRef, Message
 from outrider.store.pool import Store, Tx
-from outrider.store.queue import Entry
-from outrider.store.recipients import NewRecipient
 from outrider.store.suppressions import Asked, Suppression
 
 SUPPRESSED: Final = "recipient suppressed"  # uSpeedo's word (shared/uspeedo.md 1.3).
@@ -121,7 +120,6 @@ class _Draft(msgspec.Struct, frozen=True):
     body: bytes  # As `content.body` holds it.
     files: Sequence[tuple[bytes, Attachment]]  # With the hash of their content.
     recipients: Sequence[NewRecipient]
-    entries: Sequence[Entry]
     asked: Sequence[Asked]  # As the recipients; who of them gets no mail is found out at the commit.
     answer: Accepted
     keyed: KeyedAnswer | None
@@ -207,7 +205,9 @@ class Acceptor:
             return await self._accept(project_id, submission, idempotency_key, request_hash, domains)
         except (ConflictError, ForbiddenError):
             raise
-        except CallerError:
+        except CallerError as error:
+            if not idempotency_key or error.field == "idempotency_key":  # Nothing was ever kept under it.
+                raise
             # Its sender is removed since, say, or `send_at` has passed: still it was accepted once.
             first = await self._known(project_id, submission, idempotency_key, request_hash)
             if first is None:
@@ -260,7 +260,8 @@ class Acceptor:
         allowed = None if self._quotas is None else await self._quotas.quota_for(project_id)
         checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash, allowed)
         accepted = await self._store_checked(checked)
-        self._metrics.rejected.inc(len(accepted.rejected))
+        if accepted.rejected:
+            self._metrics.rejected.inc(len(accepted.rejected))
         self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
@@ -321,7 +322,8 @@ class Acceptor:
         return found
 
     def _draft(self, checked: "_Checked", lane_ids: Mapping[str, int]) -> _Draft:
-        submission, addresses, domain = checked.submission, checked.addresses, checked.sender.address.domain
+        project_id, submission, addresses = checked.project_id, checked.submission, checked.addresses
+        domain = checked.sender.address.domain
         now = self._clock.now()
         due_at = now if submission.send_at is None else max(now, submission.send_at)
         life_s = self._settings.message_life_s if submission.expires_s is None else submission.expires_s
@@ -330,11 +332,10 @@ class Acceptor:
         files = [(hashlib.sha256(file.content).digest(), file) for file in submission.attachments]
         body = messages.encode_body(_body(submission, files, checked.sender.rewritten))
         answer = Accepted(message_id, len(addresses), tuple(checked.rejected))
-        recipients_of_call = list(zip(recipient_ids, addresses, strict=True))
         return _Draft(
             message=Message(
                 message_id=message_id,
-                project_id=checked.project_id,
+                project_id=project_id,
                 stream=submission.stream,
                 sender=checked.sender.address.text,
                 from_name=_from_name(checked),
@@ -355,11 +356,11 @@ class Acceptor:
             rewritten=checked.sender.rewritten,
             body=body,
             files=files,
-            recipients=[NewRecipient(id_, message_id, checked.project_id, to.text) for id_, to in recipients_of_call],
-            entries=[Entry(id_, lane_ids[to.domain], due_at, expires_at) for id_, to in recipients_of_call],
-            asked=[
-                Asked(checked.project_id, to.key, submission.stream, domain, submission.list_name) for to in addresses
+            recipients=[
+                NewRecipient(id_, message_id, project_id, to.text, lane_ids[to.domain], due_at, expires_at)
+                for id_, to in zip(recipient_ids, addresses, strict=True)
             ],
+            asked=[Asked(project_id, to.key, submission.stream, domain, submission.list_name) for to in addresses],
             answer=answer,
             keyed=_keyed(checked, answer),
             quota=checked.quota,
@@ -391,18 +392,12 @@ class Acceptor:
             if any(draft.quota is not None for draft in fresh):
                 fresh, results = await self._charge(tx, fresh, results, now=now)
             if fresh:
-                contents = {(d.message.project_id, d.message.content_hash): d.body for d in fresh}
-                rows = [(project_id, content_hash, body) for (project_id, content_hash), body in contents.items()]
-                await messages.insert_contents(tx, rows, now=now)
                 if files := {(d.message.project_id, key): one.content for d in fresh for key, one in d.files}:
                     await attachments.insert(tx, [(*key, octets) for key, octets in files.items()], now=now)
-                await messages.insert(tx, [d.message for d in fresh])
-                await recipients.insert(tx, [r for d in fresh for r in d.recipients], now=now)
-                await queue.insert(tx, [e for d in fresh for e in d.entries])
-                await events.append(tx, [_accepted_event(d) for d in fresh])
-                lane_ids = {e.lane_id for d in fresh for e in d.entries}
-                await lanes.touch(tx, list(lane_ids), due_at=min(e.due_at for d in fresh for e in d.entries))
-        self._metrics.write_size.labels(station="accept").observe(sum(len(d.entries) for d in fresh))
+                await intake.insert(tx, [NewMail(d.message, d.body, d.recipients, _facts(d)) for d in fresh], now=now)
+                lane_ids = {to.lane_id for d in fresh for to in d.recipients}
+                await lanes.touch(tx, list(lane_ids), due_at=min(to.due_at for d in fresh for to in d.recipients))
+        self._metrics.write_size.labels(station="accept").observe(sum(len(d.recipients) for d in fresh))
         return results
 
     async def _charge(
@@ -521,41 +516,33 @@ def _repeated(first: KeyedAnswer, request_hash: bytes) -> Accepted:
 
 def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:
     """Return the draft without the recipients that get no mail from the project; they are rejected."""
-    pairs = list(zip(draft.recipients, draft.entries, draft.asked, strict=True))
-    kept = [pair for pair in pairs if pair[2] not in suppressed]
+    pairs = list(zip(draft.recipients, draft.asked, strict=True))
+    kept = [to for to, asked in pairs if asked not in suppressed]
     if len(kept) == len(pairs):
         return draft
-    rejected = [Rejected(to.address, SUPPRESSED) for to, _, asked in pairs if asked in suppressed]
+    rejected = [Rejected(to.address, SUPPRESSED) for to, asked in pairs if asked in suppressed]
     session_id = draft.answer.session_id if kept else None
     answer = Accepted(session_id, len(kept), (*draft.answer.rejected, *rejected))
     return msgspec.structs.replace(
         draft,
         message=msgspec.structs.replace(draft.message, recipient_count=len(kept)),
-        recipients=[pair[0] for pair in kept],
-        entries=[pair[1] for pair in kept],
-        asked=[pair[2] for pair in kept],
+        recipients=kept,
+        asked=[asked for asked in draft.asked if asked not in suppressed],
         answer=answer,
         keyed=msgspec.structs.replace(draft.keyed, answer=_encode(answer)) if draft.keyed else None,
     )
 
 
-def _accepted_event(draft: _Draft) -> NewEvent:
-    message = draft.message
+def _facts(draft: _Draft) -> Facts:
+    """What the event of its acceptance says."""
     facts: dict[str, str | int] = {
-        "recipient_count": message.recipient_count,
+        "recipient_count": draft.message.recipient_count,
         "rejected_count": len(draft.answer.rejected),
     }
     if draft.rewritten is not None:
         facts |= {
-            "from": message.sender,
+            "from": draft.message.sender,
             "from_given": draft.rewritten.address.text,
             "from_reason": draft.rewritten.reason,
         }
-    return NewEvent(
-        at=message.accepted_at,
-        project_id=message.project_id,
-        message_id=message.message_id,
-        recipient_id=None,
-        kind=EventKind.ACCEPTED,
-        facts=facts,
-    )
+    return facts

@@ -6,10 +6,10 @@ closes.
 
 import asyncio
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from outrider.app import Context, Services, make_mailbox, make_services
-from outrider.base import limits
+from outrider.base import ids, limits
 from outrider.engine import guard
 from outrider.engine.control import Control, Target
 from outrider.engine.explain import Explainer
@@ -63,7 +63,7 @@ def make_ports(services: Services, managed: Managed) -> Ports:
         cancel=_cancel_by(Control(services.store, clock=clock, random_bits=context.chance.getrandbits)),
         mail=Mail(services.store, clock=clock),
         is_ready=services.store.is_ready,
-        new_request_id=uuid4,
+        new_request_id=lambda: ids.uuid4(context.id_bits(128)),
         log=context.log,
         metrics=context.metrics,
         has_mailbox=context.config.is_catch,

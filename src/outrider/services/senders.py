@@ -248,7 +248,9 @@ class Senders:
             return None
         if found is not None and not found.is_enabled:
             return None
-        return AllowedSender(sender, "") if found is None else AllowedSender(address.parse(found.address), found.name)
+        if found is None:
+            return AllowedSender(sender, "")
+        return AllowedSender(sender if found.address == sender.text else address.parse(found.address), found.name)
 
     async def _find_mailbox(self, project_id: UUID, sender: Address, stream: Stream) -> AllowedSender | None:
         """Return the proven mailbox with its From re-written. Raises CallerError, as `find`."""

@@ -8,10 +8,10 @@ may be a moment old, `migrate` and `schema/` the tables, `vault` secrets at rest
 Then one module per noun: `projects`, `keys` with `key_use` and `nonces`, `quotas`, `domains` with their `dkim_keys` and
 `domain_records` (what DNS said), `senders` with `sender_pages`, `notices`, `messages` (with their content),
 `mail_views` (lists of them), `attachments`, `recipients` (with the state table), `idempotency` (answers kept by key),
-`queue`, `lanes`, `events` with `project_feed` (one project's) and `stats` (counted from them); `holds`, `waiting` and
-`queue_views` for operators; `nodes`, `gates`, `egress` (figures) and `warmups`, `sending` (figures too) and `guards`;
-`suppressions` and what leads to them, `inbound` what came back and was not read yet; `health` what the database says of
-itself, for a check-up.
+`queue`, `lanes`, `events` with `project_feed` (one project's) and `stats` (counted from them), `intake` (new mail's
+rows of five of these); `holds`, `waiting` and `queue_views` for operators; `nodes`, `gates`, `egress` (figures) and
+`warmups`, `sending` (figures too) and `guards`; `suppressions` and what leads to them, `inbound` what came back and was
+not read yet; `health` what the database says of itself, for a check-up.
 
 Functions take a `Tx`, never commit, never open one; transactions are opened in `engine` and `services`.
 """

@@ -113,7 +113,7 @@ async def append(tx: Tx, events: Sequence[NewEvent]) -> None:
         [e.attempt for e in events],
         [e.reason for e in events],
         [e.reply for e in events],
-        [_facts_text(e.facts) for e in events],
+        [facts_text(e.facts) for e in events],
     )
     await tx.execute(_APPEND, *columns)
 
@@ -177,7 +177,8 @@ async def ensure_partitions(tx: Tx, first: date, days: int) -> None:
         )
 
 
-def _facts_text(facts: Facts) -> str:
+def facts_text(facts: Facts) -> str:
+    """Return the facts as the database takes them. Raises StoreValueError: it cannot."""
     if not facts:
         return "{}"
     try:

@@ -1,6 +1,7 @@
 """Messages and their content: what we accepted, immutable.
 
-A body is stored once per project by its hash; a message points to it, and its recipients point to the message.
+A body is stored once per project by its hash; a message points to it, and its recipients point to the message. New
+ones are stored by `intake`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,19 +75,6 @@ _read_metadata: Final = msgspec.json.Decoder(dict[str, str]).decode
 _TAGS_AT: Final = Message.__struct_fields__.index("tags")
 _METADATA_AT: Final = Message.__struct_fields__.index("metadata")
 
-_INSERT_CONTENT: Final = """
-    INSERT INTO content (project_id, content_hash, body, created_at)
-    SELECT project_id, content_hash, body, $4
-      FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS given(project_id, content_hash, body)
-     ORDER BY project_id, content_hash
-    ON CONFLICT DO NOTHING"""
-_INSERT: Final = """
-    INSERT INTO message (message_id, project_id, stream, sender, from_name, subject, content_hash,
-                         recipient_count, accepted_at, expires_at, campaign, list_name,
-                         tags, metadata, send_at, track_opens, track_clicks, resent_from)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::stream[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-                         $8::int[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[],
-                         $13::jsonb[], $14::jsonb[], $15::timestamptz[], $16::boolean[], $17::boolean[], $18::uuid[])"""
 # The queue hands out recipients of every project; their messages are read by id, never by a customer's word.
 _LOAD: Final = """
     SELECT message_id, m.project_id, stream, sender, from_name, subject, content_hash, recipient_count, accepted_at,
@@ -104,18 +92,12 @@ _BY_ID: Final = """
       FROM message WHERE project_id = $1 AND message_id = $2"""
 
 
-async def insert_contents(tx: Tx, contents: Sequence[tuple[UUID, bytes, bytes]], *, now: datetime) -> None:
-    """Store (project, hash, body) rows that are not there yet. In hash order, so that two nodes cannot deadlock."""
-    columns = list(zip(*contents, strict=True))
-    await tx.execute(_INSERT_CONTENT, *columns, now)
-
-
-async def insert(tx: Tx, messages: Sequence[Message]) -> None:
-    """Store new messages."""
-    columns = [list(column) for column in zip(*map(msgspec.structs.astuple, messages), strict=True)]
+def columns(messages: Sequence[Message]) -> list[Sequence[object]]:
+    """Return the messages' values, field by field, as the database takes them; at least one message."""
+    found: list[Sequence[object]] = list(zip(*map(msgspec.structs.astuple, messages), strict=True))
     for at in (_TAGS_AT, _METADATA_AT):
-        columns[at] = [_json(value) for value in columns[at]]
-    await tx.execute(_INSERT, *columns)
+        found[at] = [_json(value) for value in found[at]]
+    return found
 
 
 async def load(tx: Tx, message_ids: Sequence[UUID]) -> dict[UUID, Loaded]:

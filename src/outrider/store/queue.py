@@ -14,15 +14,6 @@ import msgspec
 from outrider.store.pool import Tx
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A recipient's place in the queue when it is accepted."""
-
-    recipient_id: UUID
-    lane_id: int
-    due_at: datetime
-    expires_at: datetime
-
-
 class Claim(msgspec.Struct, frozen=True):
     """A due recipient of a lane we hold."""
 
@@ -45,9 +36,6 @@ class PutBack(msgspec.Struct, frozen=True):
     due_at: datetime
 
 
-_INSERT: Final = """
-    INSERT INTO queue (recipient_id, lane_id, due_at, expires_at)
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::timestamptz[])"""
 # LATERAL: an index scan of each lane's head, so the cost follows what is read, never the backlog.
 _FIRST_DUE: Final = """
     SELECT head.recipient_id, head.lane_id, message_id, project_id, address, head.due_at, head.attempt, head.expires_at
@@ -67,17 +55,6 @@ _PUT_BACK: Final = """
       FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS back(recipient_id, attempt, due_at)
      WHERE q.recipient_id = back.recipient_id AND q.attempt = back.attempt
  RETURNING q.recipient_id"""
-
-
-async def insert(tx: Tx, entries: Sequence[Entry]) -> None:
-    """Queue new recipients."""
-    columns = (
-        [e.recipient_id for e in entries],
-        [e.lane_id for e in entries],
-        [e.due_at for e in entries],
-        [e.expires_at for e in entries],
-    )
-    await tx.execute(_INSERT, *columns)
 
 
 async def first_due(

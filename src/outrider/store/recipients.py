@@ -34,15 +34,6 @@ MOVES: Final[Mapping[RecipientStatus, frozenset[RecipientStatus]]] = {
 }
 
 
-class NewRecipient(msgspec.Struct, frozen=True):
-    """A recipient about to be stored, queued."""
-
-    recipient_id: UUID
-    message_id: UUID
-    project_id: UUID
-    address: str
-
-
 class Record(msgspec.Struct, frozen=True):
     """What became of a recipient in its latest attempt."""
 
@@ -75,11 +66,6 @@ class Recipient(msgspec.Struct, frozen=True):
     due_at: datetime | None
 
 
-_INSERT: Final = """
-    INSERT INTO recipient (recipient_id, message_id, project_id, address, updated_at)
-    SELECT recipient_id, message_id, project_id, address, $5
-      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[])
-        AS given(recipient_id, message_id, project_id, address)"""
 # By recipient, whose lane we hold: the queue has told us whose it is.
 _RECORD: Final = """
     UPDATE recipient r /* tidy: project-scope rows are named by ids that the queue gave us */
@@ -95,17 +81,6 @@ _OF_MESSAGE: Final = """
     SELECT recipient_id, address, status, reason, reply, r.attempt, updated_at, q.due_at
       FROM recipient r LEFT JOIN queue q USING (recipient_id)
      WHERE r.project_id = $1 AND message_id = $2 ORDER BY recipient_id"""
-
-
-async def insert(tx: Tx, recipients: Sequence[NewRecipient], *, now: datetime) -> None:
-    """Store new recipients, all `queued`."""
-    columns = (
-        [r.recipient_id for r in recipients],
-        [r.message_id for r in recipients],
-        [r.project_id for r in recipients],
-        [r.address for r in recipients],
-    )
-    await tx.execute(_INSERT, *columns, now)
 
 
 async def record(tx: Tx, records: Sequence[Record], *, now: datetime) -> None:

@@ -19,15 +19,13 @@ import msgspec
 
 from outrider.base import ids
 from outrider.base.clock import Clock
-from outrider.base.vocab import EventKind, Stream
-from outrider.store import events, lanes, messages, projects, queue, recipients
-from outrider.store.events import NewEvent
+from outrider.base.vocab import Stream
+from outrider.store import intake, lanes, messages, projects
+from outrider.store.intake import NewMail, NewRecipient
 from outrider.store.lanes import LaneKey
 from outrider.store.messages import Body, Message
 from outrider.store.pool import Store, Tx
 from outrider.store.projects import Project
-from outrider.store.queue import Entry
-from outrider.store.recipients import NewRecipient
 
 POOL: Final = "default"
 SENDER_DOMAIN: Final = "shop.example"
@@ -120,20 +118,27 @@ class Mailroom:
 
     async def _write(self, tx: Tx, mail: Mail, addresses: Sequence[str], due_at: datetime) -> None:
         message, now = mail.message, self._clock.now()
-        body = messages.encode_body(Body("Hello"))
-        await messages.insert_contents(tx, [(message.project_id, message.content_hash, body)], now=now)
-        await messages.insert(tx, [message])
-        rows: list[NewRecipient] = []
-        entries: list[Entry] = []
-        for recipient_id, address in zip(mail.recipient_ids, addresses, strict=True):
-            rows.append(NewRecipient(recipient_id, message.message_id, message.project_id, address))
-            lane_id = mail.lane_ids[address.rpartition("@")[2]]
-            entries.append(Entry(recipient_id, lane_id, due_at, message.expires_at))
-        await recipients.insert(tx, rows, now=now)
-        await queue.insert(tx, entries)
-        accepted = NewEvent(now, message.project_id, message.message_id, None, EventKind.ACCEPTED)
-        await events.append(tx, [accepted])
+        recipients = [
+            NewRecipient(
+                recipient_id,
+                message.message_id,
+                message.project_id,
+                address,
+                mail.lane_ids[address.rpartition("@")[2]],
+                due_at,
+                message.expires_at,
+            )
+            for recipient_id, address in zip(mail.recipient_ids, addresses, strict=True)
+        ]
+        await intake.insert(tx, [NewMail(message, messages.encode_body(Body("Hello")), recipients)], now=now)
         await lanes.touch(tx, sorted(set(mail.lane_ids.values())), due_at=due_at)
+
+
+def with_body(message: Message, body: Body) -> NewMail:
+    """Return the message as mail with this body and no recipients, not stored yet."""
+    octets = messages.encode_body(body)
+    told = msgspec.structs.replace(message, content_hash=hashlib.sha256(octets).digest())
+    return NewMail(told, octets, ())
 
 
 async def blocked_pids(store: Store) -> set[int]:

@@ -14,8 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base.vocab import HoldScope, RecipientStatus
-from outrider.store import egress, events, holds, lanes, messages, pool, projects, queue, recipients, waiting
+from outrider.base.vocab import EventKind, HoldScope, RecipientStatus
+from outrider.store import egress, events, holds, intake, lanes, messages, pool, projects, queue, recipients, waiting
 from outrider.store.events import NewEvent
 from outrider.testing import simaddresses, simguards
 from outrider.testing.simaddresses import SimAddresses
@@ -235,12 +235,6 @@ class SimDatabase:
 
     # The queue.
 
-    def insert_queue(self, *columns: Sequence[Any]) -> Rows:
-        """Queue recipients."""
-        for recipient_id, lane_id, due_at, expires_at in _rows(columns):
-            self._enqueue(QueueRow(recipient_id, lane_id, due_at, expires_at))
-        return []
-
     def first_due(self, lane_ids: Sequence[int], now: datetime, busy: Sequence[UUID], count_max: int) -> Rows:
         """Read the heads of lanes."""
         found: list[QueueRow] = []
@@ -284,32 +278,28 @@ class SimDatabase:
 
     # Messages, recipients, history.
 
-    def insert_contents(self, *given: Any) -> Rows:
-        """Store bodies."""
-        for project_id, content_hash, body in _rows(given[:3]):
+    def insert_mail(self, now: datetime, *columns: Sequence[Any]) -> Rows:
+        """Store what was accepted: contents, recipients with their places in the queue, messages with their event."""
+        for project_id, content_hash, body in _rows(columns[:3]):
             self.contents.setdefault((project_id, content_hash), body)
-        return []
-
-    def insert_messages(self, *columns: Sequence[Any]) -> Rows:
-        """Store messages."""
-        names = messages.Message.__struct_fields__
-        for values in _rows(columns):
-            self.messages[values[0]] = dict(zip(names, values, strict=True))
+        for recipient_id, message_id, project_id, address, lane_id, due_at, expires_at in _rows(columns[3:10]):
+            self.recipients[recipient_id] = RecipientRow(recipient_id, message_id, project_id, address, now)
+            self._enqueue(QueueRow(recipient_id, lane_id, due_at, expires_at))
             self.write_count += 1
+        names = messages.Message.__struct_fields__
+        for facts, *values in _rows(columns[10:]):
+            row = dict(zip(names, values, strict=True))
+            self.messages[row["message_id"]] = row
+            at, project_id, message_id = row["accepted_at"], row["project_id"], row["message_id"]
+            told = msgspec.json.decode(facts)
+            self.events.append(NewEvent(at, project_id, message_id, None, EventKind.ACCEPTED, facts=told))
+            self.write_count += 2
         return []
 
     def load_messages(self, message_ids: Sequence[UUID]) -> Rows:
         """Read messages with their bodies."""
         found = [self.messages[message_id] for message_id in message_ids if message_id in self.messages]
         return [m | {"body": self.contents[m["project_id"], m["content_hash"]]} for m in found]
-
-    def insert_recipients(self, *given: Any) -> Rows:
-        """Store recipients."""
-        for recipient_id, message_id, project_id, address in _rows(given[:4]):
-            row = RecipientRow(recipient_id, message_id, project_id, address, given[4])
-            self.recipients[recipient_id] = row
-            self.write_count += 1
-        return []
 
     def record(self, *given: Any) -> Rows:
         """Write what became of recipients."""
@@ -565,14 +555,11 @@ _STATEMENTS: Final[Mapping[str, Statement]] = {
     lanes._RENEW: SimDatabase.renew_lanes,
     lanes._RELEASE: SimDatabase.release_lanes,
     lanes._RESUME: SimDatabase.end_pauses,
-    queue._INSERT: SimDatabase.insert_queue,
     queue._FIRST_DUE: SimDatabase.first_due,
     queue._FINISH: SimDatabase.finish,
     queue._PUT_BACK: SimDatabase.put_back,
-    messages._INSERT_CONTENT: SimDatabase.insert_contents,
-    messages._INSERT: SimDatabase.insert_messages,
+    intake._INSERT: SimDatabase.insert_mail,
     messages._BY_IDS: SimDatabase.load_messages,
-    recipients._INSERT: SimDatabase.insert_recipients,
     recipients._RECORD: SimDatabase.record,
     events._APPEND: SimDatabase.append_events,
     egress._ADD: SimDatabase.add_figures,

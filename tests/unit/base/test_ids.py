@@ -64,3 +64,31 @@ def test_a_time_that_does_not_fit_is_a_bug(ms: int) -> None:
 @given(ms=st.integers(0, 253_402_300_799_999), random_bits=randoms)
 def test_the_instant_is_read_back(ms: int, random_bits: int) -> None:
     assert ids.made_at(ids.from_ms(ms, random_bits)) == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+
+
+def test_bits_are_given_once_and_in_full() -> None:
+    asked: list[int] = []
+
+    def random_bytes(count: int) -> bytes:
+        asked.append(count)
+        return bytes(number % 256 for number in range(count))
+
+    bits = ids.Bits(random_bytes)
+    assert [bits(8), bits(16), bits(4)] == [0, 0x0102, 0]  # Of the fourth octet, 3, the upper half.
+    assert bits(128) == int.from_bytes(range(4, 20))
+    assert asked == [4096]
+
+
+@given(st.lists(st.integers(1, 200), max_size=300))
+def test_bits_stay_within_their_count_where_a_block_ends_too(counts: list[int]) -> None:
+    def random_bytes(count: int) -> bytes:
+        return b"\xff" * count
+
+    bits = ids.Bits(random_bytes)
+    assert [bits(count) for count in counts] == [(1 << count) - 1 for count in counts]
+
+
+def test_a_uuid4_says_so() -> None:
+    made = ids.uuid4((1 << 128) - 1)
+    assert (made.version, made.variant) == (4, RFC_4122)
+    assert ids.uuid4(0) != made

@@ -5,14 +5,26 @@ face does not catch ends here: the stranger gets one bland sentence, the operato
 internal errors.
 """
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, cast
 
 from litestar import Litestar, Request, Response
+from litestar.enums import ScopeType
 from litestar.exceptions import ClientException
 from litestar.exceptions.responses import create_exception_response
 from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR
-from litestar.types import ControllerRouterHandler
+from litestar.types import (
+    ASGIApp,
+    ControllerRouterHandler,
+    HTTPScope,
+    LifeSpanReceive,
+    LifeSpanScope,
+    LifeSpanSend,
+    Receive,
+    Scope,
+    Send,
+)
 
 from outrider.base import limits
 from outrider.base.errors import BusyError, CallerError, OutriderError
@@ -20,6 +32,36 @@ from outrider.faces.api import operational, reference
 from outrider.faces.api.dialects import uspeedo
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import face, table
+
+_BUSIEST: Final = f"{uspeedo.ROOT}/v1/email/SendEmail"
+_PLAIN_HOST: Final = re.compile(rb"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?")
+
+
+class _App(Litestar):
+    """Litestar, which the busiest call goes past: its routing and wrapping cost a third of what the face does."""
+
+    def __init__(self, busiest: ASGIApp, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._busiest = busiest
+
+    async def __call__(
+        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
+    ) -> None:
+        """Answer one request; the busiest as its mount would."""
+        request = cast("HTTPScope", scope)
+        if scope["type"] == ScopeType.HTTP and request["path"] == _BUSIEST and _has_plain_host(request):
+            request["path"] = _BUSIEST.removeprefix(uspeedo.ROOT)
+            await self._busiest(request, cast("Receive", receive), cast("Send", send))
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def _has_plain_host(scope: HTTPScope) -> bool:
+    """Whether Litestar would have nothing to say about the Host header; False where only it knows."""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return _PLAIN_HOST.fullmatch(value) is not None
+    return False
 
 
 def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
@@ -43,8 +85,10 @@ def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Lite
         return create_exception_response(request, error)
 
     native = face.mount(ports, table.routes(ports))
-    return Litestar(
-        route_handlers=[*uspeedo.routes(ports), native, *reference.routes(), *operational.routes(ports), *more],
+    dialect = uspeedo.routes(ports)
+    return _App(
+        dialect[0].fn,
+        route_handlers=[*dialect, native, *reference.routes(), *operational.routes(ports), *more],
         # Litestar's own log would be a second one, of another form.
         logging_config=None,
         exception_handlers={

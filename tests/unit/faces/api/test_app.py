@@ -62,6 +62,28 @@ async def test_a_client_that_hangs_up_halfway_does_no_harm(face: ApiFace) -> Non
     assert face.log.getvalue() == ""
 
 
+@pytest.mark.parametrize("host", ["mail.shop.example", "127.0.0.1:8025", "[::1]:8025", "a_b.example", ""])
+@pytest.mark.parametrize("path", [SEND_EMAIL, f"{SEND_EMAIL}/", f"/{SEND_EMAIL}"])
+async def test_the_busiest_call_is_answered_alike_straight_and_through_the_routing(
+    face: ApiFace, host: str, path: str
+) -> None:
+    headers = {"host": host, "authorization": basic()}
+    heard = await ask(face.app, "POST", path, headers=headers, body=msgspec.json.encode(GOOD))
+    assert (heard.status, msgspec.json.decode(heard.body)["RetCode"]) == (200, 0)
+    assert heard.headers["x-speedo-request-uuid"]
+    refused = await ask(face.app, "GET", path, headers=headers)
+    assert (refused.status, refused.headers["allow"]) == (405, "POST")
+    assert len(face.engine.calls) == 1
+
+
+@pytest.mark.parametrize("host", ["shop.example/", "a b", "a\\b", "<x>"])
+async def test_a_host_that_is_none_is_refused_before_the_busiest_call_too(face: ApiFace, host: str) -> None:
+    headers = {"host": host, "authorization": basic()}
+    heard = await ask(face.app, "POST", SEND_EMAIL, headers=headers, body=msgspec.json.encode(GOOD))
+    assert heard.status == 400
+    assert face.engine.calls == []
+
+
 async def test_other_faces_bring_their_own_routes(face: ApiFace) -> None:
     @litestar.get("/elsewhere", sync_to_thread=False)
     def elsewhere() -> str:
