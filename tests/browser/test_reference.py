@@ -19,7 +19,8 @@ async def test_a_call_is_read_and_tried_with_a_key(page: Page) -> None:
     page.on("pageerror", lambda error: said.append(str(error)))
     async with serving(ApiFace().app) as port:
         await page.goto(f"http://{HOST}:{port}/docs")
-        await expect(page.locator(".opblock")).to_have_count(9)
+        paths = (await (await page.request.get(f"http://{HOST}:{port}/v1/openapi.json")).json())["paths"]
+        await expect(page.locator(".opblock")).to_have_count(sum(map(len, paths.values())))
         assert said == [], "the policy stops nothing that the page needs"
         await page.get_by_role("button", name="Authorize").first.click()
         await page.get_by_label("auth-bearer-value").fill(f"{KEY_ID}.{KEY_SECRET}")
