@@ -94,7 +94,15 @@ def _is_listening(port: int) -> bool:
 
 @litestar.post(PATH, status_code=200)
 async def _send_email(data: SendEmailBody) -> SendEmailAnswer:  # tidy: words Litestar's own name of the body
-    return SendEmailAnswer(0, "success", str(uuid4()), (), str(uuid4()), len(data.target_email_address), ())
+    return SendEmailAnswer(
+        ret_code=0,
+        message="success",
+        session_no=str(uuid4()),
+        failed_target_emails=(),
+        request_uuid=str(uuid4()),
+        success_count=len(data.target_email_address),
+        fail_content=(),
+    )
 
 
 async def _serve(port: int) -> None:
