@@ -9,6 +9,7 @@
 the same for what is gone through with `for`, or `async for`.
 """
 
+import abc
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -76,7 +77,7 @@ class Ask(Generic[P, T]):
         return ask
 
 
-class _Going(Generic[P, T]):
+class _Going(abc.ABC, Generic[P, T]):
     def __init__(self, make: Callable[P, Any]) -> None:
         self._make: Final = make
         self.__doc__ = make.__doc__
@@ -97,8 +98,9 @@ class _Going(Generic[P, T]):
 
         return go
 
+    @abc.abstractmethod
     def _steps(self, core: Core, made: Any) -> YieldingSteps[T]:
-        raise NotImplementedError
+        """Return the steps that go through what was `made`."""
 
 
 class Go(_Going[P, T]):
