@@ -186,7 +186,7 @@ async def test_keys_of_the_first_version_are_sealed_anew(store: Store, here: Pro
         await tx.execute("UPDATE dkim_key SET private_key_sealed = '\\x01'::bytea || substr(private_key_sealed, 6)")
     assert (await here.master.show()).other_count == 3
     assert await here.master.forget() == []
-    assert await here.master.rotate() == Resealed(is_new_key=False, count=3, closed_count=0)
+    assert await here.master.rotate() == Resealed(is_new_key=True, count=3, closed_count=0), "none was begun"
     assert (await here.master.show()).other_count == 0
 
 

@@ -43,6 +43,7 @@ from outrider.store.pool import Store, Tx
 from outrider.store.suppressions import Asked, Suppression
 
 SUPPRESSED: Final = "recipient suppressed"  # uSpeedo's word (shared/uspeedo.md 1.3).
+_FILE_BYTES_AS_RECIPIENT: Final = 64 * 1024  # Ours: so that a commit of 1,000 holds at most some 60 MB of files.
 _FINDS_MAX: Final = 3  # Ours: of lanes that are gone when the mail is to go in; once is rare.
 _LANES_KNOWN_MAX: Final = 200_000  # Ours: about 60 MB of lane names; past it the memory starts anew.
 
@@ -163,7 +164,7 @@ class Acceptor:
             clock=clock,
             wait_s=settings.accept_wait_s,
             weight_max=settings.accept_weight_max,
-            weigh=lambda draft: len(draft.recipients),
+            weigh=_weigh,
         )
 
     async def run(self) -> None:
@@ -441,6 +442,11 @@ def _read_addresses(texts: Sequence[str]) -> tuple[list[Address], list[Rejected]
             continue
         found.setdefault(parsed.key, parsed)
     return list(found.values()), list(rejected.values())
+
+
+def _weigh(draft: _Draft) -> int:
+    """Recipients, and files as what they cost a commit beside them."""
+    return len(draft.recipients) + sum(len(file.content) for _, file in draft.files) // _FILE_BYTES_AS_RECIPIENT
 
 
 def _body(submission: Submission, files: Sequence[tuple[bytes, Attachment]], rewritten: Rewritten | None) -> Body:

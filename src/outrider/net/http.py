@@ -12,6 +12,7 @@ that names no address of ours. Bounded: redirects, octets, and seconds in all.
 
 import asyncio
 import ipaddress
+import re
 import socket
 import urllib.parse
 from collections.abc import Callable
@@ -28,6 +29,7 @@ _SCHEMES: Final = {"http": 80, "https": 443}
 _REDIRECTS_MAX: Final = 3  # Ours: a file has moved once or twice.
 _REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _URL_CHARS_MAX: Final = 2000  # Ours: as browsers take; a signed link of a store has 1,000.
+_is_plain_host: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+").fullmatch
 _PIECE_BYTES: Final = 64 * 1024
 _OK: Final = 200
 
@@ -97,6 +99,8 @@ class Fetcher:
             raise CallerError("That is not a URL.", field=field) from None
         if parts.scheme not in _SCHEMES or not parts.hostname:
             raise CallerError("A file is fetched from an http or https URL.", field=field)
+        if not _is_plain_host(parts.hostname):  # Danger: aiohttp reads "①②⑦.⓪.⓪.①" as 127.0.0.1, and asks no resolver.
+            raise CallerError("The host of a URL is written in ASCII; an international name as xn--...", field=field)
         if parts.username is not None or parts.password is not None:
             raise CallerError("A URL with a user name or a password is not fetched.", field=field)
         if port not in self._ports:

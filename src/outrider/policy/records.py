@@ -44,6 +44,7 @@ class KeyRecord(msgspec.Struct, frozen=True):
     selector: str
     value: str  # The TXT value, `dkim.public_record`; "": a delegated name that is kept for the next key.
     target: str = ""  # Delegated: the host in the operator's zone that has it; "" publishes the value itself.
+    is_required: bool = True  # Mail is signed with it, or will be once it is seen; False: it waits or rests.
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +132,7 @@ def _spf(needs: Needs) -> list[Wanted]:
 
 
 def _dkim(needs: Needs) -> list[Wanted]:
-    has_rsa = any(key.value and not _is_ed25519(key) for key in needs.keys)
+    has_rsa = any(key.is_required and key.value and not _is_ed25519(key) for key in needs.keys)
     return [
         Wanted(
             kind=RecordKind.DKIM,
@@ -139,7 +140,7 @@ def _dkim(needs: Needs) -> list[Wanted]:
             host=f"{key.selector}._domainkey.{needs.domain}",
             value=_name(key.target) or key.value,
             # Receivers that cannot read Ed25519 take the other signature (RFC 8463 §6), so mail passes without it.
-            is_required=bool(key.value) and not (has_rsa and _is_ed25519(key)),
+            is_required=key.is_required and bool(key.value) and not (has_rsa and _is_ed25519(key)),
             why="The key that receivers check our signatures with: without it mail is taken for forged.",
             selector=key.selector,
             key=key.value,

@@ -66,7 +66,9 @@ def decide(
     if RecordState.FAILED in needed:
         is_seen = any(one.wanted.is_required and one.state is RecordState.FAILED for one in findings)
         return _failed(old, now, grace_s, is_seen=is_seen)
-    return msgspec.structs.replace(old, checked_at=now), ()
+    # What nobody has looked at yet was taken on somebody's word: it has not passed, and cannot be lost.
+    state = old.state if old.checked_at is not None else RecordState.UNVERIFIED
+    return msgspec.structs.replace(old, state=state, checked_at=now), ()
 
 
 def refused(old: Standing, *, now: datetime) -> Standing:

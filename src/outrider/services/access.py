@@ -287,6 +287,7 @@ class Access:
         now_s = int(self._clock.now().timestamp())
         expires_at_s = now_s + int(life_s)
         scope = "" if scopes is None else " ".join(sorted(scopes))
+        self._look_for_keys()
         token = jwt.mint(jwt.Claims(caller.access_key_id, now_s, expires_at_s, scope), self._token_keys[0])
         return Token(token, datetime.fromtimestamp(expires_at_s, UTC), caller.scopes if scopes is None else scopes)
 
@@ -299,14 +300,21 @@ class Access:
         self._check_current(known.key)
         return known, known.caller
 
+    def _look_for_keys(self) -> bool:
+        """Use the master keys of now; tell whether they are others, whoever else has looked into the vault."""
+        self._vault.refresh()
+        keys = self._vault.derive(_PURPOSE)
+        is_changed = list(keys) != list(self._token_keys)
+        self._token_keys = keys
+        return is_changed
+
     def _read_token(self, token: str) -> jwt.Claims:
         """Read it with any master key of ours; where none fits, one that came since is looked for, at a stat's cost."""
         try:
             return _read_with(self._token_keys, token)
         except TokenInvalidError:
-            if not self._vault.refresh():
+            if not self._look_for_keys():
                 raise
-        self._token_keys = self._vault.derive(_PURPOSE)
         return _read_with(self._token_keys, token)
 
     async def _by_token(self, token: str) -> tuple[_Known, Caller]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from outrider.base import places
 from outrider.base.clock import Clock
-from outrider.base.errors import BusyError, CallerError, NotFoundError, StoreError
+from outrider.base.errors import BusyError, CallerError, ForbiddenError, LimitReachedError, NotFoundError, StoreError
 from outrider.base.vocab import Stream
 from outrider.engine.service import Rounds
 from outrider.engine.submission import Accepted, Submission
@@ -136,6 +136,9 @@ class NoticeMailer:
         )
         try:
             await self._accept(notice.project_id, submission, idempotency_key=f"notice:{notice.notice_id}")
+        except (LimitReachedError, ForbiddenError) as error:  # A quota, a stopped domain: that passes.
+            self._logger.warning("notice_delayed", notice_id=str(notice.notice_id), error=error.public)
+            return
         except CallerError as error:  # It would fail again: the notice is listed, that must do.
             self._logger.warning("notice_not_mailed", notice_id=str(notice.notice_id), error=error.public)
         async with self._store.transaction() as tx:

@@ -334,7 +334,7 @@ class Verification:
                 return_path = shared
         needs = Needs(
             domain=domain.name,
-            keys=[KeyRecord(key.selector, key.record, key.target) for key in keys],
+            keys=[KeyRecord(key.selector, key.record, key.target, key.is_required) for key in keys],
             return_path=return_path,
             mx_host=ours.mx_host,
             sources=ours.sources,
@@ -345,11 +345,7 @@ class Verification:
             tracking_target=(settings.tracking_target or ours.mx_host) if domain.tracking_host else "",
             tls_report_address=settings.tls_reports,
         )
-        idle = {key.selector for key in keys if not key.is_required}
-        return [
-            msgspec.structs.replace(one, is_required=False) if one.selector in idle else one
-            for one in records.plan(needs)
-        ]
+        return records.plan(needs)
 
     def _report(self, domain: Domain, wanted: Sequence[Wanted], seen: Sequence[SeenRecord]) -> DomainReport:
         known = {(one.kind, one.host): one for one in seen}

@@ -65,10 +65,12 @@ def _words(value: object, depth_left: int) -> Iterator[str]:
         case bool():
             yield "true" if value else "false"
         case dict():
+            yield ""  # So that an empty one counts.
             for name in sorted(value):
                 yield name
                 yield from _words(value[name], depth_left - 1)
         case list():
+            yield ""
             for element in value:
                 yield from _words(element, depth_left - 1)
         case _:  # A number; and None, which the client writes as Python does.

@@ -43,15 +43,19 @@ class Files:
         self.port = 0
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.heard.append(head)
-        path = head.split(b" ")[1].decode()
-        writer.write(self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
-            if path == "/slow":
-                await reader.read()
-        writer.close()
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heard.append(head)
+            path = head.split(b" ")[1].decode()
+            writer.write(self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+                if path == "/slow":
+                    await reader.read()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
@@ -117,6 +121,11 @@ async def test_a_file_comes_with_its_type_and_nothing_of_ours_goes() -> None:
         "http://127.0.0.1/a",
         "http://[::ffff:127.0.0.1]/a",
         "http://169.254.169.254/latest/meta-data",
+        "http://①②⑦.⓪.⓪.①/a",
+        "http://127。0。0。1/a",
+        "http://１６９．254.169.254/latest/meta-data",
+        "http://%31%32%37.0.0.1/a",
+        "http://[fe80::1%25eth0]/a",
     ],
 )
 async def test_what_is_no_url_of_ours_is_refused_without_a_question(url: str) -> None:
@@ -142,10 +151,12 @@ async def test_a_redirect_inside_is_not_followed() -> None:
             "/a": moved(f"http://inner.example:{files.port}/secret"),
             "/b": moved(f"http://169.254.169.254:{files.port}/"),
             "/c": moved("file:///etc/passwd"),
+            "/d": moved(f"http://①②⑦.⓪.⓪.①:{files.port}/secret".encode().decode("latin-1")),
+            "/e": moved(f"http://%31%32%37.0.0.1:{files.port}/secret"),
         }
         for path in files.answers:
             await refusal(fetcher(files), f"http://files.example:{files.port}{path}")
-        assert len(files.heard) == 3
+        assert len(files.heard) == 5
 
 
 async def test_a_file_that_has_moved_is_found_and_one_that_keeps_moving_is_not() -> None:

@@ -78,6 +78,12 @@ def test_an_include_stands_for_the_addresses() -> None:
     ]
 
 
+def test_a_key_that_only_waits_makes_no_other_optional() -> None:
+    keys = (KeyRecord("r1", RSA, is_required=False), KeyRecord("e1", ED))
+    found = by_kind(msgspec.structs.replace(FULL, keys=keys))[RecordKind.DKIM]
+    assert {one.selector: one.is_required for one in found} == {"r1": False, "e1": True}
+
+
 def test_without_an_address_the_machines_name_stands_for_it() -> None:
     found = by_kind(msgspec.structs.replace(FULL, sources=()))
     assert f"a:{FULL.mx_host}" in found[RecordKind.RETURN_PATH_SPF][0].value.split()

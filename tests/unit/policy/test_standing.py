@@ -135,3 +135,13 @@ def test_it_is_looked_at_again_when_somebody_waits_for_it(
     assert at(0.0) == pytest.approx(0.9 * wait_s)
     assert at(1.0) == pytest.approx(1.1 * wait_s)
     assert at(0.5, recheck_s=60.0) == pytest.approx(60.0)
+
+
+def test_what_was_taken_on_somebodys_word_is_never_lost() -> None:
+    """A domain of before this check: verified by hand, `passed` by the migration, and nobody has looked yet."""
+    old = MIGRATED
+    first, _ = standing.decide(old, look(UNVERIFIED), {}, now=NOW, grace_s=GRACE_S)
+    assert first.state is UNVERIFIED
+    failed, _ = standing.decide(first, look(FAILED), {}, now=NOW + timedelta(days=1), grace_s=GRACE_S)
+    later, news = standing.decide(failed, look(FAILED), {}, now=NOW + timedelta(days=90), grace_s=GRACE_S)
+    assert (failed.failing_since, later.stopped_at, list(news)) == (None, None, [])

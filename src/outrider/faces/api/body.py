@@ -6,18 +6,48 @@ waits for `100 Continue` hears it before sending anything.
 """
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Final
 
 from litestar.types import HTTPScope, Receive
 
 from outrider.base import limits
-from outrider.base.errors import CallerError, TooLargeError
+from outrider.base.errors import BusyError, CallerError, TooLargeError
 
 _UNREAD_BYTES_MAX: Final = 256 * 1024  # Measured with granian 2.8: up to 1 MB left unread does no harm.
 
 
 class CallerGoneError(Exception):
     """The connection closed before the body was complete. In no error table: there is nobody to answer."""
+
+
+class Places:
+    """So many calls at once may hold much in memory; the others wait."""
+
+    def __init__(self, count: int = limits.REQUESTS_LARGE_COUNT_MAX) -> None:
+        self._free: Final = asyncio.Semaphore(count)
+
+    @contextlib.asynccontextmanager
+    async def take(self, *, is_needed: bool = True) -> AsyncIterator[None]:
+        """Wait for a place, and hold it. Raises BusyError: there was none in time."""
+        if not is_needed:
+            yield
+            return
+        try:
+            async with asyncio.timeout(limits.REQUEST_BODY_WAIT_S):
+                await self._free.acquire()
+        except TimeoutError:
+            raise BusyError("Too many large requests at once; try again.") from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+def is_large(length_bytes: int | None) -> bool:
+    """Tell whether a body of that Content-Length needs a place; None, without one, does."""
+    return length_bytes is None or length_bytes > limits.REQUEST_SMALL_BYTES_MAX
 
 
 async def read_body(

@@ -28,8 +28,15 @@ from outrider.services.access import ADVICE, Credentials
 _HEADER_BYTES_MAX: Final = 2560  # Ours: the longest access token and its scheme.
 _FORWARDED_COUNT_MAX: Final = 50  # Ours: hops looked at.
 
-_read_signers: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_read_text: Final = msgspec.json.Decoder(str).decode
+
+class _Signers(msgspec.Struct, frozen=True, rename={"key": "PublicKey", "signature": "Signature"}):
+    """What PHP's client writes into the body."""
+
+    key: str
+    signature: str
+
+
+_read_signers: Final = msgspec.json.Decoder(_Signers).decode  # What else is there is passed over, not kept.
 
 
 def read(headers: Iterable[tuple[bytes, bytes]], peer: str = "", proxies: Sequence[Network] = ()) -> Credentials:
@@ -83,11 +90,10 @@ def with_body(credentials: Credentials, body: bytes) -> Credentials:
     if credentials.signature is not None:
         return msgspec.structs.replace(credentials, body=body)
     try:
-        fields = _read_signers(body)
-        key_id, signature = _read_text(fields["PublicKey"]), _read_text(fields["Signature"])
-    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        signers = _read_signers(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return credentials  # It shows nothing; whoever judges says so.
-    return msgspec.structs.replace(credentials, access_key_id=key_id, signature=signature, body=body)
+    return msgspec.structs.replace(credentials, access_key_id=signers.key, signature=signers.signature, body=body)
 
 
 def _read_authorization(value: bytes, client: str) -> Credentials:

@@ -31,7 +31,7 @@ from outrider.base import digits, limits
 from outrider.base.errors import BusyError, CallerError, NotFoundError, OutriderError
 from outrider.base.vocab import KeyScope
 from outrider.faces.api import credentials
-from outrider.faces.api.body import CallerGoneError, discard_body, read_body
+from outrider.faces.api.body import CallerGoneError, Places, discard_body, is_large, read_body
 from outrider.faces.api.dialects import (
     uspeedo_action,
     uspeedo_faults,
@@ -123,6 +123,8 @@ class _Face:
 
     def __init__(self, ports: Ports) -> None:
         self._ports: Final = ports
+        self._large: Final = Places()
+        self._unknown: Final = Places()
         self.actions: Final[Mapping[str, _Action]] = {
             "SendEmail": _Action("POST", "/v1/email/SendEmail", KeyScope.SEND, self._send_email),
             "SendEmailTemplate": _Action("POST", "/v1/email/SendEmailTemplate", KeyScope.SEND, self._send_template),
@@ -184,7 +186,8 @@ class _Face:
             return await self._act_by_name(call)
         caller = await self._authenticate(call)
         caller.require(action.scope)
-        return await action.act(call, caller)
+        async with self._large.take(is_needed=method == "POST" and is_large(call.length_bytes)):
+            return await action.act(call, caller)
 
     async def _act_by_name(self, call: _Call) -> _Answer:
         """Answer a call of the Action API. Who calls is asked first, unless the body says it."""
@@ -192,6 +195,10 @@ class _Face:
         if query.get("Action", "") in self.actions:
             call.action = f"{query['Action']}Response"
         caller = await self._authenticate(call)
+        async with self._large.take(is_needed=is_large(call.length_bytes)):
+            return await self._act_as_named(call, caller, query)
+
+    async def _act_as_named(self, call: _Call, caller: Caller, query: Mapping[str, str]) -> _Answer:
         name = uspeedo_action.read(await self._read(call), query)
         action = self.actions.get(name)
         if action is None:
@@ -206,9 +213,11 @@ class _Face:
         """Return who calls, counted against the rate of its key. A call that is known by its body has it read first."""
         client = call.scope["client"]
         shown = credentials.read(call.scope["headers"], client[0] if client else "", self._ports.trusted_proxies)
-        if shown.needs_body:
-            shown = credentials.with_body(shown, await self._read(call))
-        caller = await self._ports.authenticate(shown)
+        # Places of their own: nobody knows yet who they are, and they must not keep others waiting.
+        async with self._unknown.take(is_needed=shown.needs_body and is_large(call.length_bytes)):
+            if shown.needs_body:
+                shown = credentials.with_body(shown, await self._read(call))
+            caller = await self._ports.authenticate(shown)
         self._ports.spend(caller)
         return caller
 

@@ -8,8 +8,7 @@ Every answer has `X-Request-Id`. Whatever goes wrong is a problem (`problem`), u
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -19,8 +18,8 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 
 from outrider.base import digits, limits
-from outrider.base.errors import BusyError, CallerError, OutriderError, UnauthenticatedError
-from outrider.faces.api.body import CallerGoneError, discard_body, read_body
+from outrider.base.errors import CallerError, OutriderError, UnauthenticatedError
+from outrider.faces.api.body import CallerGoneError, Places, discard_body, is_large, read_body
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import problem, reading
 from outrider.faces.api.v1.call import JSON, Call, Chunks, Reply
@@ -49,7 +48,7 @@ class _Face:
         self._ports: Final = ports
         self._router: Final = Router(routes)
         self._entrance: Final = Entrance(ports)
-        self._large: Final = asyncio.Semaphore(limits.REQUESTS_LARGE_COUNT_MAX)
+        self._large: Final = Places()
 
     async def respond(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for anything it holds; the outermost layer of this face."""
@@ -93,23 +92,8 @@ class _Face:
             raise CallerError("This call has no parameters behind a question mark.")
         if bound.body_type is None:
             return await _answer(call, bound, arguments)
-        if call.length_bytes is not None and call.length_bytes <= limits.REQUEST_SMALL_BYTES_MAX:
+        async with self._large.take(is_needed=is_large(call.length_bytes)):
             return await _read_and_answer(call, bound, arguments)
-        async with self._large_place():
-            return await _read_and_answer(call, bound, arguments)
-
-    @contextlib.asynccontextmanager
-    async def _large_place(self) -> AsyncIterator[None]:
-        """Wait for a place among the calls whose large bodies are in memory. Raises BusyError: none in time."""
-        try:
-            async with asyncio.timeout(limits.REQUEST_BODY_WAIT_S):
-                await self._large.acquire()
-        except TimeoutError:
-            raise BusyError("Too many large requests at once; try again.") from None
-        try:
-            yield
-        finally:
-            self._large.release()
 
 
 async def _read_and_answer(call: Call, bound: Bound, arguments: dict[str, Any]) -> Reply:

@@ -17,6 +17,7 @@ from outrider.base import limits
 from outrider.base.errors import CallerError, OutriderError
 from outrider.base.vocab import KeyScope, RecipientStatus
 from outrider.engine.submission import Accepted, Attachment, Submission
+from outrider.faces.api.body import Places
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import problem, reading
 from outrider.faces.api.v1.call import Call, Reply
@@ -93,6 +94,7 @@ def routes(ports: Ports) -> list[Route]:
 class _Sending:
     def __init__(self, ports: Ports) -> None:
         self._ports: Final = ports
+        self._files: Final = Places()  # Of mails with files: each may hold 18 MiB of them, twice.
         self._turns: Final = asyncio.Semaphore(_PARTS_AT_ONCE)
 
     async def send_message(self, call: Call, body: NewMessage) -> MessageAccepted:
@@ -132,20 +134,25 @@ class _Sending:
         """Send it again as a new mail, to all its recipients or some of them. Who is suppressed by now is left out."""
         request_hash = _hash(f"resend {id}", body) if call.idempotency_key else b""
         first = await self._first_answer(call, call.idempotency_key, request_hash)
-        accepted = first or await self._ports.outbox.resend(
-            call.project_id,
-            id,
-            to=body.to,
-            statuses=body.status,
-            idempotency_key=call.idempotency_key,
-            request_hash=request_hash,
-            domains=call.domains,
-        )
+        async with self._files.take():  # Its files are read back.
+            accepted = first or await self._ports.outbox.resend(
+                call.project_id,
+                id,
+                to=body.to,
+                statuses=body.status,
+                idempotency_key=call.idempotency_key,
+                request_hash=request_hash,
+                domains=call.domains,
+            )
         if accepted.is_repeat:
             call.answer_headers.append(REPLAYED)
         return answer(accepted, ())
 
     async def _send(self, call: Call, body: NewMessage, key: str, request_hash: bytes) -> "_Sent":
+        async with self._files.take(is_needed=bool(body.attachments)):
+            return await self._send_within(call, body, key, request_hash)
+
+    async def _send_within(self, call: Call, body: NewMessage, key: str, request_hash: bytes) -> "_Sent":
         first = None
         if body.attachments:
             if any(one.url for one in body.attachments):  # What it leads to may be another file by now.
