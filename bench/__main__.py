@@ -20,7 +20,7 @@ import msgspec
 from bench import lines, rsa_limit
 from bench.lines import Line
 
-MICRO: Final = ("dkim", "throttle")
+MICRO: Final = ("dkim", "render", "links", "throttle")
 MACRO: Final = (
     "api_call",
     "talk_loopback",
@@ -33,11 +33,17 @@ MACRO: Final = (
     "suppressed",
     "retries",
     "mail_lists",
+    "event_feed",
+    "figures",
+    "track",
     "delivery_only",
     "end_to_end",
+    "templated",
     "new_connection",
     "routes",
     "inbound",
+    "webhooks",
+    "relay",
 )
 ONLY_BY_NAME: Final = ("soak",)  # A quarter of an hour at half speed: it finds leaks, not speed.
 NAMES: Final = ("rsa_limit", *MICRO, *MACRO)

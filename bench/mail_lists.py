@@ -1,13 +1,11 @@
-"""What does a list of mails cost, and what would an index on addresses cost every accept?
+"""What does a list of mails cost?
 
 A project with 300,000 messages of one recipient each, on an embedded server without fsync. The first page, then pages
-whose filter nothing matches: those look at as many messages as a page may. The last two lines store recipients a
-thousand at a time, as the group commit does, without and with an index on project and address: that index is why
-`store/mail_views.py` goes without.
+whose filter nothing matches: those look at as many messages as a page may. What an index on addresses would cost
+instead is in `event_feed`.
 """
 
 import contextlib
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +13,9 @@ from time import perf_counter
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
 from bench import lines
 from bench.lines import Line
 from bench.rig import temporary_dir
-from outrider.base import ids
 from outrider.store import mail_views, migrate
 from outrider.store.embedded import EmbeddedPostgres
 from outrider.store.mail_views import Filters, Place
@@ -30,7 +25,6 @@ from outrider.testing.clock import RealClock
 
 _COUNT: Final = 300_000
 _ROUNDS: Final = 30
-_BATCH_COUNT: Final = 1_000
 _PROJECT: Final = UUID(int=1)
 _AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _NO_SYNC: Final = {"fsync": "off", "synchronous_commit": "off"}
@@ -44,11 +38,6 @@ _RECIPIENTS: Final = """
     INSERT INTO recipient (recipient_id, message_id, project_id, address, updated_at)
     SELECT ('f' || lpad(to_hex(n), 31, '0'))::uuid, lpad(to_hex(n), 32, '0')::uuid, $1, 'u' || n || '@a.example', $2
       FROM generate_series(1, $3::int) AS n"""
-_PUT: Final = """
-    INSERT INTO recipient (recipient_id, message_id, project_id, address, updated_at)
-    SELECT recipient_id, $2, $4, address, $5 FROM unnest($1::uuid[], $3::text[]) AS given(recipient_id, address)"""
-_INDEX: Final = """
-    CREATE INDEX recipient_address ON recipient (project_id, lower(address))"""
 _WANTED: Final = {
     "first page": Filters(),
     "tag of none": Filters(tag="refund"),
@@ -70,16 +59,6 @@ async def measure(limit: Line, *, is_quick: bool) -> AsyncIterator[Line]:
                     await mail_views.page(tx, _PROJECT, filters, newest, count_max=25)
 
             yield await _line(f"mail_lists {name}", "page", rounds, ask)
-        for name in ("without", "with"):
-            if name == "with":
-                async with store.transaction() as tx:
-                    await tx.execute(_INDEX)
-
-            async def put() -> None:
-                async with store.transaction() as tx:
-                    await tx.execute(_PUT, *_new_recipients(), _PROJECT, _AT)
-
-            yield await _line(f"mail_lists insert {name} index", "batch", rounds * 2, put)
 
 
 async def _line(name: str, unit: str, rounds: int, work: Callable[[], Awaitable[None]]) -> Line:
@@ -100,27 +79,23 @@ async def _line(name: str, unit: str, rounds: int, work: Callable[[], Awaitable[
     )
 
 
-def _new_recipients() -> tuple[list[UUID], UUID, list[str]]:
-    """Return the ids of a batch's recipients, their message's and their addresses."""
-    chance, now = random.SystemRandom(), datetime.now(UTC)  # noqa: TID251 - benchmarks have the real clock.
-    made = [ids.uuid7(now, chance.getrandbits(74)) for _ in range(_BATCH_COUNT)]
-    addresses = [f"user{chance.getrandbits(40)}@route{n % 10}.example" for n in range(_BATCH_COUNT)]
-    return made, ids.uuid7(now, chance.getrandbits(74)), addresses
+@contextlib.asynccontextmanager
+async def _filled(path: Path, count: int) -> AsyncIterator[Store]:
+    async with opened(path) as store:
+        async with store.transaction() as tx:
+            await tx.execute(_MESSAGES, _PROJECT, _AT, count)
+            await tx.execute(_RECIPIENTS, _PROJECT, _AT, count)
+            await tx.execute("ANALYZE")
+        yield store
 
 
 @contextlib.asynccontextmanager
-async def _filled(path: Path, count: int) -> AsyncIterator[Store]:
+async def opened(path: Path) -> AsyncIterator[Store]:
+    """Yield an open store of one connection on a new embedded server below `path`, without fsync."""
     server = EmbeddedPostgres(path, EmbeddedSettings(), clock=RealClock(), overrides=_NO_SYNC, dies_with_us=True)
     dsn = await server.start()
     try:
         await migrate.upgrade(dsn)
-        connection = await asyncpg.connect(dsn)
-        try:
-            await connection.execute(_MESSAGES, _PROJECT, _AT, count)
-            await connection.execute(_RECIPIENTS, _PROJECT, _AT, count)
-            await connection.execute("ANALYZE")
-        finally:
-            await connection.close()
         async with Store(dsn, StoreSettings(pool_size=1)) as store:
             yield store
     finally:

@@ -59,6 +59,14 @@ milter_default_action = tempfail
 alias_maps =
 alias_database =
 """
+# What somebody writes whose Postfix is to send through a relay (docs/howto/smtp-relay.md).
+_SASL: Final = """\
+smtpd_milters =
+smtp_sasl_auth_enable = yes
+smtp_sasl_password_maps = texthash:{folder}/sasl
+smtp_sasl_security_options = noanonymous
+smtp_tls_security_level = encrypt
+"""
 # service, type, private, unpriv, chroot, wakeup, maxproc, command: as Postfix ships it, without chroot and local mail.
 _MASTER: Final = """\
 127.0.0.1:{port} inet n - n - - smtpd
@@ -93,6 +101,24 @@ def missing() -> str:
 
 
 @contextlib.asynccontextmanager
+async def running_client(folder: Path, relay_port: int, pair: str) -> AsyncIterator[int]:
+    """Run a Postfix that hands everything to the relay at that port, over STARTTLS with SASL; give its own port.
+
+    Raises:
+        RuntimeError: it did not start; the text has the end of its log.
+    """
+    (port,) = free_ports(1)
+    _make_folders(folder)
+    values = {"folder": folder, "domain": "", "milter": 0, "port": port, "sink": relay_port}
+    (folder / "sasl").write_text(f"[{HOST}]:{relay_port} {pair}\n")
+    (folder / "postfix" / "main.cf").write_text(_MAIN.format(**values) + _SASL.format(**values))
+    (folder / "postfix" / "master.cf").write_text(_MASTER.format(**values))
+    async with _running("postfix", "-c", str(folder / "postfix"), "start-fg", log=folder / "postfix.log"):
+        await _until_open(port, folder / "postfix.log")
+        yield port
+
+
+@contextlib.asynccontextmanager
 async def running_relay(folder: Path, sink_port: int, *, domain: str) -> AsyncIterator[tuple[int, list[int]]]:
     """Run both; give the port that takes mail, and their process ids (children are theirs).
 
@@ -110,16 +136,20 @@ async def running_relay(folder: Path, sink_port: int, *, domain: str) -> AsyncIt
 
 
 def _write(folder: Path, values: dict[str, object]) -> None:
-    folder.chmod(0o755)  # Its processes run as a user of their own.
-    for name in ("postfix", "queue", "data"):
-        (folder / name).mkdir()
-    shutil.chown(folder / "data", "postfix", "postfix")
+    _make_folders(folder)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     (folder / "r1.private").write_bytes(pem)
     (folder / "opendkim.conf").write_text(_OPENDKIM.format(**values))
     (folder / "postfix" / "main.cf").write_text(_MAIN.format(**values))
     (folder / "postfix" / "master.cf").write_text(_MASTER.format(**values))
+
+
+def _make_folders(folder: Path) -> None:
+    folder.chmod(0o755)  # Its processes run as a user of their own.
+    for name in ("postfix", "queue", "data"):
+        (folder / name).mkdir()
+    shutil.chown(folder / "data", "postfix", "postfix")
 
 
 @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from bench.lines import Line
-from outrider.testing import usage
+from outrider.testing import load, usage
 from outrider.testing.load import ROUTES_COUNT, LoadReport, LoadSettings
 from outrider.testing.load_client import running_load
 from outrider.testing.program import Program
@@ -48,6 +48,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 8
     routes: int = ROUTES_COUNT  # Recipient domains.
     is_direct: bool = False
+    is_templated: bool = False  # The same content from a template, with five variables of each recipient's own.
     env: Mapping[str, str] = {}
     label: str = ""  # Of what `env` changes.
 
@@ -59,6 +60,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             self.body,
             "starttls" if self.has_tls else "",
             "rsa only" if self.is_rsa_only else "",
+            "template" if self.is_templated else "",
             f"{self.routes:,} routes" if self.is_direct else "",
             self.label,
         )
@@ -82,6 +84,7 @@ class Rig:
         self.program: Final = program
         self.sink: Final = sink
         self.record: Final = record  # What the sink writes down, if it was asked to.
+        self._template = ""  # Of templated cases, once it is made.
 
     async def load(self, case: Case, *, count: int, first: int) -> LoadReport:
         """Run the generator to its end.
@@ -100,6 +103,7 @@ class Rig:
             body=case.body,
             first=first,
             routes=case.routes,
+            template=await self._find_template(case) if case.is_templated else "",
             lifetime_s=case.deadline_s,
         )
         async with running_load(settings) as load:
@@ -107,6 +111,19 @@ class Rig:
         if report.accepted != count:
             raise RuntimeError(f"not all was accepted: {report}\n{self.program.log_tail()}")
         return report
+
+    async def _find_template(self, case: Case) -> str:
+        assert self.program.key is not None
+        if not self._template:
+            fields = {"Name": "bench", "Subject": "Your Order Confirmation", "TriggerType": 1, "Editor": 1}
+            answer = await self.program.request(
+                "POST",
+                "/api/v1/email/EmailTemplate",
+                fields | {"HtmlContent": load.template_content(case.body)},
+                key=self.program.key,
+            )
+            self._template = answer.json()["TemplateId"]
+        return self._template
 
     async def warm_up(self, case: Case, count: int = WARM_COUNT) -> None:
         """Deliver about that many mails, and make the sink forget them."""

@@ -6,7 +6,7 @@ The real program delivers by MX, over STARTTLS, to a sink that meets a share of 
 knows (`policy.behaviour.fault_mix`): refusals, deferrals, 421, hang-ups before, in and after the message, silence,
 slowness, garbage, broken TLS. First the machine's speed is measured without them, then half of it is sent.
 
-Each period it notes descriptors, threads, memory (PSS) of our processes, and lanes held, attempts in flight and
+Each period it notes descriptors, threads, private memory of our processes, and lanes held, attempts in flight and
 connections from /metrics. What they grow by in a minute, by least squares after the warm-up, are facts of the line: a
 person judges them. At the end the sink behaves, what is due gets a while, and the database is asked: it is an error if
 a recipient that was accepted is not delivered, bounced, expired, or queued with a reason (its own deferral, its lane's
@@ -46,9 +46,11 @@ _STATUSES: Final = f"SELECT status, count(*) AS count FROM recipient WHERE {_OUR
 _DUE: Final = """
     SELECT count(*) FROM queue q JOIN lane l USING (lane_id)
      WHERE q.due_at <= now() AND (l.paused_until IS NULL OR l.paused_until <= now())"""
+# One whose wait has just ended takes its turn: a process looks every second for lanes that are due.
 _WITHOUT_REASON: Final = """
-    SELECT count(*) FROM queue q JOIN recipient r USING (recipient_id) JOIN lane l USING (lane_id)
-     WHERE (r.reason <> '' AND q.due_at > now()) IS NOT TRUE
+    SELECT q.due_at - now() AS due_in, q.attempt, r.reason, l.route, l.next_due_at - now() AS lane_due_in, l.lease_until
+      FROM queue q JOIN recipient r USING (recipient_id) JOIN lane l USING (lane_id)
+     WHERE (r.reason <> '' AND q.due_at > now() - interval '5 seconds') IS NOT TRUE
        AND (l.paused_until > now() AND l.pause_kind IS NOT NULL AND l.pause_reason <> '') IS NOT TRUE
        AND (l.owner IS NOT NULL AND l.lease_until > now()) IS NOT TRUE"""
 _APART: Final = """
@@ -78,7 +80,7 @@ class Sample(msgspec.Struct, frozen=True):
     """What we used at one instant."""
 
     at_s: float
-    pss_bytes: int
+    private_bytes: dict[str, int]  # By role.
     descriptors: int
     threads: int
     gauges: dict[str, float]
@@ -123,9 +125,13 @@ async def _soak(one: Rig, run: Run, rate: float, limit: Line) -> Line:
         elapsed_s = perf_counter() - started_s
         await one.sink.behave()
         settled_s = await _until_idle(one, run.settle_s)
-    facts = await _account(one, report)
-    line = make_line("soak", n=report.accepted, elapsed_s=elapsed_s, meter=meter, load=report, limit=limit)
     growth = _growth([sample for sample in samples if sample.at_s - started_s >= run.run_s * _WARM_RATIO])
+    try:
+        facts = await _account(one, report)
+    except RuntimeError as error:
+        error.add_note(f"What grew: {growth}")
+        raise
+    line = make_line("soak", n=report.accepted, elapsed_s=elapsed_s, meter=meter, load=report, limit=limit)
     return lines.with_facts(line, asked_rate=round(rate, 1), settled_s=round(settled_s, 1), **facts, **growth)
 
 
@@ -159,12 +165,16 @@ async def _sample(one: Rig, period_s: float, samples: list[Sample]) -> None:
     clock = RealClock()
     while True:
         await clock.sleep(period_s)
-        ours = [pid for pid, role in (await asyncio.to_thread(one.program.processes)).items() if role != "postgres"]
+        roles = await asyncio.to_thread(one.program.processes)
+        ours = [pid for pid, role in roles.items() if role != "postgres"]
+        private_bytes: Counter[str] = Counter()
+        for pid in ours:
+            private_bytes[roles[pid]] += usage.measure_one(pid).private_bytes
         text = (await one.program.request("GET", "/metrics")).body.decode()
         samples.append(
             Sample(
                 at_s=perf_counter(),
-                pss_bytes=sum(usage.measure_one(pid).pss_bytes for pid in ours),
+                private_bytes=dict(private_bytes),
                 descriptors=sum(usage.descriptor_count(pid) for pid in ours),
                 threads=sum(_thread_count(pid) for pid in ours),
                 gauges=_read_gauges(text),
@@ -209,8 +219,8 @@ async def _account(one: Rig, report: LoadReport) -> dict[str, int]:
         wrong.append(f"nobody asked for {strange}")
     if apart := (await _fetch(one, _APART))[0]["count"]:
         wrong.append(f"{apart} are queued without a row, or have a row and are not queued")
-    if forgotten := (await _fetch(one, _WITHOUT_REASON))[0]["count"]:
-        wrong.append(f"{forgotten} wait without a reason")
+    if forgotten := await _fetch(one, _WITHOUT_REASON):
+        wrong.append(f"{len(forgotten)} wait without a reason, such as {dict(forgotten[0])}")
     # In this order: retries go on, and what is called delivered now was seen before.
     delivered = {row["address"] for row in await _fetch(one, _DELIVERED)}
     seen = await one.sink.recipients()
@@ -230,7 +240,11 @@ def _growth(samples: Sequence[Sample]) -> dict[str, float]:
         return {}
     at_s = [sample.at_s for sample in samples]
     series: dict[str, list[float]] = {
-        "pss_mb": [sample.pss_bytes / 1e6 for sample in samples],
+        "private_mb": [sum(sample.private_bytes.values()) / 1e6 for sample in samples],
+        **{
+            f"{role}_private_mb": [sample.private_bytes.get(role, 0) / 1e6 for sample in samples]
+            for role in samples[-1].private_bytes
+        },
         "descriptors": [sample.descriptors for sample in samples],
         "threads": [sample.threads for sample in samples],
         **{name.removeprefix("outrider_"): [sample.gauges[name] for sample in samples] for name in _GAUGES},

@@ -10,7 +10,9 @@ import os
 import random
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
@@ -18,9 +20,11 @@ from uuid import UUID, uuid4
 import msgspec
 
 from outrider.base.clock import Clock
+from outrider.base.errors import ConfigError
 from outrider.base.ids import Bits
-from outrider.config import Config
+from outrider.config import Config, read_own_file
 from outrider.engine.accept import Acceptor
+from outrider.engine.control import Control, Target
 from outrider.engine.nodes import NodeBook
 from outrider.knowledge import make_shaping, warmup_plans
 from outrider.net.ours import check_ours
@@ -30,24 +34,40 @@ from outrider.obs.metrics import Metrics
 from outrider.policy.route import Egress, check_names
 from outrider.services.access import Access
 from outrider.services.accounts import Accounts
+from outrider.services.alerts import Alerts
+from outrider.services.content import ContentChecks
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.egress import PoolChooser
 from outrider.services.identity import Identity
 from outrider.services.master_keys import MasterKeys
 from outrider.services.notices import Notices
+from outrider.services.preferences import Preferences
 from outrider.services.proofs import Proofs
 from outrider.services.quotas import Quotas
+from outrider.services.release import Releases
 from outrider.services.reports import Reports
+from outrider.services.reputation import Reputation
+from outrider.services.retention import Retentions
 from outrider.services.return_paths import LIFE
 from outrider.services.senders import Senders
 from outrider.services.suppressions import Suppressions
+from outrider.services.templates.partials import Partials
+from outrider.services.templates.published import Published
+from outrider.services.templates.templates import Templates
+from outrider.services.templates.trial import Trial
+from outrider.services.templates.versions import Compiler
+from outrider.services.topics import Topics
+from outrider.services.tracking_terms import TrackingTerms, tokens_of
 from outrider.services.verification import Checker, Installation, Verification
+from outrider.services.webhooks.endpoints import Webhooks
 from outrider.store import master_key
 from outrider.store.master_key import KeySource
 from outrider.store.pool import Store
-from outrider.store.vault import vault_of
+from outrider.store.vault import Vault, vault_of
 
 if TYPE_CHECKING:
+    from outrider.net.hook import HookPoster
+    from outrider.net.rspamd import RspamdClient
     from outrider.services.catch import Mailbox
 
 _CORES_USED_MAX: Final = 8  # Ours: more deliver processes than that are somebody's decision.
@@ -96,15 +116,29 @@ class Services(msgspec.Struct, frozen=True):
     access: Access  # Must run where calls are signed or counted.
     accounts: Accounts
     quotas: Quotas
+    retentions: Retentions
     identity: Identity
+    releases: Releases
     keys: KeyRing
     master_keys: MasterKeys
     senders: Senders
     proofs: Proofs
     reports: Reports
     suppressions: Suppressions
+    topics: Topics
+    preferences: Preferences
     verification: Verification
     notices: Notices
+    alerts: Alerts
+    reputation: Reputation
+    contents: ContentChecks  # Closed by `accept`, where that runs.
+    templates: Templates
+    partials: Partials
+    trial: Trial
+    published: Published
+    webhooks: Webhooks
+    tracking_terms: TrackingTerms
+    vault: Vault
     accept: Acceptor  # Must run while it is called (`engine.service.run_all`).
 
 
@@ -122,52 +156,151 @@ def make_services(context: Context, store: Store) -> Services:
     identity = Identity(store, keys, clock=clock, random_bits=random_bits, shared_domain=shared_domain)
     senders = Senders(store, clock=clock, random_bits=random_bits, shared_bounce_domain=shared_domain)
     quotas = Quotas(store, clock=clock)
-    accept = Acceptor(
-        store,
-        senders,
-        identity,
-        PoolChooser(store, context.egress, clock=clock),
-        context.config.engine,
-        clock=clock,
-        random_bits=context.id_bits,
-        metrics=context.metrics,
-        quotas=quotas,
-    )
-    access = Access(
-        store,
-        vault,
-        rate_per_minute=config.access.rate_per_minute,
-        clock=clock,
-        random_bits=random_bits,
-        logger=context.log,
-    )
+    contents = make_contents(context, store)
+    accept = _acceptor(context, store, senders, identity, quotas=quotas, contents=contents)
+    per_minute = config.access.rate_per_minute
+    access = Access(store, vault, rate_per_minute=per_minute, clock=clock, random_bits=random_bits, logger=context.log)
     accounts = Accounts(store, vault, clock=clock, random_bits=random_bits)
+    compiler = Compiler(store)
     return Services(
         context,
         store,
         access,
         accounts,
         quotas,
+        Retentions(store, days=config.retention.days),
         identity,
+        Releases(store, lane_dropper(context, store), clock=clock, random_bits=random_bits),
         keys,
         MasterKeys(store, vault, source, keep_for=LIFE, clock=clock),
         senders,
-        Proofs(store, accept, clock=clock, random_bits=random_bits, is_on=is_provable, root=context.config.links_root),
-        Reports(store, clock=clock),
-        Suppressions(store, clock=clock),
-        Verification(
+        Proofs(
             store,
-            keys,
-            lambda: make_checker(context),
-            context.config.identity,
-            installation(context.config),
+            partial(accept, is_ours=True),
             clock=clock,
             random_bits=random_bits,
-            logger=context.log,
+            is_on=is_provable,
+            root=context.config.links_root,
         ),
+        Reports(store, clock=clock),
+        Suppressions(store, clock=clock),
+        Topics(store, clock=clock),
+        Preferences(store, clock=clock),
+        make_verification(context, store, keys),
         Notices(store, clock=clock),
+        Alerts(store, clock=clock, random_bits=random_bits),
+        Reputation(store, clock=clock),
+        contents,
+        Templates(store, compiler, clock=clock, random_bits=random_bits),
+        Partials(store, compiler, clock=clock),
+        Trial(store, compiler, accept),
+        Published(store, clock=clock),
+        Webhooks(store, vault, lambda: make_poster(context), clock=clock, random_bits=random_bits),
+        _tracking_terms(context, store, source),
+        vault,
         accept,
     )
+
+
+def _tracking_terms(context: Context, store: Store, source: KeySource) -> TrackingTerms:
+    config = context.config
+    return TrackingTerms(
+        store,
+        tokens_of(vault_of(source)),
+        clock=context.clock,
+        links_root=config.links_root,
+        own_host_scheme=config.tracking.own_host_scheme,
+    )
+
+
+def lane_dropper(context: Context, store: Store) -> Callable[[int], Awaitable[int]]:
+    """What cancels the mail in a lane, and returns how many recipients it had."""
+    control = Control(store, clock=context.clock, random_bits=context.chance.getrandbits)
+
+    async def drop(lane_id: int) -> int:
+        return (await control.drop(Target.lane(lane_id), note="its sending domain is given up")).recipient_count
+
+    return drop
+
+
+def _acceptor(
+    context: Context, store: Store, senders: Senders, identity: Identity, *, quotas: Quotas, contents: ContentChecks
+) -> Acceptor:
+    return Acceptor(
+        store,
+        senders,
+        identity,
+        PoolChooser(store, context.egress, clock=context.clock),
+        context.config.engine,
+        clock=context.clock,
+        random_bits=context.id_bits,
+        metrics=context.metrics,
+        quotas=quotas,
+        contents=contents if contents.is_on else None,
+        has_links=bool(context.config.links_root),
+    )
+
+
+def make_verification(context: Context, store: Store, keys: KeyRing) -> Verification:
+    """Who looks at the DNS records of sending domains."""
+    return Verification(
+        store,
+        keys,
+        lambda: make_checker(context),
+        context.config.identity,
+        installation(context.config),
+        clock=context.clock,
+        random_bits=context.chance.getrandbits,
+        logger=context.log,
+    )
+
+
+def make_contents(context: Context, store: Store) -> ContentChecks:
+    """Who judges content. Raises ConfigError: the password of the junk filter cannot be read."""
+    return ContentChecks(
+        store,
+        context.config.content,
+        make_filter(context),
+        clock=context.clock,
+        metrics=context.metrics,
+        logger=context.log,
+    )
+
+
+def make_filter(context: Context) -> "RspamdClient | None":
+    """The operator's junk filter, None if there is none. Raises ConfigError: its password cannot be read."""
+    settings = context.config.content
+    if not settings.rspamd_url:
+        return None
+    from outrider.net.rspamd import RspamdClient  # aiohttp: 10 MB that few need.
+
+    return RspamdClient(
+        settings.rspamd_url,
+        password=secret(context.config, settings.rspamd_password, "content.rspamd_password"),
+        wait_s=settings.wait_s,
+        at_once=settings.at_once,
+        clock=context.clock,
+    )
+
+
+def secret(config: Config, reference: str, key: str) -> str:
+    """Return the secret that a setting refers to, without the white space around it; "" if it refers to none.
+
+    Raises:
+        ConfigError: it is no reference, or leads to nothing.
+    """
+    kind, _, name = reference.partition(":")
+    match kind:
+        case "":
+            return ""
+        case "file":
+            return read_own_file(config, name, key).strip()
+        case "env" if name in os.environ:
+            return os.environ[name].strip()
+        case "env":
+            raise ConfigError(f"{key} names the variable {name}, which is not set.")
+        case _:
+            raise ConfigError(f"{key} is a reference, file:PATH or env:NAME, and never the secret itself.")
 
 
 def make_checker(context: Context) -> Checker:
@@ -177,6 +310,22 @@ def make_checker(context: Context) -> Checker:
 
     net = context.config.net
     return RecordLooker(NameServers(net.dns_server, clock=context.clock, wait_s=net.dns_wait_s))
+
+
+def make_poster(context: Context) -> "HookPoster":
+    """Who calls webhooks: at public addresses, in catch mode on this machine too, and where the settings allow it."""
+    from outrider.net import wall
+    from outrider.net.hook import HookPoster  # aiohttp: few commands need it.
+
+    config, own = context.config, context.config.webhooks
+    return HookPoster(
+        clock=context.clock,
+        is_allowed=wall.is_open_to(
+            config.webhook_ranges(), with_private=own.allow_private, with_loopback=config.is_catch
+        ),
+        allows_http=own.allow_http or config.is_catch,
+        connections_max=own.in_flight_max,
+    )
 
 
 def installation(config: Config) -> Installation:

@@ -21,13 +21,21 @@ from outrider.base import networks
 from outrider.base.errors import ConfigError
 from outrider.base.networks import Network
 from outrider.engine.settings import EngineSettings
-from outrider.faces.settings import FacesSettings
+from outrider.faces.settings import FacesSettings, SubmissionSettings
 from outrider.net.settings import NetSettings
 from outrider.obs.settings import LogSettings
 from outrider.policy import route, simulate
 from outrider.policy.route import Egress, Smarthost, Source
 from outrider.policy.settings import ClassifySettings, EgressSettings, RetrySettings, ShapingSettings, WarmupSettings
-from outrider.services.settings import AccessSettings, IdentitySettings, InboundSettings
+from outrider.services.settings import (
+    AccessSettings,
+    ContentSettings,
+    IdentitySettings,
+    InboundSettings,
+    RetentionSettings,
+    TrackingSettings,
+    WebhookSettings,
+)
 from outrider.store.settings import EmbeddedSettings, StoreSettings
 
 PREFIX: Final = "OUTRIDER_"
@@ -81,6 +89,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     itself. Empty: `master.key` in the data directory, made at the first start."""
 
     faces: FacesSettings = FacesSettings()
+    submission: SubmissionSettings = SubmissionSettings()
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()
     classify: ClassifySettings = ClassifySettings()
@@ -94,6 +103,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     inbound: InboundSettings = InboundSettings()
     identity: IdentitySettings = IdentitySettings()
     access: AccessSettings = AccessSettings()
+    content: ContentSettings = ContentSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     def __repr__(self) -> str:
         # Both may hold a password.
@@ -141,6 +154,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         except ValueError as error:
             raise ConfigError(f"faces.trusted_proxies: {error}; write 192.0.2.7 or 192.0.2.0/24.") from error
 
+    def webhook_ranges(self) -> tuple[Network, ...]:
+        """Return the ranges of [webhooks] allow_ranges. Raises ConfigError."""
+        try:
+            return tuple(networks.parse(text) for text in self.webhooks.allow_ranges)
+        except ValueError as error:
+            raise ConfigError(f"webhooks.allow_ranges: {error}; write 10.1.2.3 or 10.1.0.0/16.") from error
+
+    def submission_networks(self) -> tuple[tuple[Network, str], ...]:
+        """Return the ranges of [submission] networks, each with its access key id. Raises ConfigError."""
+        try:
+            return tuple((networks.parse(one.range), one.access_key_id) for one in self.submission.networks)
+        except ValueError as error:
+            raise ConfigError(f"submission.networks: {error}; write 192.0.2.7 or 192.0.2.0/24.") from error
+
     def own_addresses(self) -> Mapping[str, str]:
         """Return the addresses that this machine must have, by the setting that names each. Raises ConfigError."""
         is_implicit = not self.egress.sources
@@ -170,7 +197,11 @@ def load(env: Mapping[str, str]) -> Config:
         route.parse_smarthost(config.delivery, "delivery")
     if config.faces.simulator_answers_to:
         simulate.parse_host_port(config.faces.simulator_answers_to, "faces.simulator_answers_to")
+    if config.tracking.tls_listen:
+        simulate.parse_host_port(config.tracking.tls_listen, "tracking.tls_listen")
     config.trusted_proxies()
+    config.webhook_ranges()
+    config.submission_networks()
     pools = config.make_egress().pools
     for name in config.shaping.pools:
         if name not in pools:

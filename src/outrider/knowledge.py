@@ -7,9 +7,10 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 
 from outrider.config import Config, read_own_file
-from outrider.policy import blocklists, classify, shaping, simulate
+from outrider.policy import blocklists, classify, engagement, shaping, simulate
 from outrider.policy.blocklists import BlockList
 from outrider.policy.classify import Classifier, Rule, parse_own_rules, parse_rules
+from outrider.policy.engagement import AgentBook
 from outrider.policy.shaping import Shaping
 from outrider.policy.simulate import Phrasebook
 from outrider.policy.warmup import Plan, make_plans, parse_plans
@@ -60,6 +61,11 @@ def warmup_plans(config: Config) -> Mapping[str, Plan]:
 def simulator_words() -> Phrasebook:
     """What the simulator says, as it comes with the package."""
     return simulate.parse_words((importlib.resources.files("outrider.policy") / "simulate.toml").read_text("utf-8"))
+
+
+def agents() -> AgentBook:
+    """The programs that fetch pixels and follow links, as they come with the package."""
+    return engagement.parse((importlib.resources.files("outrider.policy") / "agents.toml").read_text("utf-8"))
 
 
 def block_lists() -> Sequence[BlockList]:

@@ -17,7 +17,12 @@ from outrider.faces.api.dialects.uspeedo_types import (
     SenderListAnswer,
     SenderRow,
     SendStatusAnswer,
+    TemplateAnswer,
+    TemplateListAnswer,
+    TemplateMadeAnswer,
+    TemplateRow,
     TemplateTarget,
+    TemplateWhole,
 )
 from outrider.faces.api.markup import looks_like_html
 from tests.docs.pages import ROOT
@@ -40,6 +45,11 @@ EXAMPLES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
         RecipientRow,
         SenderListAnswer,
         SenderRow,
+        TemplateMadeAnswer,
+        TemplateListAnswer,
+        TemplateRow,
+        TemplateAnswer,
+        TemplateWhole,
     ],
     ids=lambda k: k.__name__,
 )

@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 
 from outrider.policy import blocklists
+from outrider.testing.commands import Finished
 from outrider.testing.dns import DnsServer, Fault, Node
-from outrider.testing.program import Finished, Key, Program
+from outrider.testing.program import Key, Program
 from outrider.testing.sink_client import RunningSink
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -46,6 +47,7 @@ async def direct(shared_folder: Path, sink: RunningSink, dns: DnsServer) -> Asyn
         "OUTRIDER_NET__EHLO_NAME": "out.us.example",
         "OUTRIDER_NET__SOURCE": IP,
         "OUTRIDER_IDENTITY__DMARC_REPORTS": "dmarc@us.example",
+        "OUTRIDER_FACES__PUBLIC_URL": "https://mail.us.example",
     }
     async with Program(shared_folder / "doctor", delivery="direct", env=env) as program:
         await program.serve()
@@ -78,7 +80,8 @@ async def test_catch_mode_asks_nobody_out_there_and_is_well(caught: Program) -> 
     finished = await caught.command("doctor", "--json")
     found = read(finished)
     assert (finished.code, bad(finished)) == (0, {}), finished.stdout
-    for name in ("ports.http", "ports.inbound", "ports.catch", "database.partitions", "queue.due", "clock.database"):
+    ports = ("ports.http", "ports.inbound", "ports.catch", "ports.submission", "ports.submissions")
+    for name in (*ports, "database.partitions", "queue.due", "clock.database"):
         assert found[name, ""]["state"] == "ok", name
     assert "catch mode" in found["egress.address", ""]["seen"]
     assert "catch mode" in found["domain.standing", ""]["seen"]

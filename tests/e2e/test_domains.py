@@ -87,6 +87,7 @@ async def test_a_domain_is_added_published_verified_lost_and_back(program: Progr
     await delivered(program, await program.send(["ann@partner.example"]))
 
     await program.command_json("queue", "pause", "project", "default")
+    await program.take_effect()
     waiting = await program.send(["bob@partner.example"])
     assert waiting["RetCode"] == 0
     kept = ZONE.pop(f"_dmarc.{NAME}")
@@ -101,6 +102,7 @@ async def test_a_domain_is_added_published_verified_lost_and_back(program: Progr
 
     answer = await program.until(refused)
     assert (answer["RetCode"], f"{NAME} is stopped" in str(answer)) == (215393, True), answer
+    await program.take_effect()  # The stop, in the processes that deliver.
     await program.command_json("queue", "resume", "project", "default")
 
     async def waits() -> Any:
@@ -144,6 +146,10 @@ async def test_the_worker_looks_by_itself_and_mails_what_it_finds(program: Progr
         (("domain", "set", NAME, "--type", "marketing"), 65),
         (("domain", "add", "x.example", "--return-path", "elsewhere.example.net"), 65),
         (("domain", "add", "x.example", "--type", "spam"), 2),
+        (("domain", "set", NAME, "--mta-sts", "always"), 2),
+        (("domain", "set", NAME, "--bimi-logo", "http://shop.example/logo.svg"), 65),
+        (("domain", "release", NAME), 65),
+        (("domain", "release", "unknown.example", "--yes"), 65),
         (("notice", "seen"), 2),
         (("notice", "seen", "x"), 65),
         (("notice", "seen", "00000000-0000-0000-0000-000000000001"), 65),
@@ -164,3 +170,31 @@ async def test_what_was_never_proven_is_changed_and_removed(program: Program) ->
     assert await program.command_json("domain", "remove", "try.example") == {"removed": "try.example"}
     listed = await program.command("domain", "list")
     assert (NAME in listed.stdout, "try.example" in listed.stdout) == (True, False)
+
+
+async def test_a_policy_is_served_for_its_host_and_a_domain_that_is_given_up_has_none(program: Program) -> None:
+    changed = await program.command_json("domain", "set", NAME, "--mta-sts", "testing")
+    assert changed["mta_sts"] == "testing"
+    host = f"mta-sts.bounces.{NAME}"
+    shown = await program.command_json("domain", "show", NAME)
+    assert "mode: testing" in shown["mta_sts_policy"]
+    assert f"https://{host}/.well-known/mta-sts.txt" in (await program.command("domain", "show", NAME)).stdout
+
+    async def served() -> Any:
+        answered = await program.request("GET", "/.well-known/mta-sts.txt", headers={"Host": host})
+        return answered if answered.status == 200 else None
+
+    answered = await program.until(served, 30.0)
+    assert answered.body.decode() == shown["mta_sts_policy"]
+    assert (await program.request("GET", "/.well-known/mta-sts.txt")).status == 404
+    released = await program.command_json("domain", "release", NAME, "--yes", "--drop")
+    assert released["released"] == NAME
+    assert NAME not in (await program.command("domain", "list")).stdout
+
+    async def gone() -> Any:
+        answered = await program.request("GET", "/.well-known/mta-sts.txt", headers={"Host": host})
+        return answered if answered.status == 404 else None
+
+    assert await program.until(gone, 30.0)
+    refused = await program.command("send", "--from", f"orders@{NAME}", "--subject", "s", "--text", "t", "a@x.example")
+    assert refused.code == 65

@@ -3,6 +3,7 @@
 import pytest
 
 from outrider.testing.api import Api
+from outrider.testing.program import Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -42,6 +43,43 @@ async def test_a_domain_lives_its_life(looked_after: Api) -> None:
     assert (await looked_after.refused("GET", "/domains/new.mine.example"))[0] == 404
 
 
+async def test_optional_records_come_with_their_policy_and_a_domain_is_given_up(looked_after: Api) -> None:
+    name = "options.mine.example"
+    await looked_after.post("/domains", {"name": name, "algorithms": ["ed25519-sha256"]})
+    logo = "https://cdn.mine.example/logo.svg"
+    changed = await looked_after.patch(f"/domains/{name}", {"mta_sts": "testing", "bimi_logo": logo})
+    assert (changed["domain"]["mta_sts"], changed["domain"]["bimi_logo"]) == ("testing", logo)
+    assert f"v=BIMI1; l={logo}" in {one["value"] for one in changed["records"]}
+    assert changed["removable"] == []
+    changed = await looked_after.patch(f"/domains/{name}", {"mta_sts": "off", "bimi_logo": ""})
+    assert (changed["domain"]["mta_sts"], changed["domain"]["bimi_logo"], changed["mta_sts_policy"]) == ("off", "", "")
+    released = await looked_after.post(f"/domains/{name}/release", {})
+    assert released == {"name": name, "dropped_count": 0}
+    assert (await looked_after.refused("GET", f"/domains/{name}"))[0] == 404
+
+
+async def test_a_proven_domain_is_given_up_by_its_project_and_by_nobody_else(
+    looked_after: Api, stranger: Api, caught: Program
+) -> None:
+    name = "moved.example"
+    await caught.command_json("domain", "add", name, "--verified", "--project", "theirs")
+    await stranger.post("/senders", {"address": f"news@{name}"})
+    assert (await looked_after.refused("POST", f"/domains/{name}/release", {"drop": True}))[0] == 404
+    assert (await stranger.get(f"/domains/{name}"))["domain"]["verified_at"] is not None
+    taken = await caught.command("domain", "add", name, "--verified", "--project", "mine")
+    assert (taken.code, "verified in another project" in taken.stderr) == (65, True)
+    mail = {"from": f"news@{name}", "to": "a@x.example", "subject": "s", "text": "t"}
+    await stranger.post("/emails", mail)
+    released = await stranger.post(f"/domains/{name}/release", {"drop": True})
+    assert released["name"] == name
+    assert (await stranger.refused("POST", "/emails", mail))[0] in (400, 403, 404)
+    events = (await stranger.get("/events?limit=100"))["events"]
+    assert "domain_released" in {one["kind"] for one in events}
+    mine = await caught.command_json("domain", "add", name, "--verified", "--project", "mine")
+    assert mine["status"] == "verified"
+    assert (await looked_after.post(f"/domains/{name}/release", {}))["name"] == name
+
+
 async def test_domains_come_page_by_page(looked_after: Api) -> None:
     names = [f"page{number}.mine.example" for number in range(3)]
     for name in names:
@@ -69,6 +107,11 @@ async def test_what_is_wrong_is_named(looked_after: Api) -> None:
         ("POST", "/domains", {"name": "a.example", "colour": 1}, (400, "bad_request", "colour")),
         ("PATCH", "/domains/mine.example", {"rate_per_minute": 0}, (400, "bad_request", "rate_per_minute")),
         ("PATCH", "/domains/mine.example", {"senders": "some"}, (400, "bad_request", "senders")),
+        ("PATCH", "/domains/mine.example", {"mta_sts": "on"}, (400, "bad_request", "mta_sts")),
+        ("PATCH", "/domains/mine.example", {"mta_sts": "testing"}, (400, "bad_request", "mta_sts")),
+        ("PATCH", "/domains/mine.example", {"bimi_logo": "http://x.example"}, (400, "bad_request", "bimi_logo")),
+        ("POST", "/domains/none.example/release", {}, (404, "not_found", "name")),
+        ("POST", "/domains/mine.example/release", {"drop": 1}, (400, "bad_request", "drop")),
         ("DELETE", "/domains/mine.example", None, (409, "conflict", "name")),
         ("GET", "/domains?limit=0", None, (400, "bad_request", "limit")),
         ("GET", "/domains?after=%00", None, (400, "bad_request", "after")),

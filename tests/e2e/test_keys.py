@@ -1,11 +1,14 @@
 """Keys by commands: rotated, brought, taken away, delegated; and the master keys under a server that goes on."""
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
+from outrider.services.tracking_terms import tokens_of
 from outrider.store import master_key
+from outrider.store.vault import vault_of
 from outrider.testing.program import Program
 from tests.unit.mail.keys import pem_of, rsa_key
 
@@ -25,6 +28,12 @@ async def keyed(caught: Program) -> Program:
 async def states(program: Program) -> dict[str, str]:
     found = await program.command_json("domain", "keys", "keyed.example", *MINE)
     return {entry["selector"]: entry["state"] for entry in found}
+
+
+def tracked_link(program: Program) -> str:
+    """Return a link of nobody's mail, by the key that seals now."""
+    tokens = tokens_of(vault_of(master_key.find("", program.data_dir, {})))
+    return "/t/" + tokens.link(UUID(int=404), 1, "https://shop.example/", host="")
 
 
 async def test_a_key_is_rotated_brought_and_taken_away(keyed: Program, folder: Path) -> None:
@@ -80,7 +89,11 @@ async def test_keys_are_delegated_to_the_operator_s_zone(folder: Path) -> None:
 async def test_the_master_key_changes_while_mail_goes_on(keyed: Program) -> None:
     shown = await keyed.command_json("vault", "show")
     before = len(shown["keys"])
+    links = [tracked_link(keyed)]
     assert (await keyed.command_json("vault", "rotate"))["is_new_key"] is True
+    links.append(tracked_link(keyed))
+    assert links[0] != links[1]
+    assert [(await keyed.request("GET", link)).status for link in links] == [302, 302]
     shown = await keyed.command_json("vault", "show")
     assert [key["is_sealing"] for key in shown["keys"]] == [True] + [False] * before
     assert [key["sealed_count"] > 0 for key in shown["keys"]] == [True] + [False] * before

@@ -20,6 +20,11 @@ async def test_a_key_lives_its_life(looked_after: Api) -> None:
     changed = await looked_after.patch(
         f"/keys/{key.access_key_id}", {"name": "shop", "expires_at": "2090-01-01T00:00:00Z"}
     )
+    assert changed["allow_signed"]
+    plain = await looked_after.patch(f"/keys/{key.access_key_id}", {"allow_signed": False})
+    assert (plain["allow_signed"], plain["scopes"]) == (False, ["read"])
+    back = ("PATCH", f"/keys/{key.access_key_id}", {"allow_signed": True})
+    assert await looked_after.refused(*back) == (409, "conflict", "allow_signed")
     assert (changed["name"], changed["scopes"], changed["expires_at"]) == ("shop", ["read"], "2090-01-01T00:00:00Z")
     assert changed["last_used_at"] is None or changed["last_used_at"] >= changed["created_at"]
     seen: list[str] = []

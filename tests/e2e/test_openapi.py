@@ -57,4 +57,4 @@ async def test_no_call_made_from_the_document_breaks_it(caught: Program, folder:
     finally:
         if child.returncode is None:
             child.kill()
-    assert child.returncode == 0, stdout.decode()[-6000:]
+    assert child.returncode == 0, f"{stdout.decode()[-6000:]}\n{caught.log_tail()}"

@@ -113,6 +113,7 @@ async def test_a_mistake_is_one_sentence(idle: Program, arguments: tuple[str, ..
 
 async def test_a_project_is_held_while_mail_is_delivered_and_goes_on(caught: Program) -> None:
     await caught.command_json("queue", "pause", "project", "default", "--note", "lunch")
+    await caught.take_effect()
     session = await send(caught, "eve@e.example")
 
     async def is_waiting() -> Any:

@@ -120,7 +120,7 @@ async def rotate(program: Program, ring: KeyRing, project_id: UUID, names: Dns) 
         await flowing(program)  # With one that is published and was not seen yet.
         is_published = await names.has(entry["selector"], entry["record"])
         assert is_published
-        await ring.saw(project_id, DOMAIN, entry["selector"], is_published)
+        await ring.saw(project_id, DOMAIN, entry["selector"], is_published, record=entry["record"])
     switched_at = time.time()
     return [entry["selector"] for entry in made], switched_at
 

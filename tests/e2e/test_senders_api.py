@@ -1,5 +1,10 @@
 """/v1/senders on a running program: added, changed, proven, removed; what is refused, and why."""
 
+import email
+import email.policy
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 import pytest_asyncio
@@ -65,3 +70,36 @@ async def test_a_sender_of_another_project_is_not_there(looked_after: Api, stran
         wanted = (404, "not_found", "address")
         assert await looked_after.refused(method, "/senders/boss@theirs.example", body) == wanted
     assert (await stranger.get("/senders/boss@theirs.example"))["name"] == ""
+
+
+async def test_a_mailbox_is_proven_by_its_owner(folder: Path) -> None:
+    env = {"OUTRIDER_IDENTITY__MAILBOX_PROOF": "1", "OUTRIDER_FACES__PUBLIC_URL": "https://mail.platform.example"}
+    async with Program(folder / "node", env=env) as program:
+        await program.start()
+        await program.command_json("domain", "add", "own.example", "--verified", "--project", "mine")
+        api = Api(program, msgspec.convert(await program.command_json("key", "create", "--project", "mine"), Key))
+        await api.post("/senders", {"address": "news@own.example"})
+
+        offered = await api.post("/senders/prove", {"address": "Ann@gmail.example"})
+        assert (offered["is_single"], offered["may_send"], offered["proven_at"]) == (True, False, None)
+        assert await api.refused("POST", "/senders/prove", {"address": "ann@gmail.example"}) == (
+            429,
+            "limit_reached",
+            "address",
+        )
+
+        async def link() -> str:
+            for path in program.data_dir.glob("mailbox/new/*"):
+                mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+                if "in your name" in str(mail["Subject"]):
+                    return "".join(re.findall(r"https://mail.platform.example(/\S+)", mail.get_content()))
+            return ""
+
+        path = await program.until(link)
+        assert (await program.request("GET", path)).status == 200
+        assert not (await api.get("/senders/ann@gmail.example"))["may_send"], "a look proves nothing"
+        assert (await program.request("POST", path)).status == 200
+        proven = await api.get("/senders/ann@gmail.example")
+        assert (proven["may_send"], proven["proven_at"] is not None) == (True, True)
+        again = await api.post("/senders/prove", {"address": "ann@gmail.example"})
+        assert again["proven_at"] == proven["proven_at"]

@@ -38,7 +38,7 @@ async def test_an_address_is_added_found_and_removed(looked_after: Api, stranger
         "/suppressions/remove", {"addresses": ["bob@one.example", "x@y.example"], "why": "x"}
     )
     assert gone == {"addresses": ["bob@one.example"]}
-    assert (await stranger.get("/suppressions"))["suppressions"] == []
+    assert (await stranger.get("/suppressions?contains=@one.example"))["suppressions"] == []
 
 
 async def test_what_is_wrong_is_named(looked_after: Api) -> None:
@@ -78,9 +78,12 @@ async def test_a_file_goes_in_and_comes_out(looked_after: Api, stranger: Api) ->
     assert "suppressions.csv" in answer.headers["content-disposition"]
     exported = answer.body.decode().split("\r\n")
     assert exported[0].startswith("address,scope,subject,reason")
-    assert len(exported) == count - 2 + 2  # A header, and nothing behind the last end of line.
+    assert exported[-1] == ""
+    assert sum("@many.example," in line for line in exported) == count - 2
     again = await stranger.post("/suppressions/import", answer.body)
-    assert (again["added_count"], again["unchanged_count"], again["bad_count"]) == (0, count - 2, 0)
+    # Another test may have added some to the same project.
+    assert (again["added_count"], again["bad_count"]) == (0, 0)
+    assert again["unchanged_count"] == len(exported) - 2  # A header, and nothing behind the last end of line.
     mine = (await looked_after.ask("GET", "/suppressions/export")).body
     assert b"many.example" not in mine
     gone = [f"user{number}@many.example" for number in range(1_000)]

@@ -25,6 +25,9 @@ ACTIONS: Final = (
     "SendStatus",
     "GetSenderList",
     "CreateEmailTemplate",
+    "QueryEmailTemplate",
+    "GetEmailTemplate",
+    "UpdateEmailTemplate",
     "DeleteEmailTemplate",
     "sendemail",
     "",
@@ -40,13 +43,25 @@ PATHS: Final = (
     "/api/v2",
 )
 TARGET: Final = {"EmailAddress": "a@x.example", "TemplateVariableParams": ["n{##}v"]}
-WHOLE: Final[dict[str, Any]] = {**GOOD, "TemplateId": "UET1", "EmailContent": [TARGET], "SessionNo": "x", "Page": 0}
+TEMPLATE: Final = {"Name": "Hi", "TriggerType": 1, "Editor": 2, "HtmlContent": "<p>{name}</p>", "JsonContent": "{}"}
+WHOLE: Final[dict[str, Any]] = {
+    **GOOD,
+    "TemplateId": "UET1",
+    "EmailContent": [TARGET],
+    "SessionNo": "x",
+    "Page": 0,
+    **TEMPLATE,
+}
 NAMES: Final = (
     *WHOLE,
     "SenderEmail",
     "Action",
     "AccountId",
     "Abstract",
+    "MaterialMD5",
+    "VariableAttr",
+    "InTask",
+    "Status",
     "NumPerPage",
     "SenderType",
     "OrderBy",

@@ -9,7 +9,7 @@ import pytest
 from outrider.base.errors import ConflictError
 from outrider.base.vocab import KeyState
 from outrider.store import dkim_keys, domains
-from outrider.store.dkim_keys import DkimKey
+from outrider.store.dkim_keys import DkimKey, Sight
 from outrider.store.domains import Domain
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
@@ -126,14 +126,10 @@ async def test_the_first_sight_counts_until_it_is_gone(
     async with store.transaction() as tx:
         await dkim_keys.insert(tx, key)
         for days, is_published in enumerate((True, True, False, False, True)):
-            await dkim_keys.saw(
-                tx,
-                key.project_id,
-                key.domain_id,
-                key.selector,
-                is_published=is_published,
-                now=start + timedelta(days=days),
-            )
+            sight = Sight(selector=key.selector, record=key.public_record, is_published=is_published)
+            await dkim_keys.saw(tx, key.project_id, key.domain_id, sight, now=start + timedelta(days=days))
+            other = Sight(selector=key.selector, record="v=DKIM1; p=AAAA", is_published=not is_published)
+            await dkim_keys.saw(tx, key.project_id, key.domain_id, other, now=start + timedelta(days=days))
             (found,) = await dkim_keys.of_domain(tx, key.project_id, "shop.example")
             seen.append((found.seen_at, found.missing_at))
     days = [start + timedelta(days=n) for n in range(5)]

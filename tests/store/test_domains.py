@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from outrider.base.errors import ConflictError
-from outrider.base.vocab import RecordState, Stream
+from outrider.base.vocab import MtaSts, RecordState, Stream
 from outrider.policy.standing import Standing
 from outrider.store import domains
-from outrider.store.domains import Domain, Stopped, Terms
+from outrider.store.domains import Domain, Options, Stopped, Terms
 from outrider.store.pool import Store, StoreValueError
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -141,14 +141,16 @@ async def test_where_a_domain_stands_is_written_and_its_proof_stays(
 ) -> None:
     first, second = claims
     now = clock.now()
-    proven = Standing(state=RecordState.PASSED, checked_at=now, is_proven=True)
+    proven = Standing(state=RecordState.PASSED, checked_at=now, passed_at=now, is_proven=True)
     stopped = Standing(state=RecordState.FAILED, checked_at=now, failing_since=now, stopped_at=now, is_proven=True)
     async with store.transaction() as tx:
         await domains.stand(tx, second.project_id, first.domain_id, proven, check_due_at=now)  # Not its own.
         assert await domains.lock(tx, first.project_id, first.domain_id) == first
         await domains.stand(tx, first.project_id, first.domain_id, proven, check_due_at=now)
         passed = await domains.lock(tx, first.project_id, first.domain_id)
-        assert passed == msgspec.structs.replace(first, state=RecordState.PASSED, checked_at=now, verified_at=now)
+        assert passed == msgspec.structs.replace(
+            first, state=RecordState.PASSED, checked_at=now, passed_at=now, verified_at=now
+        )
         assert await domains.stopped(tx) == []
         unproven = msgspec.structs.replace(stopped, is_proven=False)
         await domains.stand(tx, first.project_id, first.domain_id, unproven, check_due_at=now)
@@ -175,3 +177,65 @@ async def test_terms_are_kept_and_only_what_nobody_has_proven_goes(
         assert not await domains.remove(tx, first.project_id, second.domain_id)
         assert await domains.remove(tx, second.project_id, second.domain_id)
         assert await domains.of_project(tx, second.project_id) == []
+
+
+async def test_options_are_kept_on_ones_own_domain(store: Store, clock: FakeClock, claims: list[Domain]) -> None:
+    first, second = claims
+    options = Options(
+        mta_sts=MtaSts.TESTING, bimi_logo="https://x.example/l.svg", bimi_certificate="https://x.example/c"
+    )
+    async with store.transaction() as tx:
+        await domains.set_options(tx, second.project_id, first.domain_id, options, check_due_at=clock.now())
+        assert await domains.by_name(tx, first.project_id, first.name) == first
+        await domains.set_options(tx, first.project_id, first.domain_id, options, check_due_at=clock.now())
+        kept = await domains.by_name(tx, first.project_id, first.name)
+    assert kept == msgspec.structs.replace(first, **msgspec.structs.asdict(options))
+
+
+async def test_the_first_to_prove_a_domain_speaks_for_its_return_path(
+    store: Store, clock: FakeClock, mailroom: Mailroom, claims: list[Domain]
+) -> None:
+    terms = Terms(stream=None, return_path="b.shop.example", tracking_host="")
+    second, first = claims
+    below = Domain(mailroom.new_id(), second.project_id, "news.shop.example", clock.now())
+    async with store.transaction() as tx:
+        await domains.insert(tx, below)
+        for one, mode in ((below, MtaSts.NONE), (first, MtaSts.TESTING), (second, MtaSts.ENFORCE)):
+            options = Options(mta_sts=mode, bimi_logo="", bimi_certificate="")
+            await domains.set_terms(tx, one.project_id, one.domain_id, terms, check_due_at=clock.now())
+            await domains.set_options(tx, one.project_id, one.domain_id, options, check_due_at=clock.now())
+        assert await domains.mta_sts_modes(tx) == {}, "nobody has proven anything"
+        await domains.verify(tx, first.project_id, first.domain_id, now=clock.now() + timedelta(hours=1))
+        assert await domains.mta_sts_modes(tx) == {"b.shop.example": MtaSts.TESTING}
+        await domains.verify(tx, below.project_id, below.domain_id, now=clock.now())
+        assert await domains.mta_sts_modes(tx) == {"b.shop.example": MtaSts.NONE}
+
+
+async def test_a_stop_by_hand_is_looked_at_soon_and_ends(store: Store, clock: FakeClock, claims: list[Domain]) -> None:
+    first, second = claims
+    now, soon = clock.now(), clock.now() + timedelta(minutes=10)
+    async with store.transaction() as tx:
+        for one in claims:
+            await domains.take_due(tx, now=now, taken_until=now + timedelta(days=1), count_max=9)
+            await domains.stop(tx, second.project_id, one.domain_id, now, check_due_at=soon)
+        assert await domains.stopped(tx) == [Stopped(second.project_id, second.name, now, None)]
+        assert [one.name for one in await domains.take_due(tx, now=soon, taken_until=soon, count_max=9)] == [
+            second.name
+        ]
+        await domains.stop(tx, second.project_id, second.domain_id, None, check_due_at=soon)
+        assert await domains.stopped(tx) == []
+        assert (await domains.by_name(tx, first.project_id, first.name)) == first
+
+
+async def test_a_proven_domain_is_released_by_its_own_project_alone(
+    store: Store, clock: FakeClock, claims: list[Domain]
+) -> None:
+    first, second = claims
+    async with store.transaction() as tx:
+        await domains.verify(tx, first.project_id, first.domain_id, now=clock.now())
+        assert await domains.lock_whole(tx, second.project_id, first.domain_id) is None
+        await domains.release(tx, second.project_id, first.domain_id)
+        assert await domains.lock_whole(tx, first.project_id, first.domain_id) is not None
+        await domains.release(tx, first.project_id, first.domain_id)
+        assert await domains.by_name(tx, first.project_id, first.name) is None
+        await domains.verify(tx, second.project_id, second.domain_id, now=clock.now())

@@ -16,14 +16,17 @@ import msgspec
 import pytest
 
 from outrider.base.errors import NotFoundError
-from outrider.base.vocab import Stream
+from outrider.base.vocab import Stream, TrackedMail
+from outrider.engine.dress import Ground
 from outrider.engine.prepare import Composed, Preparer
 from outrider.engine.submission import Attachment
 from outrider.mail.dkim import SigningKey, public_record
+from outrider.mail.link_tokens import Tokens
+from outrider.policy.tracking import Terms
 from outrider.store import queue
 from outrider.store.queue import Claim
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import DOMAIN, PROJECT, SENDER, EngineRoom, signing_keys
+from outrider.testing.engineroom import DOMAIN, PROJECT, SENDER, EngineRoom, OwnReturnPaths, signing_keys
 from outrider.wire.smtp_client import Features
 
 pytestmark = pytest.mark.newest
@@ -78,6 +81,34 @@ async def test_both_signatures_verify_for_every_recipient(room: EngineRoom) -> N
         ]
         broken = content.replace(b"To: ", b"To: x", 1)
         assert [is_good for *_, is_good in signatures(broken, signing_keys("s1"))] == [False, False]
+
+
+class AllTracked:
+    """A `TrackingBook`: everything is tracked."""
+
+    tokens = Tokens(b"k" * 32)
+
+    async def ground_of(self, project_id: UUID, sender_domain: str) -> Ground:
+        terms = Terms(opens=TrackedMail.ALL, clicks=TrackedMail.ALL)
+        return Ground(terms=terms, base_url="https://t.example", links_root="https://t.example")
+
+
+async def test_tracked_mail_is_each_readers_own_and_its_signatures_verify(room: EngineRoom) -> None:
+    link = '<a href="https://shop.example/x">x</a>'
+    session = await room.send("ann@a.example", "bob@b.example", subject="Hi", html=link, text="x")
+    clock, tracked = room.clock, AllTracked()
+    preparer = Preparer(
+        room.store, room.keys, OwnReturnPaths(), clock=clock, drafts_bytes_max=1_000_000, tracking=tracked
+    )
+    contents = await envelopes(room, preparer, session)
+    assert contents == await envelopes(room, preparer, session), "the same on every attempt"
+    found = set()
+    for content in contents:
+        assert all(is_good for *_, is_good in signatures(content, signing_keys("s1")))
+        body = parsed(content).get_body(("html",))
+        assert body is not None
+        found |= set(re.findall(r"https://t.example/[to]/([\w-]+)", body.get_content()))
+    assert len(found) == 4
 
 
 async def test_each_recipient_sees_itself_and_nobody_else(room: EngineRoom) -> None:

@@ -11,11 +11,12 @@ import structlog
 
 from outrider.base.errors import StoreError
 from outrider.base.vocab import EventKind, Stream, SuppressionOrigin, SuppressionScope
-from outrider.engine.upkeep import Upkeep, ensure_partitions, sweep_lanes, sweep_use
+from outrider.engine.upkeep import Upkeep, ensure_partitions, sweep_keys, sweep_lanes, sweep_use
 from outrider.policy.suppress import EVIDENCE_LIFE
-from outrider.store import events, key_use, lanes, nonces, quotas, suppressions
+from outrider.store import events, key_use, keys, lanes, nonces, quotas, suppressions
 from outrider.store.events import NewEvent
 from outrider.store.key_use import KeyUse
+from outrider.store.keys import ApiKey
 from outrider.store.lanes import LaneKey
 from outrider.store.nonces import Nonce
 from outrider.store.pool import Store, Tx
@@ -188,3 +189,17 @@ async def test_nonces_and_counts_go_when_they_mean_nothing(store: Store, clock: 
     assert again == {("a", "past")}
     assert sorted(row["access_key_id"] for row in counts) == ["ahead", "needed"]
     assert [row["day"] for row in days_left] == [now.date()]
+
+
+async def test_a_revoked_key_is_listed_for_a_hundred_days(store: Store, clock: FakeClock, mailroom: Mailroom) -> None:
+    project_id, now = await mailroom.project(), clock.now()
+    async with store.transaction() as tx:
+        for name in ("a" * 32, "b" * 32):
+            await keys.insert(tx, ApiKey(name, project_id, bytes(32), name, now))
+        await keys.revoke(tx, project_id, "a" * 32, now=now)
+    clock.advance(timedelta(days=100).total_seconds())
+    for expected in (2, 1):
+        assert not await sweep_keys(store, clock)
+        async with store.transaction() as tx:
+            assert len(await keys.of_project(tx, project_id)) == expected
+        clock.advance(1.0)

@@ -48,6 +48,44 @@ async def test_revoking_twice_keeps_the_first_instant(store: Store, clock: FakeC
     assert found == msgspec.structs.replace(key, revoked_at=revoked_at)
 
 
+async def test_those_revoked_long_ago_are_forgotten_a_batch_at_a_time(
+    store: Store, clock: FakeClock, key: ApiKey
+) -> None:
+    revoked = [msgspec.structs.replace(key, access_key_id=f"{n:032x}") for n in range(3)]
+    now = clock.now()
+    async with store.transaction() as tx:
+        for one, days in zip(revoked, (9, 8, 1), strict=True):
+            await keys.insert(tx, one)
+            await keys.revoke(tx, key.project_id, one.access_key_id, now=now - timedelta(days=days))
+        assert await keys.forget_revoked(tx, before=now - timedelta(days=5), count_max=2)
+        assert not await keys.forget_revoked(tx, before=now - timedelta(days=5), count_max=2)
+        left = await keys.of_project(tx, key.project_id)
+    assert {one.access_key_id for one in left} == {key.access_key_id, revoked[2].access_key_id}
+
+
+async def test_valid_keys_are_counted(store: Store, clock: FakeClock, mailroom: Mailroom, key: ApiKey) -> None:
+    revoked = msgspec.structs.replace(key, access_key_id="f" * 32)
+    foreign = msgspec.structs.replace(key, access_key_id="e" * 32, project_id=await mailroom.project("other"))
+    async with store.transaction() as tx:
+        for one in (revoked, foreign):
+            await keys.insert(tx, one)
+        assert await keys.valid_count(tx, key.project_id) == 2
+        await keys.revoke(tx, key.project_id, revoked.access_key_id, now=clock.now())
+        assert await keys.valid_count(tx, key.project_id) == 1
+
+
+async def test_a_secret_stays_until_it_is_forgotten(store: Store, key: ApiKey) -> None:
+    sealed = msgspec.structs.replace(key, access_key_id="f" * 32, secret_sealed=b"sealed")
+    async with store.transaction() as tx:
+        await keys.insert(tx, sealed)
+        for keep_secret, wanted in ((True, True), (False, False), (True, False)):
+            changed = await keys.change(
+                tx, key.project_id, sealed.access_key_id, name="x", terms=key.terms, keep_secret=keep_secret
+            )
+            assert changed is not None
+            assert changed.allow_signed is wanted
+
+
 async def test_nobody_revokes_another_projects_key(
     store: Store, clock: FakeClock, mailroom: Mailroom, key: ApiKey
 ) -> None:

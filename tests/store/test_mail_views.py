@@ -32,9 +32,14 @@ async def test_a_message_is_listed_with_its_first_recipients_and_its_counts(
         await tx.execute(
             "UPDATE recipient SET status = 'bounced' WHERE recipient_id = $1 /* project_id */", mail.recipient_ids[7]
         )
+        await tx.execute(
+            "UPDATE message SET template_id = 'UET1', template_number = 3 WHERE message_id = $1 /* project_id */",
+            mail.message.message_id,
+        )
         found, more = await mail_views.page(tx, mail.message.project_id, Filters(), first(clock), count_max=10)
     (one,) = found
     assert more is None
+    assert (one.template_id, one.template_number) == ("UET1", 3)
     assert one.addresses == [f"u{n}@a.example" for n in range(5)]
     assert one.counts == {RecipientStatus.QUEUED: 7, RecipientStatus.BOUNCED: 1}
     assert (one.message_id, one.recipient_count, one.tags) == (mail.message.message_id, 8, ())

@@ -20,7 +20,12 @@ TABLES = {
     *("hold", "node", "gate", "egress_day", "warmup"),
     *("suppression", "suppression_past", "evidence", "inbound", "sending_hour", "guard"),
     *("domain_record", "notice"),
-    *("key_use", "nonce", "quota_use", "attachment", "stat_hour"),
+    *("key_use", "nonce", "quota_use", "attachment"),
+    *("template", "template_version", "partial"),
+    *("webhook", "webhook_secret", "webhook_turn", "webhook_call", "webhook_delivery"),
+    *("report_wish", "status_report"),
+    *("engagement", "topic", "figure_minute", "figure_hour", "figure_day", "alert", "message_past"),
+    *("inbox_minute", "inbox_hour", "inbox_day"),
 }
 
 

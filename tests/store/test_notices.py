@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from outrider.base.vocab import EventKind, RecordState, Stream
@@ -60,7 +61,7 @@ class Desk:
     async def unmailed(self, since: timedelta = 100 * HOUR) -> list[Letter]:
         """Return what can be mailed."""
         async with self.store.transaction() as tx:
-            return list(await notices.unmailed(tx, since=self.clock.now() - since, count_max=10))
+            return list(await notices.unmailed(tx, since=self.clock.now() - since, besides=set(), count_max=10))
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ async def test_a_notice_is_mailed_by_a_sender_that_may_send_to_the_address_given
         assert await notices.address_of(tx, project_id) == "ops@corp.example"
     assert await desk.unmailed() == [], "marketing alone is no way for it"
     domain_id = await desk.sender(project_id, "shop.example")
-    assert await desk.unmailed() == [Letter(notice, "us@shop.example", "ops@corp.example")]
+    assert await desk.unmailed() == [Letter(notice, "us@shop.example", ("ops@corp.example",))]
     clock.advance(HOUR.total_seconds())
     assert await desk.unmailed(HOUR / 2) == [], "too old"
     stopped = Standing(state=RecordState.FAILED, checked_at=clock.now(), stopped_at=clock.now(), is_proven=True)
@@ -113,3 +114,29 @@ async def test_a_notice_is_mailed_by_a_sender_that_may_send_to_the_address_given
         await domains.stand(tx, project_id, domain_id, passed, check_due_at=clock.now())
         await notices.mark_mailed(tx, project_id, notice.notice_id, now=clock.now())
     assert await desk.unmailed() == []
+
+
+async def test_what_a_project_was_told_lately_and_has_not_seen_is_known(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    desk, shop, other = Desk(store, clock, mailroom), await mailroom.project("shop"), await mailroom.project("other")
+    made = await desk.notice(shop)
+    before, kind = made.at - HOUR, EventKind.DOMAIN_FAILED
+    async with store.transaction() as tx:
+        assert await notices.is_told(tx, shop, kind, since=before)
+        assert not await notices.is_told(tx, other, kind, since=before)
+        assert not await notices.is_told(tx, shop, EventKind.HELD, since=before)
+        assert not await notices.is_told(tx, shop, kind, since=made.at)
+        await notices.see(tx, shop, made.notice_id, now=clock.now())
+        assert not await notices.is_told(tx, shop, kind, since=before)
+
+
+async def test_a_notice_that_names_readers_goes_to_them(desk: Desk, store: Store, mailroom: Mailroom) -> None:
+    project_id = await mailroom.project("one")
+    await desk.sender(project_id, "shop.example")
+    unnamed = await desk.notice(project_id)  # The project has no address: it is listed, not mailed.
+    readers = ("ann@corp.example", "bob@corp.example")
+    named = msgspec.structs.replace(unnamed, notice_id=mailroom.new_id(), recipients=readers)
+    async with store.transaction() as tx:
+        await notices.insert(tx, named)
+    assert await desk.unmailed() == [Letter(named, "us@shop.example", readers)]

@@ -75,3 +75,14 @@ async def test_what_becomes_of_unaligned_mail_is_each_projects_own(store: Store,
             UnalignedFrom.REFUSE,
             UnalignedFrom.REFUSE,
         ]
+
+
+async def test_what_a_project_says_of_its_content_is_its_own(store: Store, mailroom: Mailroom) -> None:
+    shop, other = await mailroom.project("shop"), await mailroom.project("other")
+    async with store.transaction() as tx:
+        await projects.set_content_policy(tx, shop, '{"hold_score": 8.5}')
+        assert [await projects.content_policy_of(tx, one) for one in (shop, other, mailroom.new_id())] == [
+            '{"hold_score": 8.5}',
+            "{}",
+            "{}",
+        ]

@@ -28,7 +28,7 @@ from outrider.base.errors import (
 from outrider.base.vocab import KeyScope
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
-from outrider.services.access import Access, Allowance, Caller, Credentials
+from outrider.services.access import KEY_FRESH_S, Access, Allowance, Caller, Credentials
 from outrider.services.accounts import Accounts, KeyPair, KeyTerms
 from outrider.store.pool import Store, Tx
 from outrider.store.vault import Vault
@@ -453,12 +453,28 @@ async def test_a_nonce_counts_once_over_processes_and_restarts(
         await restarted.authenticate(signed(other, clock))  # The same nonce, of another key.
 
 
-async def test_a_key_of_before_cannot_sign(access: Access, store: Store, clock: FakeClock, pair: KeyPair) -> None:
-    async with store.transaction() as tx:
-        await tx.execute("UPDATE api_key SET secret_sealed = NULL")
-    with pytest.raises(SignatureError, match="made before"):
-        await access.authenticate(signed(pair, clock))
+async def test_a_key_that_allows_no_signed_calls_is_good_for_all_else(
+    access: Access, accounts: Accounts, clock: FakeClock, pair: KeyPair, project_id: UUID
+) -> None:
+    await access.authenticate(signed(pair, clock, "first"))
+    await accounts.change_key(project_id, pair.access_key_id, name="x", terms=KeyTerms(), allow_signed=False)
+    clock.advance(KEY_FRESH_S)
+    for asked in (access.authenticate(signed(pair, clock)), access.screen(signed(pair, clock))):
+        with pytest.raises(SignatureError, match="allows no signed calls"):
+            await asked
     await access.authenticate(shown(pair))
+
+
+async def test_a_signed_call_that_cannot_count_is_refused_without_its_body(
+    access: Access, clock: FakeClock, pair: KeyPair
+) -> None:
+    call = signed(pair, clock, body=b"", signature="0" * 40)
+    for one in (call, Credentials(timestamp=call.timestamp)):  # PHP says the rest in the body.
+        await access.screen(one)
+        with pytest.raises(TimestampError):
+            await access.screen(msgspec.structs.replace(one, timestamp="1"))
+    with pytest.raises(SignatureError):
+        await access.screen(msgspec.structs.replace(call, access_key_id="0" * 32))
 
 
 async def test_a_key_has_its_rate_and_hears_what_is_left(

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from outrider.base.errors import CallerError, NotFoundError, StoreCorruptError
+from outrider.base import limits
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError, StoreCorruptError
 from outrider.base.vocab import KeyScope
-from outrider.services.accounts import Accounts, KeyPair, KeyTerms
+from outrider.services.accounts import Accounts, KeyPair, KeyTerms, Maker
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, secret_context
 from outrider.testing.clock import EPOCH, FakeClock
@@ -170,3 +171,58 @@ async def test_terms_that_make_no_sense_are_refused_by_name(
             await asked
         assert caught.value.field == field
     assert [key.name for key in await accounts.list_keys(project_id)] == ["first"]
+
+
+FILL = """
+    INSERT INTO api_key (access_key_id, project_id, secret_hash, name, created_at)
+    SELECT lpad(to_hex(number), 32, '0'), $1, decode(repeat('00', 32), 'hex'), 'filled', $2
+      FROM generate_series(1, $3::int) AS number"""
+
+
+async def test_a_project_has_so_many_keys_and_hears_how_to_have_another(
+    accounts: Accounts, elsewhere: Accounts, store: Store, clock: FakeClock, pair: KeyPair
+) -> None:
+    project_id = (await accounts.project()).project_id
+    async with store.transaction() as tx:
+        await tx.execute(FILL, project_id, clock.now(), limits.KEYS_COUNT_MAX - 2)
+    asked = [one.create_key(project_id, "last") for one in (accounts, elsewhere) * 4]
+    made = await asyncio.gather(*asked, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in made) == ["ConflictError"] * 7 + ["KeyPair"]
+    with pytest.raises(ConflictError, match="revoke those"):
+        await accounts.create_key(project_id, "more")
+    await accounts.create_key((await accounts.ensure_project("other")).project_id, "of another project")
+    await accounts.revoke_key(project_id, pair.access_key_id)
+    await accounts.create_key(project_id, "more")
+
+
+async def test_a_key_without_signed_calls_has_no_secret_to_sign_with_and_never_will(
+    accounts: Accounts, store: Store, pair: KeyPair
+) -> None:
+    project_id = (await accounts.project()).project_id
+    made = await accounts.create_key(project_id, "plain", allow_signed=False)
+    assert (await accounts.key(project_id, pair.access_key_id)).allow_signed
+    for one in (made, pair):
+        changed = await accounts.change_key(
+            project_id, one.access_key_id, name="x", terms=KeyTerms(), allow_signed=False
+        )
+        assert not changed.allow_signed
+        changed = await accounts.change_key(project_id, one.access_key_id, name="y", terms=KeyTerms())
+        assert (changed.name, changed.allow_signed) == ("y", False)
+        with pytest.raises(ConflictError, match="make a new key") as caught:
+            await accounts.change_key(project_id, one.access_key_id, name="z", terms=KeyTerms(), allow_signed=True)
+        assert caught.value.field == "allow_signed"
+    async with store.transaction() as tx:
+        assert await tx.fetch("SELECT FROM api_key WHERE secret_sealed IS NOT NULL") == []
+
+
+async def test_a_key_without_signed_calls_makes_none_that_has_them(accounts: Accounts, pair: KeyPair) -> None:
+    project_id = (await accounts.project()).project_id
+    plain, signing = Maker(KeyTerms(), 0, allow_signed=False), Maker(KeyTerms(), 0)
+    for maker, wanted in ((plain, False), (signing, True)):
+        made = await accounts.create_key(project_id, "made", maker=maker)
+        assert (await accounts.key(project_id, made.access_key_id)).allow_signed is wanted
+    with pytest.raises(ForbiddenError) as caught:
+        await accounts.create_key(project_id, "more", allow_signed=True, maker=plain)
+    assert caught.value.field == "allow_signed"
+    changed = await accounts.change_key(project_id, pair.access_key_id, name="x", terms=KeyTerms(), maker=plain)
+    assert changed.allow_signed

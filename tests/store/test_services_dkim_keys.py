@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,17 +12,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from outrider.base.errors import CallerError, ConflictError, NotFoundError, StoreCorruptError
-from outrider.base.vocab import KeyState
+from outrider.base.vocab import EventKind, KeyState
+from outrider.engine.upkeep import ensure_partitions
 from outrider.mail import dkim
 from outrider.mail.dkim import SigningKey
 from outrider.services import dkim_keys as module
-from outrider.services.dkim_keys import KeyEntry, KeyKeeper, KeyRing, Tended
+from outrider.services.dkim_keys import KeyEntry, KeyRing
 from outrider.services.identity import Identity
 from outrider.services.settings import IdentitySettings
+from outrider.store import events, notices
+from outrider.store.events import Cursor
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import Journal, signing_keys
+from outrider.testing.engineroom import signing_keys
 from outrider.testing.mailroom import Mailroom
 from tests.unit.mail.keys import pem_of, sign
 
@@ -77,6 +80,12 @@ async def shop(identity: Identity, project: UUID) -> UUID:
 @pytest.fixture
 async def other(mailroom: Mailroom) -> UUID:
     return await mailroom.project("other")
+
+
+async def saw(ring: KeyRing, project_id: UUID, name: str, selector: str, is_published: bool) -> None:
+    """Say what DNS has for the key that has that selector now; of none it is somebody else's record."""
+    known = {one.selector: one.record for one in await ring.entries(project_id, name)} if name == SHOP else {}
+    await ring.saw(project_id, name, selector, is_published, record=known.get(selector, "v=DKIM1; p=AAAA"))
 
 
 def states(entries: Sequence[KeyEntry]) -> dict[str, KeyState | None]:
@@ -181,10 +190,10 @@ async def test_keys_of_a_domain_nobody_has_proven_wait_to_be_seen(
     await identity.add_domain(project, SHOP, is_verified=False)
     assert states(await ring.entries(project, SHOP)) == {"o202601r": W, "o202601e": W}
     assert await selectors(ring, clock, project) == []
-    await ring.saw(project, SHOP, "o202601e", False)
-    await ring.saw(project, SHOP, "o202601r", True)
+    await saw(ring, project, SHOP, "o202601e", False)
+    await saw(ring, project, SHOP, "o202601r", True)
     assert await selectors(ring, clock, project) == ["o202601r"], "the other is not published yet"
-    await ring.saw(project, SHOP, "o202601e", True)
+    await saw(ring, project, SHOP, "o202601e", True)
     assert await selectors(ring, clock, project) == ["o202601r", "o202601e"]
 
 
@@ -206,9 +215,9 @@ async def test_new_keys_sign_when_they_are_seen_and_the_old_ones_records_stay_a_
     assert states(new) == {"o202601r2": W, "o202601e2": W}
     assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
     assert [entry.is_needed for entry in await ring.entries(shop, SHOP)] == [True] * 4
-    await ring.saw(shop, SHOP, "o202601r2", True)
+    await saw(ring, shop, SHOP, "o202601r2", True)
     assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e"]
-    await ring.saw(shop, SHOP, "o202601e2", True)
+    await saw(ring, shop, SHOP, "o202601e2", True)
     assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e2"]
     clock.advance(WEEK_S - 2)
     assert (await ring.tend()).count == 0
@@ -247,15 +256,15 @@ async def test_a_rotation_renews_what_the_domain_signs_with(
 
 async def test_a_lost_record_brings_the_last_key_back(ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
     for selector in ("o202601r", "o202601e"):
-        await ring.saw(shop, SHOP, selector, True)
+        await saw(ring, shop, SHOP, selector, True)
     await ring.rotate(shop, SHOP, algorithms=["rsa-sha256"])
-    await ring.saw(shop, SHOP, "o202601r2", True)
+    await saw(ring, shop, SHOP, "o202601r2", True)
     assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e"]
-    await ring.saw(shop, SHOP, "o202601r2", False)
+    await saw(ring, shop, SHOP, "o202601r2", False)
     assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
-    await ring.saw(shop, SHOP, "o202601r", False)
+    await saw(ring, shop, SHOP, "o202601r", False)
     assert await selectors(ring, clock, shop) == ["o202601e"]
-    await ring.saw(shop, SHOP, "o202601e", False)
+    await saw(ring, shop, SHOP, "o202601e", False)
     assert await selectors(ring, clock, shop) == ["o202601e"], "nothing better is left"
 
 
@@ -263,15 +272,16 @@ async def test_what_others_say_of_a_domain_changes_nothing(
     ring: KeyRing, identity: Identity, clock: FakeClock, shop: UUID, other: UUID
 ) -> None:
     await ring.rotate(shop, SHOP)
+    record = next(one.record for one in await ring.entries(shop, SHOP) if one.selector == "o202601r2")
     for project_id, name, selector in (
         (other, SHOP, "o202601r2"),
         (shop, "none.example", "o202601r2"),
         (shop, SHOP, "none"),
     ):
-        await ring.saw(project_id, name, selector, True)
+        await ring.saw(project_id, name, selector, True, record=record)
     assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
     await identity.add_domain(other, SHOP, is_verified=False)
-    await ring.saw(other, SHOP, "o202601r", True)
+    await saw(ring, other, SHOP, "o202601r", True)
     assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
     for call in (ring.rotate(other, "none.example"), ring.entries(other, "none.example")):
         with pytest.raises(NotFoundError):
@@ -324,7 +334,7 @@ async def test_a_key_of_ones_own_waits_in_the_place_of_ours(
     entries = await ring.entries(project, SHOP)
     assert {entry.selector: entry.is_own for entry in entries} == {"o202601r": False, "mine": True}
     assert entries[1].record == dkim.public_record(dkim.load_key(SHOP, "mine", pem))
-    await ring.saw(project, SHOP, "mine", True)
+    await saw(ring, project, SHOP, "mine", True)
     assert await selectors(ring, clock, project) == ["mine"]
 
 
@@ -332,7 +342,7 @@ async def test_a_key_of_ones_own_takes_over_when_it_is_seen(ring: KeyRing, clock
     brought = await ring.bring(shop, SHOP, "s1.mail", own_rsa(1024))
     assert "1024 bits is weak" in brought.warning
     assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
-    await ring.saw(shop, SHOP, "s1.mail", True)
+    await saw(ring, shop, SHOP, "s1.mail", True)
     assert await selectors(ring, clock, shop) == ["s1.mail", "o202601e"]
     assert (await ring.bring(shop, SHOP, "s2", own_rsa(2048), is_published=True)).warning == ""
     assert await selectors(ring, clock, shop) == ["s2", "o202601e"]
@@ -437,7 +447,7 @@ async def test_delegated_keys_take_turns_on_names_that_are_published_once(
 async def let_sign(ring: KeyRing, clock: FakeClock, project_id: UUID, *names: str) -> None:
     """Let DNS have the keys, and see that they wait until nobody remembers what was there before."""
     for name in names:
-        await ring.saw(project_id, SHOP, name, True)
+        await saw(ring, project_id, SHOP, name, True)
     before = await selectors(ring, clock, project_id)
     assert set(before).isdisjoint(names)
     clock.advance(module.ZONE_WAIT.total_seconds())
@@ -489,11 +499,57 @@ async def test_keys_are_renewed_by_themselves_where_the_operator_says_so(
     await ring.tend()
     assert W not in states(await ring.entries(shop, SHOP)).values()
     clock.advance(86_400.0)
+    await ensure_partitions(store, clock)
     assert (await ring.tend()).count == 1
     waiting = [one.selector for one in await ring.entries(shop, SHOP) if one.state is W]
     assert waiting == (["or2", "oe2"] if is_delegated else ["o202601r2", "o202601e2"])
     assert (await ring.tend()).count == 0
     assert await selectors(ring, clock, shop) == list(names)
+    async with store.transaction() as tx:
+        told = await notices.of_project(tx, shop, with_seen=True, count_max=10)
+        happened = await events.after(tx, Cursor(), count_max=10)
+    # The operator's zone is the operator's to publish: the project has nothing to do.
+    assert [(one.kind, one.subject) for one in told] == (
+        [] if is_delegated else [(EventKind.KEYS_RENEWED, f"New DKIM keys of {SHOP} wait to be published")]
+    )
+    assert [dict(one.facts) for one in happened if one.kind is EventKind.KEYS_RENEWED] == (
+        [] if is_delegated else [{"domain": SHOP, "selectors": "o202601e2, o202601r2"}]
+    )
+    assert all(f"TXT at {name}._domainkey.{SHOP}" in one.text for one in told for name in waiting)
+
+
+async def test_nobody_is_told_of_a_rotation_that_somebody_asked_for(store: Store, ring: KeyRing, shop: UUID) -> None:
+    await ring.rotate(shop, SHOP)
+    async with store.transaction() as tx:
+        assert await notices.of_project(tx, shop, with_seen=True, count_max=10) == []
+
+
+async def test_a_look_that_was_for_another_key_under_the_selector_says_nothing_of_this_one(
+    ring: KeyRing, clock: FakeClock, shop: UUID
+) -> None:
+    """A look is in flight while the key goes and another comes: it must not sign for what nobody has published."""
+    first = Brought(ring, shop)
+    looked_for = await first.bring()
+    await ring.take_away(shop, SHOP, "mine")
+    await Brought(ring, shop).bring()
+    await ring.saw(shop, SHOP, "mine", True, record=looked_for)
+    assert states(await ring.entries(shop, SHOP))["mine"] is W
+    assert "mine" not in await selectors(ring, clock, shop)
+    await saw(ring, shop, SHOP, "mine", True)
+    assert "mine" in await selectors(ring, clock, shop)
+
+
+class Brought:
+    """A key of one's own under the selector `mine`."""
+
+    def __init__(self, ring: KeyRing, project_id: UUID) -> None:
+        self._ring = ring
+        self._project_id = project_id
+
+    async def bring(self) -> str:
+        """Bring it; return its record."""
+        pem = pem_of(ed25519.Ed25519PrivateKey.generate())
+        return (await self._ring.bring(self._project_id, SHOP, "mine", pem)).entry.record
 
 
 async def test_a_key_of_ones_own_is_never_renewed_by_itself(store: Store, clock: FakeClock, shop: UUID) -> None:
@@ -502,32 +558,6 @@ async def test_a_key_of_ones_own_is_never_renewed_by_itself(store: Store, clock:
     clock.advance(30 * 86_400.0)
     await ring.tend()
     assert W not in states(await ring.entries(shop, SHOP)).values()
-
-
-async def test_the_keeper_tends_them_and_says_so(store: Store, ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
-    await ring.rotate(shop, SHOP, is_published=True)
-    clock.advance(WEEK_S)
-    journal = Journal()
-    keeper = KeyKeeper(ring, clock=clock, logger=journal.logger)
-    keeper.stop()
-    await keeper.run()
-    assert X not in states(await ring.entries(shop, SHOP)).values()
-    one_round = OneRound(store, Vault(MASTER_KEY), IdentitySettings(), clock=clock, random_bits=lambda _: 0)
-    one_round.keeper = KeyKeeper(one_round, clock=clock, logger=journal.logger)
-    await one_round.keeper.run()
-    assert X in states(await ring.entries(shop, SHOP)).values()
-    assert journal.count("dkim_keys_tended") == 1
-
-
-class OneRound(KeyRing):
-    """A ring that stops its keeper once it is tended."""
-
-    keeper: KeyKeeper
-
-    async def tend(self) -> Tended:
-        """Stop the keeper."""
-        self.keeper.stop()
-        return await super().tend()
 
 
 async def test_a_round_goes_on_past_a_domain_that_gets_no_keys(
@@ -545,13 +575,11 @@ async def test_a_round_goes_on_past_a_domain_that_gets_no_keys(
 class Unlucky(KeyRing):
     """A ring that has no name for one domain's keys."""
 
-    async def rotate(
-        self, project_id: UUID, name: str, *, algorithms: Collection[str] = (), is_published: bool = False
-    ) -> Sequence[KeyEntry]:
+    async def renew(self, project_id: UUID, name: str) -> None:
         """Refuse `SHOP`."""
         if name == SHOP:
             raise CallerError("Both names are in use.", field="domain")
-        return await super().rotate(project_id, name, algorithms=algorithms, is_published=is_published)
+        await super().renew(project_id, name)
 
 
 async def test_a_key_of_ones_own_on_one_of_our_names_is_gone_round(ring: KeyRing, shop: UUID) -> None:
@@ -561,40 +589,11 @@ async def test_a_key_of_ones_own_on_one_of_our_names_is_gone_round(ring: KeyRing
         await ring.bring(shop, SHOP, "or2", pem_of(ed25519.Ed25519PrivateKey.generate()))
 
 
-async def test_many_domains_are_tended_in_one_go(
-    store: Store, clock: FakeClock, ring: KeyRing, identity: Identity, shop: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_ROUND_COUNT", 2)
-    names = [f"d{number}.example" for number in range(5)]
-    for name in names:
-        await identity.add_domain(shop, name, is_verified=True, algorithms=["ed25519-sha256"])
-        await ring.rotate(shop, name, is_published=True)
-    clock.advance(WEEK_S)
-    journal = Journal()
-    last = LastRound(store, Vault(MASTER_KEY), IdentitySettings(), clock=clock, random_bits=lambda _: 0)
-    last.keeper = KeyKeeper(last, clock=clock, logger=journal.logger)
-    await last.keeper.run()
-    assert {X in states(await ring.entries(shop, name)).values() for name in names} == {True}
-
-
-class LastRound(KeyRing):
-    """A ring that stops its keeper once nothing is left to do."""
-
-    keeper: KeyKeeper
-
-    async def tend(self) -> Tended:
-        """Stop the keeper if this was the last."""
-        found = await super().tend()
-        if not found.has_more:
-            self.keeper.stop()
-        return found
-
-
 async def test_delegation_leaves_a_key_of_ones_own_alone(ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
     pem = pem_of(ed25519.Ed25519PrivateKey.generate())
     await ring.bring(shop, SHOP, "mine", pem)
     await ring.delegate(shop, SHOP, is_delegated=True)
     assert states(await ring.entries(shop, SHOP))["mine"] is W
-    await ring.saw(shop, SHOP, "mine", True)
+    await saw(ring, shop, SHOP, "mine", True)
     assert tuple(states(await ring.delegate(shop, SHOP, is_delegated=True))) == ("or1",)
     assert await selectors(ring, clock, shop) == ["o202601r", "mine"]

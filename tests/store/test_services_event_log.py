@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -83,6 +84,18 @@ async def test_an_idle_listener_moves_on_with_the_log(room: EngineRoom, log: Eve
     idle.close()
 
 
+async def test_a_cursor_remembers_since_when(room: EngineRoom, log: EventLog, clock: RealClock) -> None:
+    await room.send("before@a.example")
+    since = clock.now() + timedelta(hours=1)
+    page = await log.page(PROJECT, cursor="", since=since, count_max=1)
+    assert (page.events, page.has_more) == ((), False)
+    assert event_log.parse_cursor(page.next_cursor).since == since
+    await room.send("after@a.example")
+    assert (await log.page(PROJECT, cursor=page.next_cursor, count_max=10)).events == ()
+    begun = (await log.page(PROJECT, cursor="", since=clock.now() - timedelta(hours=1), count_max=1)).next_cursor
+    assert [one.kind for one in (await log.page(PROJECT, cursor=begun, count_max=10)).events] == [EventKind.ACCEPTED]
+
+
 async def test_only_some_kinds_are_told(room: EngineRoom, streams: Streams) -> None:
     listener = await streams.listen(PROJECT, kinds=[EventKind.DELIVERED])
     await room.send("ann@a.example")
@@ -122,7 +135,20 @@ async def test_a_stop_ends_every_listener_at_once(room: EngineRoom, log: EventLo
         await streams.listen(PROJECT)
 
 
-@pytest.mark.parametrize("word", ["", "x", "0-0", "0-0-0-0", "g-0-0", "ffffffffffffffff-0-0", "0-0-ffffffffffffff"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "x",
+        "0-0",
+        "0-0-0-",
+        "0-0-0-0-0",
+        "g-0-0",
+        "ffffffffffffffff-0-0",
+        "0-0-ffffffffffffff",
+        "0-0-0-ffffffffffffff",
+    ],
+)
 def test_what_is_no_cursor_is_refused(word: str) -> None:
     with pytest.raises(CallerError) as caught:
         event_log.parse_cursor(word)

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
-from outrider.base.vocab import RecordState, Stream
+from outrider.base.vocab import MtaSts, RecordState, Stream
 from outrider.mail import address, dkim
 from outrider.policy.standing import Standing
 from outrider.services import dkim_keys as module_of_keys
@@ -326,3 +326,40 @@ async def test_a_domain_takes_its_own_kind_of_mail_and_none_while_it_is_stopped(
         await identity.check(shop, "shop.example", Stream.TRANSACTIONAL)
     assert forbidden.value.field == "sender"
     assert "outrider domain show shop.example" in forbidden.value.public
+
+
+async def test_optional_records_are_changed_before_and_after_a_domain_is_proven(
+    identity: Identity, shop: UUID, other: UUID
+) -> None:
+    await identity.add_domain(shop, "shop.example", is_verified=False)
+    logo, certificate = "https://shop.example/logo.svg", "https://shop.example/logo.pem"
+    changed = await identity.set_options(shop, "Shop.example", mta_sts=MtaSts.TESTING, bimi_logo=logo)
+    assert (changed.mta_sts, changed.bimi_logo, changed.bimi_certificate) == (MtaSts.TESTING, logo, "")
+    await identity.add_domain(shop, "shop.example", is_verified=True)
+    proven = await identity.set_options(shop, "shop.example", mta_sts=MtaSts.ENFORCE, bimi_certificate=certificate)
+    assert (proven.mta_sts, proven.bimi_logo, proven.bimi_certificate) == (MtaSts.ENFORCE, logo, certificate)
+    assert await identity.set_options(shop, "shop.example") == proven
+    with pytest.raises(NotFoundError):
+        await identity.set_options(other, "shop.example", mta_sts=MtaSts.OFF)
+    bare = await identity.set_options(shop, "shop.example", mta_sts=MtaSts.OFF, bimi_logo="", bimi_certificate="")
+    assert (bare.mta_sts, bare.bimi_logo, bare.bimi_certificate) == (MtaSts.OFF, "", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"bimi_logo": "http://shop.example/logo.svg"}, "bimi_logo"),
+        ({"bimi_logo": "https://shop.example/logo.svg", "bimi_certificate": "logo.pem"}, "bimi_certificate"),
+        ({"bimi_certificate": "https://shop.example/logo.pem"}, "bimi_certificate"),
+        ({"mta_sts": MtaSts.TESTING}, "mta_sts"),
+    ],
+)
+async def test_what_no_record_can_say_is_refused(
+    identity: Identity, shop: UUID, changes: dict[str, object], field: str
+) -> None:
+    """MTA-STS is about a return path, and on the operator's word there is none."""
+    kept = await identity.add_domain(shop, "shop.example", is_verified=True)
+    with pytest.raises(CallerError) as caught:
+        await identity.set_options(shop, "shop.example", **changes)  # type: ignore[arg-type]
+    assert caught.value.field == field
+    assert await identity.domain(shop, "shop.example") == kept

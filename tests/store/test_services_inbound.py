@@ -321,14 +321,14 @@ async def test_what_cannot_be_read_is_put_aside_and_holds_up_nobody(
 
 
 async def test_what_the_database_refuses_stands_alone(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    append = events.append
+    append = events.append_after
 
     async def refuses(tx: Any, rows: Any) -> None:
         if any(row.reason == "challenge" or "away" in row.reply.lower() for row in rows):
             raise StoreValueError("The database refused a value.")
         await append(tx, rows)
 
-    monkeypatch.setattr(events, "append", refuses)
+    monkeypatch.setattr(events, "append_after", refuses)
     for content in (bounce(GONE), b"Subject: Away\r\nAuto-Submitted: auto-replied\r\n\r\nx\r\n", LEAVE):
         await room.keep(content)
     assert await room.reader.read_batch() == 3
@@ -388,7 +388,7 @@ async def test_all_of_it_or_nothing(room: Room, monkeypatch: pytest.MonkeyPatch,
         raise StoreUnavailableError("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "put" if module is suppressions else "append", fails)
+        patch.setattr(module, "put" if module is suppressions else "append_after", fails)
         with pytest.raises(StoreUnavailableError):
             await room.bring(bounce(GONE))
     assert (await room.recipient()).status is RecipientStatus.DELIVERED
@@ -480,6 +480,17 @@ async def test_a_reader_who_wants_no_more_gets_no_more_marketing_and_keeps_the_r
         found = await suppressions.among(tx, asked, now=room.clock.now())
     assert {one.stream for one in found} == {Stream.MARKETING}
     assert (await room.recipient()).status is RecipientStatus.DELIVERED
+
+
+async def test_a_mail_to_the_unsubscribe_address_leaves_the_list_it_was_for(room: Room) -> None:
+    async with room.store.transaction() as tx:
+        message_id = room.mail.message.message_id
+        await tx.execute("UPDATE message SET list_name = 'weekly' WHERE message_id = $1", message_id)
+    await room.bring(NOTE, Purpose.UNSUBSCRIBE)
+    (event,) = await room.events()
+    assert (event.kind, event.facts["suppressed"], event.facts["list"]) == ("unsubscribed", "list", "weekly")
+    (entry,) = await room.entries()
+    assert (entry.scope, entry.subject) == (SuppressionScope.LIST, "weekly")
 
 
 @pytest.mark.parametrize(

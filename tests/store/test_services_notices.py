@@ -4,19 +4,21 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
-from outrider.base.errors import BusyError, CallerError, NotFoundError
+from outrider.base.errors import BusyError, CallerError, LimitReachedError, NotFoundError
 from outrider.base.vocab import EventKind, Stream
 from outrider.engine.submission import Accepted, Submission
+from outrider.policy.quota import Quota
 from outrider.services.notices import NoticeMailer, Notices
-from outrider.store import domains, notices, projects, senders
-from outrider.store.domains import Domain
+from outrider.services.quotas import Quotas
+from outrider.store import notices, projects
 from outrider.store.notices import Notice
 from outrider.store.pool import Store
 from outrider.store.projects import Project
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import DOMAIN, PROJECT, SENDER, EngineRoom, running
+from outrider.testing.engineroom import PROJECT, SENDER, EngineRoom, running
 from outrider.testing.mailroom import WAIT_S, Mailroom
 
 pytestmark = pytest.mark.newest
@@ -36,20 +38,10 @@ async def notice(store: Store, clock: FakeClock, mailroom: Mailroom) -> Notice:
         text=TEXT,
         at=now,
     )
-    domain_id = mailroom.new_id()
     async with store.transaction() as tx:
         await projects.ensure(tx, Project(PROJECT, "shop"), now=now)
-        await domains.insert(tx, Domain(domain_id, PROJECT, DOMAIN, now, now))
-        await senders.insert(
-            tx,
-            sender_id=mailroom.new_id(),
-            project_id=PROJECT,
-            domain_id=domain_id,
-            address=SENDER,
-            address_key=SENDER,
-            name="Shop",
-            now=now,
-        )
+    await mailroom.sender(PROJECT, SENDER)
+    async with store.transaction() as tx:
         await notices.set_address(tx, PROJECT, OPS)
         await notices.insert(tx, made)
     return made
@@ -82,8 +74,10 @@ async def test_who_dies_between_accepting_and_writing_it_down_sends_nothing_twic
     class Dying(Exception):
         pass
 
-    async def accept(project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
-        await room.accept(project_id, submission, idempotency_key=idempotency_key)
+    async def accept(
+        project_id: UUID, submission: Submission, *, idempotency_key: str = "", request_hash: bytes = b""
+    ) -> Accepted:
+        await room.accept(project_id, submission, idempotency_key=idempotency_key, request_hash=request_hash)
         raise Dying
 
     with pytest.raises(Dying):
@@ -95,7 +89,9 @@ async def test_who_dies_between_accepting_and_writing_it_down_sends_nothing_twic
 async def test_one_that_cannot_be_mailed_is_listed_and_holds_up_no_other(
     room: EngineRoom, store: Store, notice: Notice, clock: FakeClock
 ) -> None:
-    async def refuse(project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def refuse(
+        project_id: UUID, submission: Submission, *, idempotency_key: str = "", request_hash: bytes = b""
+    ) -> Accepted:
         assert (submission.stream, idempotency_key) == (Stream.TRANSACTIONAL, f"notice:{notice.notice_id}")
         raise CallerError("no", field="recipients")
 
@@ -105,16 +101,40 @@ async def test_one_that_cannot_be_mailed_is_listed_and_holds_up_no_other(
     assert len(await Notices(store, clock=clock).list(PROJECT)) == 1
 
 
+async def test_one_that_a_quota_delays_is_mailed_when_the_quota_is_there_again(
+    room: EngineRoom, store: Store, notice: Notice, clock: FakeClock
+) -> None:
+    quotas = Quotas(store, clock=clock)
+    await quotas.change(PROJECT, Quota(day=1))
+    accept = room.acceptor(quotas=quotas)
+    async with running(accept):
+        mail = Submission(sender=SENDER, recipients=("ann@a.example",), subject="Hi", text="Hello")
+        await accept(PROJECT, mail)
+        mailer = mailer_of(room, accept)
+        for _ in range(2):
+            assert await mailer.mail() == 1, "it was tried"
+        assert room.journal.count("notice_delayed") == 2
+        assert [to for _, to, _ in await mails(store)] == ["ann@a.example"]
+        clock.advance(timedelta(days=1).total_seconds())
+        assert await mailer.mail() == 1
+        assert await mailer.mail() == 0
+    assert (SENDER, OPS, notice.subject) in await mails(store)
+    (told,) = await Notices(store, clock=clock).list(PROJECT)
+    assert told.mailed_at == clock.now()
+
+
 async def test_while_we_are_busy_it_waits_for_the_next_round(
     room: EngineRoom, store: Store, notice: Notice, clock: FakeClock
 ) -> None:
     calls: list[str] = []
 
-    async def busy_once(project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
+    async def busy_once(
+        project_id: UUID, submission: Submission, *, idempotency_key: str = "", request_hash: bytes = b""
+    ) -> Accepted:
         calls.append(idempotency_key)
         if len(calls) == 1:
             raise BusyError("busy")
-        return await room.accept(project_id, submission, idempotency_key=idempotency_key)
+        return await room.accept(project_id, submission, idempotency_key=idempotency_key, request_hash=request_hash)
 
     async with running(mailer_of(room, busy_once)):
         async with asyncio.timeout(WAIT_S):
@@ -156,3 +176,29 @@ async def test_the_address_is_one(store: Store, notice: Notice, clock: FakeClock
         assert caught.value.field == "notice_address"
     assert await desk.address(PROJECT) == "Ops@corp.example"
     assert await desk.set_address(PROJECT, "") == ""
+
+
+async def test_fifty_that_a_quota_delays_hold_up_no_other_project(
+    room: EngineRoom, store: Store, notice: Notice, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    other, now = await mailroom.project("other"), clock.now()
+    await mailroom.sender(other, "us@other.example", name="")
+    async with store.transaction() as tx:
+        for _ in range(50):
+            await notices.insert(tx, msgspec.structs.replace(notice, notice_id=mailroom.new_id()))
+        later = msgspec.structs.replace(
+            notice, notice_id=mailroom.new_id(), project_id=other, at=now + timedelta(seconds=1), recipients=(OPS,)
+        )
+        await notices.insert(tx, later)
+    tried: list[UUID] = []
+
+    async def refuse_first(
+        project_id: UUID, submission: Submission, *, idempotency_key: str = "", request_hash: bytes = b""
+    ) -> Accepted:
+        tried.append(project_id)
+        if project_id == PROJECT:
+            raise LimitReachedError("used up", retry_after_s=60)
+        return Accepted(None, 1)
+
+    await mailer_of(room, refuse_first).mail()
+    assert tried == [PROJECT, other]

@@ -95,3 +95,14 @@ async def test_nobody_else_can_be_sent_to(room: EngineRoom, outbox: Outbox) -> N
     with pytest.raises(CallerError) as caught:
         await outbox.resend(PROJECT, session, statuses=[RecipientStatus.BOUNCED])
     assert caught.value.field == "to"
+
+
+async def test_of_a_message_that_came_whole_everybody_it_is_from_must_still_be_allowed(
+    room: EngineRoom, outbox: Outbox
+) -> None:
+    head = b"From: Shop <noreply@shop.example>\r\nSubject: Hello\r\n"
+    session = await room.send("ann@a.example", text=None, raw=head + b"\r\nHello\r\n")
+    assert (await outbox.resend(PROJECT, session)).recipient_count == 1
+    other = await room.send("ann@a.example", text=None, raw=head + b"Sender: gone@shop.example\r\n\r\nHello\r\n")
+    with pytest.raises(NotFoundError):
+        await outbox.resend(PROJECT, other)

@@ -5,10 +5,7 @@ from uuid import UUID
 import pytest
 
 from outrider.base.errors import CallerError
-from outrider.mail import address
 from outrider.services.roster import Roster, SenderQuery
-from outrider.store import domains, senders
-from outrider.store.domains import Domain
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -19,20 +16,8 @@ pytestmark = pytest.mark.newest
 @pytest.fixture
 async def project_id(store: Store, clock: FakeClock, mailroom: Mailroom) -> UUID:
     """A project that may send as josé@bücher.example."""
-    project_id, parsed = await mailroom.project(), address.parse("José@bücher.example")
-    domain = Domain(mailroom.new_id(), project_id, parsed.domain, clock.now(), clock.now())
-    async with store.transaction() as tx:
-        await domains.insert(tx, domain)
-        await senders.insert(
-            tx,
-            sender_id=mailroom.new_id(),
-            project_id=project_id,
-            domain_id=domain.domain_id,
-            address=parsed.text,
-            address_key=parsed.key,
-            name="Bücher",
-            now=clock.now(),
-        )
+    project_id = await mailroom.project()
+    await mailroom.sender(project_id, "José@bücher.example", name="Bücher")
     return project_id
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from outrider.base.errors import CallerError, ConflictError, LimitReachedError, NotFoundError
 from outrider.base.vocab import SenderRule, Stream, UnalignedFrom
-from outrider.engine.accept import AllowedSender
+from outrider.engine.books import AllowedSender
 from outrider.mail import address
 from outrider.services import senders as module
 from outrider.services.senders import Senders

@@ -114,6 +114,8 @@ async def test_an_export_is_imported_as_it_was(book: Suppressions, clock: FakeCl
     await add(book, ANN, reason="unknown.hard", evidence='550 "no", she said;\n=cmd()', expires_at=until)
     await add(book, BOB, scope=SuppressionScope.DOMAIN, subject="shop.example", evidence="=1+1")
     await add(book, '"a,b"@c.example', "=1+1@d.example", "münchen@e.example")
+    await add(book, BOB, scope=SuppressionScope.LIST, subject="-20% for you")
+    await add(book, BOB, scope=SuppressionScope.STREAM, subject="marketing", excepted=("@home", 'a "b", c'))
     text = service.header_line() + "".join([service.file_lines(batch) async for batch in book.all(ONE)])
     header, *lines = text.encode().splitlines(keepends=True)
     file = SuppressionFile(header, now=clock.now())
@@ -121,10 +123,10 @@ async def test_an_export_is_imported_as_it_was(book: Suppressions, clock: FakeCl
     await book.add(TWO, [one for one in entries if one], origin=SuppressionOrigin.IMPORT)
 
     def facts(found: list[Suppression]) -> list[tuple[object, ...]]:
-        return sorted((o.address_key, o.scope, o.subject, o.reason, o.expires_at) for o in found)
+        return sorted((o.address_key, o.scope, o.subject, o.reason, o.expires_at, o.excepted) for o in found)
 
     assert facts(await everything(book, TWO)) == facts(await everything(book))
-    said = {one.address_key: one.evidence for one in await everything(book, TWO)}
+    said = {one.address_key: one.evidence for one in await everything(book, TWO) if one.evidence}
     assert said[ANN] == '550 "no", she said; =cmd()'
     assert said[BOB] == "'=1+1", "a spreadsheet must not run what a stranger said"
 
@@ -151,15 +153,21 @@ async def test_all_of_many_are_read_once_in_order(book: Suppressions) -> None:
         (b"ann@a.example,,,,,yesterday\n", "expires_at"),
         (b"ann@a.example,,,,,2001-01-01T00:00:00Z\n", "expires_at"),
         (b"ann@a.example,,,,,0001-01-01T00:00:00+14:00\n", "expires_at"),
-        (b"ann@a.example,,,,,,too many\n", "line"),
+        (b"ann@a.example,,,,,,,too many\n", "line"),
         (b'"ann@a.example,,,\n', "line"),
         (b"\xff@a.example\n", "line"),
         (b"ann@a.example\x00\n", "address"),
-        (b"a" * 20_000, "line"),
+        (b"a" * 50_000, "line"),
+        (b"ann@a.example,stream,marketing,,,,News\n", "excepted"),
+        (b'ann@a.example,stream,marketing,,,,"[""""]"\n', "excepted"),
+        (b'ann@a.example,stream,transactional,,,,"[""News""]"\n', "excepted"),
+        (b'ann@a.example,stream,marketing,,,,"[""a\tb""]"\n', "excepted"),
     ],
 )
 def test_a_bad_line_names_its_field_and_the_next_is_read(clock: FakeClock, line: bytes, field: str) -> None:
-    file = SuppressionFile(b"\xef\xbb\xbfAddress,scope,subject,reason,evidence,expires_at\r\n", now=clock.now())
+    file = SuppressionFile(
+        b"\xef\xbb\xbfAddress,scope,subject,reason,evidence,expires_at,excepted\r\n", now=clock.now()
+    )
     with pytest.raises(CallerError) as caught:
         file.read(line)
     assert caught.value.field == field

@@ -1,8 +1,7 @@
 """Domains are looked at through a real name server, and what is found has its consequences, each told once."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,90 +11,33 @@ import pytest
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import EventKind, KeyState, RecordCause, RecordKind, RecordState, Stream, WaitKind
 from outrider.mail import dkim
-from outrider.net.dns_query import NameServers
-from outrider.net.records import RecordLooker
 from outrider.policy.record_finding import Finding
 from outrider.policy.records import Wanted
 from outrider.services import dkim_keys as keys_module
-from outrider.services.dkim_keys import KeyRing
-from outrider.services.identity import Identity
-from outrider.services.senders import Senders
-from outrider.services.settings import IdentitySettings
-from outrider.services.verification import Checker, DomainReport, Installation, Verification
-from outrider.store import domains, events, lanes, notices
-from outrider.store.events import Cursor, Event
+from outrider.services.release import Releases
+from outrider.store import domains, lanes
 from outrider.store.lanes import GivenBack, LaneKey, Pause
-from outrider.store.notices import Notice
 from outrider.store.pool import Store
-from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
 from outrider.testing.dns import DnsServer, Fault, Node
-from outrider.testing.engineroom import Journal, running, signing_keys
+from outrider.testing.engineroom import running, signing_keys
 from outrider.testing.mailroom import WAIT_S, Mailroom
+from tests.store.verifying import DAY, HOUR, NAME, SETTINGS, Office, node, states
 from tests.unit.mail.keys import pem_of
 
 pytestmark = pytest.mark.newest
 
-NAME = "mail.shop.example"
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-SETTINGS = IdentitySettings(dmarc_reports="dmarc@us.example")
-NEWS = (EventKind.DOMAIN_PASSED, EventKind.DOMAIN_FAILED, EventKind.DOMAIN_STOPPED)
+
+class InstantClock(FakeClock):
+    """Nobody waits."""
+
+    async def sleep(self, delay_s: float) -> None:
+        """Return at once."""
 
 
-class Office:
-    """Verification, identity and keys on one store, and the name server that the customer publishes in."""
-
-    def __init__(self, store: Store, clock: FakeClock, *, server: str, settings: IdentitySettings = SETTINGS) -> None:
-        self.store = store
-        self.clock = clock
-        self.zone: dict[str, Node] = {}
-        self.settings = settings
-        self.server = server
-        bits = random.SystemRandom().getrandbits
-        self.keys = KeyRing(store, Vault(bytes(range(32))), settings, clock=clock, random_bits=bits)
-        self.identity = Identity(store, self.keys, clock=clock, random_bits=bits)
-        self.senders = Senders(store, clock=clock, random_bits=bits, shared_bounce_domain="")
-        self.journal = Journal()
-        self.verification = self.another()
-
-    def another(self, *, is_watching: bool = True, checker: Checker | None = None) -> Verification:
-        """Return the same as another worker has it."""
-        nameservers = NameServers(self.server, clock=self.clock, wait_s=0.5)
-        return Verification(
-            self.store,
-            self.keys,
-            lambda: checker or RecordLooker(nameservers),
-            self.settings,
-            Installation(mx_host="mx.us.example", sources=("192.0.2.7",), is_watching=is_watching),
-            clock=self.clock,
-            random_bits=random.SystemRandom().getrandbits,
-            logger=self.journal.logger,
-        )
-
-    async def publish(self, project_id: UUID, name: str = NAME) -> None:
-        """Do what the customer is told to."""
-        for record in (await self.verification.report(project_id, name)).records:
-            match record.type:
-                case "TXT":
-                    self.zone[record.host] = node(self.zone.get(record.host), txt=(record.value,))
-                case "MX":
-                    self.zone[record.host] = node(self.zone.get(record.host), mx=((10, "mx.us.example"),))
-                case _:
-                    self.zone[record.host] = Node(cname=record.value)
-
-    async def told(self, project_id: UUID) -> list[Notice]:
-        """Return the project's notices, oldest first."""
-        async with self.store.transaction() as tx:
-            return list(reversed(await notices.of_project(tx, project_id, with_seen=True, count_max=100)))
-
-    async def events(self) -> list[Event]:
-        """Return what the event log says of domains."""
-        async with self.store.transaction() as tx:
-            return [one for one in await events.after(tx, Cursor(), count_max=100) if one.kind in NEWS]
-
-
-def node(old: Node | None, **changes: object) -> Node:
-    return msgspec.structs.replace(old or Node(), **changes)
+async def no_mail(_: int) -> int:
+    """Have nothing to cancel."""
+    return 0
 
 
 @pytest.fixture(autouse=True)
@@ -126,10 +68,6 @@ async def passed(office: Office, shop: UUID) -> UUID:
     await office.publish(shop)
     assert (await office.verification.verify(shop, NAME)).domain.state is RecordState.PASSED
     return shop
-
-
-def states(report: DomainReport) -> Mapping[RecordKind, RecordState]:
-    return {one.kind: one.state for one in report.records if one.is_required}
 
 
 async def test_what_to_publish_is_complete_and_asks_nobody(office: Office, shop: UUID) -> None:
@@ -203,8 +141,8 @@ async def test_without_its_own_key_in_dns_nobody_proves_a_domain(
     assert (proven.state, proven.verified_at) == (RecordState.PASSED, office.clock.now())
 
 
-async def test_a_domain_that_another_project_has_proven_cannot_be_proven_again(
-    office: Office, shop: UUID, mailroom: Mailroom
+async def test_a_domain_that_another_project_has_proven_is_proven_once_that_has_given_it_up(
+    store: Store, office: Office, shop: UUID, mailroom: Mailroom
 ) -> None:
     late = await mailroom.project("late")
     await office.identity.add_domain(shop, NAME, is_verified=True)
@@ -214,6 +152,11 @@ async def test_a_domain_that_another_project_has_proven_cannot_be_proven_again(
     assert (report.domain.verified_at, report.domain.state) == (None, RecordState.FAILED)
     assert "proven in another project" in report.note
     assert await office.told(late) == []
+    releases = Releases(store, no_mail, clock=InstantClock(office.clock.now()), random_bits=lambda _: 0)
+    await releases.release(shop, NAME)
+    office.clock.advance(1)
+    report = await office.verification.verify(late, NAME)
+    assert (report.domain.verified_at, report.domain.state) == (office.clock.now(), RecordState.PASSED)
 
 
 async def test_what_is_lost_is_warned_of_then_stopped_and_goes_on_when_it_is_there_again(

@@ -61,7 +61,7 @@ LANES = """
       FROM lane ORDER BY lane_id"""
 QUEUE = "SELECT recipient_id, lane_id, due_at, expires_at, attempt FROM queue ORDER BY recipient_id"
 RECIPIENTS = """
-    SELECT recipient_id, message_id, project_id, address, updated_at, status, reason, reply, attempt
+    SELECT recipient_id, message_id, project_id, address, updated_at, status, reason, reply, attempt, personal
       FROM recipient ORDER BY recipient_id"""
 EVENTS = "SELECT kind, recipient_id, attempt, reason FROM event ORDER BY event_id"
 
@@ -135,7 +135,7 @@ class Script:
             made = await lanes.ensure(tx, keys)
             self.lane_ids.update(made)
             rows = [
-                NewRecipient(id_, *who, f"a@{key.route}", made[key], due_at, message.expires_at)
+                NewRecipient(id_, *who, f"a@{key.route}", made[key], due_at, message.expires_at, id_.bytes)
                 for id_, key in zip(recipient_ids, keys, strict=True)
             ]
             body = messages.encode_body(Body("Hi"))

@@ -23,6 +23,8 @@ async def totals(
     store: Store, clock: FakeClock, project_id: UUID = PROJECT, **asked: str
 ) -> dict[tuple[str, str], int]:
     wanted = {"unit": "hour"} | asked
+    if wanted.get("group") == "tag":
+        wanted["dimension"] = "tag"
     async with store.transaction() as tx:
         found = await stats.read(
             tx,
@@ -30,7 +32,7 @@ async def totals(
             Asked(since=clock.now() - LONG_AGO, until=clock.now() + LONG_AGO, **wanted),  # type: ignore[arg-type]
             count_max=100,
         )
-    return {(one.name, one.kind.value): one.count for one in found}
+    return {(one.name, one.metric): one.count for one in found}
 
 
 async def test_everything_is_counted_once(room: EngineRoom, store: Store, clock: FakeClock) -> None:
@@ -46,11 +48,17 @@ async def test_everything_is_counted_once(room: EngineRoom, store: Store, clock:
         if not counted:
             break
     assert seen == 4
-    assert await totals(store, clock) == {("", "accepted"): 3, ("", "bounced"): 1}
-    assert await totals(store, clock, group="tag") == {("x", "accepted"): 3, ("x", "bounced"): 1, ("y", "accepted"): 2}
+    assert await totals(store, clock) == {("", "accepted"): 3, ("", "bounced"): 1, ("", "bounced_soft"): 1}
+    assert await totals(store, clock, group="tag") == {
+        ("x", "accepted"): 3,
+        ("x", "bounced"): 1,
+        ("x", "bounced_soft"): 1,
+        ("y", "accepted"): 2,
+    }
     assert await totals(store, clock, group="stream") == {
         ("transactional", "accepted"): 3,
         ("transactional", "bounced"): 1,
+        ("transactional", "bounced_soft"): 1,
     }
     assert await totals(store, clock, OTHER_PROJECT) == {}
 
@@ -68,8 +76,8 @@ async def test_old_figures_are_forgotten(room: EngineRoom, store: Store, clock: 
     await room.send("ann@a.example")
     await count(store, clock, Cursor(), 100)
     async with store.transaction() as tx:
-        await stats.forget(tx, clock.now() - timedelta(hours=1))
+        await stats.forget(tx, "hour", clock.now() - timedelta(hours=1))
     assert await totals(store, clock) == {("", "accepted"): 1}
     async with store.transaction() as tx:
-        await stats.forget(tx, clock.now() + timedelta(hours=1))
+        await stats.forget(tx, "hour", clock.now() + timedelta(hours=1))
     assert await totals(store, clock) == {}

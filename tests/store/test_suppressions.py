@@ -229,3 +229,95 @@ async def test_before_an_attempt_the_list_is_the_messages_own(
         held = await suppressions.among_claims(tx, list(found.values()), now=clock.now())
         assert held == {found["weekly"].recipient_id: "recipient.invalid"}
         assert await suppressions.among_claims(tx, [stranger], now=clock.now()) == {}
+
+
+MARKETING = {"scope": SuppressionScope.STREAM, "subject": "marketing", "reason": "unsubscribe"}
+LEFT = MARKETING | {"origin": SuppressionOrigin.REQUEST}
+
+
+async def excepting(store: Store, *lists: str) -> None:
+    async with store.transaction() as tx:
+        await suppressions.except_lists(tx, ONE, ANN, lists)
+
+
+async def test_who_left_everything_gets_the_lists_chosen_after_that(store: Store, clock: FakeClock) -> None:
+    await put(store, entry(clock, **LEFT), entry(clock, BOB, **LEFT))
+    await excepting(store, "weekly", "daily")
+    which = [asked(key, stream=Stream.MARKETING, list_name=name) for key in (ANN, BOB) for name in ("", "weekly", "x")]
+    assert set(await among(store, clock, *which)) == {which[0], which[2], *which[3:]}
+
+
+async def test_before_an_attempt_too_what_was_chosen_is_the_messages_list(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    project_id = await mailroom.project()
+    found = {}
+    for name in ("weekly", "monthly", ""):
+        mail = await mailroom.mail(project_id, [ANN], stream=Stream.MARKETING)
+        async with store.transaction() as tx:
+            await tx.execute("UPDATE message SET list_name = $1 WHERE message_id = $2", name, mail.message.message_id)
+            due = await queue.first_due(tx, list(mail.lane_ids.values()), now=clock.now(), busy=[], count_max=9)
+        found[name] = next(claim for claim in due if claim.message_id == mail.message.message_id)
+    await put(store, entry(clock, project_id=project_id, **LEFT))
+    async with store.transaction() as tx:
+        assert len(await suppressions.among_claims(tx, list(found.values()), now=clock.now())) == 3
+        await suppressions.except_lists(tx, project_id, ANN, ["weekly"])
+        held = await suppressions.among_claims(tx, list(found.values()), now=clock.now())
+    assert held.keys() == {found[name].recipient_id for name in ("monthly", "")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "excepted"),
+    [
+        (LEFT, ()),
+        (LEFT | {"reason": "complaint"}, ()),
+        (MARKETING | {"origin": SuppressionOrigin.IMPORT}, ("weekly",)),
+        (MARKETING | {"origin": SuppressionOrigin.OPERATOR}, ("weekly",)),
+    ],
+)
+async def test_who_leaves_again_leaves_what_was_chosen_and_a_file_does_not(
+    store: Store, clock: FakeClock, changes: dict[str, Any], excepted: tuple[str, ...]
+) -> None:
+    await put(store, entry(clock, **LEFT))
+    await excepting(store, "weekly")
+    await put(store, entry(clock, **changes))
+    async with store.transaction() as tx:
+        (found,) = await suppressions.of_address(tx, ONE, ANN)
+    assert (found.excepted, found.reason) == (excepted, changes["reason"])
+
+
+async def test_a_complaint_takes_the_place_of_leaving_and_never_the_other_way_round(
+    store: Store, clock: FakeClock
+) -> None:
+    complaint = entry(clock, **LEFT | {"reason": "complaint"})
+    await put(store, entry(clock, **LEFT))
+    assert await put(store, complaint) == 1
+    assert await put(store, entry(clock, **LEFT)) == 0
+    await put(store, entry(clock, BOB, **LEFT), entry(clock, BOB, **LEFT | {"reason": "complaint"}))
+    async with store.transaction() as tx:
+        assert await suppressions.of_address(tx, ONE, ANN) == [complaint]
+        assert [one.reason for one in await suppressions.of_address(tx, ONE, BOB)] == ["complaint"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_taken_back"),
+    [
+        ({}, True),
+        ({"origin": SuppressionOrigin.IMPORT}, True),
+        ({"origin": SuppressionOrigin.OPERATOR}, False),
+        ({"reason": "complaint"}, False),
+        ({"project_id": EVERYBODY}, False),
+        ({"scope": SuppressionScope.LIST, "subject": "weekly"}, False),
+    ],
+)
+async def test_only_a_readers_own_word_is_taken_back(
+    store: Store, clock: FakeClock, changes: dict[str, Any], is_taken_back: bool
+) -> None:
+    await put(store, entry(clock, **LEFT | changes))
+    async with store.transaction() as tx:
+        stream = SuppressionScope.STREAM
+        taken = await suppressions.take_back(tx, ONE, ANN, stream, "marketing", why="she wants it", now=clock.now())
+        past = await suppressions.past(tx, ONE, ANN)
+        assert taken is is_taken_back
+        assert [one.removed_why for one in past] == (["she wants it"] if is_taken_back else [])
+        assert bool(await suppressions.of_address(tx, ONE, ANN)) is not is_taken_back

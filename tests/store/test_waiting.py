@@ -8,7 +8,7 @@ from outrider.store import waiting
 from outrider.store.pool import Store
 from outrider.store.waiting import Place
 from outrider.testing.clock import FakeClock
-from outrider.testing.mailroom import wait_blocked
+from outrider.testing.mailroom import SENDER_DOMAIN, Mailroom, wait_blocked
 from outrider.testing.queueroom import QueueRoom
 
 WAIT_S = 10.0
@@ -139,6 +139,37 @@ async def test_held_mail_whose_lane_is_gone_goes_into_one_of_its_campaign(
         await queueroom.execute("UPDATE message SET campaign = $2 WHERE message_id = $1", mail.message_id, campaign)
         async with store.transaction() as tx:
             (taken,) = await waiting.release_session(
-                tx, queueroom.project_id, mail.message_id, now=clock.now(), count_max=9
+                tx, queueroom.project_id, mail.message_id, [waiting.OPERATOR], now=clock.now(), count_max=9
             )
         assert taken.lane_id == made[chosen]
+
+
+async def test_the_mail_of_one_domain_of_one_project_is_counted_and_found(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    shop, other = await mailroom.project("shop"), await mailroom.project("other")
+    mail = await mailroom.mail(shop, ["ann@a.example", "bob@a.example", "cid@c.example"])
+    await mailroom.mail(other, ["ann@a.example"])
+    await mailroom.lane("empty.example", project_id=shop)
+    lane_ids = sorted(mail.lane_ids.values())
+    async with store.transaction() as tx:
+        counts = [await waiting.count_of_domain(tx, shop, SENDER_DOMAIN, count_max=count) for count in (2, 9)]
+        assert counts == [2, 3]
+        assert await waiting.count_of_domain(tx, shop, "news.example", count_max=9) == 0
+        assert await waiting.lanes_of_domain(tx, shop, SENDER_DOMAIN, after=0, count_max=9) == lane_ids
+        assert await waiting.lanes_of_domain(tx, shop, SENDER_DOMAIN, after=0, count_max=1) == lane_ids[:1]
+        assert await waiting.lanes_of_domain(tx, shop, SENDER_DOMAIN, after=lane_ids[0], count_max=9) == lane_ids[1:]
+
+
+async def test_only_what_is_held_for_one_of_the_reasons_is_released(
+    store: Store, clock: FakeClock, queueroom: QueueRoom
+) -> None:
+    await queueroom.lane()
+    for reason in (waiting.OPERATOR, waiting.CONTENT, waiting.INTERNAL):
+        mail = await queueroom.mail(None, status="held", reason=reason)
+        for asked in ([waiting.OPERATOR], waiting.PARKED):
+            async with store.transaction() as tx:
+                taken = await waiting.release_session(
+                    tx, queueroom.project_id, mail.message_id, asked, now=clock.now(), count_max=9
+                )
+            assert [one.reason_before for one in taken] == ([reason] if reason in asked else []), (reason, asked)

@@ -23,6 +23,7 @@ NO_TEST_OF_ITS_OWN: Final = {
     "outrider.roles.worker": "wires the others; every test in tests/e2e runs it",
     "outrider.base.vocab": "words; tests/docs/test_frozen_words.py holds them",
     "outrider.client.steps": "records only",
+    "outrider.engine.books": "contracts and records only",
     "outrider.engine.submission": "records only",
     "outrider.store.schema.env": "alembic runs it; tests/store/test_migrate.py runs alembic",
 }

@@ -14,7 +14,8 @@ import pytest
 from tests.tidy.sources import Finding, Module, product, refuse, snippet
 
 SCHEMA: Final = "outrider.store.schema.versions."
-ENGINE_TABLES: Final = {"lane"}  # A partition of the queue, not a customer's row: the engine serves every project's.
+# Partitions and rows of queues, not what a customer sees: who works them off serves every project's.
+ENGINE_TABLES: Final = {"lane", "webhook_call", "webhook_turn"}
 _CREATE: Final = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+) \((.*?)\n\)", re.DOTALL)
 _ALTER: Final = re.compile(r"ALTER TABLE (\w+) ADD (?:COLUMN )?project_id\b")
 _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -424,6 +424,16 @@ def test_warm_up_plans_may_be_written_down(folder: Path) -> None:
     assert "attempted_mni" in complaint(folder, text.replace("min", "mni"))
 
 
+def test_networks_of_the_relay_are_ranges_with_a_key() -> None:
+    listed = '[{range = "10.1.2.0/24", access_key_id = "k1"}, {range = "192.0.2.7", access_key_id = "k2"}]'
+    config = load({"OUTRIDER_SUBMISSION__NETWORKS": listed})
+    found = [(str(one), key) for one, key in config.submission_networks()]
+    assert found == [("10.1.2.0/24", "k1"), ("192.0.2.7/32", "k2")]
+    assert load({}).submission_networks() == ()
+    with pytest.raises(ConfigError, match=r"submission\.networks"):
+        load({"OUTRIDER_SUBMISSION__NETWORKS": '[{range = "all", access_key_id = "k1"}]'})
+
+
 def test_trusted_proxies_are_addresses_and_ranges() -> None:
     """As a list in the environment, checked at the start."""
     config = load({"OUTRIDER_FACES__TRUSTED_PROXIES": '["192.0.2.7", "10.0.0.0/8"]'})

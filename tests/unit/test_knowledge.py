@@ -7,6 +7,7 @@ import pytest
 from outrider.base.errors import ConfigError
 from outrider.config import Config
 from outrider.knowledge import (
+    agents,
     block_lists,
     make_shaping,
     own_rules,
@@ -27,6 +28,7 @@ def test_what_comes_with_the_package_is_whole(tmp_path: Path) -> None:
     assert warmup_plans(config)
     assert simulator_words().profiles
     assert block_lists()
+    assert agents().rules.machine
 
 
 def test_a_file_of_the_operators_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 OutriderError                        code, status, ret_code, smtp: class attributes, stable for ever
 ├── CallerError                      the request is wrong; repeated as is, it fails again       4xx
 │   ├── MissingFieldError            a required field is absent
+│   ├── TemplateError                a template that cannot be compiled, or not be filled in with this
+│   │   └── TemplateBoundError       ... because it makes or does too much, whoever it is for
 │   ├── UnauthenticatedError         no key, or not a valid one                                 401
 │   │   ├── SignatureError           a signed call whose signature is not the key's
 │   │   ├── TimestampError           ... that says it was made long ago, or later than now
@@ -12,6 +14,7 @@ OutriderError                        code, status, ret_code, smtp: class attribu
 │   ├── NotFoundError                                                                           404
 │   ├── ConflictError                                                                           409
 │   ├── TooLargeError                                                                           413
+│   ├── ContentRefusedError          content that junk filters refuse                           422
 │   └── LimitReachedError            ... until `retry_after_s` has passed                       429
 ├── BusyError                        we shed load on purpose; come back later                   503
 ├── StoreError                       the database failed us                                     503
@@ -65,6 +68,18 @@ class MissingFieldError(CallerError):
 
     code = "missing_field"
     ret_code = 215397
+
+
+class TemplateError(CallerError):
+    """A template cannot be compiled, or not be rendered with what it was given. `field` names the part, or variable."""
+
+    code = "template"
+
+
+class TemplateBoundError(TemplateError):
+    """A template makes or does too much. Another recipient's variables will hardly help."""
+
+    code = "template_bound"
 
 
 class UnauthenticatedError(CallerError):
@@ -135,6 +150,14 @@ class TooLargeError(CallerError):
     code = "too_large"
     status = 413
     smtp = "552 5.3.4"
+
+
+class ContentRefusedError(CallerError):
+    """The content is what junk filters refuse; what is said of it is the project's own business."""
+
+    code = "content_refused"
+    status = 422
+    smtp = "550 5.7.1"
 
 
 class LimitReachedError(CallerError):

@@ -48,10 +48,32 @@ METADATA_NAME_CHARS_MAX: Final = 50  # Ours: Postmark allows 20.
 METADATA_VALUE_CHARS_MAX: Final = 500  # Ours: Postmark allows 80.
 SEND_LATER_S_MAX: Final = 30 * 86400.0  # Ours: Mailgun allows 3 to 7 days, SendGrid 3, Resend 30.
 EXPIRES_S_MIN: Final = 60.0  # Ours: a shorter life may end before the first attempt does.
+PERSONAL_BYTES_MAX: Final = 64 * 1024  # Ours: one recipient's variables; 100 of them are half of what a call may hold.
+RENDER_CALL_S_MAX: Final = 2.0  # Ours: of one call's mails; 100 of 5 KB take 4 ms.
+RENDER_TURN_S_MAX: Final = 0.003  # Ours: so long other callers of the process wait at most, and for one mail more.
+PREHEADER_CHARS_MAX: Final = 500  # Ours: readers show some 100.
 REQUEST_SMALL_BYTES_MAX: Final = 1024 * 1024  # Ours: a body up to this waits for no place in memory.
 REQUESTS_LARGE_COUNT_MAX: Final = 8  # Ours: larger ones at once in one process; each holds up to 40 MiB, twice.
 REQUEST_BODY_BYTES_MAX: Final = 12 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` escaped as JSON, and the other fields.
 REQUEST_FILES_BYTES_MAX: Final = 40 * 1024 * 1024  # Ours: the same, and `ATTACHMENTS_BYTES_MAX` in base64.
+
+# -- Templates.
+TEMPLATE_BYTES_MAX: Final = 512 * 1024  # Ours: one part of one version; Gmail clips mail at 100 KB.
+TEMPLATE_VARIANTS_COUNT_MAX: Final = 50  # Ours: locales of one template.
+TEMPLATE_TAGS_COUNT_MAX: Final = 5000  # Ours: {{ }} and {% %} of one part; a long letter has 100.
+TEMPLATE_TAGS_CHARS_MAX: Final = 64 * 1024  # Ours: inside them; Jinja's parser reads that in some 0.3 s.
+TEMPLATE_DEPTH_COUNT_MAX: Final = 100  # Ours: elements in each other; MRML's stack ends at some 2,000.
+TEMPLATE_ELEMENTS_COUNT_MAX: Final = 10_000  # Ours: with the depth, what mending HTML may make of them.
+PARTIALS_COUNT_MAX: Final = 50  # Ours: of one template, those that its partials use as well.
+PARTIALS_DEPTH_COUNT_MAX: Final = 10  # Ours: a layout's footer's line has three.
+VARIABLES_CHARS_MAX: Final = 64 * 1024  # Ours: of one recipient, all values and names; also what a filter may make.
+VARIABLES_COUNT_MAX: Final = 5000  # Ours: values of one recipient, all levels: an order of 500 lines.
+VARIABLES_DEPTH_COUNT_MAX: Final = 10  # Ours: an order, its lines, their options.
+VARIABLE_NAME_CHARS_MAX: Final = 100  # Ours: a name, not a text.
+RENDER_FUEL_COUNT_MAX: Final = 50_000  # minijinja's steps for one part: 5,000 runs of a loop. Ours: some 10 ms.
+RENDER_WORK_CHARS_MAX: Final = 16_000_000  # Ours: characters read by filters and loops; some 20 ms.
+GMAIL_CLIP_BYTES_MAX: Final = 102 * 1024  # Of HTML. Ours: what senders see Gmail show before it clips.
+RENDERED_CHARS_MAX: Final = 2 * 1024 * 1024  # Ours: one recipient's mail; twenty times what Gmail shows.
 
 # -- The queue.
 RETRY_DELAY_S_MAX: Final = 4 * 3600.0  # DESIGN.md 5.
@@ -60,11 +82,27 @@ REPLY_TEXT_CHARS_KEPT_MAX: Final = 1000  # Ours: what we store of a peer's reply
 DOMAIN_PER_MINUTE_COUNT_MAX: Final = 1_000_000  # Ours: a domain's own rate; over what one node sends in a minute.
 CAMPAIGN_CHARS_MAX: Final = 100  # Ours: its name is part of a lane's key, and read in every sentence about it.
 LIST_NAME_CHARS_MAX: Final = 100  # Ours: as for campaigns.
+TOPICS_STORED_COUNT_MAX: Final = 50  # Ours: of one project; more check boxes nobody reads.
+TOPIC_TITLE_CHARS_MAX: Final = 100  # Ours: a line of the page.
+TOPIC_DESCRIPTION_CHARS_MAX: Final = 500  # Ours: a few lines of it.
+LEAVING_SAID_CHARS_MAX: Final = 500  # Ours: what a reader says while leaving; as of all evidence.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255  # draft-ietf-httpapi-idempotency-key names none; others allow 255.
 IDEMPOTENCY_KEY_LIFE_S: Final = 86400.0  # Ours: Stripe's and Resend's; a retry a day later is a new wish.
+BATCH_FETCHES_COUNT_MAX: Final = 200  # Ours: files by URL in one batch; 8 at a time, half a second each: 13 s.
 BATCH_COUNT_MAX: Final = 1000  # Ours: mails in one call of /v1/emails/batch; Postmark allows 500, Resend 100.
 
+# -- Templates, as they are stored.
+TEMPLATES_COUNT_MAX: Final = 10_000  # Ours: of one project; a list of more is no list.
+TEMPLATE_NAME_CHARS_MAX: Final = 100  # Ours: a title.
+TEMPLATE_VERSIONS_COUNT_MAX: Final = 200  # Ours: kept of one template beside those that are in use.
+TEMPLATE_NUMBER_COUNT_MAX: Final = 2**31 - 1  # Ours: versions ever made; PostgreSQL's integer.
+TEMPLATE_DOCUMENT_CHARS_MAX: Final = 2 * 1024 * 1024  # Ours: an editor's own document; four times its HTML.
+TEMPLATE_TEST_RECIPIENTS_COUNT_MAX: Final = 10  # Ours: a team.
+PARTIAL_BYTES_MAX: Final = 64 * 1024  # Ours: a footer, a layout with its CSS.
+PARTIALS_STORED_COUNT_MAX: Final = 200  # Ours: of one project; all are read when one of its templates is compiled.
+
 # -- Keys.
+KEYS_COUNT_MAX: Final = 1000  # Ours: of a project, not revoked; a key each for more programs than anybody runs.
 KEY_PER_MINUTE_COUNT_MAX: Final = 10_000_000  # Ours: a key's own rate of calls; over what any node answers.
 KEY_IP_RANGES_COUNT_MAX: Final = 100  # Ours: each is looked at with every call of the key.
 KEY_DOMAINS_COUNT_MAX: Final = 100  # Ours: as for ranges.
@@ -81,6 +119,8 @@ PROOF_LIFE_S: Final = 86_400.0  # Ours: who was asked reads it today.
 PROOF_AGAIN_S: Final = 3600.0  # Ours: to one mailbox; a mail that has not come by then is lost.
 PROOF_OFFERED_COUNT_MAX: Final = 20  # Ours: of a project at a time; more is somebody's list.
 PROOF_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one peer and process; a person opens one.
+UNSUBSCRIBE_FORM_BYTES_MAX: Final = 192 * 1024  # Ours: all topics with the longest names, twice, percent-encoded.
+UNSUBSCRIBE_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one link; a person, a scanner and a preview open it thrice.
 
 # -- HTTP, our side.
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.
@@ -90,6 +130,33 @@ STREAM_WRITE_WAIT_S: Final = 10.0  # Ours: who takes nothing for that long, with
 EVENT_STREAMS_COUNT_MAX: Final = 200  # Ours: of one process; each looks four times a second whether its key counts.
 EVENT_STREAMS_OF_ONE_COUNT_MAX: Final = 20  # Ours: of one project in one process; a few machines with some each.
 READY_WAIT_S: Final = 2.0  # Ours: a database that needs longer to say yes is not ready.
+
+# -- Webhooks: what customers may make us call, and what their servers may say.
+WEBHOOKS_OF_ONE_COUNT_MAX: Final = 50  # Ours: of one project; each gets every event.
+WEBHOOK_URL_CHARS_MAX: Final = 2000  # Ours: as browsers take.
+WEBHOOK_DESCRIPTION_CHARS_MAX: Final = 200  # Ours: a line.
+WEBHOOK_TOKEN_CHARS_MAX: Final = 200  # Ours: a word in a header.
+WEBHOOK_SECRET_BYTES_MIN: Final = 24  # Ours: as the spec of Standard Webhooks, "Signature scheme".
+WEBHOOK_SECRET_BYTES_MAX: Final = 64  # Ours: the same.
+WEBHOOK_SECRETS_COUNT_MAX: Final = 5  # Ours: that sign at the same time; one rotation and some mistakes.
+WEBHOOK_OVERLAP_S_MAX: Final = 7 * 86400.0  # Ours: how long an old secret signs too; a release and a weekend.
+WEBHOOK_BATCH_COUNT_MAX: Final = 100  # Ours: events in one call; some 100 KB.
+WEBHOOK_BATCH_WAIT_S_MAX: Final = 60.0  # Ours: later than that is no news.
+WEBHOOK_WAIT_S: Final = 15.0  # For one call, all in all. Ours: Standard Webhooks says 15 to 30.
+WEBHOOK_ANSWER_BYTES_MAX: Final = 64 * 1024  # Ours: what is read of an answer; more, and the connection ends.
+WEBHOOK_ANSWER_CHARS_KEPT_MAX: Final = 500  # Ours: what is kept of it, to show.
+WEBHOOK_CALL_LIFE_S: Final = 3 * 86400.0  # Ours: a weekend and a day to mend it (issue 7).
+WEBHOOK_RETRY_AFTER_S_MAX: Final = 3600.0  # Ours: how long a server may send us away at once.
+WEBHOOK_REPLAY_COUNT_MAX: Final = 10_000  # Ours: events of one call of replay; the next one goes on.
+WEBHOOK_REPLAY_IDS_COUNT_MAX: Final = 100  # Ours: events replayed by name.
+
+# -- Alerts: what a project may have watched.
+ALERTS_OF_ONE_COUNT_MAX: Final = 100  # Ours: of one project; each is looked at every few minutes.
+ALERT_NAME_CHARS_MAX: Final = 100  # Ours: a line, in a subject too.
+ALERT_NOTIFY_COUNT_MAX: Final = 10  # Ours: addresses that one alert is mailed to.
+ALERT_MAILS_COUNT_MAX: Final = 1_000_000_000  # Ours: above what anybody sends in a week.
+ALERT_WINDOW_S_MIN: Final = 300  # Ours: figures have minutes, and come a few seconds late.
+ALERT_WINDOW_S_MAX: Final = 7 * 86_400  # Ours: a week; what was longer ago raises no alarm.
 
 # -- Catch mode's SMTP receiver and mailbox.
 CAUGHT_MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024  # Ours: `CONTENT_BYTES_MAX` and `ATTACHMENTS_BYTES_MAX` in base64.
@@ -106,7 +173,7 @@ CAUGHT_PARTS_COUNT_MAX: Final = 200  # Ours: more than any program makes; the re
 CAUGHT_BOUNDARIES_COUNT_MAX: Final = 100  # Ours: each nested multipart makes every line of it dearer.
 
 # -- Mail that comes back: what strangers may make us do.
-INBOUND_MESSAGE_BYTES_MAX: Final = 1024 * 1024  # Ours: a bounce with the whole mail in it is cut by most at 100 KB.
+INBOUND_MESSAGE_BYTES_MAX: Final = 65 * 1024 * 1024  # Ours: the largest of ours (64 MiB) in a bounce; 1 MiB is kept.
 INBOUND_CONVERSATIONS_COUNT_MAX: Final = 1000  # Ours: each is a descriptor and some KB.
 INBOUND_CONVERSATIONS_OF_ONE_COUNT_MAX: Final = 50  # Ours: as Postfix's smtpd_client_connection_count_limit.
 INBOUND_OF_ONE_A_MINUTE_COUNT_MAX: Final = 60_000  # Ours: of one address; a large provider's bounces of a campaign.
@@ -114,6 +181,29 @@ INBOUND_REPORTS_REFUSED_A_MINUTE_COUNT_MAX: Final = 20  # Ours: of one address; 
 INBOUND_REFUSED_COUNT_MAX: Final = 100  # Ours: of one conversation; as many as Postfix and others address at once.
 INBOUND_WAIT_S: Final = 300.0  # RFC 5321 §4.5.3.2.7: a server waits five minutes for the next command.
 INBOUND_HOPS_COUNT_MAX: Final = 100  # RFC 5321 §6.3: a loop is told by at least 100 Received fields.
+
+# -- SMTP submission: what those who send through us may make us do.
+SUBMISSION_RECIPIENTS_COUNT_MAX: Final = 1000  # Ours: of one transaction; RFC 5321 §4.5.3.1.8 asks for 100.
+SUBMISSION_MESSAGE_BYTES_MAX: Final = 25 * 1024 * 1024  # Ours: Gmail refuses larger ones.
+SUBMISSION_LINE_BYTES_MAX: Final = 12_288  # Of a command: RFC 4954 §4, for AUTH.
+SUBMISSION_ERRORS_COUNT_MAX: Final = 20  # Of one conversation. Ours: as Postfix's smtpd_hard_error_limit.
+SUBMISSION_IDLE_COMMANDS_COUNT_MAX: Final = 1000  # Ours: between two mails; a program that looks first sends a few.
+SUBMISSION_PENDING_BYTES_MAX: Final = 64 * 1024  # Ours: what may come while we answer; then we stop reading.
+SUBMISSION_CONVERSATIONS_COUNT_MAX: Final = 2000  # Ours: each takes about 50 KB with TLS.
+SUBMISSION_CONVERSATIONS_OF_ONE_COUNT_MAX: Final = 500  # Ours: of one address; a relay, or an office behind one.
+SUBMISSION_STRANGER_WAIT_S: Final = 60.0  # Ours: from the first octet to AUTH; a program takes one second.
+SUBMISSION_COMMAND_WAIT_S: Final = 300.0  # For a whole command. RFC 5321 §4.5.3.2.7.
+SUBMISSION_MESSAGE_WAIT_S: Final = 600.0  # Ours: for a whole message: 25 MiB over 350 kbit/s.
+SUBMISSION_TLS_WAIT_S: Final = 15.0  # Ours: a handshake is two round trips and one signature.
+SUBMISSION_SMALL_BYTES_MAX: Final = 1024 * 1024  # Ours: a message up to this waits for no place in memory.
+SUBMISSION_LARGE_COUNT_MAX: Final = 8  # Ours: larger ones at once; each may take 25 MiB a few times over.
+SUBMISSION_LARGE_OF_ONE_COUNT_MAX: Final = 6  # Ours: of one project; so two places are always left to others.
+SUBMISSION_HOPS_COUNT_MAX: Final = 100  # RFC 5321 §6.3: a loop is told by at least 100 Received fields.
+SUBMISSION_FIELDS_COUNT_MAX: Final = 1000  # Ours: header fields of one message; each is looked at.
+SUBMISSION_HEADER_BYTES_MAX: Final = 512 * 1024  # Ours: a To field of 1,000 recipients with names takes 60 KB.
+ENVID_CHARS_MAX: Final = 100  # RFC 3461 §4.4.
+STATUS_REPORT_RETURNED_BYTES_MAX: Final = 1024 * 1024  # Ours: of a larger message a report gives the header back.
+ORCPT_CHARS_MAX: Final = 500  # RFC 3461 §4.2.
 
 # -- DNS: what a look-up may cost and how long its answer counts.
 DNS_TTL_S_MIN: Final = 5.0  # Ours: a TTL of 0 must not cost a look-up a mail.
@@ -136,6 +226,7 @@ SPF_SOURCES_COUNT_MAX: Final = 32  # Ours: addresses of ours that one check of a
 RECORD_QUESTIONS_AT_ONCE_COUNT_MAX: Final = 16  # Ours: of one check of a domain.
 RECORD_QUESTIONS_COUNT_MAX: Final = 600  # Ours: of one check; a domain in order needs about 20.
 RECORD_CHECK_WAIT_S: Final = 30.0  # Ours: of one check, while somebody waits for it.
+BIMI_URL_CHARS_MAX: Final = 500  # Ours: two of them in a TXT record of a KB, which fits an answer by UDP.
 MX_HOSTS_COUNT_MAX: Final = 10  # Ours: RFC 5321 §5.1 asks for at least two; more is an attack on our resolver.
 HOST_ADDRESSES_COUNT_MAX: Final = 8  # Ours: of one family and host; Gmail and Outlook have at most this many.
 
@@ -155,3 +246,12 @@ CHECKUP_RECORDS_WAIT_S: Final = 12.0  # Ours: for all records of one domain.
 CHECKUP_DIAL_WAIT_S: Final = 8.0  # Ours: a host that is up greets in one; some make strangers wait for five.
 CHECKUP_DOMAINS_AT_ONCE_COUNT_MAX: Final = 8  # Ours: as the worker.
 CHECKUP_QUEUE_COUNT_MAX: Final = 100_000  # Ours: recipients counted.
+
+# -- What is kept.
+KEPT_DAYS_COUNT_MAX: Final = 3_650  # Ours: ten years, and as many partitions of the log.
+
+# -- Opens and clicks.
+TRACKING_REQUEST_WAIT_S: Final = 30.0  # Ours: for a whole request by TLS, and again for its answer to leave.
+TRACKING_CONNECTIONS_COUNT_MAX: Final = 4_000  # Ours: by TLS, of one web process; more are hung up on.
+HOST_CERTIFICATES_COUNT_MAX: Final = 2_000  # Ours: 15 KB each in each web process (2026-11-28).
+MACHINES_MARKED_COUNT_MAX: Final = 10_000  # Ours: visitors remembered to be machines; half a KB each.

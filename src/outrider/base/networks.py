@@ -7,9 +7,12 @@ Source: RFC 4291 §2.5.5.2.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_FORWARDED_COUNT_MAX: Final = 50  # Ours: hops looked at.
 
 
 def parse(text: str) -> Network:
@@ -32,3 +35,25 @@ def contain(networks: Iterable[Network], text: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return any(address in network for network in networks)
+
+
+def caller(peer: str, forwarded: bytes, proxies: Sequence[Network]) -> str:
+    """Return who calls: from the near end on, the first that is none of our proxies.
+
+    A proxy adds its peer at the end, so whatever stands before the first stranger was written by strangers.
+
+    Args:
+        peer: the address of the socket's other end.
+        forwarded: the value of X-Forwarded-For, of several those in their order with commas.
+    """
+    client = peer
+    for hop in reversed(forwarded.split(b",")[-_FORWARDED_COUNT_MAX:]):
+        if not _is_proxy(client, tuple(proxies)):
+            break
+        client = hop.strip().decode("latin-1")
+    return client
+
+
+@lru_cache(maxsize=1024)  # Asked with every call, mostly for the same few proxies.
+def _is_proxy(text: str, proxies: tuple[Network, ...]) -> bool:
+    return contain(proxies, text)

@@ -4,31 +4,29 @@ when-whose      the instant in microseconds since 1970, in hex, and what tells a
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
+from outrider.base import instants
 from outrider.base.errors import CallerError
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_MICROS_MAX: Final = 2**55  # Year 3111.
 _place: Final = re.compile(r"([0-9a-f]{1,14})-([0-9a-f]{32})").fullmatch
 
 
 def text(at: datetime, hex_id: str) -> str:
     """Return the word for what came at that instant and has that id: 32 hex digits."""
-    return f"{micros(at):x}-{hex_id}"
+    return f"{instants.micros(at):x}-{hex_id}"
 
 
 def parse(word: str) -> tuple[datetime, str]:
     """Return instant and id. Raises CallerError: it is no such word; `field` is "after"."""
     matched = _place(word)
     number = int(matched[1], 16) if matched else 0
-    if matched is None or number > _MICROS_MAX:
-        raise CallerError("That is no cursor of this list; take `next` of a page as it is.", field="after")
-    return EPOCH + number * _MICROSECOND, matched[2]
+    if matched is None or number > instants.MICROS_MAX:
+        raise no_cursor()
+    return instants.of_micros(number), matched[2]
 
 
-def micros(at: datetime) -> int:
-    """Return the microseconds since 1970; 0 for what is older."""
-    return max(0, (at - EPOCH) // _MICROSECOND)
+def no_cursor() -> CallerError:
+    """Return what to raise for a word that is no place in the list; `field` is "after"."""
+    return CallerError("That is no cursor of this list; take `next` of a page as it is.", field="after")

@@ -34,6 +34,7 @@ class EventKind(enum.StrEnum):
     """What happened, in the past tense."""
 
     ACCEPTED = "accepted"  # About a whole message: one event for all its recipients.
+    SCHEDULED = "scheduled"  # About a whole message as well: it was accepted, and waits for its `send_at`.
     DEFERRED = "deferred"
     DELIVERED = "delivered"
     BOUNCED = "bounced"
@@ -46,6 +47,9 @@ class EventKind(enum.StrEnum):
     DELAYED = "delayed"  # Somebody on the way still tries; a report too.
     COMPLAINED = "complained"  # The reader called it spam.
     UNSUBSCRIBED = "unsubscribed"  # The reader wants no more of it.
+    RESUBSCRIBED = "resubscribed"  # The reader took that back.
+    OPENED = "opened"  # The mail was shown, by a reader or a machine: its pixel was fetched.
+    CLICKED = "clicked"  # A link in it was followed.
     AUTO_REPLIED = "auto_replied"  # An answer that nobody wrote: away, or a challenge.
     PAUSED = "paused"  # An operator's act on a lane, provider, project or session; as are the next three.
     RESUMED = "resumed"
@@ -58,6 +62,21 @@ class EventKind(enum.StrEnum):
     DOMAIN_STOPPED = (
         "domain_stopped"  # It failed for longer than the grace period: its mail waits, new mail is refused.
     )
+    DOMAIN_RELEASED = "domain_released"  # The project gave it up: it sends from it no more, others may prove it.
+    KEYS_RENEWED = "keys_renewed"  # New DKIM keys of a domain were made by themselves and wait to be published.
+    WEBHOOK_PAUSED = "webhook_paused"  # All calls of a webhook failed for a day: it is tried once an hour.
+    WEBHOOK_RESUMED = "webhook_resumed"  # One that was paused for that answered: its calls go out again.
+    WEBHOOK_DISABLED = "webhook_disabled"  # It answered 410 Gone: it gets nothing more until somebody resumes it.
+    ALERT_RAISED = "alert_raised"  # A figure of the project's crossed the threshold of one of its alerts.
+    ALERT_ENDED = "alert_ended"  # It is back on the good side.
+
+
+class TrackedMail(enum.StrEnum):
+    """Which mail is tracked, of opens or of clicks."""
+
+    OFF = "off"
+    MARKETING = "marketing"
+    ALL = "all"
 
 
 class WaitKind(enum.StrEnum):
@@ -103,6 +122,23 @@ class SuppressionOrigin(enum.StrEnum):
     REQUEST = "request"  # The recipient asked for it.
     IMPORT = "import"
     OPERATOR = "operator"
+
+
+class SubscriptionState(enum.StrEnum):
+    """Whether a reader gets the marketing mail of a list, or of none, as far as that is the reader's wish."""
+
+    SUBSCRIBED = "subscribed"
+    UNSUBSCRIBED = "unsubscribed"  # The reader left, and may come back.
+    BLOCKED = "blocked"  # The reader called it spam, or the sender says so: only the sender changes that.
+
+
+class LeavingReason(enum.StrEnum):
+    """Why a reader leaves, of those that the page offers."""
+
+    TOO_MANY = "too_many"
+    NOT_RELEVANT = "not_relevant"
+    NEVER_SIGNED_UP = "never_signed_up"
+    OTHER = "other"
 
 
 class RecordKind(enum.StrEnum):
@@ -151,6 +187,7 @@ class RecordCause(enum.StrEnum):
     INHERITED = "inherited"  # Passed: the DMARC record of the organizational domain speaks for this one.
     TOO_OPEN = "too_open"  # Passed: SPF that lets everybody send, or a DKIM key that is only being tested.
     NOT_REPORTED = "not_reported"  # Passed: the reports go elsewhere, so we do not see them.
+    NOT_ENFORCED = "not_enforced"  # Passed: BIMI, of which nothing is shown while DMARC says p=none.
 
     @property
     def is_temporary(self) -> bool:
@@ -167,12 +204,60 @@ class KeyState(enum.StrEnum):
     RETIRED = "retired"  # Nobody needs its record any more. Its private half is gone.
 
 
+class MtaSts(enum.StrEnum):
+    """What the MTA-STS policy of a domain's return path asks of those who send bounces to it: `domain.mta_sts`."""
+
+    OFF = "off"  # There is no policy.
+    TESTING = "testing"  # Report what would fail, deliver all the same.
+    ENFORCE = "enforce"  # Deliver by TLS to the right host, or not at all.
+    NONE = "none"  # Forget the policy there was: the way from `enforce` to `off`.
+
+
 class KeyScope(enum.StrEnum):
     """What a key may do."""
 
     SEND = "send"  # Hand in mail, cancel and resend it.
     READ = "read"  # Mail, events, figures, and how the project is set up.
     MANAGE = "manage"  # Domains, senders, suppressions, keys.
+
+
+class TemplateState(enum.StrEnum):
+    """Whether a template's mail may be sent (shared/uspeedo.md 1.8 and 5.4)."""
+
+    DRAFT = "draft"  # No version was published yet.
+    PENDING = "pending"  # Waits for somebody to approve it.
+    REVIEWING = "reviewing"  # Somebody is looking at it.
+    APPROVED = "approved"  # Its published version may be sent.
+    REJECTED = "rejected"
+    DISABLED = "disabled"  # An operator or its owner has switched it off.
+
+
+class VersionState(enum.StrEnum):
+    """Where one version of a template is in its life."""
+
+    DRAFT = "draft"
+    PENDING = "pending"  # To be published as soon as it is approved.
+    PUBLISHED = "published"  # The one that is sent.
+    REPLACED = "replaced"  # It was published once.
+    REJECTED = "rejected"
+
+
+class ContentAction(enum.StrEnum):
+    """What becomes of a mail for its content, the mildest first."""
+
+    PASS = "pass"  # It goes out as it is.
+    TAG = "tag"  # It goes out, and says in its header how it was judged.
+    HOLD = "hold"  # It is accepted, and waits until somebody releases or cancels it.
+    REFUSE = "refuse"  # It is not taken.
+
+
+class ContentCause(enum.StrEnum):
+    """What that was decided by."""
+
+    NONE = ""  # Nothing was found.
+    SCORE = "score"  # What the junk filter makes of it.
+    LINT = "lint"  # A fault that is plain to see.
+    UNANSWERED = "unanswered"  # The junk filter could not be asked.
 
 
 class Fate(enum.StrEnum):
@@ -208,5 +293,30 @@ class SenderRule(enum.StrEnum):
 class UnalignedFrom(enum.StrEnum):
     """What becomes of a mail that would fail DMARC, since nothing of the project's is aligned with its From."""
 
-    REFUSE = "refuse"
+    REFUSE = "refuse"  # It is not taken.
     REWRITE = "rewrite"  # It goes out from a sender of the project's, "Ann via Shop"; Reply-To has Ann's address.
+
+
+class WebhookState(enum.StrEnum):
+    """Whether a webhook is called."""
+
+    ACTIVE = "active"
+    FAILING = "failing"  # All calls failed for a day: they wait, and one is tried once an hour.
+    PAUSED = "paused"  # Somebody said so: calls wait.
+    DISABLED = "disabled"  # It said that it is gone, or somebody did: no new calls come into being.
+
+
+class WebhookOrdering(enum.StrEnum):
+    """Which calls of a webhook go one after the other, each when the one before has been taken."""
+
+    NONE = "none"
+    RECIPIENT = "recipient"  # Those about one recipient of one message.
+    MESSAGE = "message"  # Those about one message.
+
+
+class WebhookOutcome(enum.StrEnum):
+    """What one call of a webhook came to."""
+
+    TAKEN = "taken"  # It answered 2xx.
+    RETRIED = "retried"  # It did not, and is called again.
+    GIVEN_UP = "given_up"  # It did not for three days, and is not called again.

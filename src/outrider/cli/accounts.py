@@ -39,6 +39,13 @@ Expires = Annotated[str | None, typer.Option(help="When it ends: 90d, 2027-01-31
 Rate = Annotated[
     str | None, typer.Option(help="API calls a minute; 0: no limit; default: as [access] rate_per_minute says.")
 ]
+Signed = Annotated[
+    bool | None,
+    typer.Option(
+        "--signed/--no-signed",
+        help="Whether uSpeedo's signed calls count for it. Without them its secret is not kept; that cannot be undone.",
+    ),
+]
 _LIFE: Final = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 ANY: Final = "any"
@@ -92,6 +99,7 @@ def create_key(
     domains: Domains = None,
     expires: Expires = None,
     rate: Rate = None,
+    signed: Signed = None,
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
 ) -> None:
@@ -101,7 +109,7 @@ def create_key(
     async def work(services: Services) -> KeyPair:
         made = await services.accounts.ensure_project(project)
         terms = wanted.applied(ANY_TERMS, services.context.clock.now())
-        return await services.accounts.create_key(made.project_id, name, terms)
+        return await services.accounts.create_key(made.project_id, name, terms, allow_signed=signed)
 
     _show_pair(session.run(work), as_json=as_json)
 
@@ -116,6 +124,7 @@ def change_key(
     domains: Domains = None,
     expires: Expires = None,
     rate: Rate = None,
+    signed: Signed = None,
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
 ) -> None:
@@ -126,7 +135,9 @@ def change_key(
         key = await services.accounts.key(project_id, access_key_id)
         terms = wanted.applied(key.terms, services.context.clock.now())
         new_name = key.name if name is None else name
-        return await services.accounts.change_key(project_id, access_key_id, name=new_name, terms=terms)
+        return await services.accounts.change_key(
+            project_id, access_key_id, name=new_name, terms=terms, allow_signed=signed
+        )
 
     output.show_facts(_facts(session.run_in(project, work)), as_json=as_json)
 
@@ -139,7 +150,18 @@ def list_keys(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> No
     if as_json:
         output.show_json(rows)
         return
-    columns = ["ACCESS KEY ID", "NAME", "MAY", "FROM", "DOMAINS", "A MINUTE", "EXPIRES", "LAST USED", "REVOKED"]
+    columns = [
+        "ACCESS KEY ID",
+        "NAME",
+        "MAY",
+        "FROM",
+        "DOMAINS",
+        "A MINUTE",
+        "SIGNED",
+        "EXPIRES",
+        "LAST USED",
+        "REVOKED",
+    ]
     cells = [[_short(value) for name, value in row.items() if name != "created_at"] for row in rows]
     output.show_table(columns, cells, empty="No keys.")
 
@@ -193,6 +215,7 @@ def _facts(key: ApiKey) -> dict[str, object]:
         "ip_ranges": key.terms.ip_ranges,
         "domains": key.terms.domains,
         "rate_per_minute": key.terms.rate_per_minute,
+        "allow_signed": key.allow_signed,
         "expires_at": key.terms.expires_at,
         "last_used_at": key.last_used_at,
         "revoked_at": key.revoked_at,
@@ -200,7 +223,9 @@ def _facts(key: ApiKey) -> dict[str, object]:
 
 
 def _short(value: object) -> object:
-    """Return a cell of a table: lists with a space between, instants to the second."""
+    """Return a cell of a table: lists with a space between, instants to the second, yes or no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.isoformat(" ", "seconds").removesuffix("+00:00")
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else value

@@ -37,16 +37,18 @@ from outrider.knowledge import block_lists
 from outrider.net import ours
 from outrider.obs.log import make_logger
 from outrider.obs.settings import LogSettings
-from outrider.policy import checkup
+from outrider.policy import checkup, checkup_node
 from outrider.policy.checkup import Check, CheckState
-from outrider.roles.smtp import inbound_tls
+from outrider.roles.smtp import inbound_tls, relay_tls
 from outrider.services.accounts import DEFAULT_PROJECT
 from outrider.services.checkup import run
+from outrider.services.checkup.content import FILTER, ContentCheckup
 from outrider.services.checkup.database import DatabaseCheckup
 from outrider.services.checkup.domains import DomainCheckup
 from outrider.services.checkup.egress import EgressCheckup, Question, Way
-from outrider.services.checkup.machine import Machine, MachineCheckup, Port
+from outrider.services.checkup.machine import Machine, MachineCheckup, Port, RelayCertificate
 from outrider.services.checkup.run import Probe
+from outrider.services.checkup.tracking import TrackingCheckup
 from outrider.services.identity import Domain
 
 _CATCH: Final = "catch mode: no mail leaves this machine, so nobody out there is asked."
@@ -68,6 +70,7 @@ class _Mail(msgspec.Struct, frozen=True):
 
     domains: Sequence[Domain] = ()
     return_paths: Sequence[str] = ()
+    pathless: Sequence[str] = ()  # Domains that no bounce domain takes mail for.
 
 
 def doctor(
@@ -122,7 +125,10 @@ async def _examine(asked: Asked) -> Report:
             context, services = opened
             probes, mail, more = await _in_database(context, services, asked)
             checks += more
-        probes += MachineCheckup(_machine(config), clock=context.clock).probes()
+        checks.append(_unsubscribe(config, mail))
+        probes += MachineCheckup(_machine(context), clock=context.clock).probes()
+        probes += _filter(context)
+        probes += _tracking(context, mail)
         probes += _outside(context, services, mail, asked)
         checks += await run.run(probes, wait_s=asked.wait_s)
     ordered = checkup.arranged(checks)
@@ -193,7 +199,8 @@ async def _mail_of(services: Services, asked: Asked) -> _Mail:
         domains = list(await services.identity.list_domains(project_id))
     shared = (await services.identity.bounce_domain(project_id)).name
     paths = {one.return_path or shared or one.name for one in domains if one.verified_at is not None}
-    return _Mail(domains, sorted(paths))
+    pathless = [one.name for one in domains if not (one.return_path or shared)]
+    return _Mail(domains, sorted(paths), pathless)
 
 
 def _outside(context: Context, services: Services | None, mail: _Mail, asked: Asked) -> list[Probe]:
@@ -263,14 +270,20 @@ def _ways(config: Config, asked: Asked) -> Sequence[Way]:
     ]
 
 
-def _machine(config: Config) -> Machine:
+def _machine(context: Context) -> Machine:
     """Return what of this machine is looked at."""
+    config = context.config
     faces, roles = config.faces, supervisor.running_roles(config.data_path / "run")
     ports = [
         Port("ports.http", faces.http_host, faces.http_port, "OUTRIDER_HTTP_PORT", "web" in roles, is_http=True),
         Port("ports.inbound", faces.inbound_host, faces.inbound_port, "OUTRIDER_INBOUND_PORT", "smtp" in roles),
         Port("ports.simulator", "127.0.0.1", faces.simulator_port, "OUTRIDER_SIMULATOR_PORT", "smtp" in roles),
     ]
+    host, has_relay = config.submission.host, "smtp" in roles
+    ports.append(Port("ports.submission", host, faces.submission_port, "OUTRIDER_SUBMISSION_PORT", has_relay))
+    ports.append(
+        Port("ports.submissions", host, faces.submissions_port, "OUTRIDER_SUBMISSIONS_PORT", has_relay, speaks_tls=True)
+    )
     if config.is_catch:
         ports.append(Port("ports.catch", "127.0.0.1", faces.catch_port, "OUTRIDER_CATCH_PORT", "smtp" in roles))
     named = config.inbound.certificate
@@ -280,10 +293,48 @@ def _machine(config: Config) -> Machine:
         certificate_path=config.data_path / named if named else None,
         check_certificate=lambda: inbound_tls(config),
         wants_certificate=not config.is_catch,
+        relay=_relay(context),
         mx_host=app.installation(config).mx_host,
         net=config.net,
         has_smarthost=any(one.smarthost is not None for one in config.make_egress().sources),
     )
+
+
+def _relay(context: Context) -> RelayCertificate:
+    config, named = context.config, context.config.submission.certificate
+    return RelayCertificate(
+        config.data_path / named if named else None,
+        check=lambda: relay_tls(config, app.net_settings(config).ehlo_name, context.log),
+        is_for_world=not _is_this_machine(config.submission.host),
+    )
+
+
+def _tracking(context: Context, mail: _Mail) -> list[Probe]:
+    """Return what to look at of the port for tracking hosts, if there is one."""
+    tracking, hosts = context.config.tracking, [one.tracking_host for one in mail.domains if one.tracking_host]
+    if not tracking.tls_listen:
+        return []
+    folder = context.config.data_path / tracking.certificates if tracking.certificates else None
+    return TrackingCheckup(folder, hosts, clock=context.clock).probes()
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _filter(context: Context) -> list[Probe]:
+    """Return how to look at the junk filter; nothing where there is none."""
+    settings = context.config.content
+    try:
+        found = app.make_filter(context)
+    except ConfigError as error:
+        return [_said(checkup.fail(FILTER, error.public, "Change the setting that it names."))]
+    if found is None:
+        return []
+    return ContentCheckup(settings.rspamd_url, found, when_down=settings.when_down).probes()
 
 
 def _mode(config: Config) -> Check:
@@ -291,6 +342,14 @@ def _mode(config: Config) -> Check:
     if config.is_catch:
         return checkup.ok(name, "catch mode: no mail leaves this machine. OUTRIDER_DELIVERY=direct sends it.")
     return checkup.ok(name, "mail goes out through a smart host." if config.smarthost else "mail goes out.")
+
+
+def _unsubscribe(config: Config, mail: _Mail) -> Check:
+    """Return whether readers can unsubscribe. Of a database that cannot be read the settings alone count."""
+    lacking = mail.pathless
+    if not mail.domains and not config.inbound.bounce_domain:
+        lacking = ["this installation"]
+    return checkup_node.judge_unsubscribe(has_links=bool(config.links_root), lacking=lacking)
 
 
 def _patient(config: Config) -> Config:

@@ -3,10 +3,12 @@
 All are safe to repeat: what is there already is shown, not refused. `domain add --verified` takes the operator's word
 that the records are published. `domain verify` ends with 0 when the domain passes, else with 1. `domain rate` without
 a number shows the rate, `domain bounces` without a name where bounces come back to. Other tools rely on
-`domain dns NAME --json` printing a list with `type`, `host` and `value` of each record.
+`domain dns NAME --json` printing a list with `type`, `host` and `value` of each record. `domain release` asks first, or
+wants --yes.
 """
 
 import enum
+import sys
 from typing import Annotated
 from uuid import UUID
 
@@ -15,17 +17,19 @@ import typer
 from outrider.app import Services
 from outrider.base import digits
 from outrider.base.errors import CallerError
-from outrider.base.vocab import RecordState, Stream
+from outrider.base.vocab import MtaSts, RecordState, Stream
 from outrider.cli import output, records, session
 from outrider.cli.options import AsJson, Project
 from outrider.mail import orgdomain
 from outrider.mail.dkim import ALGORITHMS
 from outrider.services.accounts import DEFAULT_PROJECT
 from outrider.services.identity import BounceDomain, Domain
+from outrider.services.release import Released
 from outrider.services.verification import DomainReport
 
 domains = typer.Typer(
-    help="Sending domains: add, DNS records, verify, show, list, set, remove, rate, bounces.", no_args_is_help=True
+    help="Sending domains: add, DNS records, verify, show, list, set, remove, release, rate, bounces.",
+    no_args_is_help=True,
 )
 DomainName = Annotated[str, typer.Argument(help="The domain, such as mail.shop.example.")]
 _NONE = "none"
@@ -149,19 +153,37 @@ def set_domain(
     mail_type: _TypeOption = None,
     return_path: Annotated[str | None, typer.Option(help="The host its bounces come back to, or none.")] = None,
     tracking: _Tracking = None,
+    mta_sts: Annotated[
+        MtaSts | None,
+        typer.Option(help="The policy for mail to its return path: testing, then enforce; none, then off, to end it."),
+    ] = None,
+    bimi_logo: Annotated[str | None, typer.Option(help="The https URL of its logo, an SVG, or none.")] = None,
+    bimi_certificate: Annotated[
+        str | None, typer.Option(help="The https URL of the logo's mark certificate, or none.")
+    ] = None,
     as_json: AsJson = False,
     project: Project = DEFAULT_PROJECT,
 ) -> None:
-    """Change what a domain is for and where its hosts are. Of one that is proven only what is not set yet."""
+    """Change what a domain is for, where its hosts are, and its optional records.
+
+    Of one that is proven, type and hosts that are set already stay.
+    """
 
     async def work(services: Services, project_id: UUID) -> Domain:
-        return await services.identity.set_terms(
+        await services.identity.set_terms(
             project_id,
             name,
             stream=_stream_of(mail_type),
             is_for_both=mail_type is MailType.BOTH,
             return_path=_host(return_path),
             tracking_host=_host(tracking),
+        )
+        return await services.identity.set_options(
+            project_id,
+            name,
+            mta_sts=mta_sts,
+            bimi_logo=_host(bimi_logo),
+            bimi_certificate=_host(bimi_certificate),
         )
 
     output.show_facts(records.facts_of(session.run_in(project, work)), as_json=as_json)
@@ -172,6 +194,33 @@ def remove_domain(name: DomainName, as_json: AsJson = False, project: Project = 
     """Remove a domain that was never proven, with its keys and senders."""
     removed = session.run_in(project, lambda services, project_id: services.identity.remove_domain(project_id, name))
     output.show_facts({"removed": removed.name}, as_json=as_json)
+
+
+@domains.command("release")
+def release_domain(
+    name: DomainName,
+    *,
+    drop: Annotated[bool, typer.Option("--drop", help="Cancel its mail that waits; else it is not given up.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Give up a domain, proven or not, with its keys and senders: another project may prove it. No way back."""
+    if not yes:
+        _ask(f"Give up {name} with its keys and senders{' and the mail that waits' if drop else ''}?")
+
+    async def work(services: Services, project_id: UUID) -> Released:
+        return await services.releases.release(project_id, name, is_dropping=drop)
+
+    released = session.run_in(project, work)
+    output.show_facts(
+        {
+            "released": released.name,
+            "dropped_count": released.dropped_count,
+            "bounce_domain_ended": released.bounce_domain,
+        },
+        as_json=as_json,
+    )
 
 
 @domains.command("rate")
@@ -223,6 +272,13 @@ def set_bounce_domain(
     output.show_facts(facts, as_json=as_json)
     if name is not None and not as_json:
         output.show_facts({"next": "outrider domain dns DOMAIN prints its MX and SPF records too"})
+
+
+def _ask(question: str) -> None:
+    """Return if somebody says yes; end the program else."""
+    if not sys.stdin.isatty():
+        session.fail(CallerError("Nobody is there to ask: say --yes.", field="yes"))
+    typer.confirm(question, abort=True, err=True)
 
 
 def _stream_of(mail_type: MailType | None) -> Stream | None:

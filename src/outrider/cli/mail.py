@@ -1,7 +1,6 @@
-"""`outrider send`, `outrider status`, `outrider events`: put mail in, see what became of it.
+"""`outrider send`, `outrider status`: put mail in, see what became of it.
 
-`send` is one more door to `engine.accept`, with the same rules as the API; the mail leaves when Outrider runs. `events`
-reads the log by cursor: a cursor printed once shows where to go on, and no event is skipped.
+`send` is one more door to `engine.accept`, with the same rules as the API; the mail leaves when Outrider runs.
 """
 
 import asyncio
@@ -12,27 +11,20 @@ from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 import typer
 
 from outrider.app import Services
-from outrider.base import digits
 from outrider.base.errors import CallerError, OutriderError
 from outrider.base.vocab import Stream
 from outrider.cli import output, session
 from outrider.cli.options import AsJson, Project
 from outrider.cli.session import EXIT_DATA
-from outrider.engine import feed
 from outrider.engine.accept import Acceptor
-from outrider.engine.feed import Cursor, Event
 from outrider.engine.sentences import suppression_text
 from outrider.engine.submission import Accepted, Attachment, Submission
 from outrider.mail import mailbox
 from outrider.services.accounts import DEFAULT_PROJECT
 from outrider.services.reports import SessionView
-
-_PAGE_COUNT = 500  # Events read at a time.
-_FOLLOW_S = 0.5  # How often --follow looks.
 
 
 def send(
@@ -142,32 +134,6 @@ def status(
     output.show(view, _tell_session, as_json=as_json)
 
 
-def events(
-    after: Annotated[str, typer.Option(help="A cursor printed before, as XID-ID.")] = "0-0",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from here.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Print the event log of this installation, in its order, one line an event."""
-
-    async def work(services: Services) -> None:
-        cursor = _parse_cursor(after)
-        while True:
-            page = await feed.read(services.store, cursor, count_max=_PAGE_COUNT)
-            for event in page:
-                cursor = event.cursor
-                sys.stdout.write(_event_line(event, as_json=as_json))
-            sys.stdout.flush()
-            if not page:
-                if not follow:
-                    return
-                await services.context.clock.sleep(_FOLLOW_S)
-
-    try:
-        session.run(work)
-    except KeyboardInterrupt:
-        return  # The way to end --follow.
-
-
 def _tell_accepted(accepted: Accepted) -> None:
     if accepted.session_id:
         output.show_facts({"session": accepted.session_id, "recipients": accepted.recipient_count})
@@ -193,22 +159,6 @@ async def _accept(acceptor: Acceptor, project_id: UUID, submission: Submission, 
         return await acceptor(project_id, submission, idempotency_key=key)
     except OutriderError as error:
         return error
-
-
-def _parse_cursor(text: str) -> Cursor:
-    before, _, after = text.partition("-")
-    xid, event_id = digits.parse(before), digits.parse(after)
-    if xid is None or event_id is None:
-        raise CallerError("A cursor is two numbers, such as 0-0.", field="after")
-    return Cursor(xid, event_id)
-
-
-def _event_line(event: Event, *, as_json: bool) -> str:
-    if as_json:
-        return msgspec.json.encode(event).decode() + "\n"
-    place = f"{event.cursor.xid}-{event.cursor.event_id}"
-    whose = event.recipient_id or event.message_id
-    return f"{event.at:%Y-%m-%dT%H:%M:%S}Z {place} {event.kind} {whose} {event.reason} {event.reply}".rstrip() + "\n"
 
 
 def _read(path: Path) -> str:

@@ -1,4 +1,7 @@
-"""`outrider project ...`: what a project may send."""
+"""`outrider project ...`: what a project may send, how long its mail is kept, who approves its templates.
+
+Each counts everywhere within a second. Without options a command shows what holds.
+"""
 
 from typing import Annotated
 from uuid import UUID
@@ -14,8 +17,11 @@ from outrider.cli.options import AsJson, Project
 from outrider.policy.quota import Quota
 from outrider.services.accounts import DEFAULT_PROJECT
 from outrider.services.quotas import QuotaView
+from outrider.services.retention import Retention
 
-projects = typer.Typer(help="Projects: how much each may send.", no_args_is_help=True)
+projects = typer.Typer(
+    help="Projects: how much each may send; how long its mail is kept; approval of templates.", no_args_is_help=True
+)
 NONE = "none"
 
 
@@ -37,6 +43,49 @@ def quota(
             return view
         wanted = Quota(_parse(day, view.day, "day"), _parse(month, view.month, "month"))
         return await services.quotas.change(project_id, wanted)
+
+    output.show_facts(msgspec.structs.asdict(session.run_in(project, work)), as_json=as_json)
+
+
+@projects.command("approval")
+def approval(
+    templates: Annotated[
+        bool | None, typer.Option("--templates-need-approval/--templates-need-none", help="From now on.")
+    ] = None,
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Show or set whether an operator has to approve the project's templates before they are sent.
+
+    What is published stays so. `outrider template list --state pending` shows what waits.
+    """
+
+    async def work(services: Services, project_id: UUID) -> bool:
+        if templates is not None:
+            await services.templates.set_needs_approval(project_id, is_needed=templates)
+        return await services.templates.needs_approval(project_id)
+
+    output.show_facts({"templates_need_approval": session.run_in(project, work)}, as_json=as_json)
+
+
+@projects.command("retention")
+def retention(
+    days: Annotated[str | None, typer.Option(metavar="N|none", help="Days; none: as [retention] days says.")] = None,
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Show or set for how many days the project's mail and its events are kept.
+
+    What is older is deleted for good within ten minutes, but for mail that still waits. Figures are kept apart.
+    """
+
+    async def work(services: Services, project_id: UUID) -> Retention:
+        if days is None:
+            return await services.retentions.view(project_id)
+        count = None if days == NONE else digits.parse(days)
+        if count is None and days != NONE:
+            raise CallerError("It is a number of days, or none.", field="days")
+        return await services.retentions.change(project_id, count)
 
     output.show_facts(msgspec.structs.asdict(session.run_in(project, work)), as_json=as_json)
 

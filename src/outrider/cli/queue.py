@@ -1,8 +1,9 @@
 """`outrider queue ...`: what waits, and an operator's hand on it.
 
 `queue` alone lists the deepest lanes. `pause`, `resume`, `flush` and `drop` take a scope (lane, provider, project,
-session) and its subject: a lane's number, a provider's key, a project's name or id, a session's id. All are safe to
-repeat, leave an event, and take effect within a second wherever mail is delivered. `drop` asks first, or wants --yes.
+session) and its subject: a lane's number, a provider's key, a project's name or id, a session's id; `release` lets a
+session go that was held for its content. All are safe to repeat, leave an event, and take effect within a second
+wherever mail is delivered. `drop` asks first, or wants --yes.
 """
 
 import sys
@@ -72,6 +73,17 @@ def resume(
 ) -> None:
     """End a pause; what waited goes on where it was."""
     _act(scope, subject, project, as_json, lambda control, target: control.resume(target, note=note))
+
+
+@queue.command()
+def release(
+    subject: Annotated[str, typer.Argument(metavar="SESSION", help="What the API calls SessionNo, or id.")],
+    note: Note = "",
+    as_json: AsJson = False,
+    project: Project = DEFAULT_PROJECT,
+) -> None:
+    """Let a session go that a rule holds: for its content, or after repeated errors of ours."""
+    _act(HoldScope.SESSION, subject, project, as_json, lambda control, target: control.release(target, note=note))
 
 
 @queue.command()

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from outrider.base.vocab import RecordCause, RecordKind, RecordState
 from outrider.cli import output
+from outrider.mail import sts_policy
 from outrider.services.verification import Domain, DomainReport, RecordReport
 
 _NAMES: Final = {
@@ -51,6 +52,8 @@ def tell(report: DomainReport, *, with_state: bool = True) -> None:
         for line in _lines(record, with_state=with_state):
             console.print(line)
         console.print()
+    for line in _afterwards(report):
+        console.print(line)
 
 
 def _headline(report: DomainReport) -> Text:
@@ -81,8 +84,26 @@ def _sentences(report: DomainReport) -> Iterator[str]:
         yield "  It may send once all required ones pass. New ones take 3 to 10 minutes, sometimes a day, to be seen."
     elif domain.verified_at is None:
         yield f"  Publish these records, then: outrider domain verify {domain.name}"
+    elif domain.state is not RecordState.PASSED and domain.passed_at is not None:
+        yield "  Mail goes out: records it needs have never been seen, so nothing is lost, and it is not stopped."
     elif domain.state is not RecordState.PASSED:
         yield "  It sends on your word: its records have not been seen to pass."
+
+
+def _afterwards(report: DomainReport) -> Iterator[Text]:
+    """What is no DNS record to publish: the policy file, and what may be removed."""
+    if report.mta_sts_policy:
+        host = sts_policy.host_of(report.domain.return_path)
+        yield Text.assemble(("MTA-STS policy", "bold"), f"  at https://{host}{sts_policy.PATH}")
+        for line in report.mta_sts_policy.splitlines():
+            yield Text(f"  {line}")
+        yield Text()
+    if report.removable:
+        yield Text.assemble(("Not needed any more", "bold"), "  remove what is there")
+        for one in report.removable:
+            drop = f"then: outrider domain drop {report.domain.name} {one.selector}"
+            yield _line("host", f"{one.host}  {one.type}  {drop}")
+        yield Text()
 
 
 def _lines(record: RecordReport, *, with_state: bool) -> Iterator[Text]:
@@ -131,6 +152,9 @@ def facts_of(domain: Domain) -> dict[str, object]:
         "type": domain.stream or "both",
         "return_path": domain.return_path,
         "tracking_host": domain.tracking_host,
+        "mta_sts": domain.mta_sts,
+        "bimi_logo": domain.bimi_logo,
+        "bimi_certificate": domain.bimi_certificate,
         "created_at": domain.created_at,
         "checked_at": domain.checked_at,
         "failing_since": domain.failing_since,

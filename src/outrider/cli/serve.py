@@ -91,7 +91,7 @@ def _check_ports(config: Config, roles: tuple[str, ...]) -> None:
 async def _is_listening(config: Config, clock: Clock, stop_asked: asyncio.Event) -> bool:
     """Wait until the HTTP port answers; False if we are to stop first or it never does."""
     deadline_s = clock.monotonic_s() + _READY_WAIT_S
-    host = "127.0.0.1" if config.faces.http_host in ("0.0.0.0", "::") else config.faces.http_host
+    host = _dialled(config.faces.http_host)
     while not stop_asked.is_set() and clock.monotonic_s() < deadline_s:
         try:
             _, writer = await asyncio.open_connection(host, config.faces.http_port)
@@ -107,7 +107,10 @@ async def _is_listening(config: Config, clock: Clock, stop_asked: asyncio.Event)
 def _banner(config: Config, pair: KeyPair | None) -> str:
     url = f"http://{config.faces.http_host}:{config.faces.http_port}"
     if pair is None:
-        return f"\nOutrider is ready: {url}  (delivery: {_masked(config)})\nA key pair: outrider key create\n\n"
+        return (
+            f"\nOutrider is ready: {url}  (delivery: {_masked(config)})\n{_relay(config)}\n"
+            "A key pair: outrider key create\n\n"
+        )
     return f"""
 Outrider is ready: {url}
 Every mail is delivered into the built-in mailbox: {url}/mailbox  (catch mode: nothing leaves this machine)
@@ -124,9 +127,28 @@ curl -X POST "{url}/api/v1/email/SendEmail" \\
        "Subject":"Your Order Confirmation","Content":"Thank you for your order. Your order ID is #12345.",
        "FromName":"Example Shop"}}'
 
+{_relay(config)} and what is above:
+
+python3 -c "import smtplib; s = smtplib.SMTP('{_dialled(config.submission.host)}', {config.faces.submission_port})
+s.starttls(); s.login('{pair.access_key_id}', '{pair.access_key_secret}')
+s.sendmail('{quickstart.SENDER}', ['customer@partner.example'],
+  'From: {quickstart.SENDER}\\nTo: customer@partner.example\\nSubject: By SMTP\\n\\nThank you for your order.\\n')"
+
 Ctrl-C stops it.
 
 """
+
+
+def _relay(config: Config) -> str:
+    """Where programs hand in mail by SMTP, and as whom."""
+    host, faces = _dialled(config.submission.host), config.faces
+    ports = f"port {faces.submission_port} (STARTTLS) or {faces.submissions_port} (TLS)"
+    return f"By SMTP: host {host}, {ports}, user and password: access key id and secret"
+
+
+def _dialled(host: str) -> str:
+    """What a program on this machine dials to reach who listens on `host`."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
 def _masked(config: Config) -> str:

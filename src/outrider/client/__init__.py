@@ -5,9 +5,10 @@
 
 It is public: what `__all__` names stays. It imports nothing of the server, so it says the same to any Outrider.
 
-`blocking` has Outrider, `awaited` AsyncOutrider; `surface` their methods, once; `calls` each call as a value, `records`
-what goes in and comes out, `errors` the exceptions, `config` address, key and patience. Beneath: `core` decides what a
-call does next (tries, pauses, streams) in `steps` that the two carry out; `frames` reads a stream's events.
+`blocking` has Outrider, `awaited` AsyncOutrider; `surface` their methods, once; `calls` and `template_calls` each call
+as a value (with `paths`), `records` what goes in and comes out, `webhooks` those of webhooks and what reads their
+calls, `errors` the exceptions, `config` address, key and patience. Beneath: `core` decides what a call does next
+(tries, pauses, streams) in `steps` that the two carry out; `frames` reads a stream's events.
 """
 
 from outrider.client.awaited import AsyncOutrider
@@ -28,8 +29,10 @@ from outrider.client.errors import (
     SetupError,
     TooLargeError,
     UnauthenticatedError,
+    WebhookRefusedError,
 )
-from outrider.client.records import Attachment, Event, Mail, Message, attach
+from outrider.client.records import Attachment, Event, Mail, Message, Template, TemplateVariant, attach
+from outrider.client.webhooks import read_webhook
 
 __all__ = [
     "AnswerTimeoutError",
@@ -51,7 +54,11 @@ __all__ = [
     "ProblemError",
     "ServerError",
     "SetupError",
+    "Template",
+    "TemplateVariant",
     "TooLargeError",
     "UnauthenticatedError",
+    "WebhookRefusedError",
     "attach",
+    "read_webhook",
 ]

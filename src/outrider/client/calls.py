@@ -7,11 +7,11 @@ and `await AsyncOutrider.send(mail)` too. So a call is written once, with its ty
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
-from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import msgspec
 
+from outrider.client import paths
 from outrider.client.records import (
     Accepted,
     BatchAccepted,
@@ -26,6 +26,7 @@ from outrider.client.records import (
     MessageListed,
     MessagePage,
 )
+from outrider.client.webhooks import Replayed, Webhook, WebhookDetail, WebhookMade, WebhookPage, WebhookTested
 
 T = TypeVar("T")
 Row_co = TypeVar("Row_co", covariant=True)
@@ -99,17 +100,17 @@ def send_batch(mails: Iterable[Mail], *, idempotency_key: str | None = None) -> 
 
 def show(message_id: str | UUID) -> Call[Message]:
     """Return a message and what became of each of its recipients."""
-    return Call(method="GET", path=f"/emails/{_part(message_id)}", answer=Message, idempotency_key="")
+    return Call(method="GET", path=f"/emails/{paths.part(message_id)}", answer=Message, idempotency_key="")
 
 
 def show_content(message_id: str | UUID) -> Call[Content]:
     """Return what was handed in, without the octets of files."""
-    return Call(method="GET", path=f"/emails/{_part(message_id)}/content", answer=Content, idempotency_key="")
+    return Call(method="GET", path=f"/emails/{paths.part(message_id)}/content", answer=Content, idempotency_key="")
 
 
 def cancel(message_id: str | UUID) -> Call[Cancelled]:
     """Stop what of a message is not sent yet."""
-    path = f"/emails/{_part(message_id)}/cancel"
+    path = f"/emails/{paths.part(message_id)}/cancel"
     return Call(method="POST", path=path, answer=Cancelled, idempotency_key="")
 
 
@@ -122,7 +123,7 @@ def resend(
 ) -> Call[Accepted]:
     """Send a message again as a new one: to all its recipients, to those in `to`, or to those that ended so."""
     body = {name: list(given) for name, given in (("to", to), ("status", statuses)) if given}
-    path = f"/emails/{_part(message_id)}/resend"
+    path = f"/emails/{paths.part(message_id)}/resend"
     return Call(method="POST", path=path, answer=Accepted, body=_encode(body), idempotency_key=_key(idempotency_key))
 
 
@@ -155,17 +156,19 @@ def messages(
     }
 
     def page(cursor: str) -> Call[Page[MessageListed]]:
-        return Call(method="GET", path=_with("/emails", given, after=cursor), answer=MessagePage, idempotency_key="")
+        return Call(
+            method="GET", path=paths.with_query("/emails", given, after=cursor), answer=MessagePage, idempotency_key=""
+        )
 
     return Listing(page, after)
 
 
 def message_events(message_id: str | UUID, *, after: str = "", page_count: int = 1000) -> Listing[MessageEvent]:
     """Go through what happened to a message, oldest first."""
-    path = f"/emails/{_part(message_id)}/events"
+    path = f"/emails/{paths.part(message_id)}/events"
 
     def page(cursor: str) -> Call[Page[MessageEvent]]:
-        target = _with(path, {"limit": page_count}, after=cursor)
+        target = paths.with_query(path, {"limit": page_count}, after=cursor)
         return Call(method="GET", path=target, answer=MessageEventPage, idempotency_key="")
 
     return Listing(page, after)
@@ -175,7 +178,7 @@ def read_events(
     *, after: str = "", since: datetime | None = None, kinds: Sequence[str] = (), limit: int = 1000
 ) -> Call[EventPage]:
     """Return a page of the project's event log. Keep its `next`, and a program that was down goes on where it was."""
-    path = _with("/events", {"kind": list(kinds), "since": _instant(since), "limit": limit}, after=after)
+    path = paths.with_query("/events", {"kind": list(kinds), "since": _instant(since), "limit": limit}, after=after)
     return Call(method="GET", path=path, answer=EventPage, idempotency_key="")
 
 
@@ -186,7 +189,9 @@ def events(
 
     def page(cursor: str) -> Call[Page[Event]]:
         begins = None if cursor else since
-        path = _with("/events", {"kind": list(kinds), "since": _instant(begins), "limit": page_count}, after=cursor)
+        path = paths.with_query(
+            "/events", {"kind": list(kinds), "since": _instant(begins), "limit": page_count}, after=cursor
+        )
         return Call(method="GET", path=path, answer=EventPage, idempotency_key="")
 
     return Listing(page, after)
@@ -198,7 +203,93 @@ def follow_events(*, after: str = "", kinds: Sequence[str] = ()) -> Following:
     A connection that is lost is made anew, and goes on behind the last event: none is left out, one may come twice.
     The first connection fails as any call does; after that it is tried again for as long as it takes.
     """
-    return Following(_with("/events/stream", {"kind": list(kinds)}), after)
+    return Following(paths.with_query("/events/stream", {"kind": list(kinds)}), after)
+
+
+def add_webhook(
+    url: str,
+    *,
+    kinds: Sequence[str] = (),
+    description: str = "",
+    ordering: str = "none",
+    batch_count: int = 1,
+    batch_wait_s: float = 0.0,
+    token: str = "",
+) -> Call[WebhookMade]:
+    """Let a server of yours be told of events, of these kinds or all. The answer has the secret; keep it."""
+    body = {
+        "url": url,
+        "kinds": list(kinds),
+        "description": description,
+        "ordering": ordering,
+        "batch_count": batch_count,
+        "batch_wait_s": batch_wait_s,
+        "token": token,
+    }
+    return Call(
+        method="POST",
+        path="/webhooks",
+        answer=WebhookMade,
+        body=_encode(body),
+        idempotency_key="",
+        is_repeatable=False,
+    )
+
+
+def webhooks(*, after: str = "", page_count: int = 100) -> Listing[Webhook]:
+    """Go through the webhooks, oldest first."""
+
+    def page(cursor: str) -> Call[Page[Webhook]]:
+        path = paths.with_query("/webhooks", {"limit": page_count}, after=cursor)
+        return Call(method="GET", path=path, answer=WebhookPage, idempotency_key="")
+
+    return Listing(page, after)
+
+
+def show_webhook(webhook_id: str | UUID) -> Call[WebhookDetail]:
+    """Return a webhook and what waits for it."""
+    return Call(method="GET", path=f"/webhooks/{paths.part(webhook_id)}", answer=WebhookDetail, idempotency_key="")
+
+
+def remove_webhook(webhook_id: str | UUID) -> Call[None]:
+    """Forget a webhook, with what waits for it and how its calls went."""
+    return Call(method="DELETE", path=f"/webhooks/{paths.part(webhook_id)}", idempotency_key="")
+
+
+def call_webhook(webhook_id: str | UUID) -> Call[WebhookTested]:
+    """Let a webhook be called now with an event `webhook.test`; return what it answers."""
+    path = f"/webhooks/{paths.part(webhook_id)}/test"
+    return Call(method="POST", path=path, answer=WebhookTested, idempotency_key="")
+
+
+def resume_webhook(webhook_id: str | UUID) -> Call[WebhookDetail]:
+    """Let a webhook that is paused, failing or disabled be called again, with all that waits, at once."""
+    path = f"/webhooks/{paths.part(webhook_id)}/resume"
+    return Call(method="POST", path=path, answer=WebhookDetail, idempotency_key="")
+
+
+def rotate_webhook(webhook_id: str | UUID, *, overlap_s: float = 86_400.0) -> Call[WebhookMade]:
+    """Give a webhook another secret, which is in the answer; the old one signs too for `overlap_s`."""
+    path, body = f"/webhooks/{paths.part(webhook_id)}/rotate", _encode({"overlap_s": overlap_s})
+    return Call(method="POST", path=path, answer=WebhookMade, body=body, idempotency_key="", is_repeatable=False)
+
+
+def replay_webhook(
+    webhook_id: str | UUID,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    ids: Sequence[str] = (),
+    after: str = "",
+) -> Call[Replayed]:
+    """Let a webhook be told again, under the same names, what happened in a time, or events by their ids.
+
+    It may take several calls: `next` of the answer is the `after` of the next one.
+    """
+    given = {"since": _instant(since), "until": _instant(until), "ids": list(ids), "after": after}
+    body = _encode({name: value for name, value in given.items() if value})
+    path = f"/webhooks/{paths.part(webhook_id)}/replay"
+    return Call(method="POST", path=path, answer=Replayed, body=body, idempotency_key="")
 
 
 def request(method: str, path: str, *, query: Mapping[str, object] | None = None, body: object = None) -> Call[Any]:
@@ -208,7 +299,7 @@ def request(method: str, path: str, *, query: Mapping[str, object] | None = None
     """
     return Call(
         method=method,
-        path=_with(path, query or {}),
+        path=paths.with_query(path, query or {}),
         answer=Any,
         body=None if body is None else _encode(body),
         idempotency_key="",
@@ -227,23 +318,9 @@ def _key(given: str | None) -> str | None:
     return given
 
 
-def _part(value: str | UUID) -> str:
-    """Fit for a path, and not another path."""
-    text = str(value)
-    if text in ("", ".", ".."):
-        raise ValueError(f"{text!r} is no id")
-    return quote(text, safe="")
-
-
 def _instant(at: datetime | None) -> str:
     if at is None:
         return ""
     if at.tzinfo is None:
         raise ValueError("an instant needs a time zone: datetime(..., tzinfo=UTC)")
     return at.isoformat()
-
-
-def _with(path: str, query: Mapping[str, object], *, after: str = "") -> str:
-    """Return the path with its query; what is empty is left out."""
-    given = {name: value for name, value in {**query, "after": after}.items() if value not in ("", [], (), None)}
-    return f"{path}?{urlencode(given, doseq=True)}" if given else path

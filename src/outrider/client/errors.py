@@ -4,6 +4,7 @@ ClientError
 ├── SetupError                no address or key, or one that cannot be right; nothing was sent
 ├── NoAnswerError             after all tries: no connection, or no whole answer; `is_sent`: it may have been done
 │   └── AnswerTimeoutError    ... because the time was up
+├── WebhookRefusedError       a call to your server that Outrider did not make with that secret, or made long ago
 ├── AnswerUnreadableError     something answered that is not Outrider's API: a proxy, another server, a redirect
 └── ProblemError              Outrider said no: `code`, `detail`, `field`, `request_id`, `retry_after_s`
     ├── BadRequestError       the request is wrong: `field` says where                       400 and all other 4xx
@@ -43,6 +44,10 @@ class NoAnswerError(ClientError):
 
 class AnswerTimeoutError(NoAnswerError):
     """... in the time that it was given."""
+
+
+class WebhookRefusedError(ClientError):
+    """A call that Outrider did not make with that secret, or made long ago."""
 
 
 class AnswerUnreadableError(ClientError):

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -50,9 +50,15 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     sender: str = msgspec.field(name="from")
     to: Mailboxes
-    subject: str
+    subject: str = ""  # May be left out where a template has one.
     text: str | None = None
     html: str | None = None
+    template: str = ""  # Id or name, in place of `text` and `html`.
+    variables: Mapping[str, Any] = {}  # Without a `template`: for `{{ name }}` in `subject`, `text` and `html`.
+    recipient_variables: Mapping[str, Mapping[str, Any]] = {}  # By address: its own besides; each gets its own mail.
+    locale: str = ""  # Which language of the template.
+    recipient_locales: Mapping[str, str] = {}
+    preheader: str | None = None
     cc: Mailboxes = ()
     bcc: Mailboxes = ()
     reply_to: Mailboxes = ()
@@ -61,7 +67,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     headers: Mapping[str, str] = {}
     tags: Sequence[str] = ()
     metadata: Mapping[str, str] = {}
-    stream: Literal["transactional", "marketing"] = "transactional"
+    stream: Literal["transactional", "marketing", ""] = ""  # "": as the template says, else transactional.
     campaign: str = ""
     list_name: str = msgspec.field(name="list", default="")
     send_at: datetime | None = None  # With its zone; a time of day that nobody knows the zone of is refused here.
@@ -135,6 +141,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     send_at: datetime | None = None
     expires_at: datetime | None = None
     resent_from: str | None = None
+    template: str = ""  # The id of the one it was made from; "": none that is stored.
+    template_number: int = 0
     recipients: Sequence[Recipient] = ()
 
 
@@ -152,6 +160,8 @@ class MessageListed(msgspec.Struct, frozen=True, kw_only=True):
     tags: Sequence[str] = ()
     accepted_at: datetime
     send_at: datetime | None = None
+    template: str = ""  # Id of the stored template it was made from.
+    template_number: int = 0
     recipient_count: int = 0
     status_counts: Mapping[str, int] = {}
 
@@ -265,3 +275,112 @@ class Cancelled(msgspec.Struct, frozen=True):
 
     id: str
     cancelled_count: int  # Recipients who get nothing more; of a cancel that was repeated, what the last one stopped.
+
+
+class TemplateVersion(msgspec.Struct, frozen=True):
+    """A version of a template."""
+
+    number: int
+    state: str  # draft, pending, published, replaced, rejected.
+    subject: str = ""
+    variables: Sequence[str] = ()  # Those without a default.
+    partials: Sequence[str] = ()
+    created_at: datetime | None = None
+    published_at: datetime | None = None
+
+
+class TemplateVersionPage(msgspec.Struct, frozen=True):
+    """A part of a template's versions, newest first."""
+
+    versions: Sequence[TemplateVersion]
+    next: str | None = None
+
+    @property
+    def rows(self) -> Sequence[TemplateVersion]:
+        """What is on it."""
+        return self.versions
+
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins; None: there is none."""
+        return self.next
+
+
+class TemplateListed(msgspec.Struct, frozen=True, kw_only=True):
+    """A template in a list. `subject` and `variables` are those of what is sent, else of what would be edited."""
+
+    id: str
+    name: str
+    stream: str
+    state: str  # draft, pending, reviewing, approved (its mail may be sent), rejected, disabled.
+    state_reason: str = ""
+    published_number: int | None = None  # The version that is sent.
+    head_number: int = 0  # The version that an edit goes on from.
+    subject: str = ""
+    variables: Sequence[str] = ()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class TemplatePage(msgspec.Struct, frozen=True):
+    """A part of the templates, newest first."""
+
+    templates: Sequence[TemplateListed]
+    next: str | None = None
+
+    @property
+    def rows(self) -> Sequence[TemplateListed]:
+        """What is on it."""
+        return self.templates
+
+    @property
+    def following(self) -> str | None:
+        """Where the next page begins; None: there is none."""
+        return self.next
+
+
+class TemplateVariant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A template in one language; the first of several is for everybody else."""
+
+    subject: str
+    body: str
+    locale: str = ""  # "de", "pt-BR".
+    preheader: str = ""
+    text: str | None = None  # None: made from the body.
+
+
+class Template(TemplateListed, frozen=True, kw_only=True):
+    """A template with one of its versions, as it was written."""
+
+    version: TemplateVersion
+    markup: str = "html"  # html, mjml, text.
+    syntax: str = "jinja"  # jinja, braces.
+    variants: Sequence[TemplateVariant] = ()
+    defaults: Mapping[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
+    is_lenient: bool = False
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Something plainly wrong with a mail."""
+
+    code: str
+    severity: str  # error, warning.
+    sentence: str
+    where: str = ""
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What a mail looks like."""
+
+    subject: str
+    html: str | None = None
+    text: str | None = None
+    lint: Sequence[Fault] = ()
+
+
+class Partial(msgspec.Struct, frozen=True):
+    """A piece that templates include."""
+
+    name: str
+    source: str
+    updated_at: datetime | None = None

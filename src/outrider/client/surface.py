@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final, Generic, ParamSpec, Self, TypeVar, overload
 
-from outrider.client import calls
+from outrider.client import calls, template_calls
 from outrider.client.calls import Call, Following, Listing
 from outrider.client.core import Core
 from outrider.client.records import Event
@@ -137,4 +137,26 @@ class Surface:
     read_events = Ask(calls.read_events)
     events = Go(calls.events)
     follow_events = Follow(calls.follow_events)
+    create_template = Ask(template_calls.create_template)
+    templates = Go(template_calls.templates)
+    show_template = Ask(template_calls.show_template)
+    change_template = Ask(template_calls.change_template)
+    publish_template = Ask(template_calls.publish_template)
+    disable_template = Ask(template_calls.disable_template)
+    enable_template = Ask(template_calls.enable_template)
+    delete_template = Ask(template_calls.delete_template)
+    template_versions = Go(template_calls.template_versions)
+    preview_template = Ask(template_calls.preview_template)
+    send_test = Ask(template_calls.send_test)
+    put_partial = Ask(template_calls.put_partial)
+    show_partial = Ask(template_calls.show_partial)
+    delete_partial = Ask(template_calls.delete_partial)
+    add_webhook = Ask(calls.add_webhook)
+    webhooks = Go(calls.webhooks)
+    show_webhook = Ask(calls.show_webhook)
+    remove_webhook = Ask(calls.remove_webhook)
+    call_webhook = Ask(calls.call_webhook)
+    resume_webhook = Ask(calls.resume_webhook)
+    rotate_webhook = Ask(calls.rotate_webhook)
+    replay_webhook = Ask(calls.replay_webhook)
     request = Ask(calls.request)

@@ -4,9 +4,11 @@
 
 Checks that concern the whole call raise a `CallerError` whose `field` is the Submission's field; a bad address only
 rejects that recipient. Nothing is stored before these checks are over; then first the lanes that are missing, in a
-commit of their own: an empty lane is a row and means nothing. The answer is given after the commit that holds content,
+commit of their own: an empty lane is a row and means nothing. Content is looked at last (`content`), where somebody is
+there to do it. The answer is given after the commit that holds content,
 message, recipients, queue, event and idempotency key together; concurrent callers share that commit. In one query it
-also asks who of the recipients is suppressed: they are rejected.
+also asks who of the recipients is suppressed: they are rejected, as is before that who lacks what a template needs
+(`engine.fill`).
 
 Failure policy: when the database is away the caller is told so (`StoreUnavailableError`) and nothing is kept, unless
 the connection died during the commit: then only an idempotency key makes the caller's retry safe.
@@ -15,7 +17,7 @@ the connection died during the commit: then only an idempotency key makes the ca
 import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -23,22 +25,26 @@ import msgspec
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
-from outrider.base.vocab import Stream
-from outrider.engine import check
+from outrider.base.vocab import ContentAction, Stream
+from outrider.engine import check, content, kept, wishes
+from outrider.engine.books import AllowedSender, DomainBook, PoolBook, QuotaBook, Rewritten, SenderBook
+from outrider.engine.content import Candidate, ContentBook, HeldMail
+from outrider.engine.fill import Filler
 from outrider.engine.settings import EngineSettings
-from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
+from outrider.engine.submission import Accepted, Attachment, Rejected, ReportsAsked, Submission
 from outrider.mail import address
 from outrider.mail.address import Address
 from outrider.obs.metrics import Metrics
-from outrider.policy import align, quota, retry
+from outrider.policy import quota, retry
+from outrider.policy.content import ContentVerdict
 from outrider.policy.quota import Quota, Wanted
-from outrider.store import attachments, idempotency, intake, lanes, messages, quotas, suppressions
+from outrider.store import attachments, idempotency, intake, lanes, messages, quotas, status_reports, suppressions
 from outrider.store.batch import GroupCommit
 from outrider.store.events import Facts
 from outrider.store.idempotency import KeyedAnswer
 from outrider.store.intake import NewMail, NewRecipient
 from outrider.store.lanes import LaneGoneError, LaneKey
-from outrider.store.messages import Body, FileRef, Message
+from outrider.store.messages import Message
 from outrider.store.pool import Store, Tx
 from outrider.store.suppressions import Asked, Suppression
 
@@ -48,69 +54,19 @@ _FINDS_MAX: Final = 3  # Ours: of lanes that are gone when the mail is to go in;
 _LANES_KNOWN_MAX: Final = 200_000  # Ours: about 60 MB of lane names; past it the memory starts anew.
 
 
-class Rewritten(msgspec.Struct, frozen=True):
-    """A From that DMARC would fail, in whose place another stands."""
-
-    address: Address  # As the caller gave it: answers go there.
-    via: str  # The project's name, for people.
-    reason: str  # Why, in a sentence.
-
-
-class AllowedSender(msgspec.Struct, frozen=True):
-    """A sender that may send now: enabled, on a domain of the project that is verified and not stopped."""
-
-    address: Address  # What From says; its domain signs.
-    name: str
-    rewritten: Rewritten | None = None  # From says another address than the caller gave.
-
-
-class SenderBook(Protocol):
-    """Who may send for a project (`services.senders`)."""
-
-    async def find(self, project_id: UUID, sender: Address, stream: Stream) -> AllowedSender | None:
-        """Return the sender, None if the project may not send as that address now.
-
-        Raises:
-            CallerError: field "sender"; it may not, for a reason that its owner can mend.
-        """
-
-
-class DomainBook(Protocol):
-    """Which mail a sending domain sends (`services.identity`)."""
-
-    async def check(self, project_id: UUID, domain: str, stream: Stream) -> None:
-        """Return if that stream's mail may be taken. Raises CallerError: it sends the other only, or is stopped."""
-
-
-class PoolBook(Protocol):
-    """Which pool of source addresses carries whose mail (`services.egress`)."""
-
-    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str, *, asked: str = "") -> str:
-        """Return the name of the pool.
-
-        Raises:
-            NotFoundError: field "pool": the one `asked` for is none that this mail may go through.
-        """
-
-
-class QuotaBook(Protocol):
-    """How much a project may send (`services.quotas`)."""
-
-    async def quota_for(self, project_id: UUID) -> Quota | None:
-        """Return the project's quota, None if it has none."""
-
-
-class _Checked(msgspec.Struct, frozen=True):
+class _Checked(msgspec.Struct, frozen=True, kw_only=True):
     """A submission that passed every check."""
 
     project_id: UUID
     submission: Submission
     sender: AllowedSender
     addresses: Sequence[Address]  # At least one, each once.
+    personal: Sequence[bytes | None]  # What the mail of each is filled in with.
     rejected: Sequence[Rejected]
     idempotency_key: str
     request_hash: bytes  # Of the submission, to tell its repeat from another with the same key; b"" without a key.
     quota: Quota | None
+    verdict: ContentVerdict | None  # Of its content; None: nobody judged it.
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -118,13 +74,21 @@ class _Draft(msgspec.Struct, frozen=True):
 
     message: Message
     rewritten: Rewritten | None
-    body: bytes  # As `content.body` holds it.
+    body: bytes  # As `kept.body` holds it.
     files: Sequence[tuple[bytes, Attachment]]  # With the hash of their content.
+    facts: Mapping[str, str | int]  # The door's, for the event.
     recipients: Sequence[NewRecipient]
     asked: Sequence[Asked]  # As the recipients; who of them gets no mail is found out at the commit.
     answer: Accepted
     keyed: KeyedAnswer | None
     quota: Quota | None
+    verdict: ContentVerdict | None
+    reports: ReportsAsked | None
+
+    @property
+    def is_held(self) -> bool:
+        """Its recipients wait for somebody to release them."""
+        return self.verdict is not None and self.verdict.action is ContentAction.HOLD
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -146,7 +110,10 @@ class Acceptor:
         random_bits: Callable[[int], int],
         metrics: Metrics,
         quotas: QuotaBook | None = None,
+        contents: ContentBook | None = None,
+        has_links: bool = False,
     ) -> None:
+        """`has_links`: what links in our mail lead to can be reached."""
         self._store: Final = store
         self._senders: Final = senders
         self._domains: Final = domains
@@ -154,8 +121,11 @@ class Acceptor:
         self._clock: Final = clock
         self._random_bits: Final = random_bits
         self._metrics: Final = metrics
+        self._write_size: Final = metrics.write_size.labels(station="accept")
         self._pools: Final = pools
         self._quotas: Final = quotas
+        self._contents: Final = contents
+        self._filler: Final = Filler(clock=clock, has_links=has_links)
         self._writer: Final = "" if quotas is None else f"{random_bits(64):016x}"  # Of the counts towards quotas.
         self._lane_ids: Final[dict[tuple[object, ...], dict[str, int]]] = {}  # By all of the key but route.
         self._lanes_known_count = 0
@@ -169,7 +139,11 @@ class Acceptor:
 
     async def run(self) -> None:
         """Commit what callers submit, until `stop`."""
-        await self._commit.run()
+        try:
+            await self._commit.run()
+        finally:
+            if self._contents is not None:
+                await self._contents.close()
 
     def stop(self) -> None:
         """Refuse new submissions; those already checked are still committed."""
@@ -183,6 +157,7 @@ class Acceptor:
         idempotency_key: str = "",
         request_hash: bytes = b"",
         domains: Set[str] = frozenset(),
+        is_ours: bool = False,
     ) -> Accepted:
         """Accept the submission: its mail is on disk when this returns.
 
@@ -192,8 +167,10 @@ class Acceptor:
             request_hash: SHA-256 of what the caller asked for, where that is less than the submission: a file by its
                 URL. b"": the submission's own.
             domains: the sender's domain must be one of these; empty: any that the project may send from.
+            is_ours: it is a letter of Outrider itself, such as a notice: nobody judges its content.
 
         Raises:
+            ContentRefusedError: field "content": it looks like junk.
             CallerError: `field` is the Submission's field at fault; "sender" also if its mail would fail DMARC.
             ForbiddenError: field "sender": its domain is none of `domains`.
             LimitReachedError: the project's quota does not hold that many recipients.
@@ -203,7 +180,14 @@ class Acceptor:
             BusyError, StoreError: nothing was kept; try again.
         """
         try:
-            return await self._accept(project_id, submission, idempotency_key, request_hash, domains)
+            return await self._accept(
+                project_id,
+                submission,
+                idempotency_key,
+                request_hash,
+                domains,
+                contents=None if is_ours else self._contents,
+            )
         except (ConflictError, ForbiddenError):
             raise
         except CallerError as error:
@@ -222,7 +206,7 @@ class Acceptor:
         if not idempotency_key or len(idempotency_key) > limits.IDEMPOTENCY_KEY_CHARS_MAX:
             return None
         try:
-            request_hash = request_hash or _hash(submission)
+            request_hash = request_hash or kept.request_hash(submission)
         except CallerError:  # Half a character, which is what it is refused for.
             return None
         return await self.first_answer(project_id, idempotency_key, request_hash)
@@ -247,32 +231,85 @@ class Acceptor:
         idempotency_key: str,
         request_hash: bytes,
         domains: Set[str],
+        *,
+        contents: ContentBook | None,
     ) -> Accepted:
         now = self._clock.now()
         check.submission(submission, now=now)
         check.idempotency_key(idempotency_key)
-        sender = await self._find_sender(project_id, submission.sender, submission.stream, domains)
-        addresses, rejected = _read_addresses(submission.recipients)
+        sender = await self._find_senders(project_id, submission, domains)
+        addresses, personal, rejected = await self._read_recipients(submission)
         if not addresses:
             self._metrics.rejected.inc(len(rejected))
             return Accepted(None, 0, tuple(rejected))
         if idempotency_key and not request_hash:
-            request_hash = _hash(submission)
-        allowed = None if self._quotas is None else await self._quotas.quota_for(project_id)
-        checked = _Checked(project_id, submission, sender, addresses, rejected, idempotency_key, request_hash, allowed)
+            request_hash = kept.request_hash(submission)
+        verdict = None
+        if contents is not None:
+            shown = self._shown(project_id, submission, sender, addresses[0], personal[0])
+            verdict = await content.ask(contents, shown)
+        checked = _Checked(
+            project_id=project_id,
+            submission=submission,
+            sender=sender,
+            addresses=addresses,
+            personal=personal,
+            rejected=rejected,
+            idempotency_key=idempotency_key,
+            request_hash=request_hash,
+            quota=None if self._quotas is None else await self._quotas.quota_for(project_id),
+            verdict=verdict,
+        )
         accepted = await self._store_checked(checked)
         if accepted.rejected:
             self._metrics.rejected.inc(len(accepted.rejected))
-        self._metrics.accepted.inc(accepted.recipient_count)
         return accepted
 
     async def examine(
         self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
     ) -> Sequence[Rejected]:
-        """Raise what accepting it would before anything is stored; return the recipients that are no addresses."""
+        """Raise what accepting it would before anything is stored; return the recipients that would be rejected."""
         check.submission(submission, now=self._clock.now())
-        await self._find_sender(project_id, submission.sender, submission.stream, domains)
-        return _read_addresses(submission.recipients)[1]
+        await self._find_senders(project_id, submission, domains)
+        return (await self._read_recipients(submission))[2]
+
+    async def _read_recipients(
+        self, submission: Submission
+    ) -> tuple[Sequence[Address], Sequence[bytes | None], list[Rejected]]:
+        """Return whom it can go to, what fills in the mail of each, and who is rejected. Raises CallerError."""
+        found, rejected = _read_addresses(submission.recipients)
+        if submission.templated is None:
+            self._filler.check_links(submission)
+            return [one for one, _ in found], (None,) * len(found), rejected
+        filled, unfit = await self._filler.try_all(submission, found)
+        return [one.address for one in filled], [one.personal for one in filled], rejected + unfit
+
+    async def candidate(
+        self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()
+    ) -> Candidate:
+        """Return what a filter would be shown of a submission that is not sent. Raises as `examine`."""
+        check.submission(submission, now=self._clock.now())
+        sender = await self._find_senders(project_id, submission, domains)
+        addresses, personal, rejected = await self._read_recipients(submission)
+        if not addresses:
+            raise CallerError(f"No recipient is left: {rejected[0].reason}.", field="recipients")
+        return self._shown(project_id, submission, sender, addresses[0], personal[0])
+
+    def _shown(
+        self, project_id: UUID, submission: Submission, sender: AllowedSender, to: Address, personal: bytes | None
+    ) -> Candidate:
+        """Return the mail that stands for all of a submission when its content is judged."""
+        filled = None if submission.templated is None else self._filler.fill(submission, personal)
+        return content.candidate(project_id, submission, sender, to, filled)
+
+    async def _find_senders(self, project_id: UUID, submission: Submission, domains: Set[str]) -> AllowedSender:
+        """Return the sender that signs; whoever else the message says it is from must be allowed, too."""
+        sender = await self._find_sender(project_id, submission.sender, submission.stream, domains)
+        for text in submission.also_from:
+            other = await self._find_sender(project_id, text, submission.stream, domains)
+            if sender.rewritten or other.rewritten:
+                raise ForbiddenError("Of several senders each must be on a domain of the project.", field="sender")
+        return sender
 
     async def _find_sender(self, project_id: UUID, text: str, stream: Stream, domains: Set[str]) -> AllowedSender:
         try:
@@ -330,8 +367,10 @@ class Acceptor:
         life_s = self._settings.message_life_s if submission.expires_s is None else submission.expires_s
         expires_at = retry.expires_at(due_at, life_s)
         message_id, *recipient_ids = self._new_ids(now, 1 + len(addresses))
-        files = [(hashlib.sha256(file.content).digest(), file) for file in submission.attachments]
-        body = messages.encode_body(_body(submission, files, checked.sender.rewritten))
+        # Contents and files are of a day, so that they can be deleted after it without a lock here (ADR 0044).
+        day = now.date().isoformat().encode()
+        files = [(hashlib.sha256(day + file.content).digest(), file) for file in submission.attachments]
+        body = messages.encode_body(kept.body(submission, files, checked.sender, checked.verdict))
         answer = Accepted(message_id, len(addresses), tuple(checked.rejected))
         return _Draft(
             message=Message(
@@ -339,9 +378,9 @@ class Acceptor:
                 project_id=project_id,
                 stream=submission.stream,
                 sender=checked.sender.address.text,
-                from_name=_from_name(checked),
-                subject=submission.subject,
-                content_hash=hashlib.sha256(body).digest(),
+                from_name=kept.from_name(submission, checked.sender),
+                subject=kept.subject(submission),
+                content_hash=hashlib.sha256(day + body).digest(),
                 recipient_count=len(addresses),
                 accepted_at=now,
                 expires_at=expires_at,
@@ -353,18 +392,23 @@ class Acceptor:
                 track_opens=submission.track_opens,
                 track_clicks=submission.track_clicks,
                 resent_from=submission.resent_from,
+                template_id=submission.templated.template_id if submission.templated else "",
+                template_number=submission.templated.number if submission.templated else 0,
             ),
             rewritten=checked.sender.rewritten,
             body=body,
             files=files,
+            facts=submission.facts,
             recipients=[
-                NewRecipient(id_, message_id, project_id, to.text, lane_ids[to.domain], due_at, expires_at)
-                for id_, to in zip(recipient_ids, addresses, strict=True)
+                NewRecipient(id_, message_id, project_id, to.text, lane_ids[to.domain], due_at, expires_at, personal)
+                for id_, to, personal in zip(recipient_ids, addresses, checked.personal, strict=True)
             ],
             asked=[Asked(project_id, to.key, submission.stream, domain, submission.list_name) for to in addresses],
             answer=answer,
             keyed=_keyed(checked, answer),
             quota=checked.quota,
+            verdict=checked.verdict,
+            reports=submission.reports,
         )
 
     def _new_ids(self, now: datetime, count: int) -> list[UUID]:
@@ -396,9 +440,15 @@ class Acceptor:
                 if files := {(d.message.project_id, key): one.content for d in fresh for key, one in d.files}:
                     await attachments.insert(tx, [(*key, octets) for key, octets in files.items()], now=now)
                 await intake.insert(tx, [NewMail(d.message, d.body, d.recipients, _facts(d)) for d in fresh], now=now)
+                if wished := [one for d in fresh if d.reports for one in wishes.of(d.reports, d.recipients, now)]:
+                    await status_reports.wish(tx, wished)
+                if held := [_held(d) for d in fresh if d.is_held]:
+                    await content.hold(tx, held, self._new_ids(now, len(held)), now=now)
                 lane_ids = {to.lane_id for d in fresh for to in d.recipients}
                 await lanes.touch(tx, list(lane_ids), due_at=min(to.due_at for d in fresh for to in d.recipients))
-        self._metrics.write_size.labels(station="accept").observe(sum(len(d.recipients) for d in fresh))
+        self._write_size.observe(sum(len(d.recipients) for d in fresh))
+        # Once a commit: counting is a write to a mapped file, and asks the kernel who we are.
+        self._metrics.accepted.inc(sum(one.recipient_count for one in results if isinstance(one, Accepted)))
         return results
 
     async def _charge(
@@ -430,59 +480,30 @@ class Acceptor:
         return kept, [refused.get(r.session_id, r) if isinstance(r, Accepted) and r.session_id else r for r in results]
 
 
-def _read_addresses(texts: Sequence[str]) -> tuple[list[Address], list[Rejected]]:
-    """Parse each recipient; duplicates (by `Address.key`) count once, the first spelling stays."""
-    found: dict[str, Address] = {}
+def _read_addresses(texts: Sequence[str]) -> tuple[list[tuple[Address, int]], list[Rejected]]:
+    """Parse each recipient, and say where it stood; duplicates (by `Address.key`) count once, the first stays."""
+    found: dict[str, tuple[Address, int]] = {}
     rejected: dict[str, Rejected] = {}
-    for text in texts:
+    for at, text in enumerate(texts):
         try:
             parsed = address.parse(text)
         except CallerError as error:
             rejected.setdefault(text, Rejected(text, f"invalid address: {error.public}"))
             continue
-        found.setdefault(parsed.key, parsed)
+        found.setdefault(parsed.key, (parsed, at))
     return list(found.values()), list(rejected.values())
 
 
 def _weigh(draft: _Draft) -> int:
-    """Recipients, and files as what they cost a commit beside them."""
-    return len(draft.recipients) + sum(len(file.content) for _, file in draft.files) // _FILE_BYTES_AS_RECIPIENT
+    """Recipients, and what is large as what it costs a commit beside them."""
+    size_bytes = len(draft.body) + sum(len(file.content) for _, file in draft.files)
+    return len(draft.recipients) + size_bytes // _FILE_BYTES_AS_RECIPIENT
 
 
-def _body(submission: Submission, files: Sequence[tuple[bytes, Attachment]], rewritten: Rewritten | None) -> Body:
-    """What is written into the message. Answers to a From that was re-written go to the mailbox that wrote."""
-    answers_to = (rewritten.address.text,) if rewritten else ()
-    return Body(
-        text=submission.text,
-        html=submission.html,
-        shown_to=submission.shown_to,
-        shown_cc=submission.shown_cc,
-        reply_to=submission.reply_to or answers_to,
-        headers=submission.headers,
-        files=tuple(
-            FileRef(content_hash, len(file.content), file.name, file.type, file.content_id)
-            for content_hash, file in files
-        ),
-    )
-
-
-def _hash(submission: Submission) -> bytes:
-    if submission.attachments:  # Their octets count by their hash: JSON would write megabytes of base64 to hash them.
-        hashed = tuple(
-            msgspec.structs.replace(file, content=hashlib.sha256(file.content).digest())
-            for file in submission.attachments
-        )
-        submission = msgspec.structs.replace(submission, attachments=hashed)
-    try:
-        return hashlib.sha256(_encode(submission)).digest()
-    except UnicodeEncodeError as error:  # All other fields have been checked for it.
-        raise CallerError("A recipient has half a character (a lone surrogate).", field="recipients") from error
-
-
-def _from_name(checked: _Checked) -> str:
-    name = checked.submission.from_name or checked.sender.name
-    rewritten = checked.sender.rewritten
-    return name if rewritten is None else align.via(name or rewritten.address.local, rewritten.via)
+def _held(draft: _Draft) -> HeldMail:
+    assert draft.verdict is not None
+    message = draft.message
+    return HeldMail(message.message_id, message.project_id, message.subject, draft.recipients, draft.verdict)
 
 
 def _keyed(checked: _Checked, answer: Accepted) -> KeyedAnswer | None:
@@ -541,7 +562,8 @@ def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:
 
 def _facts(draft: _Draft) -> Facts:
     """What the event of its acceptance says."""
-    facts: dict[str, str | int] = {
+    facts: dict[str, str | int | float | bool] = {
+        **draft.facts,
         "recipient_count": draft.message.recipient_count,
         "rejected_count": len(draft.answer.rejected),
     }
@@ -551,4 +573,6 @@ def _facts(draft: _Draft) -> Facts:
             "from_given": draft.rewritten.address.text,
             "from_reason": draft.rewritten.reason,
         }
+    if draft.verdict is not None:
+        facts |= content.facts_of(draft.verdict)
     return facts

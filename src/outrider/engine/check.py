@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from outrider.base import limits
-from outrider.base.errors import CallerError
-from outrider.engine.submission import Submission, check_name
+from outrider.base import instants, limits
+from outrider.base.errors import CallerError, TooLargeError
+from outrider.engine.submission import Submission, Templated, check_name
 from outrider.mail import address, build, headers, mailbox
 from outrider.mail.mime import File
+from outrider.mail.render import Rendered
 from outrider.policy import attach
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -26,6 +27,12 @@ def submission(given: Submission, *, now: datetime) -> None:
         TooLargeError: the attachments are.
     """
     _words(given)
+    if given.raw is not None:
+        _raw(given, given.raw)
+    elif given.templated is None:
+        _content(given)
+    else:
+        _template(given, given.templated)
     if given.shown_to or given.shown_cc or given.reply_to:
         _shown(given)
     if given.headers:
@@ -48,19 +55,31 @@ def idempotency_key(value: str) -> None:
 
 
 def _words(submission: Submission) -> None:
-    count = len(submission.recipients)
-    if not 1 <= count <= limits.RECIPIENTS_PER_CALL_COUNT_MAX:
+    count, is_raw = len(submission.recipients), submission.raw is not None
+    count_max = limits.SUBMISSION_RECIPIENTS_COUNT_MAX if is_raw else limits.RECIPIENTS_PER_CALL_COUNT_MAX
+    if not 1 <= count <= count_max:
         raise CallerError(
-            f"{count} recipients; between 1 and {limits.RECIPIENTS_PER_CALL_COUNT_MAX} are allowed in one call.",
+            f"{count} recipients; between 1 and {count_max} are allowed in one call.",
             field="recipients",
         )
-    if not submission.subject.strip():
-        raise CallerError("The subject is empty.", field="subject")
-    _header_value(submission.subject, limits.SUBJECT_CHARS_MAX, "subject")
+    # Else the template has one, or the message does as it likes.
+    if submission.subject or (submission.templated is None and not is_raw):
+        _subject(submission.subject)
     _header_value(submission.from_name, limits.FROM_NAME_CHARS_MAX, "from_name")
     headers.check_display_name(submission.from_name, field="from_name")
     check_name(submission.campaign, limits.CAMPAIGN_CHARS_MAX, field="campaign")
     check_name(submission.list_name, limits.LIST_NAME_CHARS_MAX, field="list_name")
+
+
+def _subject(text: str) -> None:
+    if not text.strip():
+        raise CallerError("The subject is empty.", field="subject")
+    _header_value(text, limits.SUBJECT_CHARS_MAX, "subject")
+
+
+def _content(submission: Submission) -> None:
+    if submission.personal:
+        raise CallerError("There is no template to fill in.", field="variables")
     parts = [part for part in (submission.text, submission.html) if part is not None]
     if not any(part.strip() for part in parts) and not submission.attachments:
         raise CallerError("The content is empty.", field="content")
@@ -73,6 +92,45 @@ def _words(submission: Submission) -> None:
     if size_bytes > limits.CONTENT_BYTES_MAX:
         raise CallerError(
             f"The content has {size_bytes} bytes; at most {limits.CONTENT_BYTES_MAX} are allowed.", field="content"
+        )
+
+
+def _raw(given: Submission, raw: bytes) -> None:
+    """A whole message has been put right by `mail.repair`; what else there is would contradict it."""
+    others = (given.text, given.html, given.templated, given.shown_to, given.shown_cc, given.reply_to, given.headers)
+    assert not any(others)
+    assert not given.attachments
+    # And what was added to it.
+    if len(raw) > limits.SUBMISSION_MESSAGE_BYTES_MAX + limits.SUBMISSION_HEADER_BYTES_MAX:
+        raise TooLargeError(f"The message has {len(raw)} octets.", field="content")
+
+
+def _template(given: Submission, templated: Templated) -> None:
+    """What fills it in is looked at recipient by recipient, by `engine.fill`."""
+    for field, part in (("text", given.text), ("html", given.html)):
+        if part is not None:
+            raise CallerError("The template has the content; leave this out.", field=field)
+    if given.personal and len(given.personal) != len(given.recipients):
+        raise CallerError("Every recipient has its own variables, or none has.", field="variables")
+    if templated.preheader is not None and len(templated.preheader) > limits.PREHEADER_CHARS_MAX:
+        raise CallerError(
+            f"The preheader has {len(templated.preheader)} characters; {limits.PREHEADER_CHARS_MAX} are allowed.",
+            field="preheader",
+        )
+
+
+def rendered(mail: Rendered) -> None:
+    """Refuse what came out of a template and cannot become mail. Raises CallerError, for people."""
+    _subject(mail.subject)
+    parts = [part for part in (mail.text, mail.html) if part is not None]
+    if not any(part.strip() for part in parts):
+        raise CallerError("The content is empty.", field="content")
+    if any("\x00" in part for part in parts):
+        raise CallerError("The content has a NUL character.", field="content")
+    size_bytes = sum(len(part) if part.isascii() else len(part.encode()) for part in parts)
+    if size_bytes > limits.CONTENT_BYTES_MAX:
+        raise CallerError(
+            f"The content has {size_bytes} bytes; {limits.CONTENT_BYTES_MAX} are allowed.", field="content"
         )
 
 
@@ -163,10 +221,9 @@ def _is_whole(text: str) -> bool:
 
 def _times(given: Submission, now: datetime) -> None:
     if given.send_at is not None:
-        if given.send_at.tzinfo is None:
-            raise CallerError("An instant has a time zone: 2026-12-24T08:00:00Z.", field="send_at")
-        if not now - _MINUTE <= given.send_at <= now + timedelta(seconds=limits.SEND_LATER_S_MAX):
-            days = int(limits.SEND_LATER_S_MAX // 86400)
+        send_at = instants.aware(given.send_at, "send_at")
+        days = int(limits.SEND_LATER_S_MAX // 86400)
+        if not now - _MINUTE <= send_at <= now + timedelta(seconds=limits.SEND_LATER_S_MAX):
             raise CallerError(f"Mail can be sent now or within {days} days.", field="send_at")
     if given.expires_s is not None and not limits.EXPIRES_S_MIN <= given.expires_s <= limits.MESSAGE_LIFE_S_MAX:
         raise CallerError(

@@ -8,9 +8,12 @@
     flush   deferred mail is due now, pauses by limits end      the same, but the lanes' pauses stand
     drop    a hold, a moment for owners to let go, then all     all that waits or is held is `cancelled`
             that is queued is `cancelled`; the hold ends
+    release -                                                   what a rule held (its content, repeated errors of ours)
+                                                                is queued again as by resume; an operator's hold stands
 
-Each act leaves one event (paused, resumed, flushed, dropped), and one for each recipient that it moves (held, released,
-cancelled). For a lane and a provider it names no project: the nil UUID is the installation. All acts are safe twice.
+Each act but release leaves one event (paused, resumed, flushed, dropped), and each leaves one for every recipient that
+it moves (held, released, cancelled). For a lane and a provider it names no project: the nil UUID is the installation.
+All acts are safe twice.
 
 Rows are moved in batches, each in its own transaction, so that nobody waits long and the event log's readers are not
 held back; an act that dies half way is ended by saying it again. An attempt under way is not broken off: if a recipient
@@ -25,27 +28,25 @@ import msgspec
 
 from outrider.base import digits, ids
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, NotFoundError
+from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import EventKind, HoldScope, RecipientStatus
 from outrider.engine import sentences
 from outrider.store import events, holds, messages, projects, waiting
 from outrider.store.events import Facts, NewEvent
 from outrider.store.holds import Hold
 from outrider.store.pool import Store, Tx
-from outrider.store.waiting import OPERATOR, Place, Taken
+from outrider.store.waiting import OPERATOR, PARKED, Place, Taken
 
 __all__ = ["Control", "Done", "Hold", "Target"]  # With the record a reader meets.
 
 _BATCH_COUNT: Final = 1000  # Ours: recipients or lanes per transaction; tens of milliseconds.
 _PASS_COUNT: Final = 3  # Ours: a pass skips what a settle has in its hands; that is over in milliseconds.
-_YIELD_S: Final = (
-    3.0  # Ours: how long a drop waits for leased lanes: they see a hold within 0.5 s, an attempt may last.
-)
+# Ours: how long a drop waits for leased lanes: they see a hold within 0.5 s, an attempt may last.
+_YIELD_S: Final = 3.0
 _SESSION_YIELD_S: Final = 0.9  # A pause takes effect within 1 s (issue 3).
 _LOOK_S: Final = 0.1
 _NOTE_CHARS_MAX: Final = 200  # Ours.
 _NOTE_OF_DROP: Final = "being dropped"
-_NIL: Final = UUID(int=0)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -53,8 +54,8 @@ class Target(msgspec.Struct, frozen=True):
 
     scope: HoldScope
     subject: str
-    project_id: UUID = _NIL
-    message_id: UUID = _NIL
+    project_id: UUID = events.NIL
+    message_id: UUID = events.NIL
 
     @classmethod
     def lane(cls, lane_id: int) -> "Target":
@@ -134,12 +135,35 @@ class Control:
                 await holds.remove(tx, hold.hold_id)
             gone_ids = await holds.orphan_ids(tx)
         if target.scope is HoldScope.SESSION:
-            moved_count = await self._release_session(target)
+            moved_count = await self._release_session(target, [OPERATOR])
             return await self._record(target, EventKind.RESUMED, note=note, recipient_count=moved_count)
         lane_count = 0
         for hold_id in gone_ids:
             lane_count += await self._wake(hold_id)
         return await self._record(target, EventKind.RESUMED, note=note, lane_count=lane_count)
+
+    async def release(self, target: Target, *, note: str = "") -> Done:
+        """Let mail of a session go on that no operator but a rule holds. Safe twice.
+
+        Raises:
+            NotFoundError: there is no such session.
+            ConflictError: an operator holds the session; `resume` ends that.
+        """
+        assert target.scope is HoldScope.SESSION
+        _check_note(note)
+        async with self._store.transaction() as tx:
+            await self._require(tx, target)
+            hold = await holds.find(tx, target.scope, target.subject)
+        if hold is not None:
+            raise ConflictError("An operator has paused this session; it must be resumed first.", field="session")
+        moved_count = await self._release_session(target, PARKED, note=note)
+        return Done(
+            kind=EventKind.RELEASED,
+            scope=target.scope,
+            subject=target.subject,
+            note=note,
+            recipient_count=moved_count,
+        )
 
     async def flush(self, target: Target, *, note: str = "", on_progress: Progress | None = None) -> Done:
         """Make everything deferred in the target due now, and end its lanes' pauses by limits. Holds stand.
@@ -331,14 +355,14 @@ class Control:
             if not taken:
                 return count
 
-    async def _release_session(self, target: Target) -> int:
+    async def _release_session(self, target: Target, reasons: Sequence[str], *, note: str = "") -> int:
         count = 0
         while True:
             async with self._store.transaction() as tx:
                 taken = await waiting.release_session(
-                    tx, target.project_id, target.message_id, now=self._clock.now(), count_max=_BATCH_COUNT
+                    tx, target.project_id, target.message_id, reasons, now=self._clock.now(), count_max=_BATCH_COUNT
                 )
-                await events.append(tx, [self._moved(EventKind.RELEASED, one, "") for one in taken])
+                await events.append(tx, [self._moved(EventKind.RELEASED, one, note) for one in taken])
             count += len(taken)
             if not taken:
                 return count

@@ -30,7 +30,7 @@ from outrider.engine.holds import HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper
 from outrider.engine.lanework import LaneWork
-from outrider.engine.prepare import Composed, Preparer
+from outrider.engine.prepare import Preparer, Ready
 from outrider.engine.service import Part
 from outrider.engine.settings import EngineSettings
 from outrider.engine.settle import Outcome, Settler
@@ -266,7 +266,7 @@ class Deliverer:
         finally:
             self._in_flight.difference_update(claim.recipient_id for claim in claims[started_count:])
 
-    async def _start_one(self, work: LaneWork, claim: Claim, site: Site | Answer, composed: Composed | None) -> bool:
+    async def _start_one(self, work: LaneWork, claim: Claim, site: Site | Answer, composed: Ready | None) -> bool:
         """Start one attempt; False: it does not start, because we stop, the lane is lost, or it must wait."""
         if self._holds.find_session(claim.message_id) is not None:  # It is being moved to `held`, row by row.
             self._in_flight.discard(claim.recipient_id)
@@ -328,7 +328,7 @@ class Deliverer:
             self._metrics.internal.labels(place="deliver").inc()
             return Answer(Phase.ROUTE, None, Cause.INTERNAL)
 
-    async def _compose(self, message_ids: Sequence[UUID]) -> dict[UUID, Composed]:
+    async def _compose(self, message_ids: Sequence[UUID]) -> dict[UUID, Ready]:
         """Compose these messages. One that cannot be is missing from the answer, so its attempts fail alone."""
         try:
             return await self._preparer.compose(set(message_ids))
@@ -343,18 +343,14 @@ class Deliverer:
 
     # An attempt.
 
-    async def _attempt(
-        self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Composed | None
-    ) -> None:
+    async def _attempt(self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Ready | None) -> None:
         """Try one recipient once and record what became of it. `way` an answer: there is none, and why."""
         try:
             await self._try_once(work, claim, way, composed)
         finally:
             self._in_flight.discard(claim.recipient_id)
 
-    async def _try_once(
-        self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Composed | None
-    ) -> None:
+    async def _try_once(self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Ready | None) -> None:
         started_s = self._clock.monotonic_s()
         try:
             attempt = await self._talk(claim, way, composed)
@@ -370,7 +366,7 @@ class Deliverer:
         if outcome is not None:
             await self._settler.settle(outcome)
 
-    async def _talk(self, claim: Claim, way: Entry | Answer | None, composed: Composed | None) -> Attempt:
+    async def _talk(self, claim: Claim, way: Entry | Answer | None, composed: Ready | None) -> Attempt:
         started_s = self._clock.monotonic_s()
         if isinstance(way, Answer):
             return self._unanswered(claim, way, started_s)
@@ -384,7 +380,7 @@ class Deliverer:
         return await self._connections.deliver(way.reservation, make, (claim.address,))
 
     def _conclude(
-        self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Composed | None, attempt: Attempt
+        self, work: LaneWork, claim: Claim, way: Entry | Answer | None, composed: Ready | None, attempt: Attempt
     ) -> Outcome | None:
         """Decide what the attempt means. None: we cut it off ourselves before the dot; there is nothing to record."""
         (answer,) = attempt.answers.values()

@@ -1,72 +1,81 @@
-"""Station 7: the event log, read by cursor. Each consumer has its own place in it and sees every event at least once.
+"""Station 7: the event log, read by cursor. Each consumer has its own place in it.
 
-    [event log] --after(cursor)--> handle(events) --> cursor moved        ... killed in between: handled again
+    [event log] --after(cursor)--> handle(tx, events), cursor moved          ... killed in between: neither has happened
 
-A consumer that fails stops moving; the others do not wait for it. So far there is none: webhooks and automations will
-be the first. `outrider events` keeps its own place and calls `read`; reports ask the store.
+What a consumer writes and its cursor are one transaction, so that it sees every event exactly once, and of several
+processes one at a time reads. One that fails stops moving; the others do not wait for it. `outrider events` keeps its
+own place and calls `read`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Final
 
 from outrider.base.clock import Clock
-from outrider.base.errors import StoreError
+from outrider.engine.service import Outage, Recurring
 from outrider.obs.log import Logger
-from outrider.store import events
+from outrider.store import events, project_feed
 from outrider.store.events import Cursor, Event
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 
-__all__ = ["Cursor", "Event", "Feed", "read"]  # With the records a reader meets.
+__all__ = ["Cursor", "Event", "TurnFeed", "read"]  # With the records a reader meets.
 
 _COUNT_MAX: Final = 500  # Ours: events per round; bounds memory and what is handled twice after a crash.
 _POLL_S: Final = 0.25  # Ours: how late a consumer may be on an idle system.
+_PASSED_OVER: Final = 5_000  # Ours: transactions, while nobody wants to hear; an idle system then writes nothing.
+_BEHIND: Final = timedelta(days=30)  # Ours: what nobody has read for that long is not handed over any more.
 
 
-class Feed:
-    """Hands every event to one consumer, in the log's order, from where it left off."""
+class TurnFeed(Recurring):
+    """Hands every event to one consumer exactly once, inside the transaction that moves its cursor.
+
+    Any number of processes may run one. A consumer that has no cursor yet begins with what comes from now on. Dialogues
+    are left out of the facts.
+    """
 
     def __init__(
         self,
         store: Store,
         consumer: str,
-        handle: Callable[[Sequence[Event]], Awaitable[None]],
+        handle: Callable[[Tx, Sequence[Event]], Awaitable[None]],
         *,
+        is_wanted: Callable[[Tx], Awaitable[bool]],
         clock: Clock,
         logger: Logger,
     ) -> None:
+        """`is_wanted` says whether anybody would hear of an event; while nobody does, most are passed over unread."""
+        outage = Outage(logger, "feed_delayed", consumer=consumer)
+        super().__init__(self._is_more, _POLL_S, clock=clock, outage=outage)
         self._store: Final = store
         self._consumer: Final = consumer
         self._handle: Final = handle
-        self._clock: Final = clock
-        self._logger: Final = logger
-        self._stopping = False
-
-    async def run(self) -> None:
-        """Feed the consumer until `stop`. Raises what `handle` raises: the cursor stays before those events."""
-        while not self._stopping:
-            try:
-                handled_count = await self.step()
-            except StoreError as error:
-                self._logger.warning("feed_delayed", consumer=self._consumer, error=str(error))
-                handled_count = 0
-            if handled_count < _COUNT_MAX:
-                await self._clock.sleep(_POLL_S)
+        self._is_wanted: Final = is_wanted
 
     async def step(self) -> int:
-        """Hand over what is there now, up to a bound; return how many events that were."""
+        """Hand over what is there now, up to a bound; return how many events that were.
+
+        Raises:
+            StoreError: nothing was kept, and the cursor has not moved.
+        """
+        now = self._clock.now()
         async with self._store.transaction() as tx:
+            if not await events.take_turn(tx, self._consumer):
+                return 0  # Another process reads at this moment.
             cursor = await events.read_cursor(tx, self._consumer)
-            batch = await events.after(tx, cursor, count_max=_COUNT_MAX)
-        if not batch:
-            return 0
-        await self._handle(batch)
-        async with self._store.transaction() as tx:
-            await events.move_cursor(tx, self._consumer, batch[-1].cursor)
+            # The end is asked for first: who wants to hear and came after that comes after all events up to it too.
+            tail = await project_feed.tail(tx, now=now)
+            if cursor == Cursor() or not await self._is_wanted(tx):
+                if cursor == Cursor() or tail.cursor.xid - cursor.xid > _PASSED_OVER:
+                    await events.move_cursor(tx, self._consumer, tail.cursor)
+                return 0
+            batch = await project_feed.after(tx, cursor, since=now - _BEHIND, count_max=_COUNT_MAX)
+            if batch:
+                await self._handle(tx, batch)
+                await events.move_cursor(tx, self._consumer, batch[-1].cursor)
         return len(batch)
 
-    def stop(self) -> None:
-        """Let `run` return after the batch in hand."""
-        self._stopping = True
+    async def _is_more(self) -> bool:
+        return await self.step() == _COUNT_MAX
 
 
 async def read(store: Store, cursor: Cursor, *, count_max: int) -> Sequence[Event]:

@@ -13,8 +13,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.clock import Clock
-from outrider.base.errors import StoreError
-from outrider.engine.service import Rounds
+from outrider.engine.service import Outage, Rounds
 from outrider.engine.slots import parse_gate_key
 from outrider.net.ledger import Ledger
 from outrider.obs.log import Logger
@@ -50,7 +49,7 @@ class GateReport:
         self._egress: Final = egress
         self._node_id: Final = node_id
         self._clock: Final = clock
-        self._logger: Final = logger
+        self._outage: Final = Outage(logger, "gates_not_reported")
         self._rounds: Final = Rounds(_EVERY_S, clock=clock)
 
     async def run(self) -> None:
@@ -88,8 +87,6 @@ class GateReport:
         return max(found, key=lambda limits: limits.connections)
 
     async def _put(self, states: list[GateState]) -> None:
-        try:
+        with self._outage:
             async with self._store.transaction() as tx:
                 await gates.put(tx, self._node_id, states, now=self._clock.now())
-        except StoreError as error:
-            self._logger.warning("gates_not_reported", error=str(error))

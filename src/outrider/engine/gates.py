@@ -54,7 +54,7 @@ from outrider.wire.smtp_client import TlsMode
 
 _SEEN_S: Final = 0.25  # Ours: how old what we know of a pool's pause may be; below the second promised for a hold.
 _KNOWN_COUNT_MAX: Final = 10_000  # Ours: of each memory; some MB. Past it, it starts anew.
-_NOBODY_S: Final = 60.0  # Ours: a pool whose sources can all not find their smart host.
+_NOBODY_S: Final = 60.0  # Ours: a source whose smart host nobody can find; a pool that no source serves.
 _LOOK_S: Final = 300.0  # Ours: the end of a guard or stop is told; who misses that looks by himself.
 _UNLIMITED: Final = Limits(rates=())
 _SLOW: Final = Limits(rates=(Rate(SLOW_PER_MINUTE, 60.0),))
@@ -308,6 +308,8 @@ class Gates:
                 continue
             exit_site = await self._exits.of(source, site)
             if isinstance(exit_site, Answer):
+                sentence = f"the smart host of {source.name} cannot be found"
+                refusals.append(Blocked(self._now_s() + _NOBODY_S, WaitKind.REST, "", sentence))
                 continue
             tried = self._try_source(lane, source, exit_site, self.place(exit_site))
             if isinstance(tried, Entry):

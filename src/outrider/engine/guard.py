@@ -30,10 +30,10 @@ import msgspec
 
 from outrider.base import limits
 from outrider.base.clock import Clock
-from outrider.base.errors import NotFoundError, StoreError
+from outrider.base.errors import NotFoundError
 from outrider.base.vocab import Fate, Stream, WaitKind
 from outrider.engine.protect import Finding
-from outrider.engine.service import Rounds
+from outrider.engine.service import Outage, Recurring
 from outrider.engine.submission import check_name
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
@@ -81,21 +81,18 @@ class GuardView(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str  # Why, as it was when the state began.
 
 
-class GuardBook:
-    """The guards that hold mail back, for one process. `load` before the first mail, then `run` beside it.
+class GuardBook(Recurring):
+    """The guards that hold mail back, for one process. `load` before the first mail, then `run`: it reads each second.
 
     When one ends, whoever learns of it wakes the lanes that wait for it: a lane that was woken a moment earlier was
     perhaps paused again, by this process or another that did not know yet.
     """
 
     def __init__(self, store: Store, *, clock: Clock, logger: Logger) -> None:
+        super().__init__(self.load, _READ_EVERY_S, clock=clock, outage=Outage(logger, "guards_not_read"))
         self._store: Final = store
-        self._clock: Final = clock
-        self._logger: Final = logger
         self._known: Mapping[Subject, Guard] = {}
         self._ended: Final[dict[Subject, int]] = {}  # How often their lanes are to be woken yet.
-        self._is_delayed = False
-        self._rounds: Final = Rounds(_READ_EVERY_S, clock=clock)
 
     def of(self, lane: Lane) -> Sequence[Guard]:
         """Return the guards that this lane's mail is under. Cost: three look-ups in memory; none without guards."""
@@ -120,35 +117,19 @@ class GuardBook:
             if not self._ended[subject]:
                 del self._ended[subject]
 
-    async def run(self) -> None:
-        """Read the guards every second until `stop`."""
-        async for _ in self._rounds:
-            try:
-                await self.load()
-                self._is_delayed = False
-            except StoreError as error:
-                if not self._is_delayed:  # Once an outage.
-                    self._is_delayed = True
-                    self._logger.warning("guards_not_read", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._rounds.stop()
-
     def _holds(self, guard: Guard) -> bool:
         known = self._known.get(_subject(guard))
         return known is not None and known.level is guard.level
 
 
-class GuardJudge:
-    """Begins, changes and ends guards by the figures. Any number of processes may run one."""
+class GuardJudge(Recurring):
+    """Begins, changes and ends guards by the figures, once a minute. Any number of processes may run one."""
 
     def __init__(self, store: Store, *, clock: Clock, logger: Logger, metrics: Metrics) -> None:
+        super().__init__(self._round, _JUDGE_EVERY_S, clock=clock, outage=Outage(logger, "guards_not_judged"))
         self._store: Final = store
-        self._clock: Final = clock
         self._logger: Final = logger
         self._metrics: Final = metrics
-        self._rounds: Final = Rounds(_JUDGE_EVERY_S, clock=clock)
         self._forgotten_before: datetime | None = None
 
     async def judge(self) -> Sequence[Guard]:
@@ -170,18 +151,9 @@ class GuardJudge:
                 self._tell(new)
         return changed
 
-    async def run(self) -> None:
-        """Judge once a minute until `stop`."""
-        async for _ in self._rounds:
-            try:
-                await self.judge()
-                await self._forget()
-            except StoreError as error:
-                self._logger.warning("guards_not_judged", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._rounds.stop()
+    async def _round(self) -> None:
+        await self.judge()
+        await self._forget()
 
     def _tell(self, guard: Guard) -> None:
         self._metrics.guards.labels(state=guard.level.value).inc()

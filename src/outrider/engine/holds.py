@@ -13,9 +13,8 @@ from typing import Final
 from uuid import UUID
 
 from outrider.base.clock import Clock
-from outrider.base.errors import StoreError
 from outrider.base.vocab import HoldScope
-from outrider.engine.service import Rounds
+from outrider.engine.service import Outage, Recurring
 from outrider.obs.log import Logger
 from outrider.store import holds
 from outrider.store.holds import Hold
@@ -27,17 +26,16 @@ _EVERY_S: Final = 0.5  # A hold takes effect within 1 s (issue 3); half of it le
 _MEND_EVERY_COUNT: Final = 20  # Ours: every 10 s; nobody dies half way often.
 
 
-class HoldBook:
+class HoldBook(Recurring):
     """All holds, as they were at the last look. Empty until the first: `load` once before you rely on it."""
 
     def __init__(self, store: Store, *, clock: Clock, logger: Logger) -> None:
+        super().__init__(self._round, _EVERY_S, clock=clock, outage=Outage(logger, "holds_delayed"))
         self._store: Final = store
         self._logger: Final = logger
         self._by_scope: Mapping[HoldScope, Mapping[str, Hold]] = _sorted([])
         self.is_known = False  # Read at least once: before that, "no hold" means nothing.
-        self._is_delayed = False
         self._look_count = 0
-        self._rounds: Final = Rounds(_EVERY_S, clock=clock)
 
     def find(self, *, lane_id: int, provider: str, project_id: UUID) -> Hold | None:
         """Return a hold that this lane is in, None if it may work.
@@ -68,23 +66,11 @@ class HoldBook:
         self._by_scope = _sorted(found)
         self.is_known = True
 
-    async def run(self) -> None:
-        """Read the holds twice a second until `stop`."""
-        async for _ in self._rounds:
-            try:
-                await self.load()
-                if self._look_count % _MEND_EVERY_COUNT == 0:
-                    await self._wake_orphans()
-                self._look_count += 1
-                self._is_delayed = False
-            except StoreError as error:
-                if not self._is_delayed:  # Once an outage.
-                    self._is_delayed = True
-                    self._logger.warning("holds_delayed", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return; at once, unless it is reading."""
-        self._rounds.stop()
+    async def _round(self) -> None:
+        await self.load()
+        if self._look_count % _MEND_EVERY_COUNT == 0:
+            await self._wake_orphans()
+        self._look_count += 1
 
     async def _wake_orphans(self) -> None:
         async with self._store.transaction() as tx:

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConfigError, StoreError
+from outrider.engine.service import Outage
 from outrider.obs.log import Logger
 from outrider.store import nodes
 from outrider.store.nodes import Node
@@ -53,6 +54,7 @@ class NodeBook:
         self._addresses: Final = tuple(addresses)
         self._clock: Final = clock
         self._logger: Final = logger
+        self._outage: Final = Outage(logger, "node_not_seen")
         self._started_at: Final = clock.now()
         self._stop_asked: Final = asyncio.Event()
 
@@ -77,10 +79,8 @@ class NodeBook:
     async def run(self) -> None:
         """Write the row every second until `stop`, then remove it. Raises what `claim` raises, but for StoreError."""
         while not self._stop_asked.is_set():
-            try:
+            with self._outage:
                 await self.claim()
-            except StoreError as error:
-                self._logger.warning("node_not_seen", error=str(error))
             await self._pause()
         try:
             async with self._store.transaction() as tx:

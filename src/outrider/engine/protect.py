@@ -40,6 +40,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     said: str  # The reply or report, for people.
     at: datetime
     sender_domain: str = ""  # Of the mail that a reader wants no more of.
+    list_name: str = ""  # The same: who leaves a list stays on the others.
 
 
 async def learn(tx: Tx, findings: Sequence[Finding], *, now: datetime) -> dict[UUID, Suppression]:
@@ -71,6 +72,7 @@ async def learn(tx: Tx, findings: Sequence[Finding], *, now: datetime) -> dict[U
             message_id=one.message_id,
             now=one.at,
             text=one.said,
+            asked=SuppressionScope.LIST if one.list_name else SuppressionScope.STREAM,
         )
         known.append(suppress.Evidence(one.reason, one.at, one.message_id))
         if decision is not None:
@@ -103,5 +105,7 @@ def _subject(scope: SuppressionScope, finding: Finding) -> str:
             return Stream.MARKETING
         case SuppressionScope.DOMAIN:
             return finding.sender_domain
-        case SuppressionScope.ALL | SuppressionScope.LIST:
+        case SuppressionScope.LIST:
+            return finding.list_name
+        case SuppressionScope.ALL:
             return ""

@@ -148,10 +148,11 @@ def suppression_text(one: Suppression) -> str:
         SuppressionScope.LIST: f"no mail of list {one.subject}",
     }[one.scope]
     whose = " from any project" if one.project_id == EVERYBODY else ""
+    but = f" but of {', '.join(one.excepted)}" if one.excepted else ""
     until = f"until {one.expires_at:%Y-%m-%d %H:%M} UTC" if one.expires_at else "until it is removed"
     since = f"since {one.created_at:%Y-%m-%d %H:%M:%S} UTC"
     rule = f", rule {one.rule}" if one.rule else ""
-    return f"{one.address_key} gets {what}{whose}: {one.reason}, {_ORIGINS[one.origin]}{rule}, {since}, {until}"
+    return f"{one.address_key} gets {what}{but}{whose}: {one.reason}, {_ORIGINS[one.origin]}{rule}, {since}, {until}"
 
 
 _ORIGINS: Final = {
@@ -231,6 +232,9 @@ def _held(group: Group, scene: Scene) -> Cause:
         head = f"by the operator{note}; `outrider queue resume session {group.message_id or 'SESSION'}` releases it"
     elif group.reason == "internal":
         head = _joined("parked after repeated errors of ours, which the log shows (internal)", _quoted(group.reply))
+    elif group.reason == "content":
+        session_id = group.message_id or "SESSION"
+        head = f"for its content, as its events say; `outrider queue release {session_id}` lets it go"
     else:
         head = _joined("parked", group.reason, _quoted(group.reply))
     return Cause(state="held", head=head, since=group.first_at)

@@ -2,15 +2,21 @@
 
 A part is anything with `run` (returns when stopped; raises when it cannot go on) and `stop` (asks `run` to return; safe
 twice, and before `run`). `run_all` runs several and stops them in the reverse of their order: name first what others
-stand on. A part may have parts of its own (`engine.deliver`). `Rounds` is for those that do the same at an even pace
-and may stop a quarter of a second late.
+stand on. A part may have parts of its own (`engine.deliver`).
+
+Most take the same step again and again: they are `Recurring`. It is made of `Rounds`, an even pace that a stop cuts
+short, and of an `Outage`, which lives through a database that is away; parts that do something else beside the step or
+after the last one are made of these two themselves.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from types import TracebackType
 from typing import Final, Protocol
 
 from outrider.base.clock import Clock
+from outrider.base.errors import OutriderError, StoreError
+from outrider.obs.log import Logger
 
 
 class Part(Protocol):
@@ -47,6 +53,91 @@ class Rounds:
         self._stopping = True
         if self._nap is not None:
             self._nap.cancel()
+
+
+class Repeat:
+    """The part that does the same again and again, in a thread: for files that may change."""
+
+    def __init__(self, act: Callable[[], None], every_s: float, *, clock: Clock) -> None:
+        """`act` must not raise what can happen."""
+        self._act: Final = act
+        self._rounds: Final = Rounds(every_s, clock=clock)
+
+    async def run(self) -> None:
+        """Do it at once, then every so often until `stop`."""
+        async for _ in self._rounds:
+            await asyncio.to_thread(self._act)
+
+    def stop(self) -> None:
+        """Let `run` return after the round that goes on."""
+        self._rounds.stop()
+
+
+class Outage:
+    """Whether the database is away, as one loop sees it. `with outage:` leaves undone what fails of that.
+
+    It is warned of once an outage, not once a try. What else is raised goes through.
+    """
+
+    def __init__(
+        self, logger: Logger, warning: str, *, kinds: tuple[type[OutriderError], ...] = (StoreError,), **detail: object
+    ) -> None:
+        """`warning` is the log's event, with `detail`; `kinds` are the errors that pass by themselves."""
+        self._logger: Final = logger
+        self._warning: Final = warning
+        self._kinds: Final = kinds
+        self._detail: Final = detail
+        self.is_on = False
+
+    def note(self, error: OutriderError) -> None:
+        """It failed with this, for the first time or again."""
+        if not self.is_on:
+            self.is_on = True
+            self._logger.warning(self._warning, error=str(error), **self._detail)
+
+    def end(self) -> None:
+        """It went well."""
+        self.is_on = False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            self.end()
+        if not isinstance(error, self._kinds):
+            return False
+        self.note(error)
+        return True
+
+
+class Recurring:
+    """A part that takes the same step again and again: at once while there is more to be done, else at an even pace.
+
+    While the database is away it warns once and tries again at that pace. For parts to be derived from.
+    """
+
+    def __init__(self, step: Callable[[], Awaitable[object]], every_s: float, *, clock: Clock, outage: Outage) -> None:
+        """`step` returns True where there may be more to be done at once; it is asked again unless we are to stop."""
+        self._step: Final = step
+        self._clock: Final = clock
+        self._outage: Final = outage
+        self._rounds: Final = Rounds(every_s, clock=clock)
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Take the step now and again until `stop`."""
+        async for _ in self._rounds:
+            with self._outage:
+                while await self._step() is True and not self._is_stopping:
+                    await self._clock.sleep(0)
+
+    def stop(self) -> None:
+        """Let `run` return, after the step in hand."""
+        self._is_stopping = True
+        self._rounds.stop()
 
 
 async def run_all(parts: Sequence[Part], stop_asked: asyncio.Event) -> None:

@@ -22,6 +22,7 @@ from outrider.base.vocab import EventKind, Fate, Phase, RecipientStatus, Stream,
 from outrider.engine import heard, protect
 from outrider.engine.heard import reply_text
 from outrider.engine.protect import Finding
+from outrider.engine.service import Outage
 from outrider.engine.settings import EngineSettings
 from outrider.mail import address
 from outrider.net.pool import Attempt
@@ -81,7 +82,7 @@ class Settler:
         self._logger: Final = logger
         self._metrics: Final = metrics
         self._stopping = False
-        self._is_delayed = False  # Since the last write that went well.
+        self._outage: Final = Outage(logger, "settle_delayed")  # For all outcomes together.
         self._until_s = math.inf
         self._commit: Final = GroupCommit[Outcome, bool](
             self._write, clock=clock, wait_s=settings.settle_wait_s, weight_max=settings.settle_weight_max
@@ -115,9 +116,7 @@ class Settler:
                 if self._stopping or self._clock.monotonic_s() >= self._until_s:
                     self._logger.exception("outcome_not_stored", recipient_id=str(outcome.claim.recipient_id))
                     return False
-                if not self._is_delayed:  # Once an outage, not once an outcome.
-                    self._is_delayed = True
-                    self._logger.warning("settle_delayed", error=str(error))
+                self._outage.note(error)
                 await self._clock.sleep(_RETRY_S)
 
     async def _write(self, outcomes: Sequence[Outcome]) -> Sequence[bool]:
@@ -140,7 +139,7 @@ class Settler:
                 await egress.add(tx, self._writer, figures)
             if sendings := _sendings(kept):
                 await sending.add(tx, self._writer, sendings)
-        self._is_delayed = False
+        self._outage.end()
         self._count(outcomes, kept)
         return [o.claim.recipient_id in ours for o in outcomes]
 
@@ -218,6 +217,8 @@ def _record(outcome: Outcome) -> Record:
         reason=outcome.verdict.reason,
         reply=reply_text(outcome.answer),
         attempt=outcome.claim.attempt + 1,
+        provider=outcome.provider,
+        source=outcome.source,
     )
 
 

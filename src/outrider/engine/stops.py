@@ -13,9 +13,8 @@ from typing import Final
 from uuid import UUID
 
 from outrider.base.clock import Clock
-from outrider.base.errors import StoreError
 from outrider.base.vocab import WaitKind
-from outrider.engine.service import Rounds
+from outrider.engine.service import Outage, Recurring
 from outrider.obs.log import Logger
 from outrider.store import domains, lanes
 from outrider.store.domains import Stopped
@@ -26,17 +25,14 @@ _READ_EVERY_S: Final = 1.0  # Ours: a stop and its end hold everywhere within se
 _WAKE_COUNT: Final = 3  # Ours: looks; a lane on its way back has arrived by then.
 
 
-class StopBook:
-    """The stopped domains, for one process. `load` before the first mail, then `run` beside it."""
+class StopBook(Recurring):
+    """The stopped domains, for one process. `load` before the first mail, then `run`: it reads each second."""
 
     def __init__(self, store: Store, *, clock: Clock, logger: Logger) -> None:
+        super().__init__(self.load, _READ_EVERY_S, clock=clock, outage=Outage(logger, "stops_not_read"))
         self._store: Final = store
-        self._clock: Final = clock
-        self._logger: Final = logger
         self._known: Mapping[tuple[UUID, str], str] = {}
         self._ended: Final[dict[tuple[UUID, str], int]] = {}  # How often their lanes are to be woken yet.
-        self._is_delayed = False
-        self._rounds: Final = Rounds(_READ_EVERY_S, clock=clock)
 
     def reason_of(self, lane: Lane) -> str:
         """Say why nothing leaves from the lane's sending domain; "": something may. Cost: a look-up in memory."""
@@ -54,21 +50,6 @@ class StopBook:
             self._ended[project_id, name] -= 1
             if not self._ended[project_id, name]:
                 del self._ended[project_id, name]
-
-    async def run(self) -> None:
-        """Read the stops every second until `stop`."""
-        async for _ in self._rounds:
-            try:
-                await self.load()
-                self._is_delayed = False
-            except StoreError as error:
-                if not self._is_delayed:  # Once an outage.
-                    self._is_delayed = True
-                    self._logger.warning("stops_not_read", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._rounds.stop()
 
 
 def sentence(stopped: Stopped) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream
+from outrider.mail.render import Template
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,11 +23,46 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     content_id: str = ""  # Without angle brackets: an image that the HTML shows as `cid:...`. "": a file beside it.
 
 
+class Personal(msgspec.Struct, frozen=True, array_like=True):
+    """What one recipient's mail is filled in with."""
+
+    variables: Mapping[str, object] = {}  # JSON values.
+    locale: str = ""  # "": the template's default.
+
+
+class Templated(msgspec.Struct, frozen=True, kw_only=True):
+    """A template in place of subject, text and HTML; those of the submission are empty, or the call's own."""
+
+    template: Template
+    template_id: str = ""  # This and the next: where it is stored; "" and 0: nowhere.
+    number: int = 0
+    stream: Stream | None = None  # Which mail the template is for; None: nobody has said. Of a stored one.
+    preheader: str | None = None  # The call's own, in place of the template's.
+
+
+class ReportWish(msgspec.Struct, frozen=True, array_like=True):
+    """What the sender of the envelope wants to hear of one recipient. RFC 3461 §4.1."""
+
+    address: str  # As in `recipients`.
+    kinds: tuple[str, ...]  # Of "SUCCESS", "FAILURE", "DELAY", in order; at least one.
+    original: str = ""  # The address of ORCPT, decoded.
+
+
+class ReportsAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """Reports by mail that were asked for."""
+
+    return_to: str  # The envelope's sender.
+    wishes: tuple[ReportWish, ...]  # Of those recipients of whom something is to be heard.
+    is_full: bool = False  # A failure gives the whole message back: RET=FULL.
+    envelope_id: str = ""  # ENVID, decoded.
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """One call's worth of mail: the same content to each recipient, in a conversation of its own each.
 
     Without `shown_to` every recipient sees itself alone in To; with it all see the same To and Cc, and those of
-    `recipients` that are in neither are blind copies.
+    `recipients` that are in neither are blind copies. With `raw` it is as its own header says: `sender`, `from_name`
+    and `subject` repeat that for lists, and of the content's fields none is set.
     """
 
     sender: str  # The From address, as the caller wrote it.
@@ -51,6 +87,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     track_opens: bool | None = None  # None: as the sending domain says.
     track_clicks: bool | None = None
     resent_from: UUID | None = None  # The message whose content this is, sent again.
+    templated: Templated | None = None  # Then `text` and `html` are None; a `subject` that is not "" is the call's own.
+    personal: tuple[Personal, ...] = ()  # One for each of `recipients`, in order; (): all have none. Of a template.
+    raw: bytes | None = None  # A whole message as it is to be sent, lines ending in CRLF: in place of texts and fields.
+    also_from: tuple[str, ...] = ()  # With `raw`: who else is in its From or Sender; each must be allowed to send.
+    reports: ReportsAsked | None = None  # Whom to tell by mail of what becomes of it; None: nobody.
+    has_null_sender: bool = False  # With `raw`: nothing may come back to it. For reports, which we write ourselves.
+    facts: Mapping[str, str | int] = {}  # What the door knows beside all this; in the event of its acceptance.
 
 
 class Rejected(msgspec.Struct, frozen=True):

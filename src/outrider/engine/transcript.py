@@ -1,8 +1,13 @@
-"""One attempt as it was: the facts of its event, and the dialogue in the order it was spoken. For `outrider show`."""
+"""One attempt as it was: the facts of its event, and the dialogue in the order it was spoken. For `outrider show`.
+
+What the event does not say is not told: where no dialogue was kept, the last reply and the phase it came in are all.
+Addresses are not in a kept dialogue; they are put back from the recipient's record. Pure.
+"""
 
 from collections.abc import Mapping
 from typing import Final
 
+from outrider.base.vocab import EventKind
 from outrider.store.events import Event
 from outrider.wire import dialogue
 
@@ -24,12 +29,22 @@ _TOLD: Final = frozenset(
         "certificate",
     }
 )
+# What follows a delivery repeats which way the mail had gone, for who counts; the attempt's own line says it.
+_FOLLOWING: Final = frozenset(
+    {
+        *(EventKind.BOUNCED_LATE, EventKind.COMPLAINED, EventKind.UNSUBSCRIBED, EventKind.RESUBSCRIBED),
+        *(EventKind.OPENED, EventKind.CLICKED),
+    }
+)
+_WAY: Final = frozenset({"source", "provider"})
 _HEAD: Final[Mapping[str, str]] = {"source": "from", "host": "to", "ip": "at", "tls": "TLS", "certificate": "name"}
 
 
 def headline(event: Event) -> str:
     """Return one line: what happened, from where to where, how long it took, what judged it."""
     facts = event.facts
+    if event.kind in _FOLLOWING:
+        facts = {name: value for name, value in facts.items() if name not in _WAY}
     parts = [f"{event.at:%Y-%m-%d %H:%M:%S} UTC", f"{event.kind.value}"]
     if event.attempt:
         parts.append(f"attempt {event.attempt}")

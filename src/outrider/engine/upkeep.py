@@ -11,10 +11,10 @@ from typing import Final
 
 from outrider.base import limits
 from outrider.base.clock import Clock
-from outrider.base.errors import StoreError
+from outrider.engine.service import Outage
 from outrider.obs.log import Logger
 from outrider.policy import suppress
-from outrider.store import events, idempotency, key_use, lanes, nonces, quotas, suppressions
+from outrider.store import events, idempotency, key_use, keys, lanes, nonces, quotas, suppressions
 from outrider.store.pool import Store
 
 _DAYS: Final = 8  # Ours: yesterday (an attempt that ended before midnight is written after it) to six days from now.
@@ -22,10 +22,10 @@ _EVERY_S: Final = 3600.0
 _SWEEP_COUNT: Final = 5_000  # Ours: rows a transaction; tens of milliseconds.
 _LANE_IDLE: Final = timedelta(seconds=limits.MESSAGE_LIFE_S_MAX)  # Then even mail that was held would have expired.
 _KEY_LIFE: Final = timedelta(seconds=limits.IDEMPOTENCY_KEY_LIFE_S)
-_NONCE_LIFE: Final = timedelta(
-    seconds=2 * limits.SIGNED_CALL_S_MAX
-)  # By then its call is too old, whatever the clocks.
+# By then its call is too old, whatever the clocks.
+_NONCE_LIFE: Final = timedelta(seconds=2 * limits.SIGNED_CALL_S_MAX)
 _USE_LIFE: Final = timedelta(minutes=10)  # Ours: a minute would do, were all clocks right.
+_REVOKED_LIFE: Final = timedelta(days=100)  # Ours: so long a list says when a key was revoked and last used.
 _QUOTA_USE_LIFE: Final = timedelta(days=100)  # Ours: a month would do; people ask how the last one was.
 _AGAIN_S: Final = 5.0  # After a failure.
 
@@ -36,28 +36,19 @@ class Upkeep:
     def __init__(self, store: Store, *, clock: Clock, logger: Logger) -> None:
         self._store: Final = store
         self._clock: Final = clock
-        self._logger: Final = logger
+        self._outage: Final = Outage(logger, "upkeep_delayed")
         self._stop_asked: Final = asyncio.Event()
 
     async def run(self) -> None:
         """Look at once, then once an hour until `stop`."""
         while not self._stop_asked.is_set():
-            pause_s = _EVERY_S
-            try:
+            with self._outage:
                 await ensure_partitions(self._store, self._clock)
-                while await sweep(self._store, self._clock) and not self._stop_asked.is_set():
-                    await self._clock.sleep(0)
-                while await sweep_lanes(self._store, self._clock) and not self._stop_asked.is_set():
-                    await self._clock.sleep(0)
-                while await sweep_use(self._store, self._clock) and not self._stop_asked.is_set():
-                    await self._clock.sleep(0)
-                while await sweep_idempotency(self._store, self._clock) and not self._stop_asked.is_set():
-                    await self._clock.sleep(0)
-            except StoreError as error:
-                self._logger.warning("upkeep_delayed", error=str(error))
-                pause_s = _AGAIN_S
+                for sweep_some in (sweep, sweep_lanes, sweep_use, sweep_idempotency, sweep_keys):
+                    while await sweep_some(self._store, self._clock) and not self._stop_asked.is_set():
+                        await self._clock.sleep(0)
             try:
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(_AGAIN_S if self._outage.is_on else _EVERY_S):
                     await self._stop_asked.wait()
             except TimeoutError:
                 continue
@@ -96,6 +87,12 @@ async def sweep_idempotency(store: Store, clock: Clock) -> bool:
     """Forget a batch of answers whose keys count no more; return whether there may be more. Raises StoreError."""
     async with store.transaction() as tx:
         return await idempotency.sweep(tx, before=clock.now() - _KEY_LIFE, count_max=_SWEEP_COUNT)
+
+
+async def sweep_keys(store: Store, clock: Clock) -> bool:
+    """Delete a batch of API keys that were revoked long ago; return whether there may be more. Raises StoreError."""
+    async with store.transaction() as tx:
+        return await keys.forget_revoked(tx, before=clock.now() - _REVOKED_LIFE, count_max=_SWEEP_COUNT)
 
 
 async def sweep_use(store: Store, clock: Clock) -> bool:

@@ -20,8 +20,8 @@ from typing import Final
 import msgspec
 
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, ConfigError, StoreError
-from outrider.engine.service import Rounds
+from outrider.base.errors import CallerError, ConfigError
+from outrider.engine.service import Outage, Recurring
 from outrider.obs.log import Logger
 from outrider.policy import warmup as policy
 from outrider.policy.throttle import Ceiling
@@ -61,18 +61,16 @@ class WarmupView(msgspec.Struct, frozen=True, kw_only=True):
     note: str  # Why it is in this stage.
 
 
-class WarmupBook:
+class WarmupBook(Recurring):
     """The ceilings of this process's warming sources. `load` before the first mail, then `run` beside it."""
 
     def __init__(self, store: Store, plans: Plans, sources: Sources, *, clock: Clock, logger: Logger) -> None:
         """Raises ConfigError: a source names a plan that is not there."""
+        super().__init__(self.load, _READ_EVERY_S, clock=clock, outage=Outage(logger, "warmup_not_read"))
         self._store: Final = store
         self._plans: Final = plans
         self._of_source: Final = _plans_of(plans, sources)
-        self._clock: Final = clock
-        self._logger: Final = logger
         self._counts: dict[Pair, int | None] = {}  # Above the first stage; None: warm.
-        self._rounds: Final = Rounds(_READ_EVERY_S, clock=clock)
 
     def ceiling(self, source: str, provider: str) -> Ceiling | None:
         """Return today's ceiling, None if there is none. Cost: 1 us."""
@@ -84,6 +82,8 @@ class WarmupBook:
 
     async def load(self) -> None:
         """Read the stages again. Raises StoreError."""
+        if not self._of_source:
+            return
         async with self._store.transaction() as tx:
             rows = await warmups.of_sources(tx, list(self._of_source))
         counts: dict[Pair, int | None] = {}
@@ -94,34 +94,22 @@ class WarmupBook:
                 counts[row.source, row.provider] = policy.ceiling_for(plan, stage)
         self._counts = counts
 
-    async def run(self) -> None:
-        """Read the stages every few seconds until `stop`."""
-        async for _ in self._rounds:
-            try:
-                if self._of_source:
-                    await self.load()
-            except StoreError as error:
-                self._logger.warning("warmup_not_read", error=str(error))
 
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._rounds.stop()
-
-
-class WarmupJudge:
-    """Moves the stages of the sources in the settings. Any number of processes may run one."""
+class WarmupJudge(Recurring):
+    """Moves the stages of the sources in the settings, once a minute. Any number of processes may run one."""
 
     def __init__(self, store: Store, plans: Plans, sources: Sources, *, clock: Clock, logger: Logger) -> None:
         """Raises ConfigError: a source names a plan that is not there."""
+        super().__init__(self.judge, _JUDGE_EVERY_S, clock=clock, outage=Outage(logger, "warmup_not_judged"))
         self._store: Final = store
         self._plans: Final = plans
         self._of_source: Final = _plans_of(plans, sources)
-        self._clock: Final = clock
         self._logger: Final = logger
-        self._rounds: Final = Rounds(_JUDGE_EVERY_S, clock=clock)
 
     async def judge(self) -> Sequence[Warmup]:
         """Judge every pair now; return the rows that changed, new ones too. Raises StoreError."""
+        if not self._of_source:
+            return ()
         now = self._clock.now()
         today = now.date()
         changed: list[Warmup] = []
@@ -143,19 +131,6 @@ class WarmupJudge:
                 note=row.note,
             )
         return changed
-
-    async def run(self) -> None:
-        """Judge once a minute until `stop`."""
-        async for _ in self._rounds:
-            try:
-                if self._of_source:
-                    await self.judge()
-            except StoreError as error:
-                self._logger.warning("warmup_not_judged", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._rounds.stop()
 
     async def _begin(self, tx: Tx, now: datetime) -> list[Warmup]:
         yesterday = now.date() - _DAY  # What settled around midnight may be seen after it.

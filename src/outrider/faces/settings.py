@@ -1,9 +1,10 @@
-"""The knobs of this floor: the [faces] table, where the faces listen and whom they believe.
+"""The knobs of this floor: [faces], where the faces listen and whom they believe; [submission], mail handed in by SMTP.
 
 Ports are this machine's; what a key may do is `services.settings`' and the key's own. Invariant: a value that is in
 bounds by its type can be used; what a type cannot say `config` checks at the start.
 """
 
+import enum
 from typing import Annotated
 
 import msgspec
@@ -37,10 +38,10 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The built-in SMTP receiver of catch mode, on loopback only. Also OUTRIDER_CATCH_PORT."""
 
     submission_port: Port = 2587
-    """SMTP submission with STARTTLS (a later version). Also OUTRIDER_SUBMISSION_PORT."""
+    """SMTP submission with STARTTLS: programs hand in mail here. Also OUTRIDER_SUBMISSION_PORT."""
 
     submissions_port: Port = 2465
-    """SMTP submission with implicit TLS (a later version). Also OUTRIDER_SUBMISSIONS_PORT."""
+    """SMTP submission with TLS from the first octet. Also OUTRIDER_SUBMISSIONS_PORT."""
 
     inbound_host: str = "127.0.0.1"
     """Where mail that comes back is taken. `0.0.0.0` opens it to the network; port 25 of the bounce domain's MX leads
@@ -57,3 +58,59 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     simulator_answer_after_s: Annotated[float, Meta(ge=0, le=3600)] = 0.5
     """How long after a mail the simulator's late answer to it is sent."""
+
+
+class LineEnds(enum.StrEnum):
+    """What becomes of a line in a message that ends in CR or LF alone."""
+
+    MEND = "mend"  # It ends in CRLF from then on.
+    REFUSE = "refuse"
+
+
+class ReportPolicy(enum.StrEnum):
+    """Who gets delivery reports by mail."""
+
+    ASKED = "asked"  # Who asks with NOTIFY.
+    FAILURES = "failures"  # And whoever does not say, of failures: as mail servers do. RFC 3461 §4.1.
+
+
+class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of submission.networks: who may hand in mail without a password."""
+
+    range: str
+    """An address or range, such as "10.1.2.0/24"."""
+
+    access_key_id: str
+    """Whose mail it is: the project of this key. Its scopes, domains, ranges, rate and end hold as with its secret."""
+
+
+class SubmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [submission] table: the SMTP relay. Its ports are in [faces]."""
+
+    host: str = "127.0.0.1"
+    """Where it listens. `0.0.0.0` opens it to the network: give it a certificate that clients trust."""
+
+    certificate: str = ""
+    """A PEM file with the certificate chain, and the key unless `private_key` names it; relative to the data directory.
+    Read again when it changes. Empty: a self-signed one, made at the first start as submission.pem."""
+
+    private_key: str = ""
+    """A PEM file with the key of `certificate`."""
+
+    plain_auth_on_loopback: bool = False
+    """Takes passwords without TLS from programs on this machine. From elsewhere never."""
+
+    line_ends: LineEnds = LineEnds.MEND
+    """A CR or LF alone in a message: `mend` makes it a CRLF, `refuse` refuses the message. Where a message ends is not
+    in doubt either way."""
+
+    notices: ReportPolicy = ReportPolicy.ASKED
+    """Who gets delivery reports by mail: `asked` only who asks with NOTIFY, `failures` also whoever does not say, of
+    failures."""
+
+    delay_notice_after_s: Annotated[float, Meta(ge=60, le=604_800)] = 14_400.0
+    """From what age on mail that still waits is reported as delayed, once, to who asked with NOTIFY=DELAY."""
+
+    networks: tuple[NetworkEntry, ...] = ()
+    """Who may hand in mail without a password, such as [{range = "10.1.2.3", access_key_id = "..."}]: printers and the
+    like. Whoever can send from such an address sends as that key. Empty: nobody."""

@@ -109,21 +109,23 @@ class Prepared:
         self._body_hash: Final = _base64(body_hash)
         self._signers: Final = [(key.head, _signer(key)) for key in keys]
         self._late_names: list[bytes] | None = None
-        self._tail = b""
+        self._listed = b""
 
-    def sign(self, fields: Sequence[bytes], at: datetime) -> bytes:
+    def sign(self, fields: Sequence[bytes], at: datetime, *, body_hash: bytes = b"") -> bytes:
         """Return the DKIM-Signature fields, one per key, for the message `fields` + the prepared fields.
 
         Args:
             fields: the recipient's own, in the order of the message; they stand before the prepared ones.
             at: for t=; aware.
+            body_hash: of the recipient's own body; b"": of the one that was prepared.
         """
         late = _chosen(fields)
         names = [name for name, _ in late]
         if names != self._late_names:  # Nearly always the same: To and Message-ID.
-            self._late_names, self._tail = names, _tail([*self._names, *names], self._body_hash)
+            self._late_names, self._listed = names, _listed([*self._names, *names])
         canonical = b"".join([self._canonical, *[field for _, field in late]])
-        seconds_and_tail = b"%d%b" % (int(at.timestamp()), self._tail)
+        hashed = _base64(body_hash) if body_hash else self._body_hash
+        seconds_and_tail = b"%d%b;\r\n bh=%b;\r\n b=" % (int(at.timestamp()), self._listed, hashed)
         signatures: list[bytes] = []
         for head, sign_with in self._signers:
             unsigned = head + seconds_and_tail
@@ -221,8 +223,8 @@ def _made(domain: str, selector: str, algorithm: str, private_key: RSAPrivateKey
     return SigningKey(domain, selector, algorithm, private_key, "\r\n".join(lines).encode("ascii"))
 
 
-def _tail(names: Sequence[bytes], body_hash: bytes) -> bytes:
-    """Write a signature field from behind the time up to "b="."""
+def _listed(names: Sequence[bytes]) -> bytes:
+    """Write a signature field from behind the time to the end of "h="."""
     lines = [b" h="]
     listed = b":\n".join([*names, *_OVERSIGNED]).split(b"\n")
     for word in listed:
@@ -230,7 +232,7 @@ def _tail(names: Sequence[bytes], body_hash: bytes) -> bytes:
             lines[-1] += word
         else:
             lines.append(b" " + word)
-    return b"%b;\r\n bh=%b;\r\n b=" % (b"\r\n".join([b";", *lines]), body_hash)
+    return b"\r\n".join([b";", *lines])
 
 
 def _signer(key: SigningKey) -> Callable[[bytes], bytes]:

@@ -150,11 +150,14 @@ def build(
     original: bytes = b"",
     envelope_id: str = "",
     subject: str = "Delivery status notification",
+    arrived_at: datetime | None = None,
+    attempted_at: datetime | None = None,
     text: str = "This is the mail system. What became of your message is below.",
 ) -> bytes:
-    r"""Return a whole notification. For the simulator and for tests: Outrider itself never sends one to strangers.
+    r"""Return a whole notification. For those who asked for it, for the simulator, and for tests.
 
     Args:
+        arrived_at, attempted_at: when we took the message, and when this became of it; None: it is not said.
         original: header, or header and body, of the message it is about; CRLF or LF.
         message_id: without angle brackets.
 
@@ -165,7 +168,10 @@ def build(
     fields = [[f"Reporting-MTA: dns; {reporting_mta}"]]
     if envelope_id:
         fields[0].append(f"Original-Envelope-Id: {to_xtext(envelope_id)}")
-    fields += [_fields_of(diagnosis) for diagnosis in diagnoses]
+    if arrived_at is not None:
+        fields[0].append(f"Arrival-Date: {format_datetime(arrived_at)}")
+    tried = [] if attempted_at is None else [f"Last-Attempt-Date: {format_datetime(attempted_at)}"]
+    fields += [[*_fields_of(diagnosis), *tried] for diagnosis in diagnoses]
     status = "\r\n\r\n".join("\r\n".join(group) for group in fields) + "\r\n"
     header_end = re.search(rb"\r?\n\r?\n", original)
     has_body = header_end is not None and bool(original[header_end.end() :].strip())

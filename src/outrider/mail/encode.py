@@ -3,8 +3,8 @@ r"""Octets in 7 bits (`is_7bit`, `encode`), and a message made to fit the server
     fit(content, has_8bitmime=False)   7-bit: each leaf with 8-bit octets becomes quoted-printable or base64
     fit(content, has_8bitmime=True)    only what no server takes by RFC 5321: NUL, and lines over 998 octets
 
-`fit` is for mail as others hand it in by SMTP, a door that is not there yet: so far only tests call it. `build` asks
-for encodings, and what it composes fits every server.
+`fit` is for mail as others hand it in by SMTP (`engine.handed`). `build` asks for encodings, and what it composes fits
+every server.
 
 Fields, boundaries and leaves that fit stay the same octets. A leaf that does not is written in the shorter encoding and
 decodes to what it was. A message/rfc822 may not be encoded (RFC 2045 §6.4, RFC 6152 §3), so what is inside it is;

@@ -6,7 +6,7 @@ r"""Body parts and what holds them together: text, files, multiparts. Pure.
 
 Every part is 7-bit, so that any server takes it: text as it is where that is possible, else quoted-printable or base64,
 whichever is shorter; a file in base64 unless it is text that may go as it is. The same parts make the same bytes: a
-boundary is a hash of what it parts, and is not in it.
+boundary is a hash of what it parts, or a seed that comes with it every time, and is not in it.
 
 Sources: RFC 2045, RFC 2046, RFC 2183 (Content-Disposition), RFC 2231 (names in any script), RFC 2387 (related),
 RFC 2392 (cid), RFC 6047 §2.4 (invitations by mail).
@@ -106,11 +106,15 @@ def invitation_part(file: File) -> Part:
     return Part(kind, encoding, written)
 
 
-def multipart(subtype: str, parts: Sequence[Part], parameters: str = "") -> Part:
-    """Return `parts` as one. One alone stays alone. `parameters`, such as "; type=...", come after the type."""
+def multipart(subtype: str, parts: Sequence[Part], parameters: str = "", *, seed: bytes = b"") -> Part:
+    """Return `parts` as one. One alone stays alone. `parameters`, such as "; type=...", come after the type.
+
+    Args:
+        seed: up to 32 letters and digits, to be the boundary if no part holds it; b"": a hash of the parts is.
+    """
     if len(parts) == 1:
         return parts[0]
-    boundary = _choose_boundary(parts)
+    boundary = _choose_boundary(parts, seed)
     delimiter = b"--" + boundary
     # The CRLF before a delimiter belongs to it (RFC 2046 §5.1.1): an empty line, and a part keeps its own.
     lines = [piece for part in parts for piece in (delimiter, b"\r\n", *part.fields(), b"\r\n", part.content, b"\r\n")]
@@ -141,13 +145,16 @@ def _parameter(name: str, value: str) -> str:
     return "".join(f";\r\n {name}*{n}*={lead[n]}{piece}" for n, piece in enumerate(pieces))
 
 
-def _choose_boundary(parts: Sequence[Part]) -> bytes:
-    """Return a boundary that no part holds, the same for the same parts."""
-    digest = hashlib.sha256()
+def _choose_boundary(parts: Sequence[Part], seed: bytes) -> bytes:
+    """Return a boundary that no part holds, the same for the same parts and seed."""
+    # "=_" occurs in no quoted-printable text, "_" in no base64; the look is for parts sent as they are.
+    boundary = b"=_" + seed
+    if seed and not any(boundary in part.content for part in parts):
+        return boundary
+    digest = hashlib.sha256(seed)
     for part in parts:
         digest.update(part.content)
     while True:
-        # "=_" occurs in no quoted-printable text, "_" in no base64; the look is for parts sent as they are.
         boundary = b"=_" + digest.hexdigest()[:32].encode("ascii")
         if not any(boundary in part.content for part in parts):
             return boundary

@@ -160,6 +160,11 @@ def decode_text(octets: bytes | bytearray, charset: str) -> str:
         return octets.decode("utf-8", "replace")
 
 
+def decode_words(text: str) -> str:
+    """Return `text` with its encoded words decoded. Total; what cannot be decoded stays as it is."""
+    return _decode_words(text) if "=?" in text else text
+
+
 def _decoded(value: bytes) -> str:
     """Decode a header value for people: encoded words, else UTF-8, else as much as can be read."""
     text = _FOLD.sub(b"", value).decode("utf-8", "replace")

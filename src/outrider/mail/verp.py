@@ -4,6 +4,7 @@
         "bounce-00bku3g2vk9s...@bounce.shop.example"     60 characters before the @ at most, of [a-z0-9-]
     signer.read(address, today=today)                    the same ReturnPath, or ForgedError, or ExpiredError
     feedback_address("bounce.shop.example")              "feedback@bounce.shop.example"
+    signer.mint_link(recipient_id, expires_on)           "00bku3g2vk9s...", for a link to unsubscribe by; read_link
 
     PURPOSE "-" base32hex( day (4 octets) | recipient id (16) | HMAC-SHA-256 over all of it and the domain, 80 bits )
 
@@ -48,6 +49,8 @@ _token: Final = re.compile(_PATTERN).fullmatch
 _CANDIDATE: Final = re.compile(_PATTERN.encode("ascii"), re.IGNORECASE)
 _SECRET: Final = re.compile(r"(bounce|unsubscribe)-[0-9a-v]{48}", re.IGNORECASE | re.ASCII)
 _FEEDBACK: Final = "feedback@"
+_LINK: Final = "link"  # What stands for the domain in the token of a link; no bounce domain is a single label.
+_link_token: Final = re.compile(r"[0-9a-v]{48}").fullmatch
 
 
 class Purpose(enum.StrEnum):
@@ -56,6 +59,9 @@ class Purpose(enum.StrEnum):
     BOUNCE = "bounce"
     UNSUBSCRIBE = "unsubscribe"
     FEEDBACK = "feedback"  # Of no token: it came to a feedback address, with one of the others inside.
+
+
+_LINK_TOKEN: Final = slice(len(Purpose.UNSUBSCRIBE) + 1, -len(_LINK) - 1)
 
 
 class ReturnPath(msgspec.Struct, frozen=True):
@@ -134,6 +140,16 @@ class Signer:
         if expires_on < today:
             raise ExpiredError("this return path has expired", expires_on=expires_on)
         return ReturnPath(UUID(bytes=claims[_DAY_BYTES:]), Purpose(purpose), expires_on)
+
+    def mint_link(self, recipient_id: UUID, expires_on: date) -> str:
+        """Return the token of a link by which this recipient unsubscribes: 48 characters of [0-9a-v]."""
+        return self.mint(ReturnPath(recipient_id, Purpose.UNSUBSCRIBE, expires_on), _LINK)[_LINK_TOKEN]
+
+    def read_link(self, token: str, *, today: date) -> ReturnPath:
+        """Return what a link's token says. Raises ForgedError, ExpiredError: as `read`."""
+        if not _link_token(token):
+            raise ForgedError("no such link")
+        return self.read(f"{Purpose.UNSUBSCRIBE}-{token}@{_LINK}", today=today)
 
     def _is_ours(self, purpose: str, claims: bytes, domain: str, mac: bytes) -> bool:
         return any(hmac.compare_digest(_mac(key, purpose, claims, domain), mac) for key in self._keys)

@@ -8,8 +8,10 @@ Connections: `dial` one over TCP, `tls` the contexts, `certificate` whom one nam
 `wire.smtp_client` over a socket, `dialler` a connection to one of a site's hosts, `pool` connections per source and
 site, reserved and reused. `ledger` the gates of this node in a file that all its deliver processes map.
 
-`http` fetches files that strangers name.
+`http` fetches files that strangers name, `hook` calls their webhooks, `wall` keeps both out of our own network;
+`rspamd` asks the operator's junk filter.
 
-`probe` whether somebody answers, for a check-up. `simulated` the way to the built-in simulator, `selfsigned` a
-certificate for receivers of our own.
+`probe` whether somebody answers, for a check-up. `simulated` the way to the built-in simulator. Certificates of
+receivers of our own: `pem_files` one from files, `host_certificates` those of many hosts, `selfsigned` one of our own.
+`country_file` where an address is.
 """

@@ -5,6 +5,7 @@ strangers answer is cut and made printable. Never raises for what the network do
 """
 
 import asyncio
+import ssl
 from typing import Final
 
 from outrider.base.vocab import Phase
@@ -16,22 +17,27 @@ _LINE_BYTES_MAX: Final = 4096
 _SHOWN_CHARS: Final = 160
 
 
-async def greeting(ip: str, port: int, *, wait_s: float, source: str = "") -> str | Answer:
+async def greeting(
+    ip: str, port: int, *, wait_s: float, source: str = "", tls: ssl.SSLContext | None = None
+) -> str | Answer:
     """Return the first reply of an SMTP server, its lines joined, or why there is none (phase CONNECT or GREETING).
 
     Args:
         source: our address to come from; "" lets the system choose.
+        tls: the port speaks TLS from the first octet (RFC 8314); a handshake that fails has the cause TLS.
     """
     phase = Phase.CONNECT
     try:
         async with asyncio.timeout(wait_s):
             local = (source, 0) if source else None
-            reader, writer = await asyncio.open_connection(ip, port, local_addr=local, limit=_LINE_BYTES_MAX)
+            reader, writer = await asyncio.open_connection(ip, port, local_addr=local, limit=_LINE_BYTES_MAX, ssl=tls)
             phase = Phase.GREETING
             try:
                 return await _read_greeting(reader, writer)
             finally:
                 writer.close()
+    except ssl.SSLError:  # An OSError too, and one after the connection.
+        return Answer(Phase.GREETING, None, Cause.TLS)
     except (OSError, EOFError) as error:  # TimeoutError is an OSError.
         return Answer(phase, None, dial.cause_of(error) if isinstance(error, OSError) else Cause.RESET)
     except ValueError:  # A line without end.

@@ -60,7 +60,7 @@ class RecordLooker:
         async with asyncio.TaskGroup() as group:
             questions = _Questions(self._asker, group, self._wait_s)
             asked = [group.create_task(_Check(questions, one, domain).run()) for one in wanted]
-        return [finding.result() for finding in asked]
+        return record_check.related([finding.result() for finding in asked])
 
     async def spf(self, ip: str, domain: str, *, sender: str = "", helo: str = "") -> Evaluation:
         """Return what receivers conclude of mail from `ip` for a return path in `domain` (`spf_check.check`)."""

@@ -132,6 +132,22 @@ FEEDBACK_REFUSED: Final = Declared(
     "`none` grows as fast as complaints should come: a provider blanks out our return paths.",
     ("reason",),
 )
+SUBMISSIONS: Final = Declared(
+    "outrider_smtp_submissions_total",
+    "counter",
+    "Messages handed in by SMTP, by the class of the reply: 2 accepted, 4 try again, 5 refused.",
+    "Mostly `2`.",
+    "`4` above zero for 5 minutes: the database is away, or a key has used up its rate.",
+    ("reply",),
+)
+LOGINS_FAILED: Final = Declared(
+    "outrider_smtp_logins_failed_total",
+    "counter",
+    "SMTP logins that failed: `wrong` key or secret, `forbidden` address or scope, `banned` before it was looked at.",
+    "A few: a program with an old secret.",
+    "`wrong` grows for an hour: somebody guesses, or one of your programs has an old secret.",
+    ("reason",),
+)
 LISTENING: Final = Declared(
     "outrider_smtp_listening",
     "gauge",
@@ -156,6 +172,57 @@ GUARDS: Final = Declared(
     "Any `pause`.",
     ("state",),
 )
+CONTENT_CHECKS: Final = Declared(
+    "outrider_content_checks_total",
+    "counter",
+    "Calls whose content was judged, by what became of them and what decided that.",
+    "Mostly `pass`.",
+    "`refuse` or `hold` above a few per cent: a project sends junk, or the filter has changed its mind.",
+    ("action", "cause"),
+)
+CONTENT_SILENCES: Final = Declared(
+    "outrider_content_silences_total",
+    "counter",
+    "Questions to the junk filter that it did not answer, by why.",
+    "Zero.",
+    "Growth for 5 minutes: mail passes unseen, or is held, as [content] when_down says.",
+    ("cause",),
+)
+CONTENT_TIME: Final = Declared(
+    "outrider_content_seconds",
+    "histogram",
+    "From a question to the junk filter to its answer.",
+    "Under 0.1 s.",
+    "Median above 1 s: callers wait for it.",
+    (),
+    _SECONDS,
+)
+HITS: Final = Declared(
+    "outrider_tracking_hits_total",
+    "counter",
+    "Opens and clicks that came in: `human` and `machine` are written, `forged` no token of ours, `unknown` of mail"
+    " past its retention, `lost` for want of room or since the database refused them.",
+    "Mostly `human` and `machine`.",
+    "Any `lost`: the database was away too long. `forged` above the others: somebody guesses.",
+    ("outcome",),
+)
+WEBHOOK_CALLS: Final = Declared(
+    "outrider_webhook_calls_total",
+    "counter",
+    "Calls of webhooks made, by what they came to.",
+    "Mostly `taken`.",
+    "`retried` above `taken` for an hour: servers of several customers do not answer, or ours finds no way out.",
+    ("outcome",),
+)
+WEBHOOK_TIME: Final = Declared(
+    "outrider_webhook_seconds",
+    "histogram",
+    "From the making of a webhook call to its being taken.",
+    "Under a second; the tail is servers that were away.",
+    "Median above 60 s.",
+    (),
+    _SECONDS,
+)
 
 DECLARED: Final = (
     ACCEPTED,
@@ -172,9 +239,17 @@ DECLARED: Final = (
     V1_CALLS,
     INBOUND,
     FEEDBACK_REFUSED,
+    SUBMISSIONS,
+    LOGINS_FAILED,
     LISTENING,
     REPORTS,
     GUARDS,
+    CONTENT_CHECKS,
+    CONTENT_SILENCES,
+    CONTENT_TIME,
+    HITS,
+    WEBHOOK_CALLS,
+    WEBHOOK_TIME,
 )
 
 
@@ -197,9 +272,17 @@ class Metrics:
         self.v1_calls: Final = self._counter(V1_CALLS)
         self.inbound: Final = self._counter(INBOUND)
         self.feedback_refused: Final = self._counter(FEEDBACK_REFUSED)
+        self.submissions: Final = self._counter(SUBMISSIONS)
+        self.logins_failed: Final = self._counter(LOGINS_FAILED)
         self.listening: Final = self._gauge(LISTENING)
         self.reports: Final = self._counter(REPORTS)
         self.guards: Final = self._counter(GUARDS)
+        self.content_checks: Final = self._counter(CONTENT_CHECKS)
+        self.content_silences: Final = self._counter(CONTENT_SILENCES)
+        self.content_time: Final = self._histogram(CONTENT_TIME)
+        self.hits: Final = self._counter(HITS)
+        self.webhook_calls: Final = self._counter(WEBHOOK_CALLS)
+        self.webhook_time: Final = self._histogram(WEBHOOK_TIME)
 
     def render(self) -> bytes:
         """Return the text exposition: of the whole node if it shares a directory, else of this process."""

@@ -35,6 +35,7 @@ class Area(enum.StrEnum):
     PORTS = "ports"
     QUEUE = "queue"
     TLS = "tls"
+    CONTENT = "content"
     EGRESS = "egress"
     BLOCKLIST = "blocklist"
     DOMAIN = "domain"

@@ -25,6 +25,7 @@ _CERTIFICATE_WARN: Final = timedelta(days=21)  # Let's Encrypt renews 30 days be
 _VERSION_MIN: Final = 16
 _PARTITIONS_AHEAD_COUNT: Final = 2  # The upkeep makes six days; with two left it has been away for days.
 _CONNECTIONS_WARN_RATIO: Final = 0.9
+_NAMED_COUNT_MAX: Final = 5  # Ours: what a sentence holds.
 
 
 class ServerFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +117,23 @@ def judge_partitions(days_ahead: int) -> Check:
     return checkup.ok(name, seen)
 
 
+def judge_unsubscribe(*, has_links: bool, lacking: Sequence[str]) -> Check:
+    """Return whether readers of marketing mail can unsubscribe: by a link, with one click (RFC 8058), or by mail.
+
+    Args:
+        has_links: there is an address for links to lead to.
+        lacking: what no bounce domain takes mail for: sending domains, or "this installation".
+    """
+    name = "settings.unsubscribe"
+    if has_links:
+        return checkup.ok(name, "marketing mail has a link to unsubscribe, and one click.")
+    advice = "Set [faces] public_url, OUTRIDER_FACES__PUBLIC_URL=https://mail.shop.example: Gmail and Yahoo ask for it."
+    if lacking:
+        named = ", ".join(lacking[:_NAMED_COUNT_MAX]) + (" and others" if len(lacking) > _NAMED_COUNT_MAX else "")
+        return checkup.warn(name, f"marketing mail of {named} goes out without any way to unsubscribe.", advice)
+    return checkup.warn(name, "marketing mail has an address to unsubscribe by, and no link for one click.", advice)
+
+
 def judge_clock(offset_s: float, trip_s: float) -> Check:
     """Return whether our clock and the database's agree, as exactly as a question of `trip_s` can tell."""
     name = "clock.database"
@@ -159,25 +177,50 @@ def judge_certificate(certificate: CertificateFigures | None, host: str, now: da
     renew = "Renew it and put it where [inbound] certificate says; then restart `outrider serve`."
     if certificate is None:
         return [checkup.fail(name, "its certificate cannot be read.", renew)]
-    until = f"{certificate.ends_at:%Y-%m-%d}"
-    if certificate.ends_at <= now:
-        found = checkup.fail(name, f"it ended on {until}.", renew)
-    elif certificate.begins_at > now:
-        begins = f"{certificate.begins_at:%Y-%m-%d}"
-        found = checkup.fail(name, f"it begins on {begins}.", "Look at this machine's clock, or renew it.")
-    elif certificate.ends_at - now < _CERTIFICATE_WARN:
-        found = checkup.warn(name, f"it ends on {until}.", renew)
-    elif certificate.is_self_signed:
-        found = checkup.warn(name, f"it is signed by itself, until {until}.", "Take one of a public authority's.")
-    else:
-        found = checkup.ok(name, f"valid until {until}.")
-    listed = ", ".join(certificate.names[:5]) or "nobody"
+    found = _judge_terms(name, certificate, now, renew)
+    listed = _listed(certificate)
     if not host or host.startswith("["):
         return [found, checkup.skip(names_name, f"it names {listed}; the MX host's name is not known here.")]
     if any(_covers(one, host) for one in certificate.names):
         return [found, checkup.ok(names_name, f"it names {host}, the MX host.")]
     advice = f"Get one for {host}, or set OUTRIDER_NET__EHLO_NAME to a name that it has."
     return [found, checkup.warn(names_name, f"it names {listed}, not {host}, the MX host.", advice)]
+
+
+def judge_relay_certificate(certificate: CertificateFigures | None, now: datetime) -> Check:
+    """Return whether the SMTP relay's certificate is valid; None: unreadable. By which name it is called is unknown."""
+    name, renew = "tls.submission", "Renew it where [submission] certificate says; it is read again by itself."
+    if certificate is None:
+        return checkup.fail(name, "its certificate cannot be read.", renew)
+    return _judge_terms(name, certificate, now, renew, f"it names {_listed(certificate)}: ")
+
+
+def judge_host_certificate(certificate: CertificateFigures | None, host: str, now: datetime) -> Check:
+    """Return whether a tracking host's certificate is valid; None: there is none."""
+    name, renew = "tls.tracking", "Get it anew where [tracking] certificates says; it is read again by itself."
+    if certificate is None:
+        seen = "there is no certificate: its readers see a warning in place of what they clicked."
+        return checkup.fail(name, seen, "Get one, and put it with its key where [tracking] certificates says.", host)
+    return msgspec.structs.replace(_judge_terms(name, certificate, now, renew), subject=host)
+
+
+def _judge_terms(name: str, certificate: CertificateFigures, now: datetime, renew: str, before: str = "") -> Check:
+    until = f"{certificate.ends_at:%Y-%m-%d}"
+    if certificate.ends_at <= now:
+        return checkup.fail(name, f"{before}it ended on {until}.", renew)
+    if certificate.begins_at > now:
+        begins = f"{certificate.begins_at:%Y-%m-%d}"
+        return checkup.fail(name, f"{before}it begins on {begins}.", "Look at this machine's clock, or renew it.")
+    if certificate.ends_at - now < _CERTIFICATE_WARN:
+        return checkup.warn(name, f"{before}it ends on {until}.", renew)
+    if certificate.is_self_signed:
+        signed = f"{before}it is signed by itself, until {until}."
+        return checkup.warn(name, signed, "Take one of a public authority's.")
+    return checkup.ok(name, f"{before}valid until {until}.")
+
+
+def _listed(certificate: CertificateFigures) -> str:
+    return ", ".join(certificate.names[:5]) or "nobody"
 
 
 def _judge_nodes(queue: QueueFigures) -> Check:

@@ -1,4 +1,4 @@
-"""What DKIM keys are called: selectors, and names in the operator's zone. Pure.
+"""What DKIM keys are called: selectors, and names in the operator's zone; what people are told of new ones. Pure.
 
     o202612r  o202612e  o202612r2      a domain that publishes its keys: prefix, month, r for RSA or e for Ed25519
     or1  or2  oe1  oe2                 one whose keys are in the operator's zone: two names each, to take turns on
@@ -47,3 +47,14 @@ def turns(prefix: str, algorithm: str) -> Sequence[str]:
 def label(selector: str, domain_id: UUID) -> str:
     """Return a key's name within the operator's zone: of the domain's row, as many projects may claim its name."""
     return f"{selector}.{domain_id.hex[16:]}"
+
+
+def renewal_letter(domain: str, selectors: Sequence[str]) -> tuple[str, str]:
+    """Return subject and text of a notice: keys that were made without being asked for wait to be published."""
+    lines = "\n".join(f"- TXT at {host(one, domain)}" for one in selectors)
+    text = (
+        f"The keys of {domain} have signed for as long as the operator lets them, so new ones were made. Publish their"
+        f" records; the old keys sign until they are seen, and their records stay:\n\n{lines}\n\n"
+        f"`outrider domain dns {domain}` prints them, `outrider domain verify {domain}` looks at once."
+    )
+    return f"New DKIM keys of {domain} wait to be published", text

@@ -2,6 +2,7 @@
 
     judge(wanted, seen) -> Finding        `net.records` has looked; this judges
     suspects(wanted, domain) -> hosts     where else a value may have landed, asked for when it is not at its place
+    related(findings) -> findings         what one record means for another
 
     UNVERIFIED  nobody answered in time, or servers failed: what was known of before stands
     PASSED      receivers find what they need; `cause` and `advice` may still say what to mind
@@ -15,10 +16,12 @@ shown. Sources: RFC 7208, RFC 6376 §3.6.1, RFC 7489 §6.6.3, RFC 8461 §3.1, RF
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from outrider.base.vocab import RecordCause, RecordKind, RecordState
 from outrider.mail import dmarc, orgdomain, txt
 from outrider.mail.look import Look, Outcome
-from outrider.policy import proxies, record_keys, record_spf
+from outrider.policy import record_keys, record_spf
 from outrider.policy.record_finding import (
     Finding,
     Seen,
@@ -28,13 +31,14 @@ from outrider.policy.record_finding import (
     not_there,
     other_cname,
     passed,
+    proxied,
     shown,
     typo,
     unverified,
 )
 from outrider.policy.records import Wanted
 
-__all__ = ["Finding", "Seen", "SpfSeen", "judge", "report_address", "suspects"]
+__all__ = ["Finding", "Seen", "SpfSeen", "judge", "related", "report_address", "suspects"]
 
 _SUSPECTS_COUNT_MAX: Final = 8
 _VERSIONS: Final = {RecordKind.MTA_STS: "STSv1", RecordKind.TLS_RPT: "TLSRPTv1", RecordKind.BIMI: "BIMI1"}
@@ -79,6 +83,34 @@ def suspects(wanted: Wanted, domain: str) -> Sequence[str]:
     if wanted.kind is RecordKind.DKIM:
         hosts += [f"{wanted.selector}.{domain}", f"_domainkey.{domain}"]
     return [name for name in dict.fromkeys(hosts) if name != host][:_SUSPECTS_COUNT_MAX]
+
+
+def related(findings: Sequence[Finding]) -> Sequence[Finding]:
+    """Return the findings of one domain with what they mean for each other, in the same order.
+
+    A logo is shown only where DMARC asks receivers to act (BIMI draft §7.1: quarantine of all mail, or reject).
+    """
+    policy = next((one for one in findings if one.wanted.kind is RecordKind.DMARC), None)
+    if policy is None or policy.state is not RecordState.PASSED or _is_enforced(policy):
+        return findings
+    advice = f"No logo is shown before {policy.wanted.host} says p=quarantine or p=reject, for all mail."
+    return [
+        msgspec.structs.replace(one, cause=RecordCause.NOT_ENFORCED, advice=advice)
+        if one.wanted.kind is RecordKind.BIMI and one.state is RecordState.PASSED
+        else one
+        for one in findings
+    ]
+
+
+def _is_enforced(policy: Finding) -> bool:
+    """Whether a DMARC record that passed asks receivers to act on all mail of the domain."""
+    is_inherited = policy.cause is RecordCause.INHERITED
+    text = next(iter(policy.seen), "")
+    try:
+        found = dmarc.parse(text.partition(": ")[2] if is_inherited else text)
+    except dmarc.DmarcError:
+        return False
+    return "none" not in (found.subdomain_policy, found.policy) and (found.policy == "reject" or found.percent == 100)
 
 
 def _judge_place(wanted: Wanted, seen: Seen) -> Finding:
@@ -242,14 +274,8 @@ def _judge_cname(wanted: Wanted, seen: Seen) -> Finding:
         return other_cname(wanted, look.values[0])
     if not seen.addresses:
         return not_there(wanted, look)
-    proxy = next(filter(None, map(proxies.name_of, seen.addresses)), "")
-    if proxy:
-        return failed(
-            wanted,
-            RecordCause.PROXIED,
-            f"{proxy} answers in the place of the CNAME: switch the proxy off for {wanted.host} (DNS only).",
-            seen.addresses,
-        )
+    if (found := proxied(wanted, seen.addresses)) is not None:
+        return found
     if set(seen.addresses) <= set(seen.target_addresses):
         return passed(
             wanted,
@@ -283,7 +309,7 @@ def _judge_text(wanted: Wanted, look: Look) -> Finding:
         found = txt.read_tags(records[0])
     except txt.TagsError as error:
         return failed(wanted, RecordCause.SYNTAX, f"Receivers cannot read the record: {error}.", records)
-    # Who fetches the policy looks at whether the id has changed, not at what it is.
+    # Who fetches the policy looks at whether the id has changed, not at what it is: another one is no failure.
     wrong = [name for name, value in needed.items() if name != "id" and value not in _values_of(found, name)]
     wrong += [name for name in needed if name == "id" and not found.get("id")]
     if wrong:
@@ -293,6 +319,14 @@ def _judge_text(wanted: Wanted, look: Look) -> Finding:
             RecordCause.TYPO if near else RecordCause.OTHER_VALUE,
             typo(wanted.value, records[0]) if near else f"{wrong[0]}= should be {needed[wrong[0]]}.",
             records,
+        )
+    if "id" in needed and found["id"] != needed["id"]:
+        return passed(
+            wanted,
+            records,
+            cause=RecordCause.OTHER_VALUE,
+            advice=f"Our policy has changed since that id, or it is one of your own: with id={needed['id']} senders "
+            "fetch it anew.",
         )
     return passed(wanted, records)
 

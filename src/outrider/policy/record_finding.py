@@ -13,6 +13,7 @@ from outrider.mail import dkim_record, orgdomain
 from outrider.mail.dkim_record import Match
 from outrider.mail.look import Look, Outcome
 from outrider.mail.spf_check import Evaluation
+from outrider.policy import proxies
 from outrider.policy.records import Wanted
 
 _VALUES_COUNT_MAX: Final = 10  # Ours: shown of one name; more are of no help.
@@ -145,6 +146,15 @@ def other_cname(wanted: Wanted, target: str) -> Finding:
     return failed(
         wanted, RecordCause.OTHER_VALUE, f"The CNAME leads to {shown(target)}: change it to {wanted.value}.", [target]
     )
+
+
+def proxied(wanted: Wanted, addresses: Sequence[str]) -> Finding | None:
+    """Return that a proxy hides the CNAME, if one of these, which answer at its host, is a proxy's."""
+    proxy = next(filter(None, map(proxies.name_of, addresses)), "")
+    if not proxy:
+        return None
+    advice = f"{proxy} answers in the place of the CNAME: switch the proxy off for {wanted.host} (DNS only)."
+    return failed(wanted, RecordCause.PROXIED, advice, addresses)
 
 
 def is_near(wanted: str, found: str) -> bool:

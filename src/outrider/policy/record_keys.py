@@ -12,7 +12,6 @@ from outrider.base.vocab import RecordCause
 from outrider.mail import dkim_record
 from outrider.mail.dkim_record import DkimRecordError, Match
 from outrider.mail.look import Look, Outcome
-from outrider.policy import proxies
 from outrider.policy.record_finding import (
     Finding,
     Seen,
@@ -20,6 +19,7 @@ from outrider.policy.record_finding import (
     not_there,
     other_cname,
     passed,
+    proxied,
     shown,
     typo,
     unverified,
@@ -83,15 +83,7 @@ def _without_text(wanted: Wanted, seen: Seen) -> Finding:
             f"The CNAME is right, and {wanted.value} has no key yet: its zone is the operator's to publish.",
             seen.look.values,
         )
-    proxy = next(filter(None, map(proxies.name_of, seen.addresses)), "")
-    if proxy:
-        return failed(
-            wanted,
-            RecordCause.PROXIED,
-            f"{proxy} answers in the place of the CNAME: switch the proxy off for {wanted.host} (DNS only).",
-            seen.addresses,
-        )
-    return not_there(wanted, seen.look)
+    return proxied(wanted, seen.addresses) or not_there(wanted, seen.look)
 
 
 def _judge_texts(wanted: Wanted, texts: Sequence[str]) -> Finding:

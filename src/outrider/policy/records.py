@@ -9,6 +9,8 @@
     CNAME              tracking host                        links and opens under the customer's name
     optional: MTA-STS (TXT and host) and TLS-RPT at the return path, BIMI at the domain
 
+MTA-STS has a host where the operator serves the policy ([identity] mta_sts_target); else the customer serves it.
+
 A plan knows no DNS: what is published there already is merged in by `record_check`, which says so in `Finding.publish`.
 Required is what mail would fail without. Sources: RFC 7208, RFC 6376, RFC 7489, RFC 5321 §5.1, RFC 8461, RFC 8460.
 """
@@ -19,7 +21,7 @@ from typing import Final
 import msgspec
 
 from outrider.base.vocab import RecordKind
-from outrider.mail import dkim_record, dmarc, spf
+from outrider.mail import bimi, dkim_record, dmarc, spf, sts_policy
 from outrider.mail.dkim_record import DkimRecordError
 
 NAMELESS: Final = "(the public name of this machine: set OUTRIDER_NET__EHLO_NAME)"
@@ -61,9 +63,10 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     tracking_host: str = ""
     tracking_target: str = ""
     mta_sts_id: str = ""  # The version of the policy; "" plans no MTA-STS.
-    mta_sts_target: str = ""  # The web host that serves the policy.
+    mta_sts_target: str = ""  # The operator's web host that serves the policy; "": the customer serves it.
     tls_report_address: str = ""
     bimi_logo: str = ""  # An https URL.
+    bimi_certificate: str = ""  # The same; "": the mark has none.
 
 
 def plan(needs: Needs) -> Sequence[Wanted]:
@@ -77,8 +80,8 @@ def plan(needs: Needs) -> Sequence[Wanted]:
             Wanted(
                 kind=RecordKind.BIMI,
                 type="TXT",
-                host=f"default._bimi.{needs.domain}",
-                value=f"v=BIMI1; l={needs.bimi_logo}",
+                host=f"{bimi.HOST_PREFIX}{needs.domain}",
+                value=bimi.record(needs.bimi_logo, needs.bimi_certificate),
                 is_required=False,
                 why="Some mailboxes show this logo beside mail of a domain whose DMARC policy is quarantine or reject.",
             )
@@ -197,25 +200,30 @@ def _transport(needs: Needs) -> list[Wanted]:
     if not host:
         return []
     wanted = []
-    if needs.mta_sts_id and needs.mta_sts_target:
-        wanted += [
+    if needs.mta_sts_id:
+        served = f"https://{sts_policy.host_of(host)}{sts_policy.PATH}"
+        wanted.append(
             Wanted(
                 kind=RecordKind.MTA_STS,
                 type="TXT",
                 host=f"_mta-sts.{host}",
                 value=f"v=STSv1; id={needs.mta_sts_id}",
                 is_required=False,
-                why="Says that mail to the return path comes by TLS only; change the id whenever the policy changes.",
-            ),
+                why="Says that there is a policy on mail to the return path, and which; senders fetch it from "
+                f"{served}{'' if needs.mta_sts_target else ', where you serve it'}.",
+            )
+        )
+    if needs.mta_sts_id and needs.mta_sts_target:
+        wanted.append(
             Wanted(
                 kind=RecordKind.MTA_STS,
                 type="CNAME",
-                host=f"mta-sts.{host}",
+                host=sts_policy.host_of(host),
                 value=_name(needs.mta_sts_target),
                 is_required=False,
                 why="Where senders fetch the MTA-STS policy.",
-            ),
-        ]
+            )
+        )
     if needs.tls_report_address:
         wanted.append(
             Wanted(

@@ -37,7 +37,9 @@ from outrider.net.settings import NetSettings
 from outrider.net.simulated import SimulatorExits, SimulatorRouter
 from outrider.obs.log import Logger
 from outrider.policy.shaping import Shaping
+from outrider.services.dkim_keys import KeyRing
 from outrider.services.return_paths import ReturnPaths, signer_of
+from outrider.services.tracking_terms import TrackingTerms
 from outrider.store.pool import Store
 from outrider.store.vault import vault_of
 
@@ -89,6 +91,16 @@ class _Bounds(msgspec.Struct, frozen=True):
     stops: StopBook
 
 
+def _make_preparer(context: Context, store: Store, keys: KeyRing, tracking: TrackingTerms) -> Preparer:
+    config, clock = context.config, context.clock
+    signer = signer_of(vault_of(app.key_source(context)))
+    return_paths = ReturnPaths(
+        store, signer, shared_domain=config.inbound.bounce_domain, clock=clock, links_root=config.links_root
+    )
+    bytes_max = config.engine.drafts_bytes_max
+    return Preparer(store, keys, return_paths, clock=clock, drafts_bytes_max=bytes_max, tracking=tracking)
+
+
 def _make_deliverer(
     context: Context, store: Store, ledger: Ledger, bounds: _Bounds, *, owner: UUID, slot: int
 ) -> Deliverer:
@@ -97,11 +109,7 @@ def _make_deliverer(
     net = app.net_settings(config)
     chance = random.Random(context.chance.getrandbits(64))
     services = app.make_services(context, store)
-    signer = signer_of(vault_of(app.key_source(context)))
-    return_paths = ReturnPaths(store, signer, shared_domain=config.inbound.bounce_domain, clock=clock)
-    preparer = Preparer(
-        store, services.keys, return_paths, clock=clock, drafts_bytes_max=config.engine.drafts_bytes_max
-    )
+    preparer = _make_preparer(context, store, services.keys, services.tracking_terms)
     slots = NodeSlots(ledger, slot=slot, clock=clock)
     connections = ConnectionPool(net, clock=clock, slots=slots)
     router, exits = make_ways(config, net, clock, chance)

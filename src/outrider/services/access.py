@@ -40,14 +40,13 @@ from outrider.base.errors import (
     LimitReachedError,
     NotFoundError,
     SignatureError,
-    StoreError,
     TimestampError,
     TokenInvalidError,
     UnauthenticatedError,
 )
 from outrider.base.networks import Network
 from outrider.base.vocab import KeyScope
-from outrider.engine.service import Rounds
+from outrider.engine.service import Outage, Rounds
 from outrider.obs.log import Logger
 from outrider.store import key_use, keys, nonces
 from outrider.store.batch import GroupCommit
@@ -65,19 +64,19 @@ _WINDOW_S: Final = 60
 _USED_EVERY: Final = timedelta(seconds=10)  # How exact `last_used_at` is.
 _ID_CHARS: Final = 32
 _NO_HASH: Final = bytes(32)
-_OF_NO_KEY: Final = "-"  # Stands in for a secret.
 ADVICE: Final = "Send `Authorization: Bearer ACCESSKEY_ID.ACCESSKEY_SECRET`, or Basic with the same pair."
 _PURPOSE: Final = "access token 1"
 _WRONG_SIGNATURE: Final = (
-    "The signature is not what this key makes of the body. A key made before calls could be signed cannot sign any."
+    "The signature is not what this key makes of the body. A key that allows no signed calls, or is older than them,"
+    " cannot sign any."
 )
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """What a call shows of itself, in one of three forms; a face fills in what came, as it came.
 
-    A face makes it with `faces.api.credentials.read`. Where `needs_body` is true it reads the body before it asks who
-    is calling, and hands it over with `faces.api.credentials.with_body`.
+    A face makes it with `faces.api.credentials.read`. Where `needs_body` is true it asks `Access.screen`, reads the
+    body before it asks who is calling, and hands it over with `faces.api.credentials.with_body`.
     """
 
     access_key_id: str = ""  # "": none was shown, or a token says it.
@@ -179,7 +178,7 @@ class Access:
         self._vault: Final = vault
         self._rate_per_minute: Final = rate_per_minute
         self._clock: Final = clock
-        self._logger: Final = logger
+        self._outage: Final = Outage(logger, "key_use_delayed")
         self._writer: Final = f"{random_bits(64):016x}"
         self._token_keys: Sequence[bytes] = vault.derive(_PURPOSE)  # The one that mints first.
         self._keys: Final = Recent[str, _Known | None](self._read_key, clock=clock, fresh_s=KEY_FRESH_S)
@@ -198,6 +197,18 @@ class Access:
         """Take no more signed calls and write what was counted."""
         self._nonces.stop()
         self._rounds.stop()
+
+    async def screen(self, shown: Credentials) -> None:
+        """Refuse, before its body is read, a signed call that cannot count whatever its body is.
+
+        Raises:
+            TimestampError: it was made at another time, or does not say when.
+            SignatureError: it names a key that is none, or that allows no signed calls.
+            StoreUnavailableError: nobody can tell now.
+        """
+        self._check_made_at(shown)
+        if shown.access_key_id:  # Else the body says it.
+            await self._find_signer(shown.access_key_id)
 
     async def authenticate(self, credentials: Credentials) -> Caller:
         """Return who shows these credentials.
@@ -220,12 +231,23 @@ class Access:
             known, caller = await self._by_signature(credentials)
         else:
             raise UnauthenticatedError(f"The call shows no access key. {ADVICE}")
-        if known.networks and not networks.contain(known.networks, credentials.client):
-            raise ForbiddenError("This key may not be used from your address.", client=credentials.client)
-        if known.is_mark_due:
-            known.is_mark_due = False
-            self._used.add((known.key.project_id, known.key.access_key_id))
-        return caller
+        return self._admit(known, caller, credentials.client)
+
+    async def trust(self, access_key_id: str, client: str) -> Caller:
+        """Return the caller that the key would make for whoever calls from `client`, its secret unseen.
+
+        For networks that an operator has bound to a key; the key's own terms hold.
+
+        Raises:
+            UnauthenticatedError: there is no such key, or it is over.
+            ForbiddenError: the key may not be used from that address.
+            StoreUnavailableError: nobody can tell now.
+        """
+        known = await self._find(access_key_id)
+        if known is None:
+            raise UnauthenticatedError("The access key is not valid.")
+        self._check_current(known.key)
+        return self._admit(known, known.caller, client)
 
     def spend(self, caller: Caller) -> Allowance:
         """Count one call of the key.
@@ -291,6 +313,15 @@ class Access:
         token = jwt.mint(jwt.Claims(caller.access_key_id, now_s, expires_at_s, scope), self._token_keys[0])
         return Token(token, datetime.fromtimestamp(expires_at_s, UTC), caller.scopes if scopes is None else scopes)
 
+    def _admit(self, known: _Known, caller: Caller, client: str) -> Caller:
+        """Return the caller if it comes from where its key may be used. Raises ForbiddenError."""
+        if known.networks and not networks.contain(known.networks, client):
+            raise ForbiddenError("This key may not be used from your address.", client=client)
+        if known.is_mark_due:
+            known.is_mark_due = False
+            self._used.add((known.key.project_id, known.key.access_key_id))
+        return caller
+
     async def _by_secret(self, access_key_id: str, secret: str) -> tuple[_Known, Caller]:
         known = await self._find(access_key_id)
         hashed = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
@@ -335,34 +366,37 @@ class Access:
 
     async def _by_signature(self, shown: Credentials) -> tuple[_Known, Caller]:
         """Timestamp, signature, nonce, in this order: what is not signed by the key leaves no trace."""
-        made_at_s = digits.parse(shown.timestamp, most=limits.UNIX_S_MAX)
-        now_s = self._clock.now().timestamp()
-        if made_at_s is None or abs(now_s - made_at_s) > limits.SIGNED_CALL_S_MAX:
-            what = "X-Timestamp must hold Unix seconds" if made_at_s is None else "The call was made at another time"
-            raise TimestampError(f"{what}: not more than {limits.SIGNED_CALL_S_MAX / 60:.0f} minutes from our clock.")
-        known = await self._find(shown.access_key_id)
-        if known is None:  # Strangers do not have megabytes read for nothing; an id is no secret and cannot be guessed.
-            raise SignatureError(_WRONG_SIGNATURE)
-        body = body_signature.read(shown.body)
-        secret = self._open_secret(known.key)
-        right = body_signature.sign(body, secret or _OF_NO_KEY)
+        made_at = self._check_made_at(shown)
+        known, secret = await self._find_signer(shown.access_key_id)
+        right = body_signature.sign(body_signature.read(shown.body), secret)
         given = (shown.signature or "").lower().encode("utf-8", "surrogatepass")
-        if not hmac.compare_digest(right.encode(), given) or secret is None:
+        if not hmac.compare_digest(right.encode(), given):
             raise SignatureError(_WRONG_SIGNATURE)
         self._check_current(known.key)
         if not _is_nonce(shown.nonce):
             most = limits.NONCE_CHARS_MAX
             raise SignatureError(f"X-Nonce must hold 1 to {most} visible ASCII characters, others with each call.")
-        made_at = datetime.fromtimestamp(made_at_s, UTC)
         if not await self._nonces.submit(Nonce(shown.access_key_id, shown.nonce, made_at)):
             raise SignatureError("This nonce was used before; each call needs another.")
         return known, known.caller
 
-    def _open_secret(self, key: ApiKey) -> str | None:
-        """Return the key's secret, None if it is from before they were kept."""
-        if key.secret_sealed is None:
-            return None
-        return self._vault.open(key.secret_sealed, secret_context(key.access_key_id)).decode()
+    def _check_made_at(self, shown: Credentials) -> datetime:
+        """Return when the signed call was made. Raises TimestampError."""
+        made_at_s = digits.parse(shown.timestamp, most=limits.UNIX_S_MAX)
+        if made_at_s is None or abs(self._clock.now().timestamp() - made_at_s) > limits.SIGNED_CALL_S_MAX:
+            what = "X-Timestamp must hold Unix seconds" if made_at_s is None else "The call was made at another time"
+            raise TimestampError(f"{what}: not more than {limits.SIGNED_CALL_S_MAX / 60:.0f} minutes from our clock.")
+        return datetime.fromtimestamp(made_at_s, UTC)
+
+    async def _find_signer(self, access_key_id: str) -> tuple[_Known, str]:
+        """Return the key and its secret. Raises SignatureError: there is no such key, or none that signs.
+
+        So strangers do not have megabytes read for nothing; an id is no secret and cannot be guessed.
+        """
+        known = await self._find(access_key_id)
+        if known is None or known.key.secret_sealed is None:
+            raise SignatureError(_WRONG_SIGNATURE)
+        return known, self._vault.open(known.key.secret_sealed, secret_context(access_key_id)).decode()
 
     def _check_current(self, key: ApiKey) -> None:
         """Raise UnauthenticatedError if the key is over. Only who has shown its secret gets to hear that."""
@@ -428,25 +462,27 @@ class Access:
         if not counted and not used:
             return
         uses = [KeyUse(id_, _begin(one.minute), one.ours) for id_, one in counted]
-        try:
-            async with self._store.transaction() as tx:
-                if uses:
-                    await key_use.write(tx, uses, writer=self._writer)
-                if used:
-                    await keys.mark_used(tx, used, now=self._clock.now(), every=_USED_EVERY)
-            others: Mapping[tuple[str, datetime], int] = {}
+        with self._outage:
+            others = await self._exchange(uses, used)
+            self._used.difference_update(used)
+            for (_, count), use in zip(counted, uses, strict=True):
+                count.written = use.calls
+                count.others = others.get((use.access_key_id, use.minute), 0)
+
+    async def _exchange(
+        self, uses: Sequence[KeyUse], used: Sequence[tuple[UUID, str]]
+    ) -> Mapping[tuple[str, datetime], int]:
+        """Write both; return what others have counted of the same. Raises StoreError."""
+        async with self._store.transaction() as tx:
             if uses:
-                async with self._store.transaction() as tx:
-                    others = await key_use.of_others(
-                        tx, [(one.access_key_id, one.minute) for one in uses], writer=self._writer
-                    )
-        except StoreError as error:
-            self._logger.warning("key_use_delayed", error=str(error))
-            return
-        self._used.difference_update(used)
-        for (_, count), use in zip(counted, uses, strict=True):
-            count.written = use.calls
-            count.others = others.get((use.access_key_id, use.minute), 0)
+                await key_use.write(tx, uses, writer=self._writer)
+            if used:
+                await keys.mark_used(tx, used, now=self._clock.now(), every=_USED_EVERY)
+        if not uses:
+            return {}
+        async with self._store.transaction() as tx:
+            asked = [(one.access_key_id, one.minute) for one in uses]
+            return await key_use.of_others(tx, asked, writer=self._writer)
 
     def _minute(self) -> int:
         return int(self._clock.now().timestamp() // _WINDOW_S)

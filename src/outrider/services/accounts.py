@@ -2,21 +2,21 @@
 
 A secret is 36 random bytes as 48 characters of URL-safe base64. It is shown once. Stored are its SHA-256, to compare
 with (a secret with 288 random bits cannot be guessed, so a slow password hash would protect nothing and cost a core at
-a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0032).
+a few hundred calls a second), and the secret itself, sealed by the vault, for calls signed with it (ADR 0032). A key
+that is to sign no calls has it not: who says so later has it forgotten, and cannot take that back.
 """
 
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from outrider.base import ids, limits, networks, places
+from outrider.base import ids, instants, limits, networks, places
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, ForbiddenError, NotFoundError
+from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
 from outrider.mail import address
 from outrider.store import keys, projects
 from outrider.store.keys import ApiKey, KeyTerms
@@ -49,6 +49,7 @@ class Maker(msgspec.Struct, frozen=True):
 
     terms: KeyTerms  # With the scopes that count for this call: a token's may be fewer.
     rate_per_minute: int  # What it has by its terms or the settings; 0: no limit.
+    allow_signed: bool = True
 
 
 class Accounts:
@@ -85,33 +86,50 @@ class Accounts:
         return name
 
     async def create_key(
-        self, project_id: UUID, name: str, terms: KeyTerms = ANY_TERMS, *, maker: Maker | None = None
+        self,
+        project_id: UUID,
+        name: str,
+        terms: KeyTerms = ANY_TERMS,
+        *,
+        allow_signed: bool | None = None,
+        maker: Maker | None = None,
     ) -> KeyPair:
         """Make a key pair; its secret is told this once.
 
         Args:
+            allow_signed: whether calls signed with it count; None: as for its maker, or yes.
             maker: the key that asks for it: none may make one that may do more. None: an operator asks.
 
         Raises:
             CallerError: `field` is "name" or one of the terms.
+            ConflictError: the project has `limits.KEYS_COUNT_MAX` keys that are not revoked.
             ForbiddenError: `field` is the term that goes beyond the maker's.
         """
         _check_name(name)
         terms = self._check_terms(terms)
         if maker is not None:
             check_within(terms, maker)
+            if allow_signed and not maker.allow_signed:
+                raise _beyond("allow_signed")
+        if allow_signed is None:
+            allow_signed = maker is None or maker.allow_signed
         secret = base64.urlsafe_b64encode(self._random_bits(_SECRET_BITS).to_bytes(_SECRET_BITS // 8)).decode()
         pair = KeyPair(f"{self._random_bits(_ID_BITS):032x}", secret, name)
+        sealed = self._vault.seal(secret.encode(), secret_context(pair.access_key_id))
         key = ApiKey(
             access_key_id=pair.access_key_id,
             project_id=project_id,
             secret_hash=hashlib.sha256(secret.encode()).digest(),
             name=name,
             created_at=self._clock.now(),
-            secret_sealed=self._vault.seal(secret.encode(), secret_context(pair.access_key_id)),
+            secret_sealed=sealed if allow_signed else None,
             terms=terms,
         )
         async with self._store.transaction() as tx:
+            await projects.lock(tx, project_id)  # Many at once are counted one after another.
+            if await keys.valid_count(tx, project_id) >= limits.KEYS_COUNT_MAX:
+                most = limits.KEYS_COUNT_MAX
+                raise ConflictError(f"The project has {most} keys, as many as it may; revoke those it does not need.")
             await keys.insert(tx, key)
         return pair
 
@@ -126,12 +144,23 @@ class Accounts:
         return found
 
     async def change_key(
-        self, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms, maker: Maker | None = None
+        self,
+        project_id: UUID,
+        access_key_id: str,
+        *,
+        name: str,
+        terms: KeyTerms,
+        allow_signed: bool | None = None,
+        maker: Maker | None = None,
     ) -> ApiKey:
         """Give the key this name and these terms, in place of what it had; they count everywhere within a second.
 
+        Args:
+            allow_signed: False: calls signed with it count no more, for good; None: as before.
+
         Raises:
             CallerError: `field` is "name" or one of the terms.
+            ConflictError: field "allow_signed": it does not allow signed calls, and never will.
             ForbiddenError: the terms go beyond those of `maker`, as in `create_key`.
             NotFoundError: the project has no such key.
         """
@@ -140,8 +169,14 @@ class Accounts:
         terms = self._check_terms(terms)
         if maker is not None:
             check_within(terms, maker)
+        if allow_signed and not before.allow_signed:
+            raise ConflictError(
+                "The secret of a key without signed calls is not kept, so it cannot have them; make a new key.",
+                field="allow_signed",
+            )
+        keep = allow_signed is not False
         async with self._store.transaction() as tx:
-            changed = await keys.change(tx, project_id, before.access_key_id, name=name, terms=terms)
+            changed = await keys.change(tx, project_id, before.access_key_id, name=name, terms=terms, keep_secret=keep)
         assert changed is not None  # No key is ever deleted.
         return changed
 
@@ -169,7 +204,7 @@ class Accounts:
         if rate is not None and not 0 <= rate <= limits.KEY_PER_MINUTE_COUNT_MAX:
             most = limits.KEY_PER_MINUTE_COUNT_MAX
             raise CallerError(f"A key's rate is 0 (no limit) to {most} calls a minute.", field="rate_per_minute")
-        expires_at = None if terms.expires_at is None else _check_instant(terms.expires_at)
+        expires_at = None if terms.expires_at is None else instants.aware(terms.expires_at, "expires_at")
         if expires_at is not None and expires_at <= self._clock.now():
             raise CallerError("The key would have expired already.", field="expires_at")
         return msgspec.structs.replace(
@@ -202,24 +237,17 @@ def check_within(terms: KeyTerms, by: Maker) -> None:
     elif by.rate_per_minute and rate is not None and not 0 < rate <= by.rate_per_minute:
         beyond = "rate_per_minute"
     if beyond:
-        raise ForbiddenError(f"A key cannot give another more than it has itself: its {beyond}.", field=beyond)
+        raise _beyond(beyond)
+
+
+def _beyond(field: str) -> ForbiddenError:
+    return ForbiddenError(f"A key cannot give another more than it has itself: its {field}.", field=field)
 
 
 def _is_in(text: str, ranges: Sequence[str]) -> bool:
     """Whether one of the ranges holds all of this one: its first and its last address."""
     inner, outer = networks.parse(text), [networks.parse(one) for one in ranges]
     return any(networks.contain([one], str(inner[0])) and networks.contain([one], str(inner[-1])) for one in outer)
-
-
-def _check_instant(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise CallerError("The instant of expiry needs an offset from UTC, such as Z.", field="expires_at")
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:  # In UTC it is in the year 0 or 10000.
-        raise CallerError(
-            "The instant of expiry is out of bounds; leave it out for never.", field="expires_at"
-        ) from None
 
 
 def _check_ranges(ranges: Sequence[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 A new key is `waiting`: a domain is added, keys are rotated, or a key is brought. `policy.key_states` has the table of
 moves from there. Moves of a domain happen together, in one transaction that holds the domain, and none takes away the
 last key that signs, so whoever reads finds one; the engine sends nothing without a key. A retired key's private half is
-erased.
+erased. What is due with time `tend` does, for `services.key_keeper`.
 
 All processes sign with a changed set of keys within `FRESH_S`: the engine asks often and is answered from memory.
 
@@ -27,21 +27,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, ConflictError, NotFoundError, StoreError
-from outrider.base.vocab import KeyState
-from outrider.engine.service import Rounds
+from outrider.base.errors import CallerError, ConflictError, NotFoundError
+from outrider.base.vocab import EventKind, KeyState
 from outrider.mail import address, dkim
 from outrider.mail.dkim import ALGORITHMS, SigningKey
-from outrider.obs.log import Logger
 from outrider.policy import key_names, key_states
 from outrider.services.settings import IdentitySettings
-from outrider.store import dkim_keys
-from outrider.store.dkim_keys import DkimKey, KeyOwner, KeyRef
+from outrider.store import dkim_keys, events, notices
+from outrider.store.dkim_keys import DkimKey, KeyOwner, KeyRef, Sight
+from outrider.store.events import Facts, NewEvent
+from outrider.store.notices import Notice
 from outrider.store.pool import Store, Tx
 from outrider.store.recent import Recent
 from outrider.store.vault import Vault
 
-__all__ = ["DkimKey", "KeyEntry", "KeyKeeper", "KeyRing"]  # With the record a caller meets.
+__all__ = ["DkimKey", "KeyEntry", "KeyRing"]  # With the record a caller meets.
 
 FRESH_S: Final = 0.5  # How old the engine's keys may be.
 ZONE_TTL: Final = timedelta(minutes=5)  # Ours, of the records in the operator's zone.
@@ -49,7 +49,6 @@ ZONE_WAIT: Final = 2 * ZONE_TTL  # Ours: then no receiver remembers what was the
 RSA_BITS: Final = 2048  # RFC 8301 §3.2: at least 1024, 2048 advised; more does not fit one UDP answer everywhere.
 _RSA_EXPONENT: Final = 65537
 _ROUND_COUNT: Final = 100  # Ours: domains that one round of the worker looks after.
-_ROUND_S: Final = 60.0
 _ZONE_UNSET: Final = "(the operator's zone: set [identity] dkim_zone)"
 
 
@@ -168,12 +167,15 @@ class KeyRing:
         name = address.parse_domain(name)
         if algorithms:
             _check_algorithms(algorithms)
-        async with self._store.transaction() as tx:
-            _found(await dkim_keys.owner_of(tx, project_id, name), name)
-            keys = await dkim_keys.of_domain(tx, project_id, name)
-        pems = await _new_pems(algorithms or _in_use(keys) or ALGORITHMS)
+        pems = await self._next_pems(project_id, name, algorithms)
         async with self._store.transaction() as tx:
             return await self._rotate(tx, project_id, name, pems, is_published=is_published)
+
+    async def renew(self, project_id: UUID, name: str) -> None:
+        """Rotate without being asked, and let the project know what to publish. Raises as `rotate`; safe twice."""
+        pems = await self._next_pems(project_id, name)
+        async with self._store.transaction() as tx:
+            await self._rotate(tx, project_id, name, pems, is_renewal=True)
 
     async def bring(
         self, project_id: UUID, name: str, selector: str, pem: bytes, *, is_published: bool = False
@@ -210,7 +212,7 @@ class KeyRing:
                 key = self._sealed(owner, selector, _pem(loaded.private_key), is_own=True)
                 await dkim_keys.insert(tx, key)
             if is_published:
-                await self._vouch(tx, owner, selector)
+                await self._vouch(tx, owner, key)
             keys = await self._settle(tx, owner)
         return Brought(next(self._entry(owner, one) for one in keys if one.selector == selector), warning)
 
@@ -281,17 +283,18 @@ class KeyRing:
             await dkim_keys.set_delegated(tx, project_id, owner.domain_id, is_delegated=is_delegated)
             return await self._rotate(tx, project_id, name, pems, are_fitting_kept=True)
 
-    async def saw(self, project_id: UUID, domain: str, selector: str, is_published: bool) -> None:
+    async def saw(self, project_id: UUID, domain: str, selector: str, is_published: bool, *, record: str) -> None:
         """Take what DNS said of a key's record, for certain: it is there, or there is none or another one.
 
         Call it before the domain is marked verified, so that it never may send without a key; not for a look-up that
-        failed, which says nothing. Unknown keys are ignored. Safe twice and concurrently.
+        failed, which says nothing. `record` is the text that was looked for: keys that are unknown, or another one's
+        under that selector by now, are passed over. Safe twice and concurrently.
         """
         async with self._store.transaction() as tx:
             owner = await dkim_keys.hold(tx, project_id, domain)
             if owner is not None:
-                now = self._clock.now()
-                await dkim_keys.saw(tx, project_id, owner.domain_id, selector, is_published=is_published, now=now)
+                sight = Sight(selector=selector, record=record, is_published=is_published)
+                await dkim_keys.saw(tx, project_id, owner.domain_id, sight, now=self._clock.now())
                 await self._settle(tx, owner)
 
     async def published_record(self, domain: str, selector: str) -> str | None:
@@ -340,10 +343,17 @@ class KeyRing:
         failures: dict[str, str] = {}
         for ref in old:
             try:
-                await self.rotate(ref.project_id, ref.name)
+                await self.renew(ref.project_id, ref.name)
             except CallerError as error:  # Its names are all in use, or it was removed just now.
                 failures[ref.name] = error.public
         return Tended(len(due) + len(old) - len(failures), failures, has_more=len(due) == _ROUND_COUNT)
+
+    async def _next_pems(self, project_id: UUID, name: str, algorithms: Collection[str] = ()) -> Mapping[str, bytes]:
+        """Make a private key for each algorithm; () for those the domain has. Raises NotFoundError."""
+        async with self._store.transaction() as tx:
+            _found(await dkim_keys.owner_of(tx, project_id, name), name)
+            keys = await dkim_keys.of_domain(tx, project_id, name)
+        return await _new_pems(algorithms or _in_use(keys) or ALGORITHMS)
 
     async def _rotate(
         self,
@@ -353,15 +363,18 @@ class KeyRing:
         pems: Mapping[str, bytes],
         *,
         is_published: bool = False,
+        is_renewal: bool = False,
         are_fitting_kept: bool = False,
     ) -> Sequence[KeyEntry]:
         """Store a new key for each algorithm that has none waiting.
 
         Args:
+            is_renewal: nobody asked for it, so the domain's owner has to be told what to publish.
             are_fitting_kept: not where the key that signs is published as the domain's next keys will be.
         """
         owner = _found(await dkim_keys.hold(tx, project_id, name), name)
         fresh: set[str] = set()
+        is_new = False
         for algorithm, pem in pems.items():
             every = await dkim_keys.of_domain(tx, project_id, name)
             keys = [one for one in every if one.algorithm == algorithm]
@@ -381,15 +394,31 @@ class KeyRing:
                     await dkim_keys.remove(tx, project_id, one.dkim_key_id)
             await dkim_keys.insert(tx, self._sealed(owner, selector, pem))
             fresh.add(selector)
+            is_new = True
         if is_published:
-            for selector in fresh:
-                await self._vouch(tx, owner, selector)
+            for one in await dkim_keys.of_domain(tx, project_id, name):
+                if one.selector in fresh:
+                    await self._vouch(tx, owner, one)
+        if is_renewal and is_new and not owner.is_delegated:
+            await self._tell(tx, owner, fresh)
         return [self._entry(owner, one) for one in await self._settle(tx, owner) if one.selector in fresh]
 
-    async def _vouch(self, tx: Tx, owner: KeyOwner, selector: str) -> None:
+    async def _vouch(self, tx: Tx, owner: KeyOwner, key: DkimKey) -> None:
         """Take somebody's word that a key's record is there, and has been for long enough."""
-        seen_at = self._clock.now() - ZONE_WAIT
-        await dkim_keys.saw(tx, owner.project_id, owner.domain_id, selector, is_published=True, now=seen_at)
+        sight = Sight(selector=key.selector, record=key.public_record, is_published=True)
+        await dkim_keys.saw(tx, owner.project_id, owner.domain_id, sight, now=self._clock.now() - ZONE_WAIT)
+
+    async def _tell(self, tx: Tx, owner: KeyOwner, selectors: Collection[str]) -> None:
+        """Let the project know that keys were made by themselves and wait for it: event and notice."""
+        now, kind = self._clock.now(), EventKind.KEYS_RENEWED
+        facts: Facts = {"domain": owner.name, "selectors": ", ".join(sorted(selectors))}
+        event = NewEvent(now, owner.project_id, events.NIL, None, kind, facts=facts)
+        await events.append(tx, [event])
+        subject, text = key_names.renewal_letter(owner.name, sorted(selectors))
+        notice_id = ids.uuid7(now, self._random_bits(74))
+        await notices.insert(
+            tx, Notice(notice_id=notice_id, project_id=owner.project_id, kind=kind, subject=subject, text=text, at=now)
+        )
 
     async def _settle(self, tx: Tx, owner: KeyOwner) -> Sequence[DkimKey]:
         """Make the moves that are due, all at once; return the keys as they are then. Holding the domain."""
@@ -496,40 +525,6 @@ class KeyRing:
     def _target(self, domain_id: UUID, selector: str) -> str:
         zone = self._settings.dkim_zone
         return f"{key_names.label(selector, domain_id)}.{zone}" if zone else _ZONE_UNSET
-
-
-class KeyKeeper:
-    """Tends the keys of all domains while `run` runs. Any number of processes may run it."""
-
-    def __init__(self, keys: KeyRing, *, clock: Clock, logger: Logger) -> None:
-        self._keys: Final = keys
-        self._clock: Final = clock
-        self._logger: Final = logger
-        self._is_stopping = False
-        self._rounds: Final = Rounds(_ROUND_S, clock=clock)
-
-    async def run(self) -> None:
-        """Look at once, then once a minute until `stop`."""
-        async for _ in self._rounds:
-            try:
-                while await self._tend():
-                    await self._clock.sleep(0)
-            except StoreError as error:
-                self._logger.warning("dkim_keys_not_tended", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._is_stopping = True
-        self._rounds.stop()
-
-    async def _tend(self) -> bool:
-        """Tend some domains; return whether there are more, and time for them."""
-        found = await self._keys.tend()
-        if found.count:
-            self._logger.info("dkim_keys_tended", domain_count=found.count)
-        for name, reason in found.failures.items():
-            self._logger.warning("dkim_keys_not_renewed", domain=name, reason=reason)
-        return found.has_more and not self._is_stopping
 
 
 def _check_algorithms(algorithms: Collection[str]) -> None:

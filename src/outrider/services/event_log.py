@@ -10,55 +10,32 @@ Failure policy: while the database is away a listener hears nothing, and goes on
 """
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from outrider.base import limits
+from outrider.base import instants, limits
 from outrider.base.clock import Clock
-from outrider.base.errors import BusyError, CallerError, LimitReachedError, StoreError
-from outrider.base.vocab import EventKind, Stream
-from outrider.engine.service import Rounds
+from outrider.base.errors import BusyError, LimitReachedError, StoreError
+from outrider.base.vocab import EventKind
+from outrider.engine import story
+from outrider.engine.service import Outage, Rounds
+from outrider.engine.story import LoggedEvent, cursor_text, parse_cursor
 from outrider.obs.log import Logger
 from outrider.store import project_feed
 from outrider.store.events import Cursor, Event
 from outrider.store.pool import Store
 from outrider.store.project_feed import Position
 
+__all__ = ["EventLog", "Listener", "LoggedEvent", "Streams"]  # With the record a reader meets.
+
 _POLL_S: Final = 0.25  # Ours: how late a listener may be; a revoked key is noticed in this and `KEY_FRESH_S`.
 _PAGE_COUNT: Final = 200  # Ours: events read at once for a listener.
 _AGAIN_S: Final = 3.0  # Ours: after which who found no room asks again.
-_NIL: Final = UUID(int=0)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_MICROSECONDS_MAX: Final = 2**55  # Year 3111.
-_MARGIN: Final = timedelta(days=30)
-_ID_MAX: Final = 2**63 - 1
-_cursor: Final = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})-([0-9a-f]{1,14})").fullmatch
-
-
-class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with what its reader wants to know of its mail."""
-
-    id: str  # A cursor: what follows it lies behind this event.
-    kind: EventKind
-    at: datetime
-    message_id: UUID | None  # None: it is about no mail.
-    recipient: str  # "": about the whole message, or about no mail.
-    attempt: int
-    reason: str
-    reply: str
-    facts: Mapping[str, str | int | float | bool]
-    sender: str
-    subject: str
-    stream: Stream | None
-    campaign: str
-    tags: Sequence[str]
-    metadata: Mapping[str, str]
+_BEGINNING: Final = Position(Cursor(), project_feed.EVER)
 
 
 class LogPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,36 +65,30 @@ class EventLog:
         """Return the project's next events behind `cursor`; "" begins with the oldest.
 
         Args:
-            since: without a cursor: begin with what happened then or later.
+            since: without a cursor: what happened before is passed over, by the pages that follow as well.
 
         Raises:
             CallerError: the cursor is none of ours; `field` is "after". Or `since` is no instant.
         """
-        after = parse_cursor(cursor) if cursor else Position(Cursor(), _EPOCH + _MARGIN)
-        oldest = project_feed.oldest_after(after)
+        after = parse_cursor(cursor) if cursor else _BEGINNING
         if since is not None and not cursor:
-            oldest = _aware(since)
+            after = _begin_at(since)
         async with self._store.transaction() as tx:
-            found = await project_feed.page(tx, project_id, after, since=oldest, kinds=kinds, count_max=count_max)
-        logged = await self.described(project_id, found.events)
+            found = await project_feed.page(tx, project_id, after, kinds=kinds, count_max=count_max)
+            logged = await story.described(tx, found.events)
         return LogPage(events=logged, next_cursor=cursor_text(found.position), has_more=not found.is_end)
 
-    async def described(self, project_id: UUID, found: Sequence[Event]) -> Sequence[LoggedEvent]:
-        """Return the project's events with what is to be said of their mails. Cost: two queries."""
+    async def described(self, found: Sequence[Event]) -> Sequence[LoggedEvent]:
+        """Return events with what is to be said of their mails. Cost: two queries. Raises StoreError."""
         if not found:
             return ()
-        recipient_ids = list({one.recipient_id for one in found if one.recipient_id is not None})
-        message_ids = list({one.message_id for one in found if one.message_id != _NIL})
         async with self._store.transaction() as tx:
-            addresses = await project_feed.addresses(tx, project_id, recipient_ids)
-            about = await project_feed.about(tx, project_id, message_ids)
-        return [_logged(one, addresses, about) for one in found]
+            return await story.described(tx, found)
 
     async def read(self, project_id: UUID, after: Position, kinds: Sequence[EventKind]) -> project_feed.FeedPage:
         """Return the next events for a listener. Raises StoreError."""
-        oldest = project_feed.oldest_after(after)
         async with self._store.transaction() as tx:
-            return await project_feed.page(tx, project_id, after, since=oldest, kinds=kinds, count_max=_PAGE_COUNT)
+            return await project_feed.page(tx, project_id, after, kinds=kinds, count_max=_PAGE_COUNT)
 
     async def tail(self) -> Position:
         """Return the end of the log. Raises StoreError."""
@@ -153,13 +124,14 @@ class Listener:
         if self._streams.is_stopping:
             return None
         if not self._is_behind and not await self._is_told():
-            if self._streams.position is not None:  # None of the project's up to there, or it had been told.
-                self._position = max(self._position, self._streams.position)
+            told = self._streams.position
+            if told is not None and told.cursor > self._position.cursor:  # None of the project's up to there.
+                self._position = msgspec.structs.replace(told, since=self._position.since)
             return Batch((), cursor_text(self._position))
         self.has_news.clear()  # Before reading: what comes while we read is told anew.
         try:
             found = await self._streams.log.read(self.project_id, self._position, self._kinds)
-            logged = await self._streams.log.described(self.project_id, found.events)
+            logged = await self._streams.log.described(found.events)
         except StoreError:
             self._is_behind = False
             await self._is_told()
@@ -188,10 +160,9 @@ class Streams:
         self.log: Final = log
         self.position: Position | None = None  # Whatever lies before it has been told; None: nobody looks yet.
         self.is_stopping = False
-        self._logger: Final = logger
         self._listeners: Final[set[Listener]] = set()
         self._rounds: Final = Rounds(_POLL_S, clock=clock)
-        self._is_delayed = False
+        self._outage: Final = Outage(logger, "event_streams_delayed")
 
     async def listen(self, project_id: UUID, *, cursor: str = "", kinds: Sequence[EventKind] = ()) -> Listener:
         """Return a listener that goes on behind `cursor`; "": with what happens from now on.
@@ -220,13 +191,8 @@ class Streams:
     async def run(self) -> None:
         """Tell listeners of news until `stop`."""
         async for _ in self._rounds:
-            try:
+            with self._outage:
                 await self._look()
-                self._is_delayed = False
-            except StoreError as error:
-                if not self._is_delayed:  # Once an outage.
-                    self._is_delayed = True
-                    self._logger.warning("event_streams_delayed", error=str(error))
 
     def stop(self) -> None:
         """End every stream at once, and let `run` return."""
@@ -254,47 +220,6 @@ class Streams:
             self.position, is_end = found.position, found.is_end  # Danger: after they were told, never before.
 
 
-def cursor_text(position: Position) -> str:
-    """Return a position as callers are given it."""
-    micros = max(0, (position.at - _EPOCH) // _MICROSECOND)
-    return f"{position.cursor.xid:x}-{position.cursor.event_id:x}-{micros:x}"
-
-
-def parse_cursor(text: str) -> Position:
-    """Return the position. Raises CallerError: it is none of ours; `field` is "after"."""
-    matched = _cursor(text)
-    if matched is not None:
-        xid, event_id, micros = (int(part, 16) for part in matched.groups())
-        if xid <= _ID_MAX and event_id <= _ID_MAX and micros <= _MICROSECONDS_MAX:
-            return Position(Cursor(xid, event_id), max(_EPOCH + _MARGIN, _EPOCH + micros * _MICROSECOND))
-    raise CallerError("That is no cursor of the event log; take `next` or an event's id as it is.", field="after")
-
-
-def _aware(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        raise CallerError("An instant has a time zone: 2026-12-24T08:00:00Z.", field="since")
-    try:
-        return at.astimezone(UTC)
-    except OverflowError as error:
-        raise CallerError("That instant is beyond all calendars.", field="since") from error
-
-
-def _logged(one: Event, addresses: Mapping[UUID, str], about: Mapping[UUID, project_feed.About]) -> LoggedEvent:
-    mail = about.get(one.message_id)
-    return LoggedEvent(
-        id=cursor_text(Position(one.cursor, one.at)),
-        kind=one.kind,
-        at=one.at,
-        message_id=None if one.message_id == _NIL else one.message_id,
-        recipient=addresses.get(one.recipient_id, "") if one.recipient_id else "",
-        attempt=one.attempt,
-        reason=one.reason,
-        reply=one.reply,
-        facts=one.facts,
-        sender=mail.sender if mail else "",
-        subject=mail.subject if mail else "",
-        stream=mail.stream if mail else None,
-        campaign=mail.campaign if mail else "",
-        tags=mail.tags if mail else (),
-        metadata=mail.metadata if mail else {},
-    )
+def _begin_at(since: datetime) -> Position:
+    at = story.instant(min(instants.micros(instants.aware(since, "since")), instants.MICROS_MAX))
+    return Position(Cursor(), at, at)

@@ -1,8 +1,9 @@
 """Whose mail a project may send: its domains. Their addresses are the business of `services.senders`.
 
 A domain gets two DKIM keys when it is added, RSA-2048 and Ed25519 (`services.dkim_keys` makes them). It may be used
-once it is verified; checking its DNS records is a later step, until then somebody says so by hand. Below such a
-domain a project may have a bounce domain, where its return paths are; without one it uses the shared one.
+once it is proven: `services.verification` has seen its records in DNS, or somebody gave his word. Its bounces come back
+to a return path of its own. A project may have a bounce domain below a proven domain, for mail of domains without one;
+else the shared one of [inbound] is used. `services.release` gives a proven domain up.
 
 The hot questions (which mail may a domain send, and how fast?) are answered from memory for at most `FRESH_S`; a stop
 or another rate is noticed everywhere within a second.
@@ -17,13 +18,13 @@ import msgspec
 from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
-from outrider.base.vocab import Stream, WaitKind
-from outrider.mail import address, orgdomain, verp
+from outrider.base.vocab import MtaSts, Stream, WaitKind
+from outrider.mail import address, bimi, orgdomain, verp
 from outrider.mail.dkim import ALGORITHMS
 from outrider.policy import standing
 from outrider.store import dkim_keys, domains, lanes, projects, senders
 from outrider.store.dkim_keys import DkimKey
-from outrider.store.domains import Domain, Terms
+from outrider.store.domains import Domain, Options, Terms
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
 
@@ -207,6 +208,35 @@ class Identity:
                 )
         return await self.domain(project_id, name)
 
+    async def set_options(
+        self,
+        project_id: UUID,
+        name: str,
+        *,
+        mta_sts: MtaSts | None = None,
+        bimi_logo: str | None = None,
+        bimi_certificate: str | None = None,
+    ) -> Domain:
+        """Change which optional records a domain has, proven or not; None leaves a part as it is, "" takes one away.
+
+        Raises:
+            CallerError: an address is no https URL; a certificate without a logo, MTA-STS without a return path.
+            NotFoundError: the project has no such domain.
+        """
+        found = await self.domain(project_id, name)
+        async with self._store.transaction() as tx:
+            domain = await domains.lock(tx, project_id, found.domain_id)
+            if domain is None:
+                raise NotFoundError(f"The project has no domain {name!r} any more.", field="domain")
+            old = Options(mta_sts=domain.mta_sts, bimi_logo=domain.bimi_logo, bimi_certificate=domain.bimi_certificate)
+            wish = {"mta_sts": mta_sts, "bimi_logo": bimi_logo, "bimi_certificate": bimi_certificate}
+            changes = {part: value for part, value in wish.items() if value is not None}
+            new = _parse_options(domain, msgspec.structs.replace(old, **changes))
+            if new != old:
+                due_at = standing.first_check_at(self._clock.now())
+                await domains.set_options(tx, project_id, domain.domain_id, new, check_due_at=due_at)
+        return await self.domain(project_id, name)
+
     async def remove_domain(self, project_id: UUID, name: str) -> Domain:
         """Remove a domain that was never proven, with its keys and senders; return what it was.
 
@@ -216,10 +246,11 @@ class Identity:
         """
         domain = await self.domain(project_id, name)
         async with self._store.transaction() as tx:
-            held = await domains.lock(tx, project_id, domain.domain_id)
+            held = await domains.lock_whole(tx, project_id, domain.domain_id)
             if held is not None and held.verified_at is not None:
                 raise ConflictError(
-                    f"{domain.name} has been proven and stays; without senders nobody can send from it.", field="domain"
+                    f"{domain.name} has been proven; `outrider domain release` gives it up, with all that is its.",
+                    field="domain",
                 )
             await senders.remove_of_domain(tx, project_id, domain.domain_id)
             await dkim_keys.remove_all(tx, project_id, domain.domain_id)
@@ -332,6 +363,23 @@ def _parse_terms(name: str, terms: Terms) -> Terms:
             field="tracking_host",
         )
     return msgspec.structs.replace(terms, **hosts)
+
+
+def _parse_options(domain: Domain, options: Options) -> Options:
+    """Return the options as they are kept. Raises CallerError."""
+    for field in ("bimi_logo", "bimi_certificate"):
+        try:
+            bimi.parse_url(getattr(options, field))
+        except CallerError as error:
+            raise CallerError(error.public, field=field) from error
+    if options.bimi_certificate and not options.bimi_logo:
+        raise CallerError("A certificate is for a logo: give that, too.", field="bimi_certificate")
+    if options.mta_sts is not MtaSts.OFF and not domain.return_path:
+        raise CallerError(
+            "MTA-STS is about mail that comes to the return path, and the domain has none: give it one first.",
+            field="mta_sts",
+        )
+    return options
 
 
 def _check_change(domain: Domain, old: Terms, new: Terms) -> None:

@@ -10,7 +10,7 @@ no query. A feedback address takes what has a token of ours in it, and keeps it 
     bounce        the recipient's state (`delivered` becomes `bounced`), an event, by rule a suppression
     delay         an event
     complaint     an event, a suppression of the marketing stream
-    unsubscribe   the same; to an unsubscribe address whatever is written is one
+    unsubscribe   the same, or of the list it was for; to an unsubscribe address whatever is written is one
     auto_reply, challenge   an event; they suppress nobody
     delivered, not_spam, other   nothing happens; they are counted
 
@@ -36,7 +36,7 @@ from outrider.base.errors import BusyError, ConflictError, StoreError
 from outrider.base.vocab import EventKind, Fate, RecipientStatus, SuppressionOrigin
 from outrider.engine import guard, heard, protect
 from outrider.engine.protect import Finding
-from outrider.engine.service import Rounds
+from outrider.engine.service import Outage, Recurring
 from outrider.mail import address, dsn, report, reported, verp
 from outrider.mail.dsn import Diagnosis
 from outrider.mail.report import Report, ReportKind
@@ -218,7 +218,7 @@ class Inbox:
         return path, None if is_here else NotTaken.FOREIGN
 
     async def keep(self, return_path: ReturnPath, *, sender: str, client: str, content: bytes) -> None:
-        """Return when the mail is on disk.
+        """Return when the mail is on disk. Of a long one its beginning will do: no more is read.
 
         Raises:
             BusyError, StoreError: it is not kept; the client is to try again.
@@ -272,29 +272,18 @@ class _Read(msgspec.Struct, frozen=True):
     verdict: Verdict
 
 
-class ReportReader:
-    """Reads what came in, while `run` runs. Any number of workers may."""
+class ReportReader(Recurring):
+    """Reads what came in, while `run` runs; looks again every second. Any number of workers may."""
 
     def __init__(self, store: Store, classifier: Classifier, *, clock: Clock, logger: Logger, metrics: Metrics) -> None:
+        super().__init__(self._is_more, _LOOK_S, clock=clock, outage=Outage(logger, "inbound_delayed"))
         self._store: Final = store
         self._classifier: Final = classifier
-        self._clock: Final = clock
         self._logger: Final = logger
         self._metrics: Final = metrics
-        self._rounds: Final = Rounds(_LOOK_S, clock=clock)
 
-    async def run(self) -> None:
-        """Read what waits, look again every second, until `stop`."""
-        async for _ in self._rounds:
-            try:
-                while await self.read_batch():
-                    await self._clock.sleep(0)
-            except StoreError as error:
-                self._logger.warning("inbound_delayed", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return after the batch it reads."""
-        self._rounds.stop()
+    async def _is_more(self) -> bool:
+        return await self.read_batch() > 0
 
     async def read_batch(self) -> int:
         """Read a batch of what waits; return how many were taken. Raises StoreError: they wait on."""
@@ -375,7 +364,7 @@ class ReportReader:
                 suppressed = await protect.learn(tx, [_finding(one) for one in kept], now=now)
                 late = [_late(one) for one in kept if _kind(one) is EventKind.BOUNCED_LATE]
                 await recipients.bounce_late(tx, late, now=now)
-                await events.append(tx, [_event(one, suppressed.get(one.about.recipient_id)) for one in kept])
+                await events.append_after(tx, [_event(one, suppressed.get(one.about.recipient_id)) for one in kept])
         for one in read:
             self._metrics.reports.labels(kind=one.report.kind.value).inc()
 
@@ -405,6 +394,7 @@ def _finding(one: _Read) -> Finding:
         message_id=one.about.message_id,
         recipient_id=one.about.recipient_id,
         sender_domain=one.about.sender.rpartition("@")[2],
+        list_name=one.about.list_name,
         reason=one.verdict.reason,
         fate=one.verdict.fate,
         origin=SuppressionOrigin.REQUEST if is_asked else SuppressionOrigin.REPORT,
@@ -437,6 +427,7 @@ def _event(one: _Read, suppression: Suppression | None) -> NewEvent:
         "rules": one.verdict.rules_version,
         "feedback_type": one.report.feedback_type,
         "suppressed": suppression.scope.value if suppression else "",
+        "list": one.about.list_name if kind is EventKind.UNSUBSCRIBED else "",
     }
     if one.verdict.rules_version and told is not None:
         known |= heard.report_facts(told.code, told.status, told.text, one.verdict.fate)

@@ -6,17 +6,19 @@ by page behind a cursor, which is opaque to callers and stays good for ever.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
+from outrider.base import instants, places
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import EventKind, RecipientStatus, Stream
 from outrider.mail import address
 from outrider.store import mail_views, messages, recipients
+from outrider.store.events import Event
 from outrider.store.mail_views import EventPlace, Filters, Place
 from outrider.store.mail_views import Listed as ListedView
 from outrider.store.messages import Message
@@ -54,6 +56,8 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True):
     send_at: datetime | None
     expires_at: datetime
     resent_from: UUID | None
+    template_id: str = ""  # The stored template it was made from; "" and 0: none.
+    template_number: int = 0
     recipients: Sequence[RecipientView]
 
 
@@ -98,10 +102,6 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CLOCKS_APART: Final = timedelta(days=1)  # As `store.events` says: between who accepted and who delivered.
-_MICROSECOND: Final = timedelta(microseconds=1)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECONDS_MAX: Final = 2**55  # Year 3111.
-_place: Final = re.compile(r"([0-9a-f]{1,14})-([0-9a-f]{32})").fullmatch
 _event_place: Final = re.compile(r"([0-9a-f]{1,14})-([0-9a-f]{1,15})-([0-9a-f]{1,15})").fullmatch
 
 
@@ -156,7 +156,7 @@ class Mail:
             NotFoundError: the project has no such message.
             CallerError: the cursor is none of ours.
         """
-        after = _parse_event_place(cursor) if cursor else EventPlace(_EPOCH, 0, 0)
+        after = _parse_event_place(cursor) if cursor else EventPlace(instants.EPOCH, 0, 0)
         async with self._store.transaction() as tx:
             found = await messages.by_id(tx, project_id, message_id)
             if found is None:
@@ -179,7 +179,7 @@ class Mail:
                 )
                 for one in log
             ],
-            next_cursor="" if is_end else f"{_micros(log[-1].at):x}-{log[-1].cursor.xid:x}-{log[-1].cursor.event_id:x}",
+            next_cursor="" if is_end else _event_place_text(log[-1]),
         )
 
 
@@ -203,45 +203,28 @@ def _whole(text: str, field: str) -> str:
 
 
 def _aware(at: datetime | None, field: str) -> datetime | None:
-    if at is not None and at.tzinfo is None:
-        raise CallerError("An instant has a time zone: 2026-12-24T08:00:00Z.", field=field)
-    try:
-        return None if at is None else at.astimezone(UTC)
-    except OverflowError as error:
-        raise CallerError("That instant is beyond all calendars.", field=field) from error
-
-
-def _micros(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def _instant(digits: str) -> datetime:
-    micros = int(digits, 16)
-    if micros > _MICROSECONDS_MAX:
-        raise _bad_cursor()
-    return _EPOCH + micros * _MICROSECOND
+    return None if at is None else instants.aware(at, field)
 
 
 def _place_text(place: Place) -> str:
-    return f"{_micros(place.accepted_at):x}-{place.message_id.hex}"
+    return places.text(place.accepted_at, place.message_id.hex)
 
 
 def _parse_place(cursor: str) -> Place:
-    matched = _place(cursor)
-    if matched is None:
-        raise _bad_cursor()
-    return Place(_instant(matched[1]), UUID(matched[2]))
+    accepted_at, hex_id = places.parse(cursor)
+    return Place(accepted_at, UUID(hex_id))
+
+
+def _event_place_text(last: Event) -> str:
+    return f"{instants.micros(last.at):x}-{last.cursor.xid:x}-{last.cursor.event_id:x}"
 
 
 def _parse_event_place(cursor: str) -> EventPlace:
     matched = _event_place(cursor)
-    if matched is None:
-        raise _bad_cursor()
-    return EventPlace(_instant(matched[1]), int(matched[2], 16), int(matched[3], 16))
-
-
-def _bad_cursor() -> CallerError:
-    return CallerError("That is no cursor of this list; take `next` of a page as it is.", field="after")
+    since_epoch = int(matched[1], 16) if matched else 0
+    if matched is None or since_epoch > instants.MICROS_MAX:
+        raise places.no_cursor()
+    return EventPlace(instants.of_micros(since_epoch), int(matched[2], 16), int(matched[3], 16))
 
 
 def _view(message: Message, rows: Sequence[Recipient]) -> MessageView:
@@ -259,6 +242,8 @@ def _view(message: Message, rows: Sequence[Recipient]) -> MessageView:
         send_at=message.send_at,
         expires_at=message.expires_at,
         resent_from=message.resent_from,
+        template_id=message.template_id,
+        template_number=message.template_number,
         recipients=[
             RecipientView(
                 address=row.address,

@@ -20,7 +20,7 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import ConflictError, StoreCorruptError
-from outrider.store import dkim_keys, keys, master_key, nodes
+from outrider.store import dkim_keys, keys, master_key, nodes, webhooks
 from outrider.store.master_key import KeySource, MasterKey
 from outrider.store.pool import Store, Tx
 from outrider.store.vault import MARK_BYTES, Sealed, Vault, mark_of
@@ -42,7 +42,7 @@ class _Shelf(Protocol):
         """Return how many are sealed under each mark."""
 
 
-_SHELVES: Final[Sequence[_Shelf]] = (dkim_keys, keys)
+_SHELVES: Final[Sequence[_Shelf]] = (dkim_keys, keys, webhooks)
 
 
 class KeyShown(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,40 +1,31 @@
-"""Notices of a project: listed, marked as seen, and mailed to the address that it gave for them.
+"""Notices of a project: listed, marked as seen, and mailed to the address that it gave for them, or that they name.
 
-They are mailed through `accept` like any mail, from a sender of the project that may send transactional mail: its
-default one if that can. While there is none they wait, `_LIFE` at most: what is older is history, and is only listed.
-The notice's id is the idempotency key, so that one is sent once, whoever dies in the middle.
+They are mailed like any mail, once (`engine.letters`), from a sender of the project that may send transactional mail:
+its default one if that can. While there is none they wait, `_LIFE` at most: what is older is history, and only listed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from outrider.base import places
 from outrider.base.clock import Clock
-from outrider.base.errors import BusyError, CallerError, ForbiddenError, LimitReachedError, NotFoundError, StoreError
+from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import Stream
-from outrider.engine.service import Rounds
-from outrider.engine.submission import Accepted, Submission
+from outrider.engine.letters import LetterMailer, Send
+from outrider.engine.submission import Submission
 from outrider.mail import address
 from outrider.obs.log import Logger
 from outrider.store import notices
 from outrider.store.notices import Letter, Notice
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 
 __all__ = ["Notice", "NoticeMailer", "Notices"]  # With the record a caller meets.
 
 _LIFE: Final = timedelta(days=2)  # Ours.
 _ROUND_S: Final = 15.0  # Ours.
-_BATCH_COUNT: Final = 50  # Ours: a round's letters.
 _LIST_COUNT_MAX: Final = 500  # Ours: what anybody reads.
-
-
-class Accept(Protocol):
-    """Station 1 (`engine.accept`)."""
-
-    async def __call__(self, project_id: UUID, submission: Submission, *, idempotency_key: str = "") -> Accepted:
-        """Accept the submission: its mail is on disk when this returns."""
 
 
 class Notices:
@@ -95,51 +86,27 @@ def place_of(notice: Notice) -> str:
     return places.text(notice.at, notice.notice_id.hex)
 
 
-class NoticeMailer:
-    """Mails what is not mailed yet, every `_ROUND_S` until `stop`. Any number of processes may run one."""
+class NoticeMailer(LetterMailer[Letter]):
+    """Mails what is not mailed yet, every `_ROUND_S`. Any number of processes may run one."""
 
-    def __init__(self, store: Store, accept: Accept, *, clock: Clock, logger: Logger) -> None:
-        self._store: Final = store
-        self._accept: Final = accept
-        self._clock: Final = clock
-        self._logger: Final = logger
-        self._rounds: Final = Rounds(_ROUND_S, clock=clock)
+    def __init__(self, store: Store, send: Send, *, clock: Clock, logger: Logger) -> None:
+        super().__init__(store, send, "notice", every_s=_ROUND_S, clock=clock, logger=logger)
 
-    async def mail(self) -> int:
-        """Mail what waits and can be mailed; return how many were. Raises StoreError."""
-        async with self._store.transaction() as tx:
-            letters = await notices.unmailed(tx, since=self._clock.now() - _LIFE, count_max=_BATCH_COUNT)
-        for letter in letters:
-            await self._mail(letter)
-        return len(letters)
+    async def due(self, tx: Tx, *, besides: Set[UUID], count_max: int) -> Sequence[Letter]:
+        """As `LetterMailer` asks: those that are no history yet."""
+        since = self._clock.now() - _LIFE
+        return await notices.unmailed(tx, since=since, besides=besides, count_max=count_max)
 
-    async def run(self) -> None:
-        """Mail until `stop`."""
-        async for _ in self._rounds:
-            try:
-                await self.mail()
-            except (StoreError, BusyError) as error:
-                self._logger.warning("notices_delayed", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._rounds.stop()
-
-    async def _mail(self, letter: Letter) -> None:
-        notice = letter.notice
-        submission = Submission(
-            sender=letter.sender,
-            recipients=(letter.recipient,),
-            subject=notice.subject,
-            text=notice.text,
+    async def write(self, waiting: Letter) -> Submission:
+        """As `LetterMailer` asks: the notice as a mail of text."""
+        return Submission(
+            sender=waiting.sender,
+            recipients=waiting.recipients,
+            subject=waiting.notice.subject,
+            text=waiting.notice.text,
             stream=Stream.TRANSACTIONAL,
         )
-        try:
-            await self._accept(notice.project_id, submission, idempotency_key=f"notice:{notice.notice_id}")
-        except (LimitReachedError, ForbiddenError) as error:  # A quota, a stopped domain: that passes.
-            self._logger.warning("notice_delayed", notice_id=str(notice.notice_id), error=error.public)
-            return
-        except CallerError as error:  # It would fail again: the notice is listed, that must do.
-            self._logger.warning("notice_not_mailed", notice_id=str(notice.notice_id), error=error.public)
-        async with self._store.transaction() as tx:
-            await notices.mark_mailed(tx, notice.project_id, notice.notice_id, now=self._clock.now())
+
+    async def mark(self, tx: Tx, waiting: Letter) -> None:
+        """As `LetterMailer` asks; it stays listed."""
+        await notices.mark_mailed(tx, waiting.project_id, waiting.letter_id, now=self._clock.now())

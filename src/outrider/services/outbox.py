@@ -1,41 +1,32 @@
 """What a project does with mail it has sent: read it back, and send it again.
 
-    content    what was handed in, and the message as it was, or would be, composed for one recipient
+    content    what was handed in, or what one recipient of a template got of it
     resend     the same content as a new message, to all its recipients or those named; asked of `engine.accept` anew,
                so that a removed sender, a suppression or a quota counts as for any other mail
 
 A message is immutable: sending again leaves the old one as it is, and the new one says which it was (`resent_from`).
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import RecipientStatus, Stream
-from outrider.engine.submission import Accepted, Attachment, Submission
-from outrider.mail import address, mailbox
+from outrider.engine import fill
+from outrider.engine.books import Accept
+from outrider.engine.submission import Accepted, Attachment, Submission, Templated
+from outrider.mail import address, mailbox, parse, render, repair
+from outrider.mail.render import Rendered, Renderer
 from outrider.store import attachments, messages, recipients
 from outrider.store.messages import Body, FileRef, Message
 from outrider.store.pool import Store, Tx
 
-
-class Accept(Protocol):
-    """`engine.accept`."""
-
-    async def __call__(
-        self,
-        project_id: UUID,
-        submission: Submission,
-        *,
-        idempotency_key: str = "",
-        request_hash: bytes = b"",
-        domains: Set[str] = frozenset(),
-    ) -> Accepted:
-        """Return once the submission is on disk."""
+_NO_LINK: Final = "#"
 
 
 class FileView(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +60,9 @@ class ContentView(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: datetime
     send_at: datetime | None
     expires_at: datetime
+    template_id: str = ""  # The stored template it was made from; "" and 0: none.
+    template_number: int = 0
+    is_template: bool = False  # `subject`, `text` and `html` are what each recipient's are made from.
 
 
 class Outbox:
@@ -78,18 +72,39 @@ class Outbox:
         self._store: Final = store
         self._accept: Final = accept
 
-    async def content(self, project_id: UUID, message_id: UUID) -> ContentView:
-        """Return what was handed in. Raises NotFoundError."""
+    async def content(self, project_id: UUID, message_id: UUID, *, recipient: str = "") -> ContentView:
+        """Return what was handed in.
+
+        Args:
+            recipient: an address; the view is of what it got, filled in, but for its link to unsubscribe. "": of what
+                all are made from.
+
+        Raises:
+            NotFoundError: the project has no such message, or that no such recipient.
+        """
         async with self._store.transaction() as tx:
             message, body = await _load(tx, project_id, message_id)
+            personal = await recipients.personal(tx, project_id, message_id) if recipient else {}
+        if body.raw is not None:
+            body = await asyncio.to_thread(_opened, body.raw)  # It may be large.
+        content = _written(message, body)
+        if recipient:
+            own = {address.key_of(one): given for one, given in personal.items()}
+            key = mailbox.parse(recipient, field="recipient").address.key
+            if key not in own:
+                raise NotFoundError("That address is no recipient of the message.", field="recipient")
+            content = _filled(message, body, own[key]) or content
         return ContentView(
             message_id=message.message_id,
             stream=message.stream,
             sender=message.sender,
             from_name=message.from_name,
-            subject=message.subject,
-            text=body.text,
-            html=body.html,
+            subject=content.subject,
+            text=content.text,
+            html=content.html,
+            template_id=message.template_id,
+            template_number=message.template_number,
+            is_template=body.template is not None and not recipient,
             shown_to=body.shown_to,
             shown_cc=body.shown_cc,
             reply_to=body.reply_to,
@@ -133,6 +148,7 @@ class Outbox:
         async with self._store.transaction() as tx:
             message, body = await _load(tx, project_id, message_id)
             rows = await recipients.of_message(tx, project_id, message_id)
+            personal = await recipients.personal(tx, project_id, message_id) if body.template else {}
             octets = await attachments.load(tx, project_id, [file.content_hash for file in body.files])
         chosen = [row.address for row in rows if not statuses or row.status in statuses]
         if to:
@@ -140,6 +156,10 @@ class Outbox:
         if not chosen:
             raise CallerError("The message has no such recipient to send it to again.", field="to")
         submission = _again(message, body, chosen, octets)
+        if body.raw is not None:
+            submission = await asyncio.to_thread(_again_whole, submission, body)
+        if body.template is not None:
+            submission = _again_filled(submission, message, body, [personal[one] for one in chosen])
         return await self._accept(
             project_id, submission, idempotency_key=idempotency_key, request_hash=request_hash, domains=domains
         )
@@ -190,6 +210,64 @@ def _again(message: Message, body: Body, chosen: Sequence[str], octets: Mapping[
         track_opens=message.track_opens,
         track_clicks=message.track_clicks,
         resent_from=message.message_id,
+    )
+
+
+def _again_whole(made: Submission, body: Body) -> Submission:
+    """Return it with the message that came whole. Whoever it says it is from must still be allowed to send."""
+    assert body.raw is not None
+    others = [one.text for one in repair.also_from(body.raw)]
+    return msgspec.structs.replace(made, raw=body.raw, also_from=tuple(others), has_null_sender=body.has_null_sender)
+
+
+def _again_filled(made: Submission, message: Message, body: Body, personal: Sequence[bytes | None]) -> Submission:
+    """Return it with the template and each recipient's variables, as they were."""
+    assert body.template is not None
+    templated = Templated(
+        template=body.template,
+        template_id=message.template_id,
+        number=message.template_number,
+        preheader=body.preheader,
+    )
+    return msgspec.structs.replace(
+        made,
+        subject=message.subject if body.has_own_subject else "",
+        templated=templated,
+        personal=tuple([fill.read(one) for one in personal]),
+    )
+
+
+def _opened(raw: bytes) -> Body:
+    """Return what people see in a message that was handed in whole, all its header fields among it."""
+    shown = parse.parse(raw)
+    return Body(
+        text=shown.text,
+        html=shown.html,
+        headers=shown.fields,
+        files=tuple([FileRef(b"", file.size_bytes, file.name, file.type) for file in shown.attachments]),
+    )
+
+
+def _written(message: Message, body: Body) -> Rendered:
+    """Return the content as it was handed in; of a template, its default language."""
+    if body.template is None:
+        return Rendered(message.subject, body.html, body.text)
+    first = body.template.variants[0]
+    parts = [None if part is None else render.shown(part) for part in (first.html, first.text)]
+    return Rendered(message.subject, *parts)
+
+
+def _filled(message: Message, body: Body, personal: bytes | None) -> Rendered | None:
+    """Return what a recipient got; None: what was handed in. Its link is its alone, so whoever reads this has none."""
+    if body.template is None:
+        return None
+    own = fill.read(personal)
+    return Renderer(body.template).render(
+        own.variables,
+        locale=own.locale,
+        unsubscribe_link=_NO_LINK,
+        subject=message.subject if body.has_own_subject else None,
+        preheader=body.preheader,
     )
 
 

@@ -5,6 +5,8 @@ shared one of [inbound]; without any the envelope sender is the sender's own add
 to the simulator, whose answers come back in any case. The tokens are `mail.verp`'s; the key is derived from the master
 key, so every process of the installation reads what any of them made.
 
+A recipient's link to unsubscribe has a token of the same key and the same life; the page is `services.leaving`'s.
+
 Each of these domains takes reports of feedback loops, too (`mail.verp.feedback_address`): `BounceDomains` knows them
 all by heart, so that nobody who asks for one that is not here costs a query.
 """
@@ -14,8 +16,8 @@ from typing import Final
 from uuid import UUID
 
 from outrider.base.clock import Clock
-from outrider.base.errors import BusyError, StoreError
-from outrider.engine.service import Rounds
+from outrider.base.errors import BusyError
+from outrider.engine.service import Outage, Recurring
 from outrider.mail.verp import Purpose, ReturnPath, Signer
 from outrider.obs.log import Logger
 from outrider.policy import simulate
@@ -24,7 +26,8 @@ from outrider.store.pool import Store
 from outrider.store.recent import Recent
 from outrider.store.vault import Vault
 
-LIFE: Final = timedelta(days=60)  # Ours: bounces come within days, complaints within weeks.
+LIFE: Final = timedelta(days=60)  # Ours: bounces come within days, complaints within weeks; laws ask it of links.
+UNSUBSCRIBE_PATH: Final = "/unsubscribe"  # Of the page, below the root of our links.
 _PURPOSE: Final = "return path 1"  # Danger: another one makes all that is on its way forged.
 _FRESH_S: Final = 30.0  # Ours: how soon a changed bounce domain is used.
 
@@ -32,10 +35,11 @@ _FRESH_S: Final = 30.0  # Ours: how soon a changed bounce domain is used.
 class ReturnPaths:
     """Mints them. One per process."""
 
-    def __init__(self, store: Store, signer: Signer, *, shared_domain: str, clock: Clock) -> None:
-        """`shared_domain` is that of projects without one of their own, "" for none."""
+    def __init__(self, store: Store, signer: Signer, *, shared_domain: str, clock: Clock, links_root: str = "") -> None:
+        """`shared_domain` is that of projects without one of their own, `links_root` of our pages; "" for none."""
         self._store: Final = store
         self._signer: Final = signer
+        self._links_root: Final = links_root
         self._shared_domain: Final = shared_domain
         self._clock: Final = clock
         self._domains: Final = Recent[tuple[UUID, str], str](self._read_domain, clock=clock, fresh_s=_FRESH_S)
@@ -52,6 +56,13 @@ class ReturnPaths:
         expires_on: date = (self._clock.now() + LIFE).date()
         return self._signer.mint(ReturnPath(recipient_id, purpose, expires_on), domain)
 
+    def link(self, recipient_id: UUID) -> str:
+        """Return the page on which this recipient unsubscribes, "" if there is none. Cost: as `mint`."""
+        if not self._links_root:
+            return ""
+        token = self._signer.mint_link(recipient_id, (self._clock.now() + LIFE).date())
+        return f"{self._links_root}{UNSUBSCRIBE_PATH}?token={token}"
+
     async def _read_domain(self, key: tuple[UUID, str]) -> str:
         self._signer.look_again()  # So that a new master key is used soon, and the last one not for ever.
         async with self._store.transaction() as tx:
@@ -59,7 +70,7 @@ class ReturnPaths:
         return own or self._shared_domain
 
 
-class BounceDomains:
+class BounceDomains(Recurring):
     """Every bounce domain of this installation, half a minute old at most while `run` runs.
 
     While the database is away the last known ones stand.
@@ -67,12 +78,10 @@ class BounceDomains:
 
     def __init__(self, store: Store, *, shared_domain: str, clock: Clock, logger: Logger) -> None:
         """`shared_domain` is that of projects without one of their own, "" for none."""
+        super().__init__(self.load, _FRESH_S, clock=clock, outage=Outage(logger, "bounce_domains_not_read"))
         self.shared: Final = shared_domain
         self._store: Final = store
-        self._logger: Final = logger
         self._known: frozenset[str] | None = None  # None: not read yet.
-        self._is_delayed = False
-        self._rounds: Final = Rounds(_FRESH_S, clock=clock)
 
     def has(self, domain: str) -> bool:
         """Whether return paths are under this lower-case domain. Cost: no query.
@@ -90,21 +99,6 @@ class BounceDomains:
         """Read them anew. Raises StoreError."""
         async with self._store.transaction() as tx:
             self._known = frozenset((await projects.bounce_domains(tx)).values()) | await domains.return_paths(tx)
-
-    async def run(self) -> None:
-        """Read them every half minute until `stop`."""
-        async for _ in self._rounds:
-            try:
-                await self.load()
-                self._is_delayed = False
-            except StoreError as error:
-                if not self._is_delayed:  # Once an outage.
-                    self._is_delayed = True
-                    self._logger.warning("bounce_domains_not_read", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return."""
-        self._rounds.stop()
 
 
 def signer_of(vault: Vault) -> Signer:

@@ -18,7 +18,7 @@ from outrider.base import ids, limits, places
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, LimitReachedError, NotFoundError
 from outrider.base.vocab import SenderRule, Stream, UnalignedFrom
-from outrider.engine.accept import AllowedSender, Rewritten
+from outrider.engine.books import AllowedSender, Rewritten
 from outrider.mail import address, headers
 from outrider.mail.address import Address
 from outrider.policy import align

@@ -7,8 +7,9 @@ be imported again. Times, origins and rules of a file are not taken over: the en
     address,scope,subject,reason,evidence,expires_at      the header; `address` must be there, the order is free
     ann@shop.example,stream,marketing,unsubscribe,,       one entry a line, also where a field is quoted
 
-Invariant: an address that is written is exactly the one that is suppressed. What strangers wrote (evidence) never
-begins as a formula does for a spreadsheet. Failure: a `CallerError` names the field.
+`excepted` are the lists that a reader chose after leaving all marketing mail, as JSON: ["News"]. Invariant: an address
+that is written is exactly the one that is suppressed. What strangers wrote never begins as a formula does for a
+spreadsheet. Failure: a `CallerError` names the field.
 """
 
 import base64
@@ -21,7 +22,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import limits
+from outrider.base import limits, sheets
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream, SuppressionOrigin, SuppressionScope
@@ -54,12 +55,11 @@ GIVEN: Final = frozenset(
 REASON: Final = Reason.UNSUBSCRIBE  # Where none is given: somebody asked to get no more.
 BATCH_COUNT: Final = 1_000  # Ours: entries a transaction.
 # The last two are for people: an import is its own origin.
-COLUMNS: Final = ("address", "scope", "subject", "reason", "evidence", "expires_at", "origin", "created_at")
-LINE_BYTES_MAX: Final = 10_000  # Ours: an address, a reply and some commas.
+COLUMNS: Final = ("address", "scope", "subject", "reason", "evidence", "expires_at", "excepted", "origin", "created_at")
+LINE_BYTES_MAX: Final = 40_000  # Ours: an address, a reply, and the names of all lists that a project may have.
 BAD_KEPT_COUNT: Final = 100  # Ours: bad lines in a result; whoever wants all listens.
 _DAYS_MAX: Final = 36_500
 _TEXT_CHARS_MAX: Final = 500  # As of what is learned.
-_FORMULA: Final = ("=", "+", "-", "@", "\t")  # OWASP, "CSV Injection", 2026-11.
 _ANALYZE_COUNT: Final = 1_000  # Ours: from here on the planner should know of them.
 
 
@@ -72,6 +72,7 @@ class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = REASON
     evidence: str = ""
     expires_at: datetime | None = None
+    excepted: tuple[str, ...] = ()
 
 
 class AddressView(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,7 @@ class Suppressions:
                 evidence=one.evidence,
                 created_at=now,
                 expires_at=one.expires_at,
+                excepted=one.excepted,
             )
             for one in entries
         ]
@@ -262,7 +264,7 @@ class SuppressionFile:
         if len(values) > len(self._names):
             raise CallerError(f"{len(values)} fields, the header has {len(self._names)}.", field="line")
         given = {name: value for name, value in zip(self._names, values, strict=False) if value}
-        scope, subject = parse_scope(given.get("scope", "all"), given.get("subject", ""))
+        scope, subject = parse_scope(given.get("scope", "all"), sheets.text(given.get("subject", "")))
         return NewEntry(
             address_key=parse_address(given.get("address", "")),
             scope=scope,
@@ -270,6 +272,7 @@ class SuppressionFile:
             reason=check_reason(given.get("reason", REASON), suppress.SUPPRESSING),
             evidence=clean(given.get("evidence", "")),
             expires_at=_parse_instant(given["expires_at"], self._now) if "expires_at" in given else None,
+            excepted=_parse_excepted(given["excepted"], scope, subject) if "excepted" in given else (),
         )
 
 
@@ -305,10 +308,11 @@ def file_lines(entries: Sequence[Suppression]) -> str:
         (
             one.address_key,
             one.scope.value,
-            _unlike_formula(one.subject),
+            sheets.cell(one.subject),
             one.reason,
-            _unlike_formula(clean(one.evidence)),
+            sheets.cell(clean(one.evidence)),
             one.expires_at.isoformat() if one.expires_at else "",
+            msgspec.json.encode(one.excepted).decode() if one.excepted else "",
             one.origin.value,
             one.created_at.isoformat(),
         )
@@ -388,6 +392,20 @@ def _fields(line: bytes) -> list[str]:
         raise CallerError(f"It cannot be read as CSV: {problem}.", field="line") from error
 
 
+def _parse_excepted(text: str, scope: SuppressionScope, subject: str) -> tuple[str, ...]:
+    try:
+        names = msgspec.json.decode(text, type=tuple[str, ...])
+    except msgspec.MsgspecError as error:
+        raise CallerError('The names of lists are written as JSON: ["News"].', field="excepted") from error
+    if (scope, subject) != (SuppressionScope.STREAM, Stream.MARKETING):
+        raise CallerError("Only who left all marketing mail has chosen lists again.", field="excepted")
+    if len(names) > limits.TOPICS_STORED_COUNT_MAX or not all(names):
+        raise CallerError(f"At most {limits.TOPICS_STORED_COUNT_MAX} lists, each with a name.", field="excepted")
+    for name in names:
+        check_name(name, limits.LIST_NAME_CHARS_MAX, field="excepted")
+    return tuple(dict.fromkeys(names))
+
+
 def _parse_instant(text: str, now: datetime) -> datetime:
     try:
         at = datetime.fromisoformat(text)
@@ -397,7 +415,3 @@ def _parse_instant(text: str, now: datetime) -> datetime:
     if at <= now:
         raise CallerError("It is over already.", field="expires_at")
     return at
-
-
-def _unlike_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -27,8 +27,8 @@ from outrider.base import ids
 from outrider.base.clock import Clock
 from outrider.base.errors import ConflictError, NotFoundError, StoreError
 from outrider.base.vocab import EventKind, RecordCause, RecordKind, RecordState, WaitKind
-from outrider.engine.service import Rounds
-from outrider.mail import address
+from outrider.engine.service import Outage, Recurring
+from outrider.mail import address, sts_policy
 from outrider.obs.log import Logger
 from outrider.policy import records, standing
 from outrider.policy.record_finding import Finding
@@ -52,7 +52,6 @@ _TXT_BYTES_MAX: Final = 255  # RFC 1035 §3.3.14: of one string.
 _SEEN_COUNT_MAX: Final = 20  # Ours: what strangers published is kept, not hoarded.
 _SEEN_CHARS_MAX: Final = 2_000
 _CHANCE_BITS: Final = 32
-_NIL: Final = UUID(int=0)
 
 
 class Checker(Protocol):
@@ -82,8 +81,16 @@ class KeyEntry(Protocol):
         """Mail that leaves now needs its record, or that of a domain that cannot send yet will."""
 
     @property
+    def host(self) -> str:
+        """Where receivers look for it."""
+
+    @property
     def is_needed(self) -> bool:
         """False: the record may be removed."""
+
+    @property
+    def is_published(self) -> bool | None:
+        """What DNS said of it last; None: it was not asked."""
 
 
 class KeyBook(Protocol):
@@ -92,8 +99,11 @@ class KeyBook(Protocol):
     async def entries(self, project_id: UUID, name: str) -> Sequence[KeyEntry]:
         """Return all keys of the project's domain."""
 
-    async def saw(self, project_id: UUID, domain: str, selector: str, is_published: bool) -> None:
-        """Take what DNS said of a key's record, for certain: it is there, or there is none or another one."""
+    async def saw(self, project_id: UUID, domain: str, selector: str, is_published: bool, *, record: str) -> None:
+        """Take what DNS said of a key's record, for certain: it is there, or there is none or another one.
+
+        `record` is the text that was looked for: another key under the selector was not asked about.
+        """
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,16 +134,26 @@ class RecordReport(msgspec.Struct, frozen=True, kw_only=True):
     failing_since: datetime | None
 
 
+class Removable(msgspec.Struct, frozen=True):
+    """A record that nobody needs any more: that of a retired DKIM key."""
+
+    type: str
+    host: str
+    selector: str
+
+
 class DomainReport(msgspec.Struct, frozen=True, kw_only=True):
     """A domain with its records."""
 
     domain: Domain
-    stops_at: datetime | None  # It fails: when it will be stopped; None: it will not, or is.
+    stops_at: datetime | None  # It has lost a record: when it will be stopped; None: it will not, or is.
     note: str  # What stands in the way besides records; "": nothing.
     records: Sequence[RecordReport]
+    mta_sts_policy: str = ""  # The file at `sts_policy.PATH` of the return path's mta-sts host; "": there is none.
+    removable: Sequence[Removable] = ()
 
 
-class Verification:
+class Verification(Recurring):
     """Looks at the records of sending domains. `run` does so for whatever is due, until `stop`."""
 
     def __init__(
@@ -149,16 +169,15 @@ class Verification:
         logger: Logger,
     ) -> None:
         """`open_checker` is called once, when somebody first asks DNS: it is costly to load."""
+        super().__init__(self._is_more, _ROUND_S, clock=clock, outage=Outage(logger, "domains_not_checked"))
         self._store: Final = store
         self._keys: Final = keys
         self._open_checker: Final = open_checker
         self._settings: Final = settings
         self._installation: Final = installation
-        self._clock: Final = clock
         self._random_bits: Final = random_bits
         self._logger: Final = logger
         self._checker: Checker | None = None
-        self._rounds: Final = Rounds(_ROUND_S, clock=clock)
 
     async def report(self, project_id: UUID, name: str) -> DomainReport:
         """Return what to publish for the project's domain and what DNS said of it last; nobody is asked now.
@@ -167,10 +186,24 @@ class Verification:
             NotFoundError: the project has no such domain.
         """
         domain = await self._find(project_id, name)
-        wanted = await self._plan(domain)
+        entries = await self._keys.entries(*_name(domain))
+        wanted = await self._plan(domain, entries)
         async with self._store.transaction() as tx:
             seen = await domain_records.of_domain(tx, project_id, domain.domain_id)
-        return self._report(domain, wanted, seen)
+        known = {(one.kind, one.host): one for one in seen}
+        return DomainReport(
+            domain=domain,
+            stops_at=self._stops_at(_standing(domain)),
+            note="",
+            records=[_record_report(one, known.get((one.kind, one.host))) for one in wanted],
+            mta_sts_policy=self._mta_sts_policy(domain),
+            # A CNAME to the operator's zone serves the next key, too.
+            removable=[
+                Removable("TXT", one.host, one.selector)
+                for one in entries
+                if not one.is_needed and not one.target and one.is_published
+            ],
+        )
 
     async def wanted(self, project_id: UUID, name: str) -> Sequence[Wanted]:
         """Return what DNS is asked about the project's domain, for who wants to ask without anything following.
@@ -202,18 +235,9 @@ class Verification:
                 group.create_task(self._look_again(domain))
         return len(due)
 
-    async def run(self) -> None:
-        """Look at what is due until `stop`; never, where nobody is to look without being asked."""
-        async for _ in self._rounds:
-            try:
-                while self._installation.is_watching and await self.check_due() == _AT_ONCE_COUNT:
-                    await self._clock.sleep(0)
-            except StoreError as error:
-                self._logger.warning("domains_not_checked", error=str(error))
-
-    def stop(self) -> None:
-        """Let `run` return, after the looks that go on."""
-        self._rounds.stop()
+    async def _is_more(self) -> bool:
+        """Look at some that are due; never, where nobody is to look without being asked."""
+        return self._installation.is_watching and await self.check_due() == _AT_ONCE_COUNT
 
     async def _look_again(self, domain: Domain) -> None:
         try:
@@ -245,7 +269,8 @@ class Verification:
 
     async def _wanted(self, domain: Domain) -> Sequence[Wanted]:
         """Return the plan without names that are kept for later keys: those lead nowhere yet."""
-        return [one for one in await self._plan(domain) if one.kind is not RecordKind.DKIM or one.key]
+        wanted = await self._plan(domain, await self._keys.entries(*_name(domain)))
+        return [one for one in wanted if one.kind is not RecordKind.DKIM or one.key]
 
     async def _asked(self, wanted: Sequence[Wanted], name: str) -> Sequence[Finding]:
         if self._checker is None:
@@ -262,7 +287,8 @@ class Verification:
         except ConflictError:
             async with self._store.transaction() as tx:
                 is_kept = await self._write(tx, domain, findings, started_at, is_taken=True)
-            return is_kept, f"{domain.name} is proven in another project; there it must be given up first."
+            note = f"{domain.name} is proven in another project; there `outrider domain release` gives it up."
+            return is_kept, note
 
     async def _write(
         self, tx: Tx, domain: Domain, findings: Sequence[Finding], started_at: datetime, *, is_taken: bool
@@ -280,7 +306,8 @@ class Verification:
         if is_taken:
             new = standing.refused(old, now=now)
         else:
-            new, news = standing.decide(old, findings, states, now=now, grace_s=self._settings.grace_s)
+            had = {name for name, one in before.items() if one.passed_at is not None}
+            new, news = standing.decide(old, findings, states, had=had, now=now, grace_s=self._settings.grace_s)
         due_at = standing.check_due_at(
             new,
             findings,
@@ -305,7 +332,7 @@ class Verification:
     def _notice(
         self, kind: EventKind, domain: Domain, new: Standing, failed: Sequence[Finding], now: datetime
     ) -> Notice:
-        subject, text = _letter(kind, domain, self._stops_at(new), failed)
+        subject, text = _letter(kind, domain, new, self._stops_at(new), failed)
         notice_id = ids.uuid7(now, self._random_bits(74))
         return Notice(notice_id=notice_id, project_id=domain.project_id, kind=kind, subject=subject, text=text, at=now)
 
@@ -313,7 +340,7 @@ class Verification:
         wanted = finding.wanted
         if wanted.kind is RecordKind.DKIM and finding.state is not RecordState.UNVERIFIED:
             is_published = finding.state is RecordState.PASSED
-            await self._keys.saw(*_name(domain), wanted.selector, is_published)
+            await self._keys.saw(*_name(domain), wanted.selector, is_published, record=wanted.key)
 
     async def _find(self, project_id: UUID, name: str) -> Domain:
         name = address.parse_domain(name)
@@ -323,9 +350,9 @@ class Verification:
             raise NotFoundError(f"The project has no domain {name!r}; `outrider domain add` adds one.", field="domain")
         return found
 
-    async def _plan(self, domain: Domain) -> Sequence[Wanted]:
+    async def _plan(self, domain: Domain, entries: Sequence[KeyEntry]) -> Sequence[Wanted]:
         """Return what the domain is to publish; of the project's bounce domain too, if it is below this one."""
-        keys = [key for key in await self._keys.entries(*_name(domain)) if key.is_needed]
+        keys = [key for key in entries if key.is_needed]
         return_path, ours, settings = domain.return_path, self._installation, self._settings
         if not return_path:
             async with self._store.transaction() as tx:
@@ -343,18 +370,16 @@ class Verification:
             report_address=settings.dmarc_reports,
             tracking_host=domain.tracking_host,
             tracking_target=(settings.tracking_target or ours.mx_host) if domain.tracking_host else "",
+            mta_sts_id=sts_policy.version(self._mta_sts_policy(domain)),
+            mta_sts_target=settings.mta_sts_target,
             tls_report_address=settings.tls_reports,
+            bimi_logo=domain.bimi_logo,
+            bimi_certificate=domain.bimi_certificate,
         )
         return records.plan(needs)
 
-    def _report(self, domain: Domain, wanted: Sequence[Wanted], seen: Sequence[SeenRecord]) -> DomainReport:
-        known = {(one.kind, one.host): one for one in seen}
-        return DomainReport(
-            domain=domain,
-            stops_at=self._stops_at(_standing(domain)),
-            note="",
-            records=[_record_report(one, known.get((one.kind, one.host))) for one in wanted],
-        )
+    def _mta_sts_policy(self, domain: Domain) -> str:
+        return sts_policy.compose(domain.mta_sts, self._installation.mx_host) if domain.return_path else ""
 
     def _stops_at(self, one: Standing) -> datetime | None:
         if one.failing_since is None or one.stopped_at is not None:
@@ -378,13 +403,15 @@ def _counts(current: Domain, looked_at: Domain, started_at: datetime) -> bool:
 
 def _asks(domain: Domain) -> tuple[object, ...]:
     """What a domain's plan is made of, besides its keys."""
-    return domain.return_path, domain.tracking_host, domain.is_delegated
+    options = domain.mta_sts, domain.bimi_logo, domain.bimi_certificate
+    return domain.return_path, domain.tracking_host, domain.is_delegated, *options
 
 
 def _standing(domain: Domain) -> Standing:
     return Standing(
         state=domain.state,
         checked_at=domain.checked_at,
+        passed_at=domain.passed_at,
         failing_since=domain.failing_since,
         stopped_at=domain.stopped_at,
         is_proven=domain.verified_at is not None,
@@ -413,6 +440,7 @@ def _seen_records(
             publish=kept.publish if kept is not None else _kept(one.publish),
             checked_at=now,
             failing_since=(since or now) if state is RecordState.FAILED else None,
+            passed_at=now if one.state is RecordState.PASSED else known.passed_at if known is not None else None,
         )
     return list(rows.values())
 
@@ -452,13 +480,17 @@ def _event(kind: EventKind, domain: Domain, failed: Sequence[Finding], now: date
     facts: dict[str, str | int | float | bool] = {"domain": domain.name}
     if failed:
         facts["records"] = ", ".join(f"{one.wanted.kind} at {one.wanted.host}: {one.cause}" for one in failed)
-    if kind is EventKind.DOMAIN_PASSED and domain.stopped_at is not None:
+    if kind is not EventKind.DOMAIN_STOPPED and domain.stopped_at is not None:
         facts["was_stopped"] = True
-    return NewEvent(at=now, project_id=domain.project_id, message_id=_NIL, recipient_id=None, kind=kind, facts=facts)
+    return NewEvent(
+        at=now, project_id=domain.project_id, message_id=events.NIL, recipient_id=None, kind=kind, facts=facts
+    )
 
 
-def _letter(kind: EventKind, domain: Domain, stops_at: datetime | None, failed: Sequence[Finding]) -> tuple[str, str]:
-    """Return subject and text of a notice."""
+def _letter(
+    kind: EventKind, domain: Domain, new: Standing, stops_at: datetime | None, failed: Sequence[Finding]
+) -> tuple[str, str]:
+    """Return subject and text of a notice; `domain` is as it was before."""
     name = domain.name
     lines = [f"- {one.wanted.kind} at {one.wanted.host}: {one.advice or one.cause}" for one in failed]
     what = f"\n\n{chr(10).join(lines)}" if lines else ""
@@ -467,6 +499,12 @@ def _letter(kind: EventKind, domain: Domain, stops_at: datetime | None, failed: 
         case EventKind.DOMAIN_FAILED if stops_at is not None:
             until = f"it will be stopped at the first look after {stops_at:%Y-%m-%d %H:%M} UTC"
             return f"DNS records of {name} are gone or wrong", f"Mail from {name} still goes out; {until}.{what}{todo}"
+        case EventKind.DOMAIN_FAILED if domain.stopped_at is not None:
+            word = "What it had lost is there again: it is stopped no more, queued mail goes on. Missing yet:"
+            return f"{name} goes on, with DNS records missing", f"{word}{what}{todo}"
+        case EventKind.DOMAIN_FAILED if new.passed_at is not None:
+            word = f"They have never been seen, so nothing is lost, and mail from {name} goes out without them."
+            return f"DNS records of {name} are not there yet", f"{word}{what}{todo}"
         case EventKind.DOMAIN_FAILED:
             word = "It sends on your word, so it is not stopped; but receivers may refuse its mail."
             return f"DNS records of {name} are gone or wrong", f"{word}{what}{todo}"

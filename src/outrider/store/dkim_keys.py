@@ -71,6 +71,14 @@ class KeyRef(msgspec.Struct, frozen=True):
     name: str
 
 
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
+    """What DNS said of a key's record."""
+
+    selector: str
+    record: str  # The text that was looked for.
+    is_published: bool
+
+
 SELECTOR_TAKEN: Final = "dkim_selector_taken"  # The constraint.
 _OWNER: Final = """
     SELECT domain_id, project_id, name, dkim_prefix, is_delegated, verified_at IS NOT NULL AS is_verified
@@ -98,7 +106,7 @@ _SAW: Final = """
     UPDATE dkim_key k
        SET seen_at = CASE WHEN $4 THEN LEAST(k.seen_at, $5::timestamptz) END,
            missing_at = CASE WHEN NOT $4 THEN LEAST(k.missing_at, $5::timestamptz) END
-     WHERE project_id = $1 AND domain_id = $2 AND selector = $3"""
+     WHERE project_id = $1 AND domain_id = $2 AND selector = $3 AND public_record = $6"""
 _MOVE: Final = """
     UPDATE dkim_key
        SET state = $3,
@@ -192,9 +200,12 @@ async def signing(tx: Tx, project_id: UUID, name: str) -> Sequence[DkimKey]:
     return [_made(row) for row in await tx.fetch(_SIGNING, project_id, name)]
 
 
-async def saw(tx: Tx, project_id: UUID, domain_id: UUID, selector: str, *, is_published: bool, now: datetime) -> None:
-    """Write down what DNS said of a key's record. The instant of a first sight, or first miss, stays. Safe twice."""
-    await tx.execute(_SAW, project_id, domain_id, selector, is_published, now)
+async def saw(tx: Tx, project_id: UUID, domain_id: UUID, sight: Sight, *, now: datetime) -> None:
+    """Write down what DNS said of a key's record. The instant of a first sight, or first miss, stays. Safe twice.
+
+    Nothing is written where another key has that selector by now: nobody has looked for its record.
+    """
+    await tx.execute(_SAW, project_id, domain_id, sight.selector, sight.is_published, now, sight.record)
 
 
 async def move(tx: Tx, project_id: UUID, dkim_key_id: UUID, state: KeyState, *, now: datetime) -> None:

@@ -27,17 +27,18 @@ class SeenRecord(msgspec.Struct, frozen=True, kw_only=True):
     publish: str  # What belongs there, merged with what is there; "": as planned.
     checked_at: datetime
     failing_since: datetime | None  # Since when it has been failing without a break.
+    passed_at: datetime | None = None  # When it was last seen to pass; None: never.
 
 
 _OF_DOMAIN: Final = """
-    SELECT kind, host, state, cause, seen, advice, publish, checked_at, failing_since
+    SELECT kind, host, state, cause, seen, advice, publish, checked_at, failing_since, passed_at
       FROM domain_record WHERE project_id = $1 AND domain_id = $2 ORDER BY kind, host"""
 _FORGET: Final = """
     DELETE FROM domain_record WHERE project_id = $1 AND domain_id = $2"""
 _INSERT: Final = """
     INSERT INTO domain_record (project_id, domain_id, kind, host, state, cause, seen, advice, publish,
-                               checked_at, failing_since)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
+                               checked_at, failing_since, passed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
 
 
 async def of_domain(tx: Tx, project_id: UUID, domain_id: UUID) -> Sequence[SeenRecord]:
@@ -63,4 +64,5 @@ async def replace(tx: Tx, project_id: UUID, domain_id: UUID, records: Sequence[S
             one.publish,
             one.checked_at,
             one.failing_since,
+            one.passed_at,
         )

@@ -7,14 +7,14 @@
 Any project may claim a name, one may prove it: the database holds at most one verified row per name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from outrider.base.vocab import RecordKind, RecordState, Stream
+from outrider.base.vocab import MtaSts, RecordKind, RecordState, Stream
 from outrider.policy.standing import Standing
 from outrider.store.pool import Row, Tx
 
@@ -38,6 +38,10 @@ class Domain(msgspec.Struct, frozen=True):
     dkim_prefix: str = ""  # How its selectors begin; "": as usual.
     is_delegated: bool = False  # Its DKIM records are CNAMEs into the operator's zone.
     senders: str = "listed"  # "listed", or "any" address at it.
+    passed_at: datetime | None = None  # When it first passed a check as a whole; None: it never has.
+    mta_sts: MtaSts = MtaSts.OFF  # The policy for mail to its return path.
+    bimi_logo: str = ""  # An https URL; "": none.
+    bimi_certificate: str = ""  # An https URL of the mark's certificate; "": none.
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +50,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     stream: Stream | None
     return_path: str
     tracking_host: str
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be changed of a domain at any time: records that are optional."""
+
+    mta_sts: MtaSts
+    bimi_logo: str
+    bimi_certificate: str
 
 
 class Stopped(msgspec.Struct, frozen=True):
@@ -69,15 +81,26 @@ _SET_RATE: Final = """
 _SET_TERMS: Final = """
     UPDATE domain SET stream = $3, return_path = $4, tracking_host = $5, check_due_at = $6
      WHERE project_id = $1 AND domain_id = $2"""
-# What has been proven stays: mail that left says its name.
+_SET_OPTIONS: Final = """
+    UPDATE domain SET mta_sts = $3, bimi_logo = $4, bimi_certificate = $5, check_due_at = $6
+     WHERE project_id = $1 AND domain_id = $2"""
+# What has been proven stays: mail that left says its name. Giving it up is another matter (`release`).
 _REMOVE: Final = """
     DELETE FROM domain WHERE project_id = $1 AND domain_id = $2 AND verified_at IS NULL"""
+_RELEASE: Final = """
+    DELETE FROM domain WHERE project_id = $1 AND domain_id = $2"""
+_STOP: Final = """
+    UPDATE domain SET stopped_at = $3, check_due_at = LEAST(check_due_at, $4)
+     WHERE project_id = $1 AND domain_id = $2"""
 _COLUMNS: Final = """
     SELECT domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state, checked_at,
-           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders
+           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders,
+           passed_at, mta_sts, bimi_logo, bimi_certificate
       FROM domain WHERE project_id = $1"""
 _BY_NAME: Final = f"""{_COLUMNS} AND name = $2"""
 _LOCK: Final = f"""{_COLUMNS} AND domain_id = $2 FOR NO KEY UPDATE"""
+# Waits for those who add a sender or a key, and lets none be added: their foreign keys lock the row, too.
+_LOCK_WHOLE: Final = f"""{_COLUMNS} AND domain_id = $2 FOR UPDATE"""
 _OF_PROJECT: Final = f"""{_COLUMNS} AND name > $2 ORDER BY name LIMIT $3"""
 # SKIP LOCKED: of several workers each takes others. Those that have waited longest come first.
 _TAKE_DUE: Final = """
@@ -85,10 +108,11 @@ _TAKE_DUE: Final = """
      WHERE domain_id IN (SELECT domain_id FROM domain WHERE project_id IS NOT NULL AND check_due_at <= $1
                           ORDER BY check_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
  RETURNING domain_id, project_id, name, created_at, verified_at, rate_per_minute, stream, state, checked_at,
-           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders"""
+           failing_since, stopped_at, return_path, tracking_host, dkim_prefix, is_delegated, senders,
+           passed_at, mta_sts, bimi_logo, bimi_certificate"""
 _STAND: Final = """
     UPDATE domain SET state = $3, checked_at = $4, failing_since = $5, stopped_at = $6, check_due_at = $7,
-           verified_at = COALESCE(verified_at, CASE WHEN $8 THEN $4::timestamptz END)
+           verified_at = COALESCE(verified_at, CASE WHEN $8 THEN $4::timestamptz END), passed_at = $9
      WHERE project_id = $1 AND domain_id = $2"""
 _STOPPED: Final = """
     SELECT project_id, name, stopped_at, failing_since FROM domain WHERE stopped_at IS NOT NULL"""
@@ -103,6 +127,11 @@ _RETURN_PATH: Final = """
                    AND r.kind = ANY($4::text[])))"""
 _RETURN_PATHS: Final = """
     SELECT project_id, return_path FROM domain WHERE verified_at IS NOT NULL AND return_path <> ''"""
+# Of several that name one return path, the domain that was proven first speaks for it.
+_MTA_STS: Final = """
+    SELECT DISTINCT ON (return_path) project_id, return_path, mta_sts FROM domain
+     WHERE mta_sts <> 'off' AND return_path <> '' AND verified_at IS NOT NULL
+     ORDER BY return_path, verified_at, domain_id"""
 _RETURN_PATH_KINDS: Final = (RecordKind.RETURN_PATH, RecordKind.RETURN_PATH_SPF, RecordKind.SPF)
 
 
@@ -152,6 +181,34 @@ async def set_terms(tx: Tx, project_id: UUID, domain_id: UUID, terms: Terms, *, 
     )
 
 
+async def set_options(tx: Tx, project_id: UUID, domain_id: UUID, options: Options, *, check_due_at: datetime) -> None:
+    """Change which optional records the domain has. It is due to be looked at then."""
+    await tx.execute(
+        _SET_OPTIONS,
+        project_id,
+        domain_id,
+        options.mta_sts,
+        options.bimi_logo,
+        options.bimi_certificate,
+        check_due_at,
+    )
+
+
+async def stop(
+    tx: Tx, project_id: UUID, domain_id: UUID, stopped_at: datetime | None, *, check_due_at: datetime
+) -> None:
+    """Let nothing leave from the domain from then on; None: go on. The next look, due then, may end it."""
+    await tx.execute(_STOP, project_id, domain_id, stopped_at, check_due_at)
+
+
+async def release(tx: Tx, project_id: UUID, domain_id: UUID) -> None:
+    """Delete a domain, proven or not, with what was seen of it.
+
+    The caller holds it whole (`lock_whole`), and has deleted its keys and senders.
+    """
+    await tx.execute(_RELEASE, project_id, domain_id)
+
+
 async def remove(tx: Tx, project_id: UUID, domain_id: UUID) -> bool:
     """Delete a domain that was never proven, with what was seen of it; False if it was.
 
@@ -169,6 +226,12 @@ async def by_name(tx: Tx, project_id: UUID, name: str) -> Domain | None:
 async def lock(tx: Tx, project_id: UUID, domain_id: UUID) -> Domain | None:
     """Return the domain and let nobody else change it before the transaction ends; None if it is gone."""
     row = await tx.fetch_row(_LOCK, project_id, domain_id)
+    return None if row is None else _domain(row)
+
+
+async def lock_whole(tx: Tx, project_id: UUID, domain_id: UUID) -> Domain | None:
+    """Like `lock`, and let nobody add a key or a sender to it either."""
+    row = await tx.fetch_row(_LOCK_WHOLE, project_id, domain_id)
     return None if row is None else _domain(row)
 
 
@@ -198,6 +261,7 @@ async def stand(tx: Tx, project_id: UUID, domain_id: UUID, standing: Standing, *
         standing.stopped_at,
         check_due_at,
         standing.is_proven,
+        standing.passed_at,
     )
 
 
@@ -212,6 +276,11 @@ async def return_path_of(tx: Tx, project_id: UUID, name: str) -> str:
     return "" if row is None else str(row["return_path"])
 
 
+async def mta_sts_modes(tx: Tx) -> Mapping[str, MtaSts]:
+    """Return what the policy for mail to each return path asks, of all projects; without those that have none."""
+    return {row["return_path"]: MtaSts(row["mta_sts"]) for row in await tx.fetch(_MTA_STS)}
+
+
 async def return_paths(tx: Tx) -> frozenset[str]:
     """Return the return paths of every verified domain, whether they are used now or not: mail may be under way."""
     return frozenset(row["return_path"] for row in await tx.fetch(_RETURN_PATHS))
@@ -220,4 +289,5 @@ async def return_paths(tx: Tx) -> frozenset[str]:
 def _domain(row: Row) -> Domain:
     values = dict(row)
     stream = values.pop("stream")
-    return Domain(**values | {"state": RecordState(values["state"])}, stream=None if stream is None else Stream(stream))
+    words = {"state": RecordState(values["state"]), "mta_sts": MtaSts(values["mta_sts"])}
+    return Domain(**values | words, stream=None if stream is None else Stream(stream))

@@ -15,6 +15,7 @@ import msgspec
 from outrider.base.vocab import EventKind
 from outrider.store.pool import StoreValueError, Tx
 
+NIL: Final = UUID(int=0)  # In place of a message: the event is about none. In place of a project: about all of them.
 OF_MESSAGE_COUNT_MAX: Final = 10_000  # Ours: 100 recipients, each with every retry of a week, is 5,200.
 # Ours: how far the clock of the machine that delivered may be behind that of the one that accepted. One more partition.
 _CLOCKS_APART: Final = timedelta(days=1)
@@ -64,6 +65,20 @@ _APPEND: Final = """
     INSERT INTO event (at, project_id, message_id, recipient_id, kind, attempt, reason, reply, facts)
     SELECT * FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::int[],
                          $7::text[], $8::text[], $9::jsonb[])"""
+# The latest attempt's provider and source, as the recipient has them at this moment, go into the facts: what is counted
+# of an event stands in it (ADR 0048).
+_APPEND_AFTER: Final = """
+    INSERT INTO event (at, project_id, message_id, recipient_id, kind, attempt, reason, reply, facts)
+    SELECT at, project_id, message_id, recipient_id, kind, attempt, reason, reply,
+           facts || COALESCE((SELECT jsonb_strip_nulls(jsonb_build_object('provider', nullif(r.provider, ''),
+                                                                          'source', nullif(r.source, '')))
+                                FROM recipient r
+                               WHERE r.recipient_id = given.recipient_id AND r.project_id = given.project_id), '{}')
+      FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::int[], $7::text[], $8::text[],
+                  $9::jsonb[])
+           WITH ORDINALITY
+        AS given(at, project_id, message_id, recipient_id, kind, attempt, reason, reply, facts, place)
+     ORDER BY place"""
 _COLUMNS: Final = """
     SELECT xid::text::bigint AS xid, event_id, at, project_id, message_id, recipient_id, kind, attempt, reason,
            reply, facts::text AS facts
@@ -89,6 +104,8 @@ _AT: Final = """
            reply, (facts - 'dialogue')::text AS facts
       FROM event JOIN unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS wanted(project_id, message_id, at)
            USING (project_id, message_id, at)"""
+_TAKE_TURN: Final = """
+    SELECT pg_try_advisory_xact_lock(x'0d1de7'::int, hashtext($1)) AS is_ours"""
 _CURSOR: Final = """
     SELECT xid::text::bigint AS xid, event_id FROM feed_cursor WHERE consumer = $1"""
 _MOVE: Final = """
@@ -104,18 +121,18 @@ async def append(tx: Tx, events: Sequence[NewEvent]) -> None:
     Raises:
         StoreValueError: a text that the database cannot hold: with a NUL or half a character.
     """
-    columns = (
-        [e.at for e in events],
-        [e.project_id for e in events],
-        [e.message_id for e in events],
-        [e.recipient_id for e in events],
-        [e.kind for e in events],
-        [e.attempt for e in events],
-        [e.reason for e in events],
-        [e.reply for e in events],
-        [facts_text(e.facts) for e in events],
-    )
-    await tx.execute(_APPEND, *columns)
+    await tx.execute(_APPEND, *_columns(events))
+
+
+async def append_after(tx: Tx, events: Sequence[NewEvent]) -> None:
+    """Write events of what came after an attempt, such as opens, in order; they tell where the mail had gone.
+
+    Adds `provider` and `source` of the recipient's latest attempt to the facts, where it has any.
+
+    Raises:
+        StoreValueError: as `append`.
+    """
+    await tx.execute(_APPEND_AFTER, *_columns(events))
 
 
 async def of_message(
@@ -155,6 +172,12 @@ async def at(tx: Tx, places: Sequence[tuple[UUID, UUID, datetime]]) -> Sequence[
     return [from_row(row) for row in await tx.fetch(_AT, *columns)]
 
 
+async def take_turn(tx: Tx, consumer: str) -> bool:
+    """Return whether this transaction alone reads for `consumer` until it ends; nobody waits."""
+    row = await tx.fetch_row(_TAKE_TURN, consumer)
+    return bool(row and row["is_ours"])
+
+
 async def read_cursor(tx: Tx, consumer: str) -> Cursor:
     """Return how far `consumer` has read; the beginning if it has not."""
     row = await tx.fetch_row(_CURSOR, consumer)
@@ -185,6 +208,20 @@ def facts_text(facts: Facts) -> str:
         return _encode_facts(facts).decode()
     except UnicodeEncodeError as error:
         raise StoreValueError("The database refused a value.", cause=str(error)) from error
+
+
+def _columns(events: Sequence[NewEvent]) -> tuple[Sequence[object], ...]:
+    return (
+        [e.at for e in events],
+        [e.project_id for e in events],
+        [e.message_id for e in events],
+        [e.recipient_id for e in events],
+        [e.kind for e in events],
+        [e.attempt for e in events],
+        [e.reason for e in events],
+        [e.reply for e in events],
+        [facts_text(e.facts) for e in events],
+    )
 
 
 def from_row(row: Mapping[str, object]) -> Event:

@@ -40,6 +40,7 @@ class About(msgspec.Struct, frozen=True):
     attempt: int
     status: RecipientStatus
     sender: str
+    list_name: str = ""  # Of the mail; "" for none.
 
 
 _INSERT: Final = """
@@ -61,7 +62,7 @@ _PUT_ASIDE: Final = """
 _FORGET_ASIDE: Final = """
     DELETE FROM inbound WHERE due_at IS NULL AND received_at < $1"""
 _ABOUT: Final = """
-    SELECT recipient_id, r.project_id, message_id, address, r.attempt, status, m.sender
+    SELECT recipient_id, r.project_id, message_id, address, r.attempt, status, m.sender, m.list_name
       FROM recipient r JOIN message m USING (message_id)
      WHERE recipient_id = ANY($1) /* tidy: project-scope the signed return path names the recipient */"""
 

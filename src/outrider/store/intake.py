@@ -28,6 +28,7 @@ class NewRecipient(msgspec.Struct, frozen=True, gc=False):
     lane_id: int
     due_at: datetime
     expires_at: datetime
+    personal: bytes | None = None  # What its mail is filled in with (`engine.submission.Personal`); None: nothing.
 
 
 class NewMail(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ class NewMail(msgspec.Struct, frozen=True):
     message: Message
     body: bytes  # As `messages.encode_body` made it; `message.content_hash` is its hash.
     recipients: Sequence[NewRecipient]
-    facts: Facts = {}  # Of its event, `accepted`.
+    facts: Facts = {}  # Of its event, `accepted`. One with a later `send_at` has an event `scheduled` too.
 
 
 _NO_RECIPIENTS: Final = ((),) * len(NewRecipient.__struct_fields__)
@@ -49,25 +50,39 @@ _INSERT: Final = """
          ORDER BY project_id, content_hash
         ON CONFLICT DO NOTHING
     ), recipient_new AS (
-        INSERT INTO recipient (recipient_id, message_id, project_id, address, updated_at)
-        SELECT recipient_id, message_id, project_id, address, $1
-          FROM unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::text[])
-            AS given(recipient_id, message_id, project_id, address)
+        INSERT INTO recipient (recipient_id, message_id, project_id, address, updated_at, personal)
+        SELECT recipient_id, message_id, project_id, address, $1, personal
+          FROM unnest($5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $12::bytea[])
+            AS given(recipient_id, message_id, project_id, address, personal)
     ), queue_new AS (
         INSERT INTO queue (recipient_id, lane_id, due_at, expires_at)
         SELECT * FROM unnest($5::uuid[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
     ), event_new AS (
         INSERT INTO event (at, project_id, message_id, kind, facts)
         SELECT accepted_at, project_id, message_id, 'accepted', facts
-          FROM unnest($21::timestamptz[], $14::uuid[], $13::uuid[], $12::jsonb[])
+          FROM unnest($22::timestamptz[], $15::uuid[], $14::uuid[], $13::jsonb[])
             AS given(accepted_at, project_id, message_id, facts)
+        UNION ALL
+        SELECT accepted_at, project_id, message_id, 'scheduled', jsonb_build_object('send_at', send_at)
+          FROM unnest($22::timestamptz[], $15::uuid[], $14::uuid[], $28::timestamptz[])
+            AS given(accepted_at, project_id, message_id, send_at)
+         WHERE send_at > accepted_at
     )
     INSERT INTO message (message_id, project_id, stream, sender, from_name, subject, content_hash,
                          recipient_count, accepted_at, expires_at, campaign, list_name,
-                         tags, metadata, send_at, track_opens, track_clicks, resent_from)
-    SELECT * FROM unnest($13::uuid[], $14::uuid[], $15::stream[], $16::text[], $17::text[], $18::text[], $19::bytea[],
-                         $20::int[], $21::timestamptz[], $22::timestamptz[], $23::text[], $24::text[],
-                         $25::jsonb[], $26::jsonb[], $27::timestamptz[], $28::boolean[], $29::boolean[], $30::uuid[])"""
+                         tags, metadata, send_at, track_opens, track_clicks, resent_from, template_id, template_number)
+    SELECT * FROM unnest($14::uuid[], $15::uuid[], $16::stream[], $17::text[], $18::text[], $19::text[], $20::bytea[],
+                         $21::int[], $22::timestamptz[], $23::timestamptz[], $24::text[], $25::text[],
+                         $26::jsonb[], $27::jsonb[], $28::timestamptz[], $29::boolean[], $30::boolean[], $31::uuid[],
+                         $32::text[], $33::int[])"""
+
+_HOLD: Final = """
+    WITH held AS (
+        UPDATE recipient r SET status = 'held', reason = $3, updated_at = $4
+          FROM unnest($1::uuid[], $2::uuid[]) AS given(project_id, message_id)
+         WHERE r.project_id = given.project_id AND r.message_id = given.message_id
+     RETURNING r.recipient_id)
+    DELETE FROM queue q USING held WHERE q.recipient_id = held.recipient_id"""
 
 
 async def insert(tx: Tx, mails: Sequence[NewMail], *, now: datetime) -> None:
@@ -86,3 +101,14 @@ async def insert(tx: Tx, mails: Sequence[NewMail], *, now: datetime) -> None:
         [events.facts_text(one.facts) for one in mails],
         *messages.columns([one.message for one in mails]),
     )
+
+
+async def hold(tx: Tx, named: Sequence[tuple[UUID, UUID]], *, reason: str, now: datetime) -> None:
+    """Take messages that this transaction has stored out of the queue again: their recipients are `held`.
+
+    A statement of its own, so that mail which is not held, nearly all, pays nothing for it.
+
+    Args:
+        named: each as its project's id and its own.
+    """
+    await tx.execute(_HOLD, [pair[0] for pair in named], [pair[1] for pair in named], reason, now)

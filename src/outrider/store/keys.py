@@ -35,9 +35,14 @@ class ApiKey(msgspec.Struct, frozen=True):
     name: str
     created_at: datetime
     revoked_at: datetime | None = None
-    secret_sealed: bytes | None = None  # By the vault; None: a key of before, which cannot sign calls.
+    secret_sealed: bytes | None = None  # By the vault; None: a key of before, or one that is to sign no calls.
     terms: KeyTerms = KeyTerms()
     last_used_at: datetime | None = None  # To about ten seconds; None: never.
+
+    @property
+    def allow_signed(self) -> bool:
+        """Whether calls signed with it count. Nothing says so twice: without the secret no signature can be checked."""
+        return self.secret_sealed is not None
 
 
 BEGINNING: Final = (datetime(1970, 1, 1, tzinfo=UTC), "")
@@ -54,12 +59,19 @@ _OF_PROJECT: Final = f"""
     SELECT {_COLUMNS} FROM api_key
      WHERE project_id = $1 AND (created_at, access_key_id) > ($2, $3) ORDER BY created_at, access_key_id LIMIT $4"""  # noqa: S608 - a constant.
 _CHANGE: Final = f"""
-    UPDATE api_key SET name = $3, scopes = $4, ip_ranges = $5, domains = $6, expires_at = $7, rate_per_minute = $8
+    UPDATE api_key SET name = $3, scopes = $4, ip_ranges = $5, domains = $6, expires_at = $7, rate_per_minute = $8,
+           secret_sealed = CASE WHEN $9 THEN secret_sealed END
      WHERE project_id = $1 AND access_key_id = $2
  RETURNING {_COLUMNS}"""  # noqa: S608 - a constant.
+_VALID_COUNT: Final = """
+    SELECT count(*) AS count FROM api_key WHERE project_id = $1 AND revoked_at IS NULL"""
 _REVOKE: Final = """
     UPDATE api_key SET revoked_at = COALESCE(revoked_at, $3)
      WHERE project_id = $1 AND access_key_id = $2"""
+_FORGET_REVOKED: Final = """
+    DELETE FROM api_key
+     WHERE (project_id, access_key_id) IN (
+        SELECT project_id, access_key_id FROM api_key WHERE revoked_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"""
 # Who finds a row locked leaves it: another process is writing the same.
 _MARK_USED: Final = """
     UPDATE api_key SET last_used_at = $3
@@ -104,15 +116,33 @@ async def of_project(
     return [_key(row) for row in await tx.fetch(_OF_PROJECT, project_id, *after, count_max)]
 
 
-async def change(tx: Tx, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms) -> ApiKey | None:
-    """Give the key this name and these terms; return it, None if the project has no such key."""
-    row = await tx.fetch_row(_CHANGE, project_id, access_key_id, name, *_terms_columns(terms))
+async def valid_count(tx: Tx, project_id: UUID) -> int:
+    """Return how many keys of the project are not revoked."""
+    row = await tx.fetch_row(_VALID_COUNT, project_id)
+    assert row is not None
+    return int(row["count"])
+
+
+async def change(
+    tx: Tx, project_id: UUID, access_key_id: str, *, name: str, terms: KeyTerms, keep_secret: bool = True
+) -> ApiKey | None:
+    """Give the key this name and these terms; return it, None if the project has no such key.
+
+    Args:
+        keep_secret: False forgets the sealed secret for good, so that no signed call counts any more.
+    """
+    row = await tx.fetch_row(_CHANGE, project_id, access_key_id, name, *_terms_columns(terms), keep_secret)
     return None if row is None else _key(row)
 
 
 async def revoke(tx: Tx, project_id: UUID, access_key_id: str, *, now: datetime) -> bool:
     """Revoke the key from now on; False if the project has no such key. Safe twice: the first instant stays."""
     return await tx.execute(_REVOKE, project_id, access_key_id, now) > 0
+
+
+async def forget_revoked(tx: Tx, *, before: datetime, count_max: int) -> bool:
+    """Delete up to so many keys that were revoked before then; return whether there may be more."""
+    return await tx.execute(_FORGET_REVOKED, before, count_max) == count_max
 
 
 async def mark_used(tx: Tx, used: Sequence[tuple[UUID, str]], *, now: datetime, every: timedelta) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from outrider.base.vocab import RecipientStatus, Stream
 from outrider.store import events
 from outrider.store.events import Event
-from outrider.store.pool import Tx
+from outrider.store.pool import Tx, like_literal
 
 LOOKED_AT_COUNT_MAX: Final = 10_000  # Ours: 7 ms by tag, 15 ms by recipient (bench/mail_lists.py, 2026-11).
 _ADDRESSES_COUNT: Final = 5  # Ours: of a message's recipients, in a list.
@@ -65,6 +65,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: datetime
     send_at: datetime | None
     recipient_count: int
+    template_id: str = ""  # The stored template it was made from; "" and 0: none.
+    template_number: int = 0
     addresses: Sequence[str] = ()  # The first few recipients.
     counts: Mapping[str, int] = {}  # Recipients by status.
 
@@ -72,9 +74,9 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 # The recipients are asked one message at a time (a subquery with LIMIT): as a join the planner may read all of them.
 _PAGE: Final = """
     SELECT message_id, sender, from_name, subject, stream, campaign, list_name, tags::text AS tags, recipient_count,
-           accepted_at, send_at
+           accepted_at, send_at, template_id, template_number
       FROM (SELECT message_id, sender, from_name, subject, stream, campaign, list_name, tags, recipient_count,
-                   accepted_at, send_at
+                   accepted_at, send_at, template_id, template_number
               FROM message
              WHERE project_id = $1 AND accepted_at >= $2 AND (accepted_at, message_id) < ($3, $4)
              ORDER BY accepted_at DESC, message_id DESC LIMIT $5) AS looked_at
@@ -121,7 +123,7 @@ async def page(
         filters.campaign,
         filters.sender,
         filters.tag,
-        f"%{_escaped(filters.subject)}%" if filters.subject else "",
+        f"%{like_literal(filters.subject)}%" if filters.subject else "",
         filters.recipient,
         [status.value for status in filters.statuses],
         count_max,
@@ -155,8 +157,3 @@ def _listed(row: Mapping[str, Any], known: Mapping[str, Any] | None) -> Listed:
     if known is not None:
         values["addresses"], values["counts"] = known["addresses"], Counter(known["statuses"])
     return Listed(**values)
-
-
-def _escaped(text: str) -> str:
-    """Let a text stand for itself in LIKE."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

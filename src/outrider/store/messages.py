@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from outrider.base.vocab import Stream
+from outrider.mail.render import Template
 from outrider.store.pool import Tx
 
 
@@ -26,7 +27,7 @@ class FileRef(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):
-    """What `content.body` holds, as MessagePack: all that is written into the message, but for files' octets."""
+    """What `kept.body` holds, as MessagePack: all that is written into the message, but for files' octets."""
 
     text: str | None = None
     html: str | None = None
@@ -35,6 +36,11 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
     reply_to: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     files: tuple[FileRef, ...] = ()
+    template: Template | None = None  # In place of `text` and `html`: each recipient's mail is rendered from it.
+    preheader: str | None = None  # This and the next: the call's own, in place of the template's.
+    has_own_subject: bool = False  # Then `Message.subject` counts.
+    raw: bytes | None = None  # The whole message as it was handed in; then nothing else is set but:
+    has_null_sender: bool = False  # Its envelope has the null sender: nothing may come back to it.
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -58,6 +64,8 @@ class Message(msgspec.Struct, frozen=True):
     track_opens: bool | None = None  # This and the next: None: as the sending domain says.
     track_clicks: bool | None = None
     resent_from: UUID | None = None  # The message whose content this one has.
+    template_id: str = ""  # This and the next: which stored template its body was made from; "" and 0: none.
+    template_number: int = 0
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -79,7 +87,7 @@ _METADATA_AT: Final = Message.__struct_fields__.index("metadata")
 _LOAD: Final = """
     SELECT message_id, m.project_id, stream, sender, from_name, subject, content_hash, recipient_count, accepted_at,
            expires_at, campaign, list_name, tags::text AS tags, metadata::text AS metadata, send_at, track_opens,
-           track_clicks, resent_from, body
+           track_clicks, resent_from, template_id, template_number, body
       FROM message m JOIN content USING (project_id, content_hash)"""
 _BY_IDS: Final = f"""{_LOAD}
      WHERE message_id = ANY($1::uuid[])"""
@@ -88,7 +96,7 @@ _WITH_BODY: Final = f"""{_LOAD}
 _BY_ID: Final = """
     SELECT message_id, project_id, stream, sender, from_name, subject, content_hash, recipient_count, accepted_at,
            expires_at, campaign, list_name, tags::text AS tags, metadata::text AS metadata, send_at, track_opens,
-           track_clicks, resent_from
+           track_clicks, resent_from, template_id, template_number
       FROM message WHERE project_id = $1 AND message_id = $2"""
 
 

@@ -12,7 +12,7 @@ import asyncpg
 
 from outrider.base.errors import ConfigError, StoreUnavailableError
 
-HEAD: Final = "0006"  # The newest file in schema/versions; tests/store/test_migrate.py compares.
+HEAD: Final = "0016"  # The newest file in schema/versions; tests/store/test_migrate.py compares.
 _LOCK_KEY: Final = 0x0D1D_E5  # Ours alone: an advisory lock is named by a number.
 _VERSION: Final = """
     SELECT version_num FROM alembic_version"""
@@ -53,7 +53,8 @@ async def _version(connection: Any) -> str | None:
     return version
 
 
-async def _run_alembic(dsn: str) -> None:
+async def _run_alembic(dsn: str, revision: str = "head") -> None:
+    """Bring the tables to `revision`; tests begin from an old one."""
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import Connection
@@ -65,7 +66,7 @@ async def _run_alembic(dsn: str) -> None:
 
     def _upgrade(connection: Connection) -> None:
         settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
+        command.upgrade(settings, revision)
 
     # The address goes to asyncpg as it is, so that several hosts and socket directories work alike.
     engine = create_async_engine(

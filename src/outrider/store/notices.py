@@ -1,10 +1,10 @@
 """Notices: what the people of a project should know of. The nil project's are the operator's.
 
-A notice is written in the transaction that changes what it speaks of; it is mailed later, if the project has an address
-for that, and stays unseen until somebody says so.
+A notice is written in the transaction that changes what it speaks of; it is mailed later, if it says to whom or the
+project has an address for that, and stays unseen until somebody says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -26,6 +26,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     seen_at: datetime | None = None
     mailed_at: datetime | None = None
+    recipients: tuple[str, ...] = ()  # Who gets it; (): whom the project named for all notices.
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -33,14 +34,28 @@ class Letter(msgspec.Struct, frozen=True):
 
     notice: Notice
     sender: str  # An address of the project that may send transactional mail now.
-    recipient: str
+    recipients: tuple[str, ...]
+
+    @property
+    def letter_id(self) -> UUID:
+        """What its mail is known by."""
+        return self.notice.notice_id
+
+    @property
+    def project_id(self) -> UUID:
+        """Whose it is."""
+        return self.notice.project_id
 
 
 END: Final = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))
 _INSERT: Final = """
-    INSERT INTO notice (notice_id, project_id, kind, subject, text, at) VALUES ($1, $2, $3, $4, $5, $6)"""
+    INSERT INTO notice (notice_id, project_id, kind, subject, text, at, recipients)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+_TOLD: Final = """
+    SELECT FROM notice WHERE project_id = $1 AND kind = $2 AND seen_at IS NULL AND at > $3 LIMIT 1"""
 _OF_PROJECT: Final = """
-    SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at FROM notice n
+    SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at, n.recipients
+      FROM notice n
      WHERE project_id = $1 AND (seen_at IS NULL OR $2) AND (at, notice_id) < ($4, $5)
      ORDER BY at DESC, notice_id DESC LIMIT $3"""
 _SEE: Final = """
@@ -49,16 +64,17 @@ _SEE_ALL: Final = """
     UPDATE notice SET seen_at = $2 WHERE project_id = $1 AND seen_at IS NULL"""
 _IS_KNOWN: Final = """
     SELECT FROM notice WHERE project_id = $1 AND notice_id = $2"""
-# Project by project, so a project whose mail cannot go holds up nobody else's.
 _UNMAILED: Final = """
-    SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at,
-           s.address AS sender, p.notice_address AS recipient
+    SELECT n.notice_id, n.project_id, n.kind, n.subject, n.text, n.at, n.seen_at, n.mailed_at, n.recipients,
+           s.address AS sender, p.notice_address
       FROM notice n JOIN project p USING (project_id) CROSS JOIN LATERAL (
         SELECT address FROM sender JOIN domain d USING (domain_id)
          WHERE sender.project_id = n.project_id AND sender.is_enabled AND d.verified_at IS NOT NULL
            AND d.stopped_at IS NULL AND (d.stream IS NULL OR d.stream = 'transactional')
          ORDER BY is_default DESC, sender.created_at LIMIT 1) AS s
-     WHERE n.mailed_at IS NULL AND n.at >= $1 AND p.notice_address <> '' ORDER BY n.at LIMIT $2"""
+     WHERE n.mailed_at IS NULL AND n.at >= $1 AND n.project_id <> ALL($2::uuid[])
+       AND (p.notice_address <> '' OR n.recipients <> '{}')
+     ORDER BY n.at LIMIT $3"""
 _MAILED: Final = """
     UPDATE notice SET mailed_at = $3 WHERE project_id = $1 AND notice_id = $2"""
 _ADDRESS: Final = """
@@ -69,7 +85,21 @@ _SET_ADDRESS: Final = """
 
 async def insert(tx: Tx, notice: Notice) -> None:
     """Store a new notice."""
-    await tx.execute(_INSERT, notice.notice_id, notice.project_id, notice.kind, notice.subject, notice.text, notice.at)
+    await tx.execute(
+        _INSERT,
+        notice.notice_id,
+        notice.project_id,
+        notice.kind,
+        notice.subject,
+        notice.text,
+        notice.at,
+        list(notice.recipients),
+    )
+
+
+async def is_told(tx: Tx, project_id: UUID, kind: EventKind, *, since: datetime) -> bool:
+    """Whether the project has a notice of that kind since then that nobody has seen."""
+    return await tx.fetch_row(_TOLD, project_id, kind, since) is not None
 
 
 async def of_project(
@@ -90,13 +120,14 @@ async def see_all(tx: Tx, project_id: UUID, *, now: datetime) -> int:
     return await tx.execute(_SEE_ALL, project_id, now)
 
 
-async def unmailed(tx: Tx, *, since: datetime, count_max: int) -> Sequence[Letter]:
-    """Return every project's notices since then that are not mailed and can be, oldest first."""
+async def unmailed(tx: Tx, *, since: datetime, besides: Set[UUID], count_max: int) -> Sequence[Letter]:
+    """Return the notices since then that are not mailed and can be, oldest first, but those of projects `besides`."""
     letters = []
-    for row in await tx.fetch(_UNMAILED, since, count_max):
+    for row in await tx.fetch(_UNMAILED, since, list(besides), count_max):
         values = dict(row)
-        sender, recipient = values.pop("sender"), values.pop("recipient")
-        letters.append(Letter(_notice(values), sender, recipient))
+        sender, address = values.pop("sender"), values.pop("notice_address")
+        notice = _notice(values)
+        letters.append(Letter(notice, sender, notice.recipients or (address,)))
     return letters
 
 
@@ -118,4 +149,4 @@ async def set_address(tx: Tx, project_id: UUID, address: str) -> None:
 
 def _notice(row: Row) -> Notice:
     values = dict(row)
-    return Notice(**values | {"kind": EventKind(values["kind"])})
+    return Notice(**values | {"kind": EventKind(values["kind"]), "recipients": tuple(values["recipients"])})

@@ -212,3 +212,8 @@ def _translated() -> Iterator[None]:
         raise StoreValueError("The database refused a value.", cause=str(error)) from error
     except asyncpg.PostgresError as error:
         raise StoreError("The database failed.", cause=str(error), sqlstate=error.sqlstate) from error
+
+
+def like_literal(text: str) -> str:
+    """Return what stands for the text itself in a pattern of LIKE."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

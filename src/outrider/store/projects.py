@@ -1,7 +1,8 @@
 """Projects: the tenants. Every other row that belongs to a customer carries a `project_id`.
 
 A project's name is unique and for people; `bounce_domain` is where its return paths are, "" for the shared one;
-`alignment` says what becomes of its mail that would fail DMARC. Nothing here deletes a project.
+`alignment` says what becomes of its mail that would fail DMARC, `content_policy` what of its mail that looks like junk.
+Nothing here deletes a project.
 """
 
 from datetime import datetime
@@ -38,6 +39,16 @@ _ALIGNMENT: Final = """
     SELECT alignment FROM project WHERE project_id = $1"""
 _SET_ALIGNMENT: Final = """
     UPDATE project SET alignment = $2 WHERE project_id = $1"""
+_CONTENT_POLICY: Final = """
+    SELECT content_policy::text AS content_policy FROM project WHERE project_id = $1"""
+_SET_CONTENT_POLICY: Final = """
+    UPDATE project SET content_policy = $2::text::jsonb WHERE project_id = $1"""
+_NEEDS_APPROVAL: Final = """
+    SELECT templates_need_approval FROM project WHERE project_id = $1"""
+_SET_NEEDS_APPROVAL: Final = """
+    UPDATE project SET templates_need_approval = $2 WHERE project_id = $1"""
+_NAMES: Final = """
+    SELECT project_id, name FROM project ORDER BY name"""
 _LOCK: Final = """
     SELECT FROM project WHERE project_id = $1 FOR NO KEY UPDATE"""
 
@@ -60,6 +71,11 @@ async def name_of(tx: Tx, project_id: UUID) -> str | None:
     """Return the project's name, None if there is no such project."""
     row = await tx.fetch_row(_NAME, project_id)
     return None if row is None else str(row["name"])
+
+
+async def names(tx: Tx) -> dict[UUID, str]:
+    """Return the names of all projects, in their order."""
+    return {row["project_id"]: str(row["name"]) for row in await tx.fetch(_NAMES)}
 
 
 async def lock(tx: Tx, project_id: UUID) -> None:
@@ -92,3 +108,25 @@ async def alignment_of(tx: Tx, project_id: UUID) -> UnalignedFrom:
 async def set_alignment(tx: Tx, project_id: UUID, mode: UnalignedFrom) -> None:
     """Say what becomes of the project's mail that would fail DMARC."""
     await tx.execute(_SET_ALIGNMENT, project_id, mode)
+
+
+async def content_policy_of(tx: Tx, project_id: UUID) -> str:
+    """Return what the project has said of its content, as JSON; "{}" if it has said nothing."""
+    row = await tx.fetch_row(_CONTENT_POLICY, project_id)
+    return "{}" if row is None else str(row["content_policy"])
+
+
+async def set_content_policy(tx: Tx, project_id: UUID, policy: str) -> None:
+    """Keep what the project says of its content, as JSON."""
+    await tx.execute(_SET_CONTENT_POLICY, project_id, policy)
+
+
+async def templates_need_approval(tx: Tx, project_id: UUID) -> bool:
+    """Return whether somebody has to approve the project's templates before they are sent."""
+    row = await tx.fetch_row(_NEEDS_APPROVAL, project_id)
+    return row is not None and bool(row["templates_need_approval"])
+
+
+async def set_templates_need_approval(tx: Tx, project_id: UUID, *, is_needed: bool) -> None:
+    """Say whether somebody has to approve the project's templates before they are sent."""
+    await tx.execute(_SET_NEEDS_APPROVAL, project_id, is_needed)

@@ -25,6 +25,7 @@ class Claim(msgspec.Struct, frozen=True):
     due_at: datetime
     attempt: int  # Finished attempts so far.
     expires_at: datetime
+    personal: bytes | None = None  # What its mail is filled in with, as `NewRecipient` has it.
     suppressed_for: str = ""  # A `policy.reason.Reason`: why its address gets no mail any more; "" if it does.
 
 
@@ -38,7 +39,8 @@ class PutBack(msgspec.Struct, frozen=True):
 
 # LATERAL: an index scan of each lane's head, so the cost follows what is read, never the backlog.
 _FIRST_DUE: Final = """
-    SELECT head.recipient_id, head.lane_id, message_id, project_id, address, head.due_at, head.attempt, head.expires_at
+    SELECT head.recipient_id, head.lane_id, message_id, project_id, address, head.due_at, head.attempt, head.expires_at,
+           personal
       FROM unnest($1::bigint[]) AS held(lane_id)
      CROSS JOIN LATERAL (
                SELECT recipient_id, lane_id, due_at, attempt, expires_at FROM queue q

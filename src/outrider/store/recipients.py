@@ -42,6 +42,8 @@ class Record(msgspec.Struct, frozen=True):
     reason: str
     reply: str
     attempt: int
+    provider: str = ""  # This and the next: to whom it went, from where; "" for an attempt that got nowhere.
+    source: str = ""
 
 
 class LateBounce(msgspec.Struct, frozen=True):
@@ -69,9 +71,10 @@ class Recipient(msgspec.Struct, frozen=True):
 # By recipient, whose lane we hold: the queue has told us whose it is.
 _RECORD: Final = """
     UPDATE recipient r /* tidy: project-scope rows are named by ids that the queue gave us */
-       SET status = made.status, reason = made.reason, reply = made.reply, attempt = made.attempt, updated_at = $6
-      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[])
-        AS made(recipient_id, status, reason, reply, attempt)
+       SET status = made.status, reason = made.reason, reply = made.reply, attempt = made.attempt, updated_at = $6,
+           provider = made.provider, source = made.source
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $7::text[], $8::text[])
+        AS made(recipient_id, status, reason, reply, attempt, provider, source)
      WHERE r.recipient_id = made.recipient_id"""
 _BOUNCE_LATE: Final = """
     UPDATE recipient r SET status = 'bounced', reason = made.reason, reply = made.reply, updated_at = $5
@@ -81,6 +84,9 @@ _OF_MESSAGE: Final = """
     SELECT recipient_id, address, status, reason, reply, r.attempt, updated_at, q.due_at
       FROM recipient r LEFT JOIN queue q USING (recipient_id)
      WHERE r.project_id = $1 AND message_id = $2 ORDER BY recipient_id"""
+
+_PERSONAL: Final = """
+    SELECT address, personal FROM recipient WHERE project_id = $1 AND message_id = $2 ORDER BY recipient_id"""
 
 
 async def record(tx: Tx, records: Sequence[Record], *, now: datetime) -> None:
@@ -92,7 +98,7 @@ async def record(tx: Tx, records: Sequence[Record], *, now: datetime) -> None:
         [r.reply for r in records],
         [r.attempt for r in records],
     )
-    await tx.execute(_RECORD, *columns, now)
+    await tx.execute(_RECORD, *columns, now, [r.provider for r in records], [r.source for r in records])
 
 
 async def bounce_late(tx: Tx, bounces: Sequence[LateBounce], *, now: datetime) -> None:
@@ -107,3 +113,8 @@ async def of_message(tx: Tx, project_id: UUID, message_id: UUID) -> Sequence[Rec
     """Return the recipients of the project's message in the order they were given; [] if it has no such message."""
     rows = await tx.fetch(_OF_MESSAGE, project_id, message_id)
     return [Recipient(**dict(row) | {"status": RecipientStatus(row["status"])}) for row in rows]
+
+
+async def personal(tx: Tx, project_id: UUID, message_id: UUID) -> dict[str, bytes | None]:
+    """Return what the mail of each recipient of the project's message is filled in with, by address, in order."""
+    return {row["address"]: row["personal"] for row in await tx.fetch(_PERSONAL, project_id, message_id)}

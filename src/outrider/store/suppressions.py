@@ -5,6 +5,10 @@
             domain   what comes from one sending domain (subject: the domain)
             list     the mail of one list (subject: its name)
 
+Of scope `stream`, `excepted` names lists whose mail comes all the same: a reader left everything and then chose them.
+Who leaves everything again leaves them too (`put`). A complaint takes the place of an unsubscription, never the other
+way round, so that nothing which a reader takes back (`take_back`) takes a complaint back.
+
 One truth for every face: whoever asks goes through `among`. An address is named by `mail.address.Address.key`. Rows of
 `EVERYBODY` hold for all projects; only an operator writes them. One that is removed stays on record with who wanted it
 gone and why (`remove`). What ran out (`expires_at`) counts for nobody and is swept by `sweep`.
@@ -19,7 +23,7 @@ import msgspec
 
 from outrider.base.vocab import Stream, SuppressionOrigin, SuppressionScope
 from outrider.mail import address
-from outrider.store.pool import Tx
+from outrider.store.pool import Tx, like_literal
 from outrider.store.queue import Claim
 
 EVERYBODY: Final = UUID(int=0)
@@ -50,6 +54,7 @@ class Suppression(msgspec.Struct, frozen=True, kw_only=True):
     recipient_id: UUID | None = None  # Whose delivery it came from.
     created_at: datetime
     expires_at: datetime | None = None  # None: until somebody removes it.
+    excepted: tuple[str, ...] = ()  # Of scope STREAM: lists whose mail comes all the same.
 
     def covers(self, asked: Asked) -> bool:
         """Whether it is about that mail."""
@@ -57,7 +62,7 @@ class Suppression(msgspec.Struct, frozen=True, kw_only=True):
             case SuppressionScope.ALL:
                 return True
             case SuppressionScope.STREAM:
-                return self.subject == asked.stream
+                return self.subject == asked.stream and asked.list_name not in self.excepted
             case SuppressionScope.DOMAIN:
                 return self.subject == asked.sender_domain
             case SuppressionScope.LIST:
@@ -92,9 +97,10 @@ class Place(msgspec.Struct, frozen=True):
 
 
 _BEGINNING: Final = Place(datetime(1, 1, 1, tzinfo=UTC), "")
+PUT_FIELDS: Final = tuple(field for field in Suppression.__struct_fields__ if field != "excepted")  # And that, as JSON.
 _SELECT: Final = """
     SELECT project_id, address_key, scope, subject, reason, origin, rule, rules, evidence, recipient_id, created_at,
-           expires_at
+           expires_at, excepted
       FROM suppression"""
 # IS TRUE keeps the index by project out of the plan: one made while the table was empty would read all of a project's
 # entries for each mail when there are many (measured 2026-11: 15 ms with 300,000, 0.2 ms so; see the test of plans).
@@ -102,7 +108,7 @@ _AMONG: Final = f"""{_SELECT}
      WHERE address_key = ANY($1) AND (project_id = ANY($2)) IS TRUE AND (expires_at IS NULL OR expires_at > $3)"""
 _OF_ADDRESSES: Final = f"""{_AMONG}
      ORDER BY created_at"""
-# The list is the message's, which is read for nobody but who has an entry of a list.
+# The list is the message's, which is read for nobody but who has an entry of a list, or one with lists excepted.
 _AMONG_CLAIMS: Final = """
     SELECT asked.recipient_id, s.reason
       FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::uuid[])
@@ -110,32 +116,46 @@ _AMONG_CLAIMS: Final = """
       JOIN suppression s ON s.address_key = asked.address_key AND (s.project_id IN (asked.project_id, $6)) IS TRUE
       JOIN lane l USING (lane_id)
      WHERE (s.expires_at IS NULL OR s.expires_at > $7)
-       AND (s.scope = 'all' OR (s.scope = 'stream' AND s.subject = l.stream::text)
+       AND (s.scope = 'all'
+            OR (s.scope = 'stream' AND s.subject = l.stream::text AND (s.excepted = '{}' OR (
+                SELECT list_name FROM message m
+                 WHERE m.message_id = asked.message_id AND m.project_id = asked.project_id) <> ALL(s.excepted)))
             OR (s.scope = 'domain' AND s.subject = l.sender_domain)
             OR (s.scope = 'list' AND s.subject <> '' AND s.subject = (
                 SELECT list_name FROM message m
                  WHERE m.message_id = asked.message_id AND m.project_id = asked.project_id)))"""
-# What holds for longer stays; of two that hold alike the older, whose evidence came first.
+# What holds for longer stays; of two that hold alike the older, whose evidence came first, but for a complaint and for
+# who leaves again: what the reader had chosen meanwhile goes.
 _PUT: Final = """
-    INSERT INTO suppression AS old
-    SELECT DISTINCT ON (address_key, project_id, scope, subject) *
+    INSERT INTO suppression AS old (
+        project_id, address_key, scope, subject, reason, origin, rule, rules, evidence, recipient_id, created_at,
+        expires_at, excepted)
+    SELECT DISTINCT ON (address_key, project_id, scope, subject)
+           project_id, address_key, scope, subject, reason, origin, rule, rules, evidence, recipient_id, created_at,
+           expires_at, CASE excepted WHEN '' THEN '{}' ELSE ARRAY(SELECT jsonb_array_elements_text(excepted::jsonb)) END
       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                  $9::text[], $10::uuid[], $11::timestamptz[], $12::timestamptz[])
+                  $9::text[], $10::uuid[], $11::timestamptz[], $12::timestamptz[], $13::text[])
         AS given(project_id, address_key, scope, subject, reason, origin, rule, rules, evidence, recipient_id,
-                 created_at, expires_at)
-     ORDER BY address_key, project_id, scope, subject, expires_at DESC NULLS FIRST
+                 created_at, expires_at, excepted)
+     ORDER BY address_key, project_id, scope, subject, expires_at DESC NULLS FIRST, reason = 'complaint' DESC
     ON CONFLICT (address_key, project_id, scope, subject) DO UPDATE
        SET reason = EXCLUDED.reason, origin = EXCLUDED.origin, rule = EXCLUDED.rule, rules = EXCLUDED.rules,
            evidence = EXCLUDED.evidence, recipient_id = EXCLUDED.recipient_id, created_at = EXCLUDED.created_at,
-           expires_at = EXCLUDED.expires_at
+           expires_at = EXCLUDED.expires_at, excepted = EXCLUDED.excepted
      WHERE old.expires_at < COALESCE(EXCLUDED.expires_at, 'infinity')
+        OR (EXCLUDED.expires_at IS NULL
+            AND ((old.reason = 'unsubscribe' AND EXCLUDED.reason = 'complaint')
+                 OR (old.excepted <> '{}' AND EXCLUDED.origin = 'request')))
  RETURNING address_key"""
 _REMOVE: Final = """
     WITH gone AS (
         DELETE FROM suppression
          WHERE project_id = $1 AND address_key = ANY($2) AND ($3 = '' OR (scope = $3 AND subject = $4))
      RETURNING *)
-    INSERT INTO suppression_past SELECT gone.*, $5::timestamptz, $6::text FROM gone
+    INSERT INTO suppression_past (
+        project_id, address_key, scope, subject, reason, origin, rule, rules, evidence, recipient_id, created_at,
+        expires_at, excepted, removed_at, removed_why)
+    SELECT gone.*, $5::timestamptz, $6::text FROM gone
  RETURNING address_key"""
 # IS TRUE keeps the index by project, through which all of its entries are read, out of the plan.
 _REMOVE_OF_RECIPIENTS: Final = """
@@ -143,8 +163,26 @@ _REMOVE_OF_RECIPIENTS: Final = """
         DELETE FROM suppression
          WHERE (project_id = $1) IS TRUE AND recipient_id = ANY($2) AND origin IN ('reply', 'report')
      RETURNING *)
-    INSERT INTO suppression_past SELECT gone.*, $3::timestamptz, $4::text FROM gone
+    INSERT INTO suppression_past (
+        project_id, address_key, scope, subject, reason, origin, rule, rules, evidence, recipient_id, created_at,
+        expires_at, excepted, removed_at, removed_why)
+    SELECT gone.*, $3::timestamptz, $4::text FROM gone
  RETURNING address_key"""
+_TAKE_BACK: Final = """
+    WITH gone AS (
+        DELETE FROM suppression
+         WHERE project_id = $1 AND address_key = $2 AND reason = 'unsubscribe' AND origin IN ('request', 'import')
+           AND scope = $3 AND subject = $4
+     RETURNING *)
+    INSERT INTO suppression_past (
+        project_id, address_key, scope, subject, reason, origin, rule, rules, evidence, recipient_id, created_at,
+        expires_at, excepted, removed_at, removed_why)
+    SELECT gone.*, $5::timestamptz, $6::text FROM gone
+ RETURNING address_key"""
+_EXCEPT: Final = """
+    UPDATE suppression SET excepted = $3
+     WHERE project_id = $1 AND address_key = $2 AND scope = 'stream' AND subject = 'marketing'
+       AND reason = 'unsubscribe'"""
 _OF_RECIPIENTS: Final = f"""{_SELECT}
      WHERE recipient_id = ANY($1) AND origin IN ('reply', 'report') AND (project_id = ANY($2)) IS TRUE"""
 _PAGE: Final = f"""{_SELECT}
@@ -226,11 +264,14 @@ async def among_claims(tx: Tx, claims: Sequence[Claim], *, now: datetime) -> dic
 
 
 async def put(tx: Tx, suppressions: Sequence[Suppression]) -> int:
-    """Store these; one that is there already and holds for as long stays as it is. Returns how many are new or longer.
+    """Store these; one that is there already and holds for as long stays as it is. Returns how many are new or changed.
+
+    What a reader asked for (origin REQUEST) ends the exceptions of one that is there; a complaint replaces it.
 
     Safe: again, and concurrently: the rows are locked in the order of the key.
     """
-    columns = [[getattr(one, field) for one in suppressions] for field in Suppression.__struct_fields__]
+    columns = [[getattr(one, field) for one in suppressions] for field in PUT_FIELDS]
+    columns.append([msgspec.json.encode(one.excepted).decode() if one.excepted else "" for one in suppressions])
     return len(await tx.fetch(_PUT, *columns))
 
 
@@ -259,6 +300,21 @@ async def remove_of_recipients(
     """The same for what replies and reports about these recipients led to: they were misunderstood."""
     rows = await tx.fetch(_REMOVE_OF_RECIPIENTS, project_id, recipient_ids, now, why)
     return [row["address_key"] for row in rows]
+
+
+async def take_back(
+    tx: Tx, project_id: UUID, address_key: str, scope: SuppressionScope, subject: str, *, why: str, now: datetime
+) -> bool:
+    """Remove an unsubscription that the reader asked for, or one that was imported; keep it on record.
+
+    Returns: whether there was one. What else stands there, such as a complaint or an operator's entry, stays.
+    """
+    return bool(await tx.fetch(_TAKE_BACK, project_id, address_key, scope, subject, now, why))
+
+
+async def except_lists(tx: Tx, project_id: UUID, address_key: str, lists: Sequence[str]) -> None:
+    """Let the mail of these lists, and of no others, come though the reader left all marketing mail."""
+    await tx.execute(_EXCEPT, project_id, address_key, lists)
 
 
 async def of_recipients(tx: Tx, project_ids: Sequence[UUID], recipient_ids: Sequence[UUID]) -> list[Suppression]:
@@ -291,7 +347,7 @@ async def page(
         place.scope,
         place.subject,
         reason,
-        _escaped(part),
+        like_literal(part),
         now,
         count_max,
     )
@@ -380,8 +436,5 @@ def _suppression(row: object) -> Suppression:
     values = dict(row)  # type: ignore[call-overload]
     values["scope"] = SuppressionScope(values["scope"])
     values["origin"] = SuppressionOrigin(values["origin"])
+    values["excepted"] = tuple(values["excepted"])
     return Suppression(**values)
-
-
-def _escaped(part: str) -> str:
-    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

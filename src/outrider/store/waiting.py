@@ -20,6 +20,9 @@ from outrider.store import lanes
 from outrider.store.pool import Row, Tx
 
 OPERATOR: Final = "operator"  # The reason of what an operator held or cancelled.
+CONTENT: Final = "content"  # Of what was held for its content when it was accepted.
+INTERNAL: Final = "internal"  # Of what was parked after repeated errors of ours.
+PARKED: Final = (CONTENT, INTERNAL)  # What a rule holds, and no operator: somebody looks at it and releases it.
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -107,6 +110,14 @@ _OF_SESSION: Final = """
 _LEFT_OF_SESSION: Final = """
     SELECT FROM recipient r JOIN queue q USING (recipient_id)
      WHERE r.project_id = $1 AND r.message_id = $2 LIMIT 1"""
+_COUNT_OF_DOMAIN: Final = """
+    SELECT count(*) AS count
+      FROM (SELECT FROM lane JOIN queue USING (lane_id)
+             WHERE lane.project_id = $1 AND lane.sender_domain = $2 LIMIT $3) AS found"""
+_LANES_OF_DOMAIN: Final = """
+    SELECT lane_id FROM lane
+     WHERE project_id = $1 AND sender_domain = $2 AND lane_id > $3
+       AND EXISTS (SELECT FROM queue q WHERE q.lane_id = lane.lane_id) ORDER BY lane_id LIMIT $4"""
 _DELETE: Final = """
     DELETE FROM queue WHERE recipient_id = ANY($1::uuid[])"""
 _MOVE: Final = """
@@ -121,15 +132,15 @@ _HELD: Final = """
 # Back into the lane it came from, which its last `held` event names; one like it, should that be gone.
 _RELEASABLE: Final = """
     WITH held AS (
-        SELECT recipient_id, address FROM recipient
-         WHERE project_id = $1 AND message_id = $2 AND status = 'held' AND reason = $4
+        SELECT recipient_id, address, reason FROM recipient
+         WHERE project_id = $1 AND message_id = $2 AND status = 'held' AND reason = ANY($4::text[])
          ORDER BY recipient_id LIMIT $3 FOR UPDATE SKIP LOCKED),
     told AS (
         SELECT DISTINCT ON (recipient_id) recipient_id, facts->>'lane_id' AS lane_id,
                facts->>'reason_before' AS reason_before
           FROM event WHERE project_id = $1 AND message_id = $2 AND kind = 'held'
          ORDER BY recipient_id, at DESC, event_id DESC)
-    SELECT recipient_id, COALESCE(reason_before, '') AS reason_before,
+    SELECT recipient_id, held.reason, COALESCE(reason_before, '') AS reason_before,
            COALESCE((SELECT l.lane_id FROM lane l WHERE l.lane_id = told.lane_id::bigint),
                     (SELECT l.lane_id FROM lane l
                       WHERE l.project_id = m.project_id AND l.stream = m.stream
@@ -238,20 +249,25 @@ async def cancel_held(tx: Tx, project_id: UUID, message_id: UUID, *, now: dateti
     return [Taken(**row, lane_id=0) for row in moved]
 
 
-async def release_session(tx: Tx, project_id: UUID, message_id: UUID, *, now: datetime, count_max: int) -> list[Taken]:
-    """Put up to `count_max` recipients that an operator held back into their lanes, due now; wake the lanes.
+async def release_session(
+    tx: Tx, project_id: UUID, message_id: UUID, reasons: Sequence[str], *, now: datetime, count_max: int
+) -> list[Taken]:
+    """Put up to `count_max` recipients that are held for one of these reasons back into their lanes, due now.
 
-    Attempts made so far count on, and a recipient expires when its message does.
+    Wakes the lanes. Attempts made so far count on, and a recipient expires when its message does.
     """
-    rows = await tx.fetch(_RELEASABLE, project_id, message_id, count_max, OPERATOR)
+    rows = await tx.fetch(_RELEASABLE, project_id, message_id, count_max, reasons)
     places = {row["recipient_id"]: row["lane_id"] for row in rows if row["lane_id"] is not None}
     if not places:
         return []
-    reasons = [row["reason_before"] for row in rows if row["recipient_id"] in places]
-    moved = await tx.fetch(_RELEASE, list(places), reasons, now)
+    held_for = {row["recipient_id"]: row["reason"] for row in rows}
+    before = [row["reason_before"] for row in rows if row["recipient_id"] in places]
+    moved = await tx.fetch(_RELEASE, list(places), before, now)
     await tx.execute(_ENQUEUE, list(places), list(places.values()), now)
     await lanes.touch(tx, sorted(set(places.values())), due_at=now)
-    return [Taken(**row, lane_id=places[row["recipient_id"]], reason_before=OPERATOR) for row in moved]
+    return [
+        Taken(**row, lane_id=places[row["recipient_id"]], reason_before=held_for[row["recipient_id"]]) for row in moved
+    ]
 
 
 async def _take(tx: Tx, rows: Sequence[Row], status: RecipientStatus, now: datetime) -> list[Taken]:
@@ -265,3 +281,16 @@ async def _take(tx: Tx, rows: Sequence[Row], status: RecipientStatus, now: datet
         Taken(**row, lane_id=by_id[row["recipient_id"]]["lane_id"], may_repeat=by_id[row["recipient_id"]]["may_repeat"])
         for row in moved
     ]
+
+
+async def count_of_domain(tx: Tx, project_id: UUID, sender_domain: str, *, count_max: int) -> int:
+    """Return how many recipients of mail from the project's domain are queued, `count_max` at most."""
+    row = await tx.fetch_row(_COUNT_OF_DOMAIN, project_id, sender_domain, count_max)
+    assert row is not None
+    return int(row["count"])
+
+
+async def lanes_of_domain(tx: Tx, project_id: UUID, sender_domain: str, *, after: int, count_max: int) -> Sequence[int]:
+    """Return the lanes above `after` with mail from the project's domain in them, in id order."""
+    rows = await tx.fetch(_LANES_OF_DOMAIN, project_id, sender_domain, after, count_max)
+    return [row["lane_id"] for row in rows]

@@ -108,6 +108,10 @@ class Api:
         """Do it; return what it says. Raises AssertionError: it was refused."""
         return await self._good("POST", path, body)
 
+    async def put(self, path: str, body: object) -> Any:
+        """Put it there; return what it says. Raises AssertionError: it was refused."""
+        return await self._good("PUT", path, body)
+
     async def patch(self, path: str, body: object) -> Any:
         """Change it; return what it says. Raises AssertionError: it was refused."""
         return await self._good("PATCH", path, body)

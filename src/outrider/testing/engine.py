@@ -3,21 +3,33 @@
 They hold no rules: a test says what to answer or to raise, so no rule of the engine is written twice.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from outrider.base.errors import ConflictError, NotFoundError, UnauthenticatedError
-from outrider.base.vocab import RecipientStatus
-from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
+from outrider.base.errors import CallerError, ConflictError, NotFoundError, UnauthenticatedError
+from outrider.base.vocab import RecipientStatus, Stream, TemplateState, VersionState
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission, Templated
+from outrider.mail.render import literal
+from outrider.mail.templating import Source
 from outrider.services.access import Allowance, Caller, Credentials
 from outrider.services.attachments import Given
 from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
 from outrider.services.outbox import ContentView
 from outrider.services.reports import SessionView
 from outrider.services.roster import SenderPage, SenderQuery
+from outrider.services.templates.templates import (
+    ListedTemplate,
+    StoredTemplate,
+    TemplateChoice,
+    TemplateDetails,
+    VersionFacts,
+)
 
 SESSION_ID: Final = UUID("0197a000-0000-7000-8000-00000000beef")
+TEMPLATE_ID: Final = "UET26051109QX7K2M"
+_NOON: Final = datetime(2026, 5, 11, 9, 0, tzinfo=UTC)
 
 
 class RecordingEngine:
@@ -60,6 +72,29 @@ class RecordingEngine:
         return self.first
 
 
+class PublishedTemplates:
+    """A `FindTemplate` that knows the templates of `known`, by project and name, and a `CompileInline`."""
+
+    def __init__(self) -> None:
+        self.known: Final[dict[tuple[UUID, str], Templated | CallerError]] = {}
+        self.inline: Final[list[tuple[str, str | None, str | None]]] = []  # Subject, html and text.
+        self.error: CallerError | None = None  # What `compile_inline` raises.
+
+    async def __call__(self, project_id: UUID, template: str) -> Templated:
+        """Return this project's template, or raise what the test said."""
+        found = self.known.get((project_id, template), NotFoundError("There is no such template.", field="template"))
+        if isinstance(found, CallerError):
+            raise found
+        return found
+
+    async def compile_inline(self, subject: str, html: str | None, text: str | None) -> Templated:
+        """Remember it; return a template that says just this."""
+        self.inline.append((subject, html, text))
+        if self.error is not None:
+            raise self.error
+        return Templated(template=literal(subject, html, text))
+
+
 class RecordingExaminer:
     """An `Examine`: finds nothing wrong, unless the test set `rejected` or `error`."""
 
@@ -91,8 +126,90 @@ class ToldSenders:
         return self.pages.get(project_id, SenderPage(0, ()))
 
 
+class ToldTemplates:
+    """A `TemplateShelf` that keeps the last source of each template of a project, approved, under one id for each."""
+
+    def __init__(self) -> None:
+        self.kept: Final[dict[tuple[UUID, str], TemplateDetails]] = {}  # By project and id.
+        self.choices: Final[list[TemplateChoice]] = []  # What was asked for.
+        self.published: Final[list[bool]] = []  # Of each that was created or changed.
+        self.error: Exception | None = None  # What every call raises.
+
+    async def create(
+        self, project_id: UUID, name: str, stream: Stream, source: Source, *, is_published: bool = False
+    ) -> TemplateDetails:
+        """Keep it."""
+        return self._keep(told_template(project_id, name, stream, source), is_published)
+
+    async def change(
+        self,
+        project_id: UUID,
+        template_id: str,
+        edit: Callable[[Source], Source] | None = None,
+        *,
+        name: str | None = None,
+        stream: Stream | None = None,
+        is_published: bool = False,
+    ) -> TemplateDetails:
+        """Keep what was changed."""
+        known = await self.show(project_id, template_id)
+        source = edit(known.source) if edit else known.source
+        template = known.template
+        made = told_template(project_id, name or template.name, stream or template.stream, source)
+        return self._keep(made, is_published)
+
+    async def remove(self, project_id: UUID, template_id: str) -> None:
+        """Forget it."""
+        await self.show(project_id, template_id)
+        del self.kept[project_id, template_id]
+
+    async def show(self, project_id: UUID, template_id: str) -> TemplateDetails:
+        """Return what is kept."""
+        if self.error is not None:
+            raise self.error
+        if (project_id, template_id) not in self.kept:
+            raise NotFoundError("There is no such template.", field="template")
+        return self.kept[project_id, template_id]
+
+    async def page(self, project_id: UUID, choice: TemplateChoice) -> Sequence[ListedTemplate]:
+        """Remember the question; return all of the project."""
+        self.choices.append(choice)
+        if self.error is not None:
+            raise self.error
+        found = [one for (project, _), one in self.kept.items() if project == project_id]
+        return [ListedTemplate(one.template, one.version.subject, one.version.variables) for one in found]
+
+    async def total(self, project_id: UUID, choice: TemplateChoice) -> int:
+        """Return how many the project has."""
+        return len(await self.page(project_id, choice))
+
+    def _keep(self, details: TemplateDetails, is_published: bool) -> TemplateDetails:
+        if self.error is not None:
+            raise self.error
+        self.published.append(is_published)
+        self.kept[details.template.project_id, details.template.template_id] = details
+        return details
+
+
+def told_template(project_id: UUID, name: str, stream: Stream, source: Source) -> TemplateDetails:
+    """Return the details of a template as if it had just been published."""
+    template = StoredTemplate(
+        template_id=TEMPLATE_ID,
+        project_id=project_id,
+        name=name,
+        stream=stream,
+        state=TemplateState.APPROVED,
+        published_number=1,
+        head_number=1,
+        created_at=_NOON,
+        updated_at=_NOON,
+    )
+    facts = VersionFacts(number=1, state=VersionState.PUBLISHED, subject=source.variants[0].subject, created_at=_NOON)
+    return TemplateDetails(template, facts, source)
+
+
 class KeyRing:
-    """An `Authenticate` and a `Spend` that know the given pairs.
+    """An `Authenticate`, a `Screen` and a `Spend` that know the given pairs.
 
     A test says with `terms` what a key may do, by its id: fields of `Caller`. Tokens and signatures are its secret.
     """
@@ -104,6 +221,13 @@ class KeyRing:
         self.spent: Final[list[str]] = []  # Ids of keys.
         self.allowance = Allowance(0, 0, 0.0)
         self.error: Exception | None = None  # What `spend` raises.
+        self.screen_error: Exception | None = None  # What `screen` raises.
+
+    async def screen(self, shown: Credentials) -> None:
+        """Do as the test said; a body has not been read."""
+        assert not shown.body
+        if self.screen_error is not None:
+            raise self.screen_error
 
     async def __call__(self, credentials: Credentials) -> Caller:
         """Return the caller of the pair."""
@@ -194,9 +318,11 @@ class ToldOutbox:
         self.contents: Final[dict[tuple[UUID, UUID], ContentView]] = {}
         self.resent: Final[list[tuple[UUID, Sequence[str], Sequence[RecipientStatus], str]]] = []
         self.cancelled: Final[list[UUID]] = []
+        self.asked_for: Final[list[str]] = []
 
-    async def content(self, project_id: UUID, message_id: UUID) -> ContentView:
-        """Return the content of this project's message."""
+    async def content(self, project_id: UUID, message_id: UUID, *, recipient: str = "") -> ContentView:
+        """Return the content of this project's message; remember whose was asked for."""
+        self.asked_for.append(recipient)
         view = self.contents.get((project_id, message_id))
         if view is None:
             raise NotFoundError("There is no such message.", field="id")

@@ -33,7 +33,9 @@ from outrider.base.clock import Clock
 from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream
 from outrider.config import Config
-from outrider.engine.accept import Acceptor, AllowedSender, DomainBook, PoolBook, QuotaBook
+from outrider.engine.accept import Acceptor
+from outrider.engine.books import AllowedSender, DomainBook, PoolBook, QuotaBook
+from outrider.engine.content import ContentBook
 from outrider.engine.deliver import Deliverer, Router
 from outrider.engine.gates import Gates
 from outrider.engine.guard import GuardBook
@@ -73,6 +75,7 @@ from outrider.testing.delivery import settings_for
 from outrider.wire.answer import Answer
 
 DOMAIN: Final = "shop.example"
+LINKS_ROOT: Final = f"https://{DOMAIN}"  # Where its pages are.
 SENDER: Final = f"noreply@{DOMAIN}"
 PROJECT: Final = UUID("01970000-0000-7000-8000-000000000001")
 OTHER_PROJECT: Final = UUID("01970000-0000-7000-8000-000000000002")  # Has a sender of the same address.
@@ -138,7 +141,10 @@ class OnePool:
 
 
 class OwnReturnPaths:
-    """A `ReturnPathBook` without a bounce domain: bounces go to the sender."""
+    """A `ReturnPathBook` without a bounce domain: bounces go to the sender. Its links lead to `links_root`, if set."""
+
+    def __init__(self, links_root: str = "") -> None:
+        self._links_root: Final = links_root
 
     async def domain_of(self, project_id: UUID, sender_domain: str, route: str) -> str:  # noqa: ARG002 - the contract.
         """Return "": none."""
@@ -147,6 +153,10 @@ class OwnReturnPaths:
     def mint(self, recipient_id: UUID, domain: str, purpose: Purpose = Purpose.BOUNCE) -> str:
         """Return an address that anybody could have made."""
         return f"{purpose}-{recipient_id.hex}@{domain}"
+
+    def link(self, recipient_id: UUID) -> str:
+        """Return a link that anybody could have made."""
+        return f"{self._links_root}/unsubscribe?token={recipient_id.hex}" if self._links_root else ""
 
 
 class Unwarmed:
@@ -295,6 +305,7 @@ class EngineRoom:
         self.stops: StopBook | None = None  # The same.
         self.domains: DomainBook = AnyDomain()
         self.exits = SameExit()
+        self.links_root = LINKS_ROOT
         self.egress = make_egress(EgressSettings(), Source("default"))
         self.shaping = usual_shaping()
         folder = Path(tempfile.mkdtemp(prefix="outrider-room-"))
@@ -302,7 +313,9 @@ class EngineRoom:
         self.ledger: Final = SharedLedger(folder / "gates", 0, clock=clock)
         self.accept: Final = self.acceptor()
 
-    def acceptor(self, store: Store | None = None, *, quotas: QuotaBook | None = None) -> Acceptor:
+    def acceptor(
+        self, store: Store | None = None, *, quotas: QuotaBook | None = None, contents: ContentBook | None = None
+    ) -> Acceptor:
         """Return a station 1 of its own, as another web process has."""
         return Acceptor(
             store or self.store,
@@ -314,6 +327,8 @@ class EngineRoom:
             random_bits=random.SystemRandom().getrandbits,
             metrics=self.metrics,
             quotas=quotas,
+            contents=contents,
+            has_links=bool(self.links_root),
         )
 
     def preparer(self, keys: SigningKeys | None = None, store: Store | None = None) -> Preparer:
@@ -321,7 +336,7 @@ class EngineRoom:
         return Preparer(
             store or self.store,
             keys or self.keys,
-            OwnReturnPaths(),
+            OwnReturnPaths(self.links_root),
             clock=self.clock,
             drafts_bytes_max=self.settings.drafts_bytes_max,
         )

@@ -125,6 +125,11 @@ class HttpPeer:
         """Its address."""
         return f"https://localhost:{self.port}" if self._tls else f"http://{HOST}:{self.port}"
 
+    def answer_with(self, *acts: Act) -> None:
+        """Take these acts from now on."""
+        with self._lock:
+            self._acts[:] = acts
+
     def __enter__(self) -> Self:
         self._start(self._listen)
         return self

@@ -7,6 +7,7 @@ Every request is rendered beforehand; only the numbered recipients (`u00000042@r
 turn) and the order number in the content are new, all of fixed width, so lengths never change. Keep-alive connections,
 one request at a time on each. Prints one JSON line, a `LoadReport`, when all calls are answered, on SIGTERM, or after
 `--lifetime` seconds. `--same-content` leaves the order number out: then content is stored once for all calls.
+`--template ID` sends that template (`template_content`) instead, with five variables of each recipient's own.
 
 A call whose connection broke is *lost*: nobody knows whether it was accepted; its numbers are never used again, and
 the connection is made anew, for as long as `--patience` allows without any success. `--accepted FILE` appends a line
@@ -33,6 +34,7 @@ import uvloop
 
 ROUTES_COUNT: Final = 10  # Recipient domains: route0.example to route9.example; of 1,000, route000 to route999.
 PATH: Final = "/api/v1/email/SendEmail"
+TEMPLATE_PATH: Final = "/api/v1/email/SendEmailTemplate"
 LIFETIME_S: Final = 600.0  # Ours: the generator ends by itself.
 BODIES: Final = ("tiny", "3k", "100k")
 _RECONNECT_S: Final = 0.05
@@ -54,6 +56,7 @@ class LoadSettings(msgspec.Struct, frozen=True, kw_only=True):
     first: int = 0  # The number of the first recipient.
     routes: int = ROUTES_COUNT
     has_same_content: bool = False
+    template: str = ""  # The id of one made of `template_content`; "": the content is in each call.
     rate: float = 0.0  # Recipients a second at most; 0: as fast as they are taken.
     accepted: Path | None = None
     patience_s: float = 20.0
@@ -121,6 +124,9 @@ class Load:
         first = self._next
         self._next = first + self.settings.per_call
         head, middle, tail = self._parts
+        if self.settings.template:
+            targets = ",".join([target(number, self.settings.routes) for number in range(first, self._next)])
+            return first, b"".join((head, targets.encode(), tail))
         addresses = '","'.join([recipient(number, self.settings.routes) for number in range(first, self._next)])
         return first, b"".join((head, addresses.encode(), middle, b"%08d" % first, tail))
 
@@ -292,8 +298,28 @@ def recipient(number: int, routes: int = ROUTES_COUNT) -> str:
     return f"u{number:08d}@route{number % routes:0{len(str(routes - 1))}d}.example"
 
 
+def target(number: int, routes: int = ROUTES_COUNT) -> str:
+    """Return an element of EmailContent with what fills in `template_content`; all have the same length."""
+    name, variables = f"Customer {number:08d}", (f"order{{##}}#{number:08d}", "item{##}Item 01", "price{##}1.90")
+    params = '","'.join((f"name{{##}}{name}", *variables, f"code{{##}}{number:08d}"))
+    return f'{{"EmailAddress":"{recipient(number, routes)}","TemplateVariableParams":["{params}"]}}'
+
+
+def template_content(body: str) -> str:
+    """Return `make_content` with five variables in it, as uSpeedo writes them."""
+    content = make_content(body).replace(_NUMBER_MARK, "{order}")
+    return (
+        content.replace("Thank you", "Thank you, {name}", 1)
+        .replace("Item 01", "{item}", 1)
+        .replace("1.90", "{price}", 1)
+        .replace("Questions?", "Your code is {code}. Questions?", 1)
+    )
+
+
 def render(settings: LoadSettings) -> tuple[bytes, bytes, bytes]:
     """Return a request in three parts: up to the recipients, up to the order number, the rest."""
+    if settings.template:
+        return _render_template(settings)
     content = make_content(settings.body)
     if settings.has_same_content:
         content = content.replace(_NUMBER_MARK, "#same0000")
@@ -308,16 +334,32 @@ def render(settings: LoadSettings) -> tuple[bytes, bytes, bytes]:
     middle, tail = tail.split(_NUMBER_MARK.encode(), 1)
     recipients_bytes = settings.per_call * len(f'"{recipient(0, settings.routes)}",') - 1
     length = len(head) + recipients_bytes + len(middle) + len(_NUMBER_MARK) + len(tail)
+    return _start(settings, PATH, length) + head + b'"', b'"' + middle + b"#", tail
+
+
+def _render_template(settings: LoadSettings) -> tuple[bytes, bytes, bytes]:
+    fields = {
+        "SendEmail": settings.sender,
+        "TemplateId": settings.template,
+        "Subject": "Your Order Confirmation",
+        "EmailContent": ["@"],
+        "FromName": "Example Shop",
+    }
+    head, tail = msgspec.json.encode(fields).split(b'"@"')
+    targets_bytes = settings.per_call * len(f"{target(0, settings.routes)},") - 1
+    return _start(settings, TEMPLATE_PATH, len(head) + targets_bytes + len(tail)) + head, b"", tail
+
+
+def _start(settings: LoadSettings, path: str, length: int) -> bytes:
     address = urlsplit(settings.url)
     lines = (
-        f"POST {PATH} HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         f"Host: {address.netloc}",
         f"Authorization: Basic {base64.b64encode(settings.key.encode()).decode()}",
         "Content-Type: application/json",
         f"Content-Length: {length}",
     )
-    start = ("\r\n".join(lines) + "\r\n\r\n").encode()
-    return start + head + b'"', b'"' + middle + b"#", tail
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def make_content(body: str) -> str:
@@ -370,6 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first recipient")
     parser.add_argument("--routes", type=int, default=ROUTES_COUNT, help="recipient domains")
     parser.add_argument("--same-content", action="store_true", help="the same content in every call")
+    parser.add_argument("--template", default="", help="the id of a template to send instead")
     parser.add_argument("--rate", type=float, default=0.0, help="recipients a second at most; 0: no bound")
     parser.add_argument("--accepted", type=Path, help="append one line for each accepted call to this file")
     parser.add_argument("--patience", type=float, default=20.0, help="seconds without any answer before giving up")
@@ -388,6 +431,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first=chosen.first,
         routes=chosen.routes,
         has_same_content=chosen.same_content,
+        template=chosen.template,
         rate=chosen.rate,
         accepted=chosen.accepted,
         patience_s=chosen.patience,

@@ -58,6 +58,7 @@ async def running_load(settings: LoadSettings) -> AsyncIterator[RunningLoad]:
     arguments += ["--rate", str(settings.rate), "--patience", str(settings.patience_s)]
     arguments += ["--lifetime", str(settings.lifetime_s)]
     arguments += ["--same-content"] * settings.has_same_content
+    arguments += ["--template", settings.template] if settings.template else []
     arguments += ["--accepted", str(settings.accepted)] if settings.accepted else []
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "outrider.testing.load", *arguments, stdout=asyncio.subprocess.PIPE

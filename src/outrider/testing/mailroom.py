@@ -20,7 +20,9 @@ import msgspec
 from outrider.base import ids
 from outrider.base.clock import Clock
 from outrider.base.vocab import Stream
-from outrider.store import intake, lanes, messages, projects
+from outrider.mail import address
+from outrider.store import domains, intake, lanes, messages, projects, senders
+from outrider.store.domains import Domain
 from outrider.store.intake import NewMail, NewRecipient
 from outrider.store.lanes import LaneKey
 from outrider.store.messages import Body, Message
@@ -58,6 +60,22 @@ class Mailroom:
         self._count += 1
         unix_ms = int(self._clock.now().timestamp() * 1000)
         return ids.from_ms(unix_ms, self._count << 44 | self._chance.getrandbits(44))
+
+    async def sender(self, project_id: UUID, text: str, *, name: str = "Shop") -> None:
+        """Give the project this sender, on a proven domain of its own."""
+        parsed, now, domain_id = address.parse(text), self._clock.now(), self.new_id()
+        async with self._store.transaction() as tx:
+            await domains.insert(tx, Domain(domain_id, project_id, parsed.domain, now, now))
+            await senders.insert(
+                tx,
+                sender_id=self.new_id(),
+                project_id=project_id,
+                domain_id=domain_id,
+                address=parsed.text,
+                address_key=parsed.key,
+                name=name,
+                now=now,
+            )
 
     async def project(self, name: str = "shop") -> UUID:
         """Make a project and return its id."""

@@ -9,7 +9,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from outrider.store import suppressions
-from outrider.store.suppressions import Suppression
 
 Rows = list[dict[str, Any]]
 _KEY: Final = ("address_key", "project_id", "scope", "subject")
@@ -47,13 +46,14 @@ class SimAddresses:
         return found
 
     def put(self, *columns: Sequence[Any]) -> Rows:
-        """Store what is new, or holds for longer."""
+        """Store what is new, holds for longer, or is a complaint of somebody who had only left."""
         written = {}
-        for values in zip(*columns, strict=True):
-            row = dict(zip(Suppression.__struct_fields__, values, strict=True))
+        for *values, _ in zip(*columns, strict=True):
+            row = dict(zip(suppressions.PUT_FIELDS, values, strict=True)) | {"excepted": []}  # Nobody chooses topics.
             key = tuple(row[name] for name in _KEY)
             before = self.suppressions.get(key)
-            if before is None or (before["expires_at"] is not None and _is_later(row, before)):
+            is_longer = before is None or (before["expires_at"] is not None and _is_later(row, before))
+            if is_longer or (row["expires_at"] is None and _reasons(before, row) == ("unsubscribe", "complaint")):
                 self.suppressions[key] = written[key] = row
         return [{"address_key": key[0]} for key in written]
 
@@ -95,3 +95,7 @@ def _holds(row: Mapping[str, Any], now: datetime) -> bool:
 
 def _is_later(row: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     return row["expires_at"] is None or row["expires_at"] > before["expires_at"]
+
+
+def _reasons(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> tuple[str, str]:
+    return ("" if before is None else before["reason"], after["reason"])

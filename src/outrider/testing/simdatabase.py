@@ -72,6 +72,7 @@ class RecipientRow(msgspec.Struct):
     reason: str = ""
     reply: str = ""
     attempt: int = 0
+    personal: bytes | None = None
 
 
 class SimDatabase:
@@ -255,6 +256,7 @@ class SimDatabase:
                     "due_at": row.due_at,
                     "attempt": row.attempt,
                     "expires_at": row.expires_at,
+                    "personal": who.personal,
                 }
             )
         return rows
@@ -282,18 +284,22 @@ class SimDatabase:
         """Store what was accepted: contents, recipients with their places in the queue, messages with their event."""
         for project_id, content_hash, body in _rows(columns[:3]):
             self.contents.setdefault((project_id, content_hash), body)
-        for recipient_id, message_id, project_id, address, lane_id, due_at, expires_at in _rows(columns[3:10]):
-            self.recipients[recipient_id] = RecipientRow(recipient_id, message_id, project_id, address, now)
-            self._enqueue(QueueRow(recipient_id, lane_id, due_at, expires_at))
+        for recipient_id, message_id, project_id, address, *place, personal in _rows(columns[3:11]):
+            to = RecipientRow(recipient_id, message_id, project_id, address, now, personal=personal)
+            self.recipients[recipient_id] = to
+            self._enqueue(QueueRow(recipient_id, *place))
             self.write_count += 1
         names = messages.Message.__struct_fields__
-        for facts, *values in _rows(columns[10:]):
+        for facts, *values in _rows(columns[11:]):
             row = dict(zip(names, values, strict=True))
             self.messages[row["message_id"]] = row
             at, project_id, message_id = row["accepted_at"], row["project_id"], row["message_id"]
             told = msgspec.json.decode(facts)
             self.events.append(NewEvent(at, project_id, message_id, None, EventKind.ACCEPTED, facts=told))
             self.write_count += 2
+            if row["send_at"] is not None and row["send_at"] > at:
+                later = {"send_at": row["send_at"].isoformat()}
+                self.events.append(NewEvent(at, project_id, message_id, None, EventKind.SCHEDULED, facts=later))
         return []
 
     def load_messages(self, message_ids: Sequence[UUID]) -> Rows:

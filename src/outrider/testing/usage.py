@@ -2,6 +2,7 @@
 
 CPU includes children that ended and were waited for (a PostgreSQL backend's time moves to its postmaster), so two
 readings subtract well. PSS divides shared pages among those who share them and adds up; RSS counts them once for each.
+PSS moves when others start or end who share our libraries: whether a process grows, its private pages say.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ class Usage(msgspec.Struct, frozen=True):
     cpu_s: float = 0.0
     rss_bytes: int = 0
     pss_bytes: int = 0
+    private_bytes: int = 0  # Pages that nobody else has.
 
     def plus(self, other: "Usage") -> "Usage":
         """Add two."""
@@ -33,6 +35,7 @@ class Usage(msgspec.Struct, frozen=True):
             self.cpu_s + other.cpu_s,
             self.rss_bytes + other.rss_bytes,
             self.pss_bytes + other.pss_bytes,
+            self.private_bytes + other.private_bytes,
         )
 
 
@@ -111,7 +114,9 @@ def measure_one(pid: int) -> Usage:
     process = look(pid)
     if process is None or not process.is_alive:
         return Usage()
-    return Usage(1, process.cpu_s, process.rss_bytes, _pss_bytes(pid))
+    shares = _shares(pid)
+    private_bytes = shares.get("Private_Clean", 0) + shares.get("Private_Dirty", 0)
+    return Usage(1, process.cpu_s, process.rss_bytes, shares.get("Pss", 0), private_bytes)
 
 
 def descriptor_count(pid: int) -> int:
@@ -122,9 +127,11 @@ def descriptor_count(pid: int) -> int:
         return 0
 
 
-def _pss_bytes(pid: int) -> int:
+def _shares(pid: int) -> dict[str, int]:
+    """Return the bytes of its memory by name, {} if it is gone. proc_pid_smaps_rollup(5)."""
+    found: dict[str, int] = {}
     with contextlib.suppress(OSError):  # It has just ended.
-        for line in (_PROC / str(pid) / "smaps_rollup").read_text("ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
+        for line in (_PROC / str(pid) / "smaps_rollup").read_text("ascii").splitlines()[1:]:
+            name, _, amount = line.partition(":")
+            found[name] = int(amount.split()[0]) * 1024
+    return found

@@ -1,4 +1,4 @@
-"""A message made safe to send after DATA: CRLF line ends, dots stuffed, one end of data.
+"""What follows DATA: a message made safe to send (CRLF line ends, dots stuffed, one end), and where a coming one ends.
 
 Smuggling works when two servers disagree about where a message ends: one takes `LF . LF` or `CR . CR` inside a body for
 the end, the next reads what follows as commands. What leaves here has no bare CR, no bare LF and no NUL (which some
@@ -13,6 +13,31 @@ Source: RFC 5321 §2.3.8 (line ends), §4.1.1.4 (end of data), §4.5.2 (transpar
 from typing import Final
 
 END_OF_DATA: Final = b".\r\n"  # At the beginning of a line.
+_LINE_AND_END: Final = b"\r\n" + END_OF_DATA
+
+
+class EndFinder:
+    """Finds the end of one message after DATA, however its octets are cut: at CRLF.CRLF and nowhere else.
+
+    A dot on the very first line ends an empty message.
+    """
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"  # The last octets so far: the end may lie across two reads.
+
+    def find(self, octets: bytes) -> int:
+        """Return how many of these, the next ones, belong to the message and its end; -1: all, and it goes on.
+
+        Once the end is found the same question has the same answer.
+        """
+        seam = self._tail + octets
+        at = seam.find(_LINE_AND_END)
+        if at < 0:
+            self._tail = seam[1 - len(_LINE_AND_END) :]
+            return -1
+        return at + len(_LINE_AND_END) - len(self._tail)
 
 
 def stuff(body: bytes) -> bytes:

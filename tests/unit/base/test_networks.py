@@ -55,3 +55,9 @@ def test_who_is_in_a_range(address: str, is_in: bool) -> None:
 @given(st.text(max_size=60))
 def test_any_text_is_an_address_or_none(text: str) -> None:
     assert networks.contain(NAMED, text) in (True, False)
+
+
+def test_who_calls_is_the_first_from_the_near_end_that_is_no_proxy() -> None:
+    proxies = [networks.parse("10.0.0.0/8")]
+    assert networks.caller("10.0.0.1", b"203.0.113.1, 203.0.113.2, 10.0.0.2", proxies) == "203.0.113.2"
+    assert networks.caller("192.0.2.7", b"203.0.113.1", proxies) == "192.0.2.7"

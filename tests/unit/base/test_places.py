@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from outrider.base import places
+from outrider.base import instants, places
 from outrider.base.errors import CallerError
 
 AT = datetime(2026, 11, 27, 12, 34, 56, 789, tzinfo=UTC)
@@ -12,9 +12,9 @@ ID = "0123456789abcdef" * 2
 
 
 def test_a_place_is_read_as_it_was_written() -> None:
-    for at in (AT, places.EPOCH, places.EPOCH + timedelta(microseconds=1)):
+    for at in (AT, instants.EPOCH, instants.EPOCH + timedelta(microseconds=1)):
         assert places.parse(places.text(at, ID)) == (at, ID)
-    assert places.parse(places.text(datetime(1, 1, 1, tzinfo=UTC), ID)) == (places.EPOCH, ID)
+    assert places.parse(places.text(datetime(1, 1, 1, tzinfo=UTC), ID)) == (instants.EPOCH, ID)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from outrider.base.vocab import RecordCause, RecordKind, RecordState, Stream
 from outrider.cli import records
-from outrider.services.verification import Domain, DomainReport, RecordReport
+from outrider.services.verification import Domain, DomainReport, RecordReport, Removable
 
 NOW = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)
 DOMAIN = Domain(UUID(int=1), UUID(int=2), "mail.shop.example", NOW)
@@ -100,6 +100,7 @@ def test_a_record_that_passes_is_short_but_for_what_to_mind(capsys: pytest.Captu
         (report(), "Publish these records, then: outrider domain verify mail.shop.example"),
         (report(state=RecordState.FAILED), "It may send once all required ones pass"),
         (report(verified_at=NOW), "It sends on your word"),
+        (report(verified_at=NOW, state=RecordState.FAILED, passed_at=NOW), "have never been seen, so nothing is lost"),
         (
             report(verified_at=NOW, state=RecordState.FAILED, stops_at=NOW),
             "Mail still goes out; it stops at 2026-11-27 12:30 UTC.",
@@ -131,3 +132,17 @@ def test_a_status_is_about_sending_and_a_state_about_records() -> None:
         "unverified",
         "? unverified",
     ]
+
+
+def test_below_the_records_stand_the_policy_file_and_what_may_go(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = report(RECORD, return_path="bounces.mail.shop.example")
+    gone = Removable("TXT", "o1._domainkey.mail.shop.example", "o1")
+    records.tell(msgspec.structs.replace(shown, mta_sts_policy="version: STSv1\r\nmode: testing\r\n", removable=[gone]))
+    told = capsys.readouterr().out
+    assert "at https://mta-sts.bounces.mail.shop.example/.well-known/mta-sts.txt\n" in told
+    assert "  version: STSv1\n  mode: testing\n" in told
+    assert "o1._domainkey.mail.shop.example  TXT  then: outrider domain drop mail.shop.example o1" in told
+    records.tell(shown)
+    told = capsys.readouterr().out
+    assert "MTA-STS" not in told
+    assert "Not needed" not in told

@@ -58,6 +58,8 @@ def test_in_catch_mode_it_shows_a_call_that_works_as_pasted(tmp_path: Path) -> N
     assert f"echo -n '{PAIR.access_key_id}:{PAIR.access_key_secret}' | base64 -w0" in shown
     assert "nothing leaves this machine" in shown
     assert "http://127.0.0.1:8099/mailbox" in shown
+    assert "smtplib.SMTP('127.0.0.1', 2587)" in shown
+    assert f"s.login('{PAIR.access_key_id}', '{PAIR.access_key_secret}')" in shown
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,4 @@ def test_otherwise_it_says_the_way_out_and_no_password(tmp_path: Path, delivery:
     assert word in shown
     assert "hunter2" not in shown
     assert "curl" not in shown
+    assert "port 2587 (STARTTLS) or 2465 (TLS)" in shown

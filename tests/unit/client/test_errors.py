@@ -15,7 +15,7 @@ def kinds(root: type[Any]) -> list[type[Any]]:
 def test_every_status_of_the_server_has_its_exception(status: int) -> None:
     error = error_of(Problem(status=status, detail="why"))
     assert isinstance(error, ServerError if status >= 500 else ProblemError)
-    assert (type(error) is BadRequestError) == (status in (400, 405))
+    assert (type(error) is BadRequestError) == (status in (400, 405, 422))
     assert str(error) == "why"
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from outrider.client import records
+from outrider.client import webhooks as hooks
 from outrider.client.records import Attachment, Mail, Message, attach
 from outrider.faces.api.v1.events import EventList, EventShown
 from outrider.faces.api.v1.message_types import (
@@ -23,6 +24,14 @@ from outrider.faces.api.v1.message_types import (
     NewFile,
     NewMessage,
     RecipientShown,
+)
+from outrider.faces.api.v1.webhooks import (
+    ReplayAnswer,
+    TestAnswer,
+    WebhookDetail,
+    WebhookList,
+    WebhookMade,
+    WebhookShown,
 )
 
 
@@ -75,6 +84,12 @@ def test_answers_of_a_newer_server_are_read() -> None:
         (records.FileShown, FileShown),
         (records.Cancelled, Cancelled),
         (records.Attachment, NewFile),
+        (hooks.Webhook, WebhookShown),
+        (hooks.WebhookDetail, WebhookDetail),
+        (hooks.WebhookMade, WebhookMade),
+        (hooks.WebhookPage, WebhookList),
+        (hooks.WebhookTested, TestAnswer),
+        (hooks.Replayed, ReplayAnswer),
     ],
 )
 def test_the_client_has_every_field_of_the_server(ours: type[msgspec.Struct], theirs: type[msgspec.Struct]) -> None:

@@ -7,7 +7,7 @@ from typing import assert_type
 
 import pytest
 
-from outrider.client import AsyncOutrider, Outrider, calls
+from outrider.client import AsyncOutrider, Outrider, calls, template_calls
 from outrider.client.records import Accepted, BatchAccepted, Event, Mail, Message, MessageListed
 from outrider.client.surface import Surface
 from outrider.testing.http_peer import HttpPeer
@@ -23,7 +23,7 @@ def test_every_method_has_the_parameters_and_the_words_of_its_call(
     name: str, kind: type[Outrider] | type[AsyncOutrider]
 ) -> None:
     method = getattr(kind("http://127.0.0.1:1", KEY), name)
-    made = getattr(calls, name)
+    made = getattr(calls, name, None) or getattr(template_calls, name)
     assert inspect.signature(method).parameters == inspect.signature(made).parameters
     assert method.__doc__ == getattr(kind, name).__doc__ == made.__doc__
     assert method.__doc__
@@ -32,8 +32,9 @@ def test_every_method_has_the_parameters_and_the_words_of_its_call(
 def test_every_call_is_a_method() -> None:
     made = {
         name
-        for name, function in vars(calls).items()
-        if inspect.isfunction(function) and function.__module__ == calls.__name__ and not name.startswith("_")
+        for home in (calls, template_calls)
+        for name, function in vars(home).items()
+        if inspect.isfunction(function) and function.__module__ == home.__name__ and not name.startswith("_")
     }
     assert made == set(METHODS)
 

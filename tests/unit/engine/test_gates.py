@@ -157,7 +157,7 @@ async def test_a_smart_host_that_is_not_found_leaves_it_to_others(make: Make) ->
     assert await used(room, 5) == {"two": 5}
     room.exits.others["two"] = Answer(Phase.ROUTE, None, Cause.DNS_TEMPORARY)
     pause = await room.paused()
-    assert (pause.kind, pause.reason) == (WaitKind.REST, "gmail: no source of the pool carries it")
+    assert (pause.kind, pause.reason) == (WaitKind.REST, "gmail: the smart host of one cannot be found")
 
 
 # What replies do.

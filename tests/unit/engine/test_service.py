@@ -6,41 +6,57 @@ tests/store/test_engine_service.py.
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
 
 import pytest
 
-from outrider.engine.feed import Event, Feed
+from outrider.base.errors import BusyError, StoreError, StoreUnavailableError
+from outrider.engine.feed import Event, TurnFeed
 from outrider.engine.holds import HoldBook
 from outrider.engine.lanes import LaneKeeper
 from outrider.engine.nodes import NodeBook
-from outrider.engine.service import Part, Rounds, run_all
+from outrider.engine.service import Outage, Part, Recurring, Repeat, Rounds, run_all
 from outrider.engine.settle import Settler
 from outrider.engine.stops import StopBook
 from outrider.engine.upkeep import Upkeep
 from outrider.engine.warmup import WarmupBook, WarmupJudge
 from outrider.faces.smtp.listener import Listener, PatientListener
+from outrider.faces.smtp.submission import Relay
+from outrider.faces.track.secure import SecureServer
+from outrider.knowledge import agents
 from outrider.mail.verp import Signer
 from outrider.net.dns_query import NameServers
+from outrider.net.hook import HookPoster
+from outrider.net.host_certificates import HostCertificates
 from outrider.net.records import RecordLooker
 from outrider.policy.warmup import Plan
 from outrider.services.access import Access
-from outrider.services.dkim_keys import KeyKeeper, KeyRing
+from outrider.services.alerts import AlertKeeper
+from outrider.services.dkim_keys import KeyRing
 from outrider.services.event_log import EventLog, Streams
 from outrider.services.inbound import Inbox, ReportReader
+from outrider.services.key_keeper import KeyKeeper
 from outrider.services.notices import NoticeMailer
 from outrider.services.return_paths import BounceDomains
 from outrider.services.settings import IdentitySettings
 from outrider.services.stats import StatKeeper
+from outrider.services.tracking import Tracker
 from outrider.services.verification import Installation, Verification
+from outrider.services.webhooks.dispatch import Dispatcher
+from outrider.services.webhooks.sending import HookSender
+from outrider.services.webhooks.standing import Standing
+from outrider.services.webhooks.upkeep import WebhookKeeper
 from outrider.store.batch import GroupCommit
 from outrider.store.pool import Store, Tx
 from outrider.store.settings import StoreSettings
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock, RealClock, turns
-from outrider.testing.engineroom import EngineRoom, OneWay, classifier
+from outrider.testing.engineroom import EngineRoom, Journal, OneWay, classifier
 from outrider.wire.answer import Answer, Cause
 from outrider.wire.answer import Phase as WirePhase
+from tests.unit.faces.smtp.relay_room import RelayRoom
 
 NOWHERE = "postgresql://nobody@/nowhere?host=/nonexistent&port=5432"
 
@@ -154,8 +170,12 @@ async def test_no_parts_wait_for_the_stop() -> None:
 # The torture.
 
 
-async def _take(_batch: Sequence[Event]) -> None:
+async def _take(_tx: Tx, _batch: Sequence[Event]) -> None:
     """Consume nothing."""
+
+
+async def _is_wanted(_tx: Tx) -> bool:
+    return True
 
 
 async def _write(entries: Sequence[int]) -> Sequence[int]:
@@ -174,6 +194,11 @@ def bounce_domains(room: EngineRoom) -> BounceDomains:
     return BounceDomains(room.store, shared_domain="", clock=room.clock, logger=room.journal.logger)
 
 
+def relay(room: EngineRoom) -> Relay:
+    with TemporaryDirectory(prefix="outrider-relay-") as folder:  # The certificate is loaded by the end of this.
+        return RelayRoom(Path(folder), clock=room.clock).relay  # type: ignore[arg-type]  # Nobody moves it here.
+
+
 MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "group_commit": lambda room: GroupCommit[int, int](_write, clock=room.clock, wait_s=0.001, weight_max=10),
     "lane_keeper": lambda room: LaneKeeper(
@@ -189,7 +214,9 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         room.store, room.settings, writer="w", clock=room.clock, logger=room.journal.logger, metrics=room.metrics
     ),
     "deliverer": lambda room: room.deliverer(OneWay(Answer(WirePhase.ROUTE, None, Cause.DNS_TEMPORARY))),
-    "feed": lambda room: Feed(room.store, "test", _take, clock=room.clock, logger=room.journal.logger),
+    "turn_feed": lambda room: TurnFeed(
+        room.store, "test", _take, is_wanted=_is_wanted, clock=room.clock, logger=room.journal.logger
+    ),
     "upkeep": lambda room: Upkeep(room.store, clock=room.clock, logger=room.journal.logger),
     "node_book": lambda room: NodeBook(
         room.store,
@@ -226,7 +253,11 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "patient_listener": lambda room: PatientListener(
         Listener("127.0.0.1", 0), "inbound", "X", clock=room.clock, log=room.journal.logger, metrics=room.metrics
     ),
+    "relay": relay,
     "stop_book": lambda room: StopBook(room.store, clock=room.clock, logger=room.journal.logger),
+    "alert_keeper": lambda room: AlertKeeper(
+        room.store, clock=room.clock, random_bits=lambda _: 0, logger=room.journal.logger
+    ),
     "notice_mailer": lambda room: NoticeMailer(room.store, room.accept, clock=room.clock, logger=room.journal.logger),
     "verification": lambda room: Verification(
         room.store,
@@ -246,6 +277,40 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
     "stat_keeper": lambda room: StatKeeper(room.store, clock=room.clock, logger=room.journal.logger),
     "event_streams": lambda room: Streams(
         EventLog(room.store, clock=room.clock), clock=room.clock, logger=room.journal.logger
+    ),
+    "hook_sender": lambda room: HookSender(
+        room.store,
+        Vault(bytes(32)),
+        HookPoster(clock=room.clock),
+        Standing(room.store, clock=room.clock, random_bits=lambda _: 0),
+        owner=uuid4(),
+        in_flight_max=8,
+        clock=room.clock,
+        chance=lambda: 0.0,
+        logger=room.journal.logger,
+        metrics=room.metrics,
+    ),
+    "dispatcher": lambda room: Dispatcher(room.store, clock=room.clock, logger=room.journal.logger),
+    "webhook_keeper": lambda room: WebhookKeeper(
+        room.store, log_kept_s=3600.0, clock=room.clock, logger=room.journal.logger
+    ),
+    "tracker": lambda room: Tracker(
+        room.store,
+        agents(),
+        too_soon_s=2.0,
+        waiting_max=100,
+        clock=room.clock,
+        logger=room.journal.logger,
+        metrics=room.metrics,
+    ),
+    "repeat": lambda room: Repeat(lambda: None, 1.0, clock=room.clock),
+    "secure_server": lambda room: SecureServer(
+        {},
+        HostCertificates(None, log=room.journal.logger),
+        ("127.0.0.1", 0),
+        clock=room.clock,
+        log=room.journal.logger,
+        metrics=room.metrics,
     ),
     "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
 }
@@ -336,3 +401,64 @@ async def test_rounds_stopped_before_they_began_are_none() -> None:
     rounds = Rounds(10.0, clock=FakeClock())
     rounds.stop()
     assert [None async for _ in rounds] == []
+
+
+async def test_an_outage_is_warned_of_once_and_again_after_it_ended() -> None:
+    journal = Journal()
+    outage = Outage(journal.logger, "away", kinds=(StoreError, BusyError), consumer="x")
+    seen: list[bool] = []
+    for error in (StoreUnavailableError("a"), BusyError("b"), None, None, StoreUnavailableError("c")):
+        with outage:
+            if error is not None:
+                raise error
+        seen.append(outage.is_on)
+    assert seen == [True, True, False, False, True]
+    assert [(line["error"], line["consumer"]) for line in journal.lines] == [("a", "x"), ("c", "x")]
+
+
+async def test_what_is_no_outage_goes_through() -> None:
+    journal = Journal()
+    outage = Outage(journal.logger, "away")
+    for error in (ValueError("a bug"), BusyError("not named"), asyncio.CancelledError()):
+        with pytest.raises(type(error)), outage:
+            raise error
+    assert not outage.is_on
+    assert journal.lines == []
+
+
+class Steps(Recurring):
+    """A part whose steps say what is told here: True for more, an error for an outage."""
+
+    def __init__(self, clock: FakeClock, journal: Journal, *told: object) -> None:
+        super().__init__(self._step_once, 10.0, clock=clock, outage=Outage(journal.logger, "away"))
+        self._told = list(told)
+        self.seen: list[float] = []
+
+    async def _step_once(self) -> object:
+        self.seen.append(self._clock.monotonic_s())
+        said = self._told.pop(0) if len(self._told) > 1 else self._told[0]
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+async def test_a_recurring_part_goes_on_at_once_while_there_is_more_and_else_waits() -> None:
+    clock, journal = FakeClock(), Journal()
+    part = Steps(clock, journal, True, True, False, StoreUnavailableError("x"), StoreUnavailableError("y"), None)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(part.run())
+        await clock.run_for(35.0)
+        part.stop()
+    assert part.seen == [0.0, 0.0, 0.0, 10.0, 20.0, 30.0]
+    assert journal.count("away") == 1
+
+
+async def test_a_recurring_part_stops_though_there_is_always_more() -> None:
+    clock = FakeClock()
+    part = Steps(clock, Journal(), True)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(part.run())
+        while len(part.seen) < 3:
+            await turns()
+            clock.advance(0.0)
+        part.stop()

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from outrider.base.vocab import EventKind
 from outrider.engine import transcript
 from outrider.store.events import Cursor, Event
@@ -44,3 +46,8 @@ def test_a_dialogue_is_told_in_its_order() -> None:
         lines(event("250 ok", 1, phase="dot", dialogue="1 - - us.example \nmail 12 250 2.1.0 Ok\ndot 40 250 ok"))
     )
     assert told.index("250 2.1.0 Ok") < told.index("250 ok")
+
+
+def test_what_followed_a_delivery_does_not_repeat_which_way_it_had_gone() -> None:
+    late = msgspec.structs.replace(event("", 1, source="mta1-a", provider="gmail", url="u"), kind=EventKind.CLICKED)
+    assert transcript.headline(late) == "2026-11-27 14:05:10 UTC, clicked, attempt 1, reason greylisted, url u"

@@ -17,22 +17,37 @@ from outrider.engine.explain import Explainer
 from outrider.engine.guard import GuardView
 from outrider.faces.api.app import make_app
 from outrider.faces.api.ports import Managed, Ports
+from outrider.net.hook import HookPoster
 from outrider.obs.log import make_logger
 from outrider.obs.metrics import Metrics
 from outrider.obs.settings import LogSettings
 from outrider.services.access import Access
 from outrider.services.accounts import Accounts
+from outrider.services.alerts import Alerts
+from outrider.services.content import ContentChecks
 from outrider.services.dkim_keys import KeyRing as DkimKeyRing
 from outrider.services.event_log import EventLog, Streams
 from outrider.services.identity import Identity
+from outrider.services.log_search import EventSearch
 from outrider.services.notices import Notices
+from outrider.services.preferences import Preferences
 from outrider.services.proofs import Proofs
 from outrider.services.quotas import Quotas
+from outrider.services.release import Releases
+from outrider.services.reputation import Reputation
+from outrider.services.retention import Retentions
 from outrider.services.senders import Senders
-from outrider.services.settings import IdentitySettings
+from outrider.services.settings import ContentSettings, IdentitySettings
 from outrider.services.stats import Stats
 from outrider.services.suppressions import Suppressions
+from outrider.services.templates.partials import Partials
+from outrider.services.templates.templates import Templates
+from outrider.services.templates.trial import Trial
+from outrider.services.templates.versions import Compiler
+from outrider.services.topics import Topics
+from outrider.services.tracking_terms import TrackingTerms, tokens_of
 from outrider.services.verification import Installation, Verification
+from outrider.services.webhooks.endpoints import Webhooks
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
 from outrider.store.vault import Vault
@@ -40,12 +55,14 @@ from outrider.testing.clock import RealClock
 from outrider.testing.engine import (
     KeptReplays,
     KeyRing,
+    PublishedTemplates,
     RecordingEngine,
     RecordingExaminer,
     ToldMail,
     ToldOutbox,
     ToldReports,
     ToldSenders,
+    ToldTemplates,
     keep_content,
 )
 from outrider.testing.web import Heard, ask
@@ -114,20 +131,36 @@ def closed_services() -> Managed:
         return await guard.views(store, clock=clock)
 
     events = EventLog(store, clock=clock)
+    compiler = Compiler(store)
     return Managed(
         access=Access(store, vault, rate_per_minute=0, **on_store, logger=log),
         accounts=Accounts(store, vault, **on_store),
         identity=identity,
+        releases=Releases(store, no_mail, **on_store),
         keys=keys,
         senders=senders,
         proofs=Proofs(store, no_mail, **on_store, is_on=True, root="http://x.example"),
         suppressions=Suppressions(store, clock=clock),
+        topics=Topics(store, clock=clock),
+        preferences=Preferences(store, clock=clock),
         verification=Verification(store, keys, no_checker, IdentitySettings(), Installation(), **on_store, logger=log),
         notices=Notices(store, clock=clock),
+        webhooks=Webhooks(store, vault, lambda: HookPoster(clock=clock), **on_store),
+        tracking_terms=TrackingTerms(store, tokens_of(vault), clock=clock, links_root="http://x.example"),
         quotas=Quotas(store, clock=clock),
+        contents=ContentChecks(store, ContentSettings(), None, clock=clock, metrics=Metrics(), logger=log),
+        candidate=no_mail,
+        release=no_mail,
+        templates=Templates(store, compiler, **on_store),
+        partials=Partials(store, compiler, clock=clock),
+        trial=Trial(store, compiler, no_mail),
         log=events,
+        search=EventSearch(store, clock=clock),
+        retentions=Retentions(store, days=90),
         streams=Streams(events, clock=clock, logger=log),
         stats=Stats(store, clock=clock),
+        alerts=Alerts(store, **on_store),
+        reputation=Reputation(store, clock=clock),
         explainer=Explainer(store, clock=clock),
         guards=no_guards,
         clock=clock,
@@ -139,11 +172,13 @@ class ApiFace:
         self.engine = RecordingEngine()
         self.keys = KeyRing({(KEY_ID, KEY_SECRET): PROJECT_ID})
         self.examiner = RecordingExaminer()
+        self.published = PublishedTemplates()
         self.senders = ToldSenders()
         self.reports = ToldReports()
         self.mail = ToldMail()
         self.replays = KeptReplays()
         self.outbox = ToldOutbox(self.engine)
+        self.templates = ToldTemplates()
         self.metrics = Metrics()
         self.log = io.StringIO()
         self.is_ready = True
@@ -157,14 +192,18 @@ class ApiFace:
             **{
                 "accept": self.engine,
                 "authenticate": self.keys,
+                "screen": self.keys.screen,
                 "spend": self.keys.spend,
                 "examine": self.examiner,
                 "list_senders": self.senders,
                 "report_session": self.reports,
                 "resolve_files": keep_content,
                 "first_answer": self.engine.first_answer,
+                "find_template": self.published,
+                "compile_inline": self.published.compile_inline,
                 "replays": self.replays,
                 "outbox": self.outbox,
+                "templates": self.templates,
                 "cancel": self.outbox.cancel,
                 "mail": self.mail,
                 "is_ready": is_ready,

@@ -101,3 +101,19 @@ def test_a_bounce_that_names_nobody_has_one_diagnosis() -> None:
 def test_the_mail_that_is_answered_is_named() -> None:
     head = b"From: joe@x.example\nAuto-Submitted: auto-replied\nReferences: <a@x> <b@shop.example>\n\n"
     assert report.read(head).original_message_id == "b@shop.example"
+
+
+def test_what_a_bounce_says_stands_before_the_mail_that_it_returns() -> None:
+    """The inbound face keeps `REPORT_BYTES_MAX` of what may be far larger."""
+    status = b"Final-Recipient: rfc822; ann@client.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    parts = (
+        b"Content-Type: text/plain\r\n\r\nYour mail did not arrive.\r\n",
+        b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.client.example\r\n\r\n" + status,
+        b"Content-Type: message/rfc822\r\n\r\nMessage-ID: <ours@shop.example>\r\nTo: ann@client.example\r\n\r\n",
+    )
+    head = b'Subject: Undelivered\r\nContent-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+    whole = head + b"".join(b"--b\r\n" + part for part in parts) + (b"x" * 76 + b"\r\n") * 270_000 + b"--b--\r\n"
+    found = report.read(whole[: limits.REPORT_BYTES_MAX])
+    assert found == report.read(whole)
+    assert (found.kind, found.original_message_id) == (ReportKind.BOUNCE, "ours@shop.example")
+    assert [one.status for one in found.diagnoses] == ["5.1.1"]

@@ -17,6 +17,7 @@ RSA_HOST: Final = f"r1._domainkey.{DOMAIN}"
 ED_HOST: Final = f"e1._domainkey.{DOMAIN}"
 DMARC_HOST: Final = f"_dmarc.{DOMAIN}"
 STS_HOST: Final = f"_mta-sts.{BOUNCES}"
+BIMI_HOST: Final = f"default._bimi.{DOMAIN}"
 PERMISSION: Final = f"{DOMAIN}._report._dmarc.op.example"
 DELEGATED: Final = "e1.mail-shop-example.dkim.op.example"
 SPF: Final = "v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 -all"
@@ -56,7 +57,7 @@ def right() -> dict[str, Node]:
         f"mta-sts.{BOUNCES}": Node(cname="sts.op.example"),
         "sts.op.example": Node(a=("192.0.2.9",)),
         f"_smtp._tls.{BOUNCES}": Node(txt=("v=TLSRPTv1; rua=mailto:tls@op.example",)),
-        f"default._bimi.{DOMAIN}": Node(txt=("v=BIMI1; l=https://op.example/logo.svg",)),
+        BIMI_HOST: Node(txt=("v=BIMI1; l=https://op.example/logo.svg",)),
     }
 
 
@@ -118,6 +119,7 @@ policy = at(K.DMARC, DMARC_HOST)
 mx = at(K.RETURN_PATH, BOUNCES)
 track = at(K.TRACKING, TRACK)
 sts = at(K.MTA_STS, STS_HOST)
+bimi = at(K.BIMI, BIMI_HOST)
 tls = at(K.TLS_RPT, f"_smtp._tls.{BOUNCES}")
 
 CASES: Final[list[Case]] = [
@@ -265,9 +267,44 @@ CASES: Final[list[Case]] = [
     track("own address", Node(a=("192.0.2.99",)), C.FLATTENED, "addresses of its own"),
     track("tracking loop", alias(TRACK), C.OTHER_VALUE, "leads to"),
     sts("no STS", None, C.MISSING, "Publish"),
-    sts("newer STS", text("v=STSv1; id=7"), C.NONE, "", state=S.PASSED),
+    sts("other STS", text("v=STSv1; id=7"), C.OTHER_VALUE, "with id=20261127 senders fetch it anew", state=S.PASSED),
     sts("STS without id", text("v=STSv1;"), C.OTHER_VALUE, "id="),
     sts("two STS", text("v=STSv1; id=1", "v=STSv1; id=2"), C.SEVERAL, "2 STSv1"),
     sts("STS unreadable", text("v=STSv1; id"), C.SYNTAX, "cannot read"),
+    bimi("no BIMI", None, C.MISSING, "Publish"),
+    bimi("other logo", text("v=BIMI1; l=https://cdn.elsewhere.example/brand/7/mark"), C.OTHER_VALUE, "l= should be"),
+    bimi("BIMI too early", KEEP, C.NOT_ENFORCED, "p=quarantine or p=reject", state=S.PASSED),
+    bimi(
+        "BIMI for a part",
+        KEEP,
+        C.NOT_ENFORCED,
+        "for all mail",
+        state=S.PASSED,
+        more={DMARC_HOST: text("v=DMARC1; p=quarantine; pct=50; rua=mailto:dmarc@op.example")},
+    ),
+    bimi(
+        "BIMI not for what is below",
+        KEEP,
+        C.NOT_ENFORCED,
+        "for all mail",
+        state=S.PASSED,
+        more={DMARC_HOST: text("v=DMARC1; p=reject; sp=none; rua=mailto:dmarc@op.example")},
+    ),
+    bimi(
+        "BIMI in order",
+        KEEP,
+        C.NONE,
+        "",
+        state=S.PASSED,
+        more={DMARC_HOST: text("v=DMARC1; p=quarantine; rua=mailto:dmarc@op.example")},
+    ),
+    bimi(
+        "BIMI with the policy above",
+        KEEP,
+        C.NONE,
+        "",
+        state=S.PASSED,
+        more={DMARC_HOST: None, "_dmarc.shop.example": text("v=DMARC1; p=reject")},
+    ),
     tls("TLS-RPT typo", text("v=TLSRPTv1; rua=mailto:tls@op.exampl"), C.TYPO, "Nearly"),
 ]

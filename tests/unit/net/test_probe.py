@@ -8,8 +8,12 @@ import pytest
 
 from outrider.base.vocab import Phase
 from outrider.net import probe
+from outrider.net.selfsigned import SelfSigned
+from outrider.net.settings import NetSettings
+from outrider.net.tls import TlsContexts
 from outrider.testing.program import free_ports
 from outrider.wire.answer import Answer, Cause
+from outrider.wire.smtp_client import TlsMode
 
 HOST = "127.0.0.1"
 
@@ -116,3 +120,18 @@ async def test_a_page_that_hangs_up_is_told() -> None:
         answer = await probe.http_status(HOST, port, "/readyz", wait_s=5)
     assert isinstance(answer, Answer)
     assert (answer.phase, answer.cause) == (Phase.GREETING, Cause.RESET)
+
+
+async def test_a_port_with_tls_from_the_first_octet_is_greeted_through_it() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 relay.example ESMTP\r\n")
+        await reader.read()
+        writer.close()
+
+    tls = TlsContexts(NetSettings()).of(TlsMode.OPPORTUNISTIC)
+    server = await asyncio.start_server(serve, HOST, 0, ssl=SelfSigned("relay.example").context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert await probe.greeting(HOST, port, wait_s=5, tls=tls) == "220 relay.example ESMTP"
+    async with stranger(b"220 in the clear\r\n", is_patient=False) as (port, _):
+        assert await probe.greeting(HOST, port, wait_s=5, tls=tls) == Answer(Phase.GREETING, None, Cause.TLS)

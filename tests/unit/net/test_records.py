@@ -87,9 +87,10 @@ async def check(serve: Serve, zone: Zone) -> dict[tuple[RecordKind, str], Findin
 async def test_a_domain_in_order_passes_without_a_word(serve: Serve) -> None:
     found = await check(serve, right())
     assert {finding.state for finding in found.values()} == {RecordState.PASSED}
-    assert {finding.cause for finding in found.values()} == {RecordCause.NONE}
-    advised = [kind for (kind, _), finding in found.items() if finding.advice]
-    assert advised == [RecordKind.DMARC]  # To go on from p=none.
+    advised = {kind: finding.cause for (kind, _), finding in found.items() if finding.advice}
+    # To go on from p=none, before which no logo is shown.
+    assert advised == {RecordKind.DMARC: RecordCause.NONE, RecordKind.BIMI: RecordCause.NOT_ENFORCED}
+    assert {finding.cause for (kind, _), finding in found.items() if kind not in advised} == {RecordCause.NONE}
     assert all(finding.seen for finding in found.values())
 
 

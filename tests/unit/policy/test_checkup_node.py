@@ -163,6 +163,39 @@ def test_a_certificate_names_the_mx_host(names: tuple[str, ...], host: str, stat
     assert certificate(host, names=names) == (OK, state)
 
 
+def test_a_tracking_host_has_a_certificate_that_lasts() -> None:
+    good = checkup_node.judge_host_certificate(GOOD, "t.us.example", NOW)
+    soon = msgspec.structs.replace(GOOD, ends_at=NOW + timedelta(days=13))
+    ending, lacking = (checkup_node.judge_host_certificate(one, "t.us.example", NOW) for one in (soon, None))
+    assert [(one.state, one.subject) for one in (good, ending, lacking)] == [
+        (state, "t.us.example") for state in (OK, WARN, FAIL)
+    ]
+
+
+def test_the_relays_certificate_is_judged_without_a_name() -> None:
+    good = checkup_node.judge_relay_certificate(GOOD, NOW)
+    assert (good.name, good.state) == ("tls.submission", OK)
+    over = checkup_node.judge_relay_certificate(msgspec.structs.replace(GOOD, ends_at=NOW), NOW)
+    assert (over.state, "[submission]" in over.advice) == (FAIL, True)
+    assert checkup_node.judge_relay_certificate(None, NOW).state is FAIL
+
+
 def test_one_that_cannot_be_read_fails() -> None:
     (check,) = checkup_node.judge_certificate(None, "mx.us.example", NOW)
     assert check.state is FAIL
+
+
+@pytest.mark.parametrize(
+    ("has_links", "lacking", "state", "seen"),
+    [
+        (True, [], OK, "one click"),
+        (True, ["shop.example"], OK, "one click"),
+        (False, [], WARN, "no link for one click"),
+        (False, ["shop.example"], WARN, "of shop.example goes out without any way"),
+        (False, list("abcdefg"), WARN, "a, b, c, d, e and others"),
+    ],
+)
+def test_readers_of_marketing_mail_can_leave(has_links: bool, lacking: list[str], state: CheckState, seen: str) -> None:
+    check = checkup_node.judge_unsubscribe(has_links=has_links, lacking=lacking)
+    assert (check.state, seen in check.seen) == (state, True)
+    assert ("public_url" in check.advice) is (state is WARN)

@@ -10,6 +10,7 @@ from outrider.policy.records import NAMELESS, KeyRecord, Needs, Wanted
 from tests.unit.mail.keys import ed25519_key, rsa_key
 
 RSA, ED = dkim.public_record(rsa_key()), dkim.public_record(ed25519_key())
+BIMI = "v=BIMI1; l=https://op.example/l.svg; a=https://op.example/l.pem"
 FULL = Needs(
     domain="mail.shop.example",
     keys=(KeyRecord("r1", RSA), KeyRecord("e1", ED, "e1.dkim.op.example")),
@@ -23,6 +24,7 @@ FULL = Needs(
     mta_sts_target="sts.op.example",
     tls_report_address="tls@op.example",
     bimi_logo="https://op.example/l.svg",
+    bimi_certificate="https://op.example/l.pem",
 )
 
 
@@ -54,7 +56,13 @@ def test_values_and_hosts() -> None:
         ("mta_sts", "TXT", "_mta-sts.bounces.mail.shop.example", "v=STSv1; id=1", False),
         ("mta_sts", "CNAME", "mta-sts.bounces.mail.shop.example", "sts.op.example", False),
         ("tls_rpt", "TXT", "_smtp._tls.bounces.mail.shop.example", "v=TLSRPTv1; rua=mailto:tls@op.example", False),
-        ("bimi", "TXT", "default._bimi.mail.shop.example", "v=BIMI1; l=https://op.example/l.svg", False),
+        (
+            "bimi",
+            "TXT",
+            "default._bimi.mail.shop.example",
+            "v=BIMI1; l=https://op.example/l.svg; a=https://op.example/l.pem",
+            False,
+        ),
     ]
 
 
@@ -118,3 +126,14 @@ def test_a_machine_without_a_name_is_no_fault_of_the_domain() -> None:
 def test_what_is_planned_can_be_read(kind: RecordKind) -> None:
     (record,) = by_kind(FULL)[kind]
     assert (dmarc if kind is RecordKind.DMARC else spf).parse(record.value)
+
+
+def test_a_policy_that_the_customer_serves_has_no_host_of_ours_and_says_where_it_belongs() -> None:
+    (record,) = by_kind(msgspec.structs.replace(FULL, mta_sts_target=""))[RecordKind.MTA_STS]
+    assert (record.type, record.host) == ("TXT", "_mta-sts.bounces.mail.shop.example")
+    assert "https://mta-sts.bounces.mail.shop.example/.well-known/mta-sts.txt, where you serve it." in record.why
+
+
+def test_mta_sts_is_planned_where_it_is_switched_on() -> None:
+    assert RecordKind.MTA_STS not in by_kind(msgspec.structs.replace(FULL, mta_sts_id=""))
+    assert RecordKind.MTA_STS not in by_kind(msgspec.structs.replace(FULL, return_path=""))

@@ -22,6 +22,7 @@ def test_a_child_is_seen_measured_and_missed() -> None:
         found = usage.measure({child.pid: "web", os.getpid(): "web"})["web"]
         assert found.process_count == 2
         assert found.rss_bytes > found.pss_bytes > 1_000_000
+        assert found.pss_bytes >= found.private_bytes > 500_000
         assert 3 <= usage.descriptor_count(child.pid) < 20
         assert not usage.wait_gone(child.pid, 0.01)
     finally:

@@ -23,3 +23,27 @@ from outrider.wire import smtp_data
 )
 def test_a_body_is_made_safe(body: bytes, wire: bytes) -> None:
     assert smtp_data.stuff(body) == wire
+
+
+@pytest.mark.parametrize(
+    ("octets", "end"),
+    [
+        (b".\r\nQUIT", 3),
+        (b"a\r\n.\r\nQUIT", 6),
+        (b"a\n.\r\n..\r\n\r.\r\n.\r\nx", 16),
+        (b"\r\n.\r\n.\r\n", 5),
+        (b"..\r\n", -1),
+        (b"a\r\n.\n\r\n", -1),
+    ],
+)
+def test_a_message_ends_at_one_place_however_it_is_cut(octets: bytes, end: int) -> None:
+    for cut in range(len(octets) + 1):
+        finder, first = smtp_data.EndFinder(), octets[:cut]
+        found = finder.find(first)
+        if found < 0:
+            rest = finder.find(octets[cut:])
+            found = rest if rest < 0 else cut + rest
+        assert found == end, cut
+    finder = smtp_data.EndFinder()
+    each = [finder.find(octets[at : at + 1]) for at in range(len(octets) if end < 0 else end)]
+    assert each == [-1] * len(octets) if end < 0 else each == [-1] * (end - 1) + [1]

@@ -6,7 +6,7 @@ internal errors.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from litestar import Litestar, Request, Response
@@ -34,26 +34,42 @@ from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import face, table
 
 _BUSIEST: Final = f"{uspeedo.ROOT}/v1/email/SendEmail"
+NOTHING_QUICK: Final[Mapping[str, ASGIApp]] = {}
 _PLAIN_HOST: Final = re.compile(rb"[A-Za-z0-9.-]{1,255}(?::[0-9]{1,5})?")
 
 
 class _App(Litestar):
-    """Litestar, which the busiest call goes past: its routing and wrapping cost a third of what the face does."""
+    """Litestar, which the busiest calls go past: its routing and wrapping cost a third of what the face does."""
 
-    def __init__(self, busiest: ASGIApp, **settings: Any) -> None:
+    def __init__(self, quick: Mapping[str, ASGIApp], **settings: Any) -> None:
+        """`quick` answers a path, or, where its name ends in a slash, all below it: "/t/"."""
         super().__init__(**settings)
-        self._busiest = busiest
+        self._quick = quick
 
     async def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> None:
-        """Answer one request; the busiest as its mount would."""
+        """Answer one request."""
         request = cast("HTTPScope", scope)
-        if scope["type"] == ScopeType.HTTP and request["path"] == _BUSIEST and _has_plain_host(request):
-            request["path"] = _BUSIEST.removeprefix(uspeedo.ROOT)
-            await self._busiest(request, cast("Receive", receive), cast("Send", send))
+        quick = self._quick_of(request["path"]) if scope["type"] == ScopeType.HTTP else None
+        if quick is not None and _has_plain_host(request):
+            await quick(request, cast("Receive", receive), cast("Send", send))
         else:
             await super().__call__(scope, receive, send)
+
+    def _quick_of(self, path: str) -> ASGIApp | None:
+        return self._quick.get(path) or self._quick.get(path[: path.find("/", 1) + 1])
+
+
+def _mounted(app: ASGIApp, root: str) -> ASGIApp:
+    """Return the app as its mount at `root` would call it."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        request = cast("HTTPScope", scope)
+        request["path"] = request["path"].removeprefix(root)
+        await app(scope, receive, send)
+
+    return call
 
 
 def _has_plain_host(scope: HTTPScope) -> bool:
@@ -64,8 +80,13 @@ def _has_plain_host(scope: HTTPScope) -> bool:
     return False
 
 
-def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
-    """Return the app; `more` are the route handlers of other faces, which do not know each other."""
+def make_app(
+    ports: Ports, more: Sequence[ControllerRouterHandler] = (), *, quick: Mapping[str, ASGIApp] = NOTHING_QUICK
+) -> Litestar:
+    """Return the app; `more` are the route handlers of other faces, which do not know each other.
+
+    `quick` are plain ASGI apps of theirs by the path, or the folder of paths with its last slash, that they answer.
+    """
 
     def refused(request: Request[Any, Any, Any], error: OutriderError) -> Response[Any]:
         if not isinstance(error, CallerError | BusyError):
@@ -87,7 +108,7 @@ def make_app(ports: Ports, more: Sequence[ControllerRouterHandler] = ()) -> Lite
     native = face.mount(ports, table.routes(ports))
     dialect = uspeedo.routes(ports)
     return _App(
-        dialect[0].fn,
+        {_BUSIEST: _mounted(dialect[0].fn, uspeedo.ROOT), **quick},
         route_handlers=[*dialect, native, *reference.routes(), *operational.routes(ports), *more],
         # Litestar's own log would be a second one, of another form.
         logging_config=None,

@@ -14,7 +14,6 @@ Authorization, X-AccessToken, the signature.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -26,7 +25,6 @@ from outrider.faces.api.basic import parse_basic
 from outrider.services.access import ADVICE, Credentials
 
 _HEADER_BYTES_MAX: Final = 2560  # Ours: the longest access token and its scheme.
-_FORWARDED_COUNT_MAX: Final = 50  # Ours: hops looked at.
 
 
 class _Signers(msgspec.Struct, frozen=True, rename={"key": "PublicKey", "signature": "Signature"}):
@@ -68,7 +66,7 @@ def read(headers: Iterable[tuple[bytes, bytes]], peer: str = "", proxies: Sequen
                 nonce = value
             case b"x-forwarded-for" if proxies:
                 forwarded.append(value)
-    client = _client(peer, b",".join(forwarded), proxies) if forwarded else peer
+    client = networks.caller(peer, b",".join(forwarded), proxies) if forwarded else peer
     if authorization:
         return _read_authorization(authorization, client)
     if token:
@@ -109,24 +107,6 @@ def _read_authorization(value: bytes, client: str) -> Credentials:
     if "." in secret:
         return Credentials(token=key_id + dot + secret, client=client)
     return Credentials(access_key_id=key_id, access_key_secret=secret, client=client)
-
-
-def _client(peer: str, forwarded: bytes, proxies: Sequence[Network]) -> str:
-    """Return who calls: from the near end on, the first that is none of our proxies.
-
-    A proxy adds its peer at the end, so whatever stands before the first stranger was written by strangers.
-    """
-    client = peer
-    for hop in reversed(forwarded.split(b",")[-_FORWARDED_COUNT_MAX:]):
-        if not _is_proxy(client, tuple(proxies)):
-            break
-        client = _text(hop.strip())
-    return client
-
-
-@lru_cache(maxsize=1024)  # Asked with every call, mostly for the same few proxies.
-def _is_proxy(text: str, proxies: tuple[Network, ...]) -> bool:
-    return networks.contain(proxies, text)
 
 
 def _text(value: bytes) -> str:

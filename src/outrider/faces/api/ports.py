@@ -12,56 +12,45 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.networks import Network
-from outrider.base.vocab import RecipientStatus
+from outrider.base.vocab import RecipientStatus, Stream
+from outrider.engine.books import Accept
+from outrider.engine.content import Candidate
 from outrider.engine.explain import Explainer
 from outrider.engine.guard import GuardView
-from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
+from outrider.engine.submission import Accepted, Attachment, Rejected, Submission, Templated
+from outrider.mail.templating import Source
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.services.access import Access, Allowance, Caller, Credentials
 from outrider.services.accounts import Accounts
+from outrider.services.alerts import Alerts
 from outrider.services.attachments import Given
+from outrider.services.content import ContentChecks
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.event_log import EventLog, Streams
 from outrider.services.identity import Identity
+from outrider.services.log_search import EventSearch
 from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
 from outrider.services.notices import Notices
 from outrider.services.outbox import ContentView
+from outrider.services.preferences import Preferences
 from outrider.services.proofs import Proofs
 from outrider.services.quotas import Quotas
+from outrider.services.release import Releases
 from outrider.services.reports import SessionView
+from outrider.services.reputation import Reputation
+from outrider.services.retention import Retentions
 from outrider.services.roster import SenderPage, SenderQuery
 from outrider.services.senders import Senders
 from outrider.services.stats import Stats
 from outrider.services.suppressions import Suppressions
+from outrider.services.templates.partials import Partials
+from outrider.services.templates.templates import ListedTemplate, TemplateChoice, TemplateDetails, Templates
+from outrider.services.templates.trial import Trial
+from outrider.services.topics import Topics
+from outrider.services.tracking_terms import TrackingTerms
 from outrider.services.verification import Verification
-
-
-class Accept(Protocol):
-    """`engine.accept`, the one way in."""
-
-    async def __call__(
-        self,
-        project_id: UUID,
-        submission: Submission,
-        *,
-        idempotency_key: str = "",
-        request_hash: bytes = b"",
-        domains: Set[str] = frozenset(),
-    ) -> Accepted:
-        """Return once the submission is on disk.
-
-        Args:
-            request_hash: SHA-256 of the request, where that is another than the submission's; b"": the submission's.
-            domains: the sender's must be one of these (`Caller.domains`); empty: any of the project's.
-
-        Raises:
-            CallerError: its `field` names the field of `Submission` at fault.
-            ForbiddenError: field "sender": not one of `domains`.
-            LimitReachedError: the project's quota is used up.
-            NotFoundError: field "sender": unknown, unverified or another project's.
-            BusyError, StoreError: nothing was kept.
-        """
+from outrider.services.webhooks.endpoints import Webhooks
 
 
 class Examine(Protocol):
@@ -77,6 +66,13 @@ class Examine(Protocol):
         """
 
 
+class MakeCandidate(Protocol):
+    """What a junk filter would be shown of a call that is not sent."""
+
+    async def __call__(self, project_id: UUID, submission: Submission, *, domains: Set[str] = frozenset()) -> Candidate:
+        """Return its first recipient's mail. Raises as `Examine`; CallerError too if no recipient is left."""
+
+
 class Authenticate(Protocol):
     """From what a call shows of itself to who calls (`services.access`)."""
 
@@ -88,6 +84,13 @@ class Authenticate(Protocol):
             ForbiddenError: a valid key, from an address that it may not be used from.
             StoreUnavailableError: nobody can tell now.
         """
+
+
+class Screen(Protocol):
+    """Turns signed calls away that cannot count (`services.access`)."""
+
+    async def __call__(self, shown: Credentials) -> None:
+        """Return if the body is worth reading. Raises as `Authenticate`."""
 
 
 class Spend(Protocol):
@@ -126,6 +129,25 @@ class ResolveFiles(Protocol):
         """Return the files, in the same order. Raises CallerError: `field` names the one at fault."""
 
 
+class FindTemplate(Protocol):
+    """A project's templates, as they are sent (`services.templates`)."""
+
+    async def __call__(self, project_id: UUID, template: str) -> Templated:
+        """Return the published version of the template with this id or name.
+
+        Raises:
+            NotFoundError: field "template": the project has none such.
+            CallerError: field "template": it may not be sent now: not approved, not published, disabled.
+        """
+
+
+class CompileInline(Protocol):
+    """Makes a template of what a call says itself (`engine.inline`)."""
+
+    async def __call__(self, subject: str, html: str | None, text: str | None) -> Templated:
+        """Return it. Raises TemplateError: `field` names the part: "subject", "body" or "text"."""
+
+
 class FirstAnswer(Protocol):
     """What was answered to the first call with an idempotency key."""
 
@@ -146,8 +168,8 @@ class Replays(Protocol):
 class Outbox(Protocol):
     """Mail read back and sent again (`services.outbox`)."""
 
-    async def content(self, project_id: UUID, message_id: UUID) -> ContentView:
-        """Return what was handed in. Raises NotFoundError."""
+    async def content(self, project_id: UUID, message_id: UUID, *, recipient: str = "") -> ContentView:
+        """Return what was handed in, or what `recipient` got of it. Raises NotFoundError."""
 
     async def resend(
         self,
@@ -170,6 +192,13 @@ class Cancel(Protocol):
         """Return how many recipients get nothing more. Raises NotFoundError."""
 
 
+class Release(Protocol):
+    """Lets a message go that a rule holds."""
+
+    async def __call__(self, project_id: UUID, message_id: UUID) -> int:
+        """Return how many recipients are queued again. Raises NotFoundError, ConflictError: an operator holds it."""
+
+
 class MailReader(Protocol):
     """The mail of a project, as it stands now (`services.mail`)."""
 
@@ -183,22 +212,70 @@ class MailReader(Protocol):
         """Return the next events of a message. Raises NotFoundError, CallerError."""
 
 
+class TemplateShelf(Protocol):
+    """Stored templates, as far as other providers' APIs know them (`services.templates.templates`)."""
+
+    async def create(
+        self, project_id: UUID, name: str, stream: Stream, source: Source, *, is_published: bool = False
+    ) -> TemplateDetails:
+        """Store a new one. Raises TemplateError, CallerError, ConflictError."""
+
+    async def change(
+        self,
+        project_id: UUID,
+        template_id: str,
+        edit: Callable[[Source], Source] | None = None,
+        *,
+        name: str | None = None,
+        stream: Stream | None = None,
+        is_published: bool = False,
+    ) -> TemplateDetails:
+        """Change it. Raises NotFoundError, TemplateError, CallerError, ConflictError."""
+
+    async def remove(self, project_id: UUID, template_id: str) -> None:
+        """Delete it. Raises NotFoundError."""
+
+    async def show(self, project_id: UUID, template_id: str) -> TemplateDetails:
+        """Return it. Raises NotFoundError."""
+
+    async def page(self, project_id: UUID, choice: TemplateChoice) -> Sequence[ListedTemplate]:
+        """Return those that are chosen. Raises CallerError."""
+
+    async def total(self, project_id: UUID, choice: TemplateChoice) -> int:
+        """Return how many are chosen, on all pages. Raises CallerError."""
+
+
 class Managed(msgspec.Struct, frozen=True, kw_only=True):
     """The services behind the calls that look after a project: its domains, senders, keys, suppressions, events."""
 
     access: Access
     accounts: Accounts
     identity: Identity
+    releases: Releases
     keys: KeyRing
     senders: Senders
     proofs: Proofs
     suppressions: Suppressions
+    topics: Topics
+    preferences: Preferences
     verification: Verification
     notices: Notices
+    webhooks: Webhooks
+    tracking_terms: TrackingTerms
     quotas: Quotas
+    retentions: Retentions
+    contents: ContentChecks
+    candidate: MakeCandidate
+    release: Release
+    templates: Templates
+    partials: Partials
+    trial: Trial
     log: EventLog
+    search: EventSearch
     streams: Streams  # Must run where events are streamed.
     stats: Stats
+    alerts: Alerts
+    reputation: Reputation
     explainer: Explainer
     guards: Callable[[UUID], Awaitable[Sequence[GuardView]]]  # Those of one project.
     clock: Clock
@@ -210,13 +287,17 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     accept: Accept
     examine: Examine
     authenticate: Authenticate
+    screen: Screen
     spend: Spend
     list_senders: ListSenders
     report_session: SessionReport
     resolve_files: ResolveFiles
     first_answer: FirstAnswer
+    find_template: FindTemplate
+    compile_inline: CompileInline
     replays: Replays
     outbox: Outbox
+    templates: TemplateShelf
     cancel: Cancel
     mail: MailReader
     is_ready: Callable[[], Awaitable[bool]]

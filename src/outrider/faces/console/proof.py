@@ -24,7 +24,6 @@ from outrider.policy import gcra
 from outrider.services.proofs import PATH, Proof
 
 _PEERS_COUNT_MAX: Final = 10_000  # Ours: addresses remembered; past it all may begin anew.
-_PACE: Final = gcra.pace_of(limits.PROOF_PAGES_A_MINUTE_COUNT_MAX, 60.0)
 
 
 class Proofs(Protocol):
@@ -40,7 +39,7 @@ class Proofs(Protocol):
 def routes(proofs: Proofs, clock: Clock, log: Logger) -> list[Router]:
     """Return the route handlers."""
     pages = Pages(clock, may_submit=True)
-    door = _Door(clock)
+    door = Door(clock, limits.PROOF_PAGES_A_MINUTE_COUNT_MAX)
 
     @litestar.get("/")
     async def ask(request: Request[Any, Any, Any], token: FromQuery[str] = "") -> Response[str]:
@@ -70,20 +69,21 @@ def routes(proofs: Proofs, clock: Clock, log: Logger) -> list[Router]:
     return [Router(PATH, route_handlers=[ask, confirm], exception_handlers={OutriderError: sorry})]
 
 
-class _Door:
-    """Lets each peer in so often."""
+class Door:
+    """Lets each peer, or whoever has a link, in so often."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, a_minute_count_max: int) -> None:
         self._clock: Final = clock
+        self._pace: Final = gcra.pace_of(a_minute_count_max, 60.0)
         self._tats: Final[dict[str, float]] = {}
 
     def enter(self, peer: str) -> None:
         """Count one visit. Raises LimitReachedError."""
         now_s = self._clock.monotonic_s()
         tat_s = self._tats.get(peer, 0.0)
-        wait_s = gcra.due_at_s(tat_s, now_s, _PACE) - now_s
+        wait_s = gcra.due_at_s(tat_s, now_s, self._pace) - now_s
         if wait_s > 0:
             raise LimitReachedError("That was too often; try again in a minute.", retry_after_s=max(wait_s, 1.0))
         if len(self._tats) >= _PEERS_COUNT_MAX:
             self._tats.clear()
-        self._tats[peer] = gcra.passed(tat_s, now_s, _PACE)
+        self._tats[peer] = gcra.passed(tat_s, now_s, self._pace)

@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from outrider.base import limits
 from outrider.base.errors import ConfigError
-from outrider.faces.smtp.listener import Conversation, Listener, refuse
+from outrider.faces.smtp.listener import LibraryTalk, Listener, refuse
 from outrider.mail import verp
 from outrider.obs.log import Logger
 from outrider.services.catch import Mailbox
@@ -48,7 +48,7 @@ class CatchServer(Listener):
         """Return a conversation, or a refusal when there are enough."""
         if len(self.conversations) >= limits.CAUGHT_CONVERSATIONS_COUNT_MAX:
             return _Refusal()
-        return _Conversation(self._receiver, self.conversations)
+        return _Talk(self._receiver, self.conversations)
 
 
 class _Refusal(asyncio.Protocol):
@@ -58,12 +58,12 @@ class _Refusal(asyncio.Protocol):
         refuse(transport)
 
 
-class _Conversation(Conversation):
+class _Talk(LibraryTalk):
     """One connection. `others` holds those that are open."""
 
     line_length_limit = limits.CAUGHT_LINE_BYTES_MAX
 
-    def __init__(self, receiver: "_Receiver", others: set[Conversation]) -> None:
+    def __init__(self, receiver: "_Receiver", others: set[LibraryTalk]) -> None:
         super().__init__(
             receiver,
             data_size_limit=limits.CAUGHT_MESSAGE_BYTES_MAX,

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from outrider.policy.behaviour import Action, Rule, Stage
+from outrider.wire.smtp_data import EndFinder
 
 SIZE_BYTES_MAX: Final = 64 * 1024 * 1024  # Ours: what we advertise as SIZE.
 _LINE_BYTES_MAX: Final = 4096  # Ours: RFC 5321 §4.5.3.1.4 says 512, extensions add.
 _HEAD_BYTES_MAX: Final = 16 * 1024  # Ours: what is kept of a message, give or take one read.
 _PENDING_BYTES_MAX: Final = 256 * 1024  # Ours: what may come while we say nothing; then we stop reading.
 
-_END_OF_DATA: Final = b"\r\n.\r\n"
 _PIPELINED: Final = re.compile(
     rb"MAIL FROM:<([^>\r\n]*)>[^\r\n]*\r\nRCPT TO:<([^>\r\n]+)>[^\r\n]*\r\nDATA\r\n", re.IGNORECASE
 )
@@ -62,7 +62,7 @@ class Conversation(asyncio.Protocol):
         self._sender: bytes | None = None
         self._recipients: list[bytes] = []
         self._in_body = False
-        self._tail = b""  # The last octets of the body so far: the end may lie across two reads.
+        self._end = EndFinder()  # Of the body.
         self._head = b""
         self._octets = 0
 
@@ -271,7 +271,7 @@ class Conversation(asyncio.Protocol):
 
     def _begin_body(self) -> None:
         self._in_body = True
-        self._tail = b"\r\n"  # So that a dot on the very first line ends an empty message.
+        self._end = EndFinder()
         self._head = b""
         self._octets = 0
 
@@ -279,17 +279,14 @@ class Conversation(asyncio.Protocol):
         stages = self.stages
         if Stage.BODY in stages and not self._octets and self._misbehaves(Stage.BODY, *map(_text, self._recipients)):
             return False
-        tail, pending = self._tail, self._pending
-        seam = tail + pending
-        at = seam.find(_END_OF_DATA)
-        if at < 0:
+        pending = self._pending
+        end = self._end.find(pending)
+        if end < 0:
             self._keep(pending)
-            self._tail = seam[-4:]
             self._pending = b""
             return False
         if Stage.DOT in stages and self._misbehaves(Stage.DOT, *map(_text, self._recipients)):
             return not self._is_held
-        end = at + len(_END_OF_DATA) - len(tail)
         self._keep(pending[:end])
         self._pending = pending[end:]
         self._end_body(_OK_DOT)
@@ -358,7 +355,7 @@ class Conversation(asyncio.Protocol):
 
     def _cut_body(self) -> None:
         """Take the body off `_pending`; its end is known to be there."""
-        end = (self._tail + self._pending).find(_END_OF_DATA) + len(_END_OF_DATA) - len(self._tail)
+        end = self._end.find(self._pending)
         self._keep(self._pending[:end])
         self._pending = self._pending[end:]
 

@@ -5,6 +5,9 @@
     DATA   on disk before the 250; 451 and 452 when it cannot be, so that the sender tries again; at a feedback address
            550 unless a token of ours is in it (`Inbox.find_reported`)
 
+A bounce may have all of our mail in it: what is as large is taken, and of that as much kept as is ever looked at
+(`limits.REPORT_BYTES_MAX`), so memory does not follow it.
+
 It relays nothing and has no AUTH. STARTTLS is offered where there is a certificate. Bounded: conversations in all and
 from one address, messages of one address a minute, reports of it that were refused, refused recipients of one
 conversation, size, silence (`limits.INBOUND_*`). A mail that has gone round (`Received` more than RFC 5321 §6.3 allows)
@@ -22,7 +25,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, StoreError
-from outrider.faces.smtp.listener import Conversation, Listener, refuse
+from outrider.faces.smtp import contents
+from outrider.faces.smtp.listener import LibraryTalk, Listener, refuse
 from outrider.mail import verp
 from outrider.mail.verp import ReturnPath, ReturnPathError
 from outrider.obs.log import Logger
@@ -67,15 +71,15 @@ class InboundServer(Listener):
         super().__init__(host, port)
         self._receiver: Final = _Receiver(inbox, clock, log)
         self._host_name: Final = host_name
-        self._tls: Final = tls
+        self._offered: Final = tls
         self._by_client: Final[Counter[str]] = Counter()
 
     def make_protocol(self) -> asyncio.BaseProtocol:
         """Return a conversation; one too many refuses itself, when it knows its client."""
-        return _Conversation(self._receiver, self.conversations, self._by_client, self._host_name, self._tls)
+        return _Talk(self._receiver, self.conversations, self._by_client, self._host_name, self._offered)
 
 
-class _Conversation(Conversation):
+class _Talk(LibraryTalk):
     """One connection. `others` holds those that are open, `by_client` counts them."""
 
     line_length_limit = limits.CAUGHT_LINE_BYTES_MAX
@@ -83,7 +87,7 @@ class _Conversation(Conversation):
     def __init__(
         self,
         receiver: "_Receiver",
-        others: set[Conversation],
+        others: set[LibraryTalk],
         by_client: Counter[str],
         host_name: str,
         tls: ssl.SSLContext | None,
@@ -133,6 +137,27 @@ class _Conversation(Conversation):
     def has_guessed_enough(self) -> bool:
         """Whether too many of its recipients were refused."""
         return self.refused_count > limits.INBOUND_REFUSED_COUNT_MAX
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 - the library's name.
+        """As the library's, which would hold all of the message in memory, line by line."""
+        if await self.check_helo_needed():
+            return
+        assert self.envelope is not None
+        if not self.envelope.rcpt_tos:
+            await self.push("503 5.5.1 Error: need RCPT command")
+            return
+        if arg:
+            await self.push("501 5.5.4 Syntax: DATA")
+            return
+        await self.push("354 End data with <CR><LF>.<CR><LF>")
+        came = await contents.read(self._reader, kept_bytes_max=limits.REPORT_BYTES_MAX)
+        if self.data_size_limit and came.size_bytes > self.data_size_limit:
+            status = "552 5.3.4 Error: Too much mail data"
+        else:
+            self.envelope.content = self.envelope.original_content = came.beginning
+            status = await self._call_handler_hook("DATA")
+        self._set_post_data_state()  # type: ignore[no-untyped-call]
+        await self.push(status)
 
     async def push(self, status: AnyStr) -> None:
         """Say it; hang up after the 421, which RFC 5321 §3.8 asks for and the library leaves to us."""
@@ -187,7 +212,7 @@ class _Receiver:
         Everybody may know a feedback address, and what is wrong with a report shows only when all of it has come: so
         who has sent enough of those waits. Tokens are taken from the same client meanwhile: it may be our own relay.
         """
-        assert isinstance(server, _Conversation)
+        assert isinstance(server, _Talk)
         if envelope.rcpt_tos:
             return "452 4.5.3 One recipient a message"
         try:
@@ -206,7 +231,7 @@ class _Receiver:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Store, then answer."""
         assert isinstance(envelope.content, bytes)
-        assert isinstance(server, _Conversation)
+        assert isinstance(server, _Talk)
         head = envelope.content[: limits.CAUGHT_HEADER_BYTES_MAX]
         end = _END_OF_HEADER.search(head)
         if len(_RECEIVED.findall(head[: end.start()] if end else head)) > limits.INBOUND_HOPS_COUNT_MAX:
@@ -257,7 +282,7 @@ class _Minutes:
         return count
 
 
-def _refused(server: _Conversation, words: str) -> str:
+def _refused(server: _Talk, words: str) -> str:
     """Count it, and return what to say: that is all, if it was one too many."""
     server.refused_count += 1
     return "421 4.7.0 Too many addresses that are not here" if server.has_guessed_enough else words

@@ -1,30 +1,40 @@
-"""Listening for SMTP with aiosmtpd: what the receivers of catch mode and of what comes back have in common.
+"""Listening for SMTP: what the relay and the receivers of catch mode and of what comes back have in common.
 
 A `Listener` hands each connection to the protocol that its subclass makes; those that are conversations stand in
-`conversations` and are hung up on by `stop`. The protocol is aiosmtpd's, run on the loop of the program: uvloop, whose
-transports are none of asyncio's classes, so nothing here asks for their kind.
+`conversations` and are hung up on by `stop`. The relay's is its own, the receivers' is aiosmtpd's (`LibraryTalk`), run
+on the loop of the program: uvloop, whose transports are none of asyncio's classes, so nothing here asks for their kind.
 
 A port that is taken must not keep the other faces of the process from working, nor be taken in silence:
 `PatientListener` is the part that listens when it can.
 """
 
 import asyncio
-from typing import Final, cast
+import ssl
+from typing import Any, Final, Protocol, cast
 
 from aiosmtpd.smtp import SMTP
 
+from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.engine.service import Rounds
 from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 
+_BACKLOG_COUNT: Final = 512  # Ours: connections that nobody has accepted yet.
 AGAIN_S: Final = 5.0  # Ours: how soon a port that has come free is ours.
 WARN_EVERY_COUNT: Final = 12  # Ours: each minute.
 _BUSY: Final = b"421 4.3.2 Too many conversations; try again later\r\n"
 
 
-class Conversation(SMTP):
-    """One connection."""
+class Talk(Protocol):
+    """An open connection."""
+
+    async def end(self) -> None:
+        """Hang up and return when nothing of it runs any more."""
+
+
+class LibraryTalk(SMTP):
+    """One connection whose protocol is aiosmtpd's."""
 
     async def end(self) -> None:
         """Hang up and return when nothing of the conversation runs any more."""
@@ -38,12 +48,13 @@ class Conversation(SMTP):
 class Listener:
     """Listens on `host` from `start` to `stop`; both are safe twice."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """`port` 0 takes a free one."""
+    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        """`port` 0 takes a free one; `tls`: for connections that begin with it."""
+        self._tls: Final = tls
         self._host: Final = host
         self._asked_port: Final = port
         self._server: asyncio.Server | None = None
-        self.conversations: Final[set[Conversation]] = set()
+        self.conversations: Final[set[Any]] = set()  # Each a `Talk`.
         """Those that are open; who makes them keeps this true."""
 
     @property
@@ -59,7 +70,15 @@ class Listener:
         """
         if self._server is None:
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self.make_protocol, self._host, self._asked_port)
+            wait_s = limits.SUBMISSION_TLS_WAIT_S if self._tls else None
+            self._server = await loop.create_server(
+                self.make_protocol,
+                self._host,
+                self._asked_port,
+                ssl=self._tls,
+                ssl_handshake_timeout=wait_s,
+                backlog=_BACKLOG_COUNT,
+            )
 
     async def stop(self) -> None:
         """Stop listening and end all conversations. What was not answered 250 counts as not received."""
@@ -67,8 +86,10 @@ class Listener:
         if server is None:
             return
         server.close()
-        for conversation in tuple(self.conversations):
-            await conversation.end()
+        talks: tuple[Talk, ...] = tuple(self.conversations)
+        async with asyncio.TaskGroup() as group:
+            for talk in talks:
+                group.create_task(talk.end())
         await server.wait_closed()
 
     def make_protocol(self) -> asyncio.BaseProtocol:
@@ -125,8 +146,8 @@ class PatientListener:
             self._log.info("port_listening", face=self._face, port=self._listener.port)
 
 
-def refuse(transport: asyncio.BaseTransport) -> None:
-    """Say that we are full and hang up."""
+def refuse(transport: asyncio.BaseTransport, reply: bytes = _BUSY) -> None:
+    """Say that we are full, or another last word, and hang up."""
     writing = cast("asyncio.Transport", transport)
-    writing.write(_BUSY)
+    writing.write(reply)
     writing.close()

@@ -1,7 +1,7 @@
-"""Looks at this machine: the data directory, the ports that should listen, the certificate, TLS on the way out.
+"""Looks at this machine: the data directory, the ports that should listen, the certificates, TLS on the way out.
 
 A port is called as a client would, and left at once; of a role that does not run here, to see whether somebody else is
-in its place. The certificate is loaded as the inbound face does, so that what it would stumble over is said here.
+in its place. Certificates are loaded as their faces do, so that what these would stumble over is said here.
 Nothing is written. What the figures mean is judged by `policy.checkup_node`.
 """
 
@@ -39,6 +39,15 @@ class Port(msgspec.Struct, frozen=True):
     setting: str
     is_expected: bool  # The role runs.
     is_http: bool = False
+    speaks_tls: bool = False  # From the first octet.
+
+
+class RelayCertificate(msgspec.Struct, frozen=True):
+    """The certificate of the SMTP relay."""
+
+    path: Path | None  # None: the one it makes itself.
+    check: Callable[[], object]  # Loads it as the relay does; raises ConfigError. Not called without a path.
+    is_for_world: bool  # It listens to more than this machine.
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +58,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     certificate_path: Path | None
     check_certificate: Callable[[], object]  # Loads it as the inbound face does; raises ConfigError.
     wants_certificate: bool  # Mail comes back from the world.
+    relay: RelayCertificate
     mx_host: str
     net: NetSettings
     has_smarthost: bool
@@ -63,11 +73,13 @@ class MachineCheckup:
 
     def probes(self) -> list[Probe]:
         """Return what there is to look at."""
-        ports = [Probe(port.name, _PortLook(port).look) for port in self._machine.ports]
+        tls = TlsContexts(self._machine.net).of(TlsMode.OPPORTUNISTIC)  # Whoever is there: certificates are below.
+        ports = [Probe(port.name, _PortLook(port, tls).look) for port in self._machine.ports]
         return [
             Probe("settings.data_dir", self._data_dir),
             *ports,
             Probe("tls.certificate", self._certificate),
+            Probe("tls.submission", self._relay_certificate),
             Probe("tls.outgoing", self._outgoing),
         ]
 
@@ -95,11 +107,25 @@ class MachineCheckup:
             return [checkup.warn(name, "there is none: mail comes back in the clear.", advice)]
         try:
             self._machine.check_certificate()
-            terms = certificate.terms_of(path.read_bytes())
+            figures = _figures_of(path)
         except (ConfigError, OSError) as error:
             return [checkup.fail(name, str(error), "Put certificate and key into one PEM file that Outrider may read.")]
-        figures = msgspec.convert(terms, CertificateFigures, from_attributes=True) if terms is not None else None
         return checkup_node.judge_certificate(figures, self._machine.mx_host, self._clock.now())
+
+    async def _relay_certificate(self) -> Sequence[Check]:
+        name, relay = "tls.submission", self._machine.relay
+        if relay.path is None:
+            if not relay.is_for_world:
+                return [checkup.ok(name, "the relay's own, signed by itself; it listens to this machine alone.")]
+            advice = "Get one, and name its PEM file: OUTRIDER_SUBMISSION__CERTIFICATE=relay.pem."
+            return [checkup.warn(name, "the relay's own, signed by itself: programs that check refuse it.", advice)]
+        try:
+            relay.check()
+            figures = _figures_of(relay.path)
+        except (ConfigError, OSError) as error:
+            advice = "Put it where Outrider may read it, with its key, or name that as [submission] private_key."
+            return [checkup.fail(name, str(error), advice)]
+        return [checkup_node.judge_relay_certificate(figures, self._clock.now())]
 
     async def _outgoing(self) -> Sequence[Check]:
         name, net = "tls.outgoing", self._machine.net
@@ -116,9 +142,15 @@ class MachineCheckup:
         return [checkup.ok(name, f"{ssl.OPENSSL_VERSION}, certificates are checked where TLS is required.")]
 
 
+def _figures_of(path: Path) -> CertificateFigures | None:
+    terms = certificate.terms_of(path.read_bytes())
+    return None if terms is None else msgspec.convert(terms, CertificateFigures, from_attributes=True)
+
+
 class _PortLook:
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, tls: ssl.SSLContext) -> None:
         self._port: Final = port
+        self._tls: Final = tls
 
     async def look(self) -> Sequence[Check]:
         port = self._port
@@ -128,7 +160,7 @@ class _PortLook:
         if port.is_http:
             answer = await probe.http_status(host, port.port, "/readyz", wait_s=wait_s)
         else:
-            answer = await probe.greeting(host, port.port, wait_s=wait_s)
+            answer = await probe.greeting(host, port.port, wait_s=wait_s, tls=self._tls if port.speaks_tls else None)
         if not port.is_expected:
             if isinstance(answer, Answer) and answer.phase == "connect":
                 return [checkup.skip(port.name, f"`outrider serve` does not run on this data directory; {at} is free.")]

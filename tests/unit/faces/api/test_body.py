@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from outrider.base import limits
-from outrider.base.errors import CallerError, TooLargeError
-from outrider.faces.api.body import CallerGoneError, discard_body, read_body
+from outrider.base.errors import BusyError, CallerError, TooLargeError
+from outrider.faces.api.body import CallerGoneError, Places, discard_body, is_large, read_body
 
 
 class Wire:
@@ -96,3 +96,32 @@ async def test_a_small_or_unsent_body_is_not_discarded(headers: list[tuple[bytes
 async def test_discarding_ends_with_the_callers_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REQUEST_DISCARD_WAIT_S", 0.01)
     await discard_body({"headers": []}, Wire([b"abc"], end="silence"), None)  # type: ignore[typeddict-item]
+
+
+async def test_a_place_is_given_back_whatever_happens_and_not_asked_for_without_need() -> None:
+    places = Places(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            async with places.take():
+                raise ZeroDivisionError
+    async with places.take(), places.take(is_needed=False):
+        waiting = asyncio.create_task(places.take().__aenter__())
+        await asyncio.wait([waiting], timeout=0.01)
+        assert not waiting.done()
+    async with asyncio.timeout(5):
+        await waiting
+
+
+async def test_who_waits_for_a_place_too_long_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REQUEST_BODY_WAIT_S", 0.01)
+    places = Places(1)
+    async with places.take():
+        with pytest.raises(BusyError, match="try again"):
+            await places.take().__aenter__()
+    async with places.take():
+        pass
+
+
+def test_what_does_not_say_its_length_needs_a_place() -> None:
+    most = limits.REQUEST_SMALL_BYTES_MAX
+    assert [is_large(one) for one in (None, 0, most, most + 1)] == [True, False, False, True]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-ON_BOTH = ("test_catch.py", "test_inbound.py", "test_listener.py")
+ON_BOTH = ("test_catch.py", "test_inbound.py", "test_listener.py", "test_submission.py", "test_submission_hostile.py")
 BOTH = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 

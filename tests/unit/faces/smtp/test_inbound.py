@@ -173,7 +173,35 @@ async def test_a_hundred_hops_are_no_loop_and_one_more_is(face: Face, count: int
     assert (await client.send(content, "<>", f"<{TOKEN}>"))[:3] == code
 
 
-async def test_a_mail_too_large_is_refused_when_it_is_announced_and_when_it_comes(face: Face) -> None:
+async def test_of_a_bounce_with_all_of_our_mail_in_it_the_beginning_is_kept(face: Face) -> None:
+    client = await face.greeted()
+    head = b"Subject: Undelivered\r\n\r\nIt bounced.\r\n"
+    line = b"y" * 76 + b"\r\n"
+    content = head + line * (20 * 1024 * 1024 // len(line))
+    assert (await client.say(f"MAIL FROM:<> SIZE={len(content)}"))[:3] == "250"
+    assert (await client.say("RSET"))[:3] == "250"
+    assert (await client.send(content, "<>", f"<{TOKEN}>"))[:3] == "250"
+    assert (await client.send(REPORT, "<>", f"<{TOKEN}>"))[:3] == "250"
+    large, small = (one.content for one in face.inbox.kept)
+    assert large == content[: limits.REPORT_BYTES_MAX]
+    assert small == REPORT.replace(b"\r\n..", b"\r\n.")
+
+
+async def test_a_line_without_end_is_no_reason_to_lose_a_bounce(face: Face) -> None:
+    client = await face.greeted()
+    content = b"Subject: x\r\n\r\n" + b"z" * (3 * limits.CAUGHT_LINE_BYTES_MAX) + b"\r\n"
+    assert (await client.send(content, "<>", f"<{TOKEN}>"))[:3] == "250"
+    assert face.inbox.kept[0].content == content
+
+
+def test_what_ours_may_be_fits_into_a_bounce() -> None:
+    assert limits.INBOUND_MESSAGE_BYTES_MAX >= limits.CAUGHT_MESSAGE_BYTES_MAX + limits.REPORT_BYTES_MAX
+
+
+async def test_a_mail_too_large_is_refused_when_it_is_announced_and_when_it_comes(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INBOUND_MESSAGE_BYTES_MAX", 1024 * 1024)
     client = await face.greeted()
     too_many = limits.INBOUND_MESSAGE_BYTES_MAX + 1
     assert (await client.say(f"MAIL FROM:<> SIZE={too_many}"))[:3] == "552"
@@ -268,7 +296,10 @@ async def test_who_sends_many_reports_about_nothing_waits_a_minute_with_reports_
         assert (await client.send(reported, "<>", f"<{FEEDBACK}>"))[:3] == "250"
 
 
-async def test_a_feedback_report_that_is_ten_times_too_large_is_not_even_searched(face: Face) -> None:
+async def test_a_feedback_report_that_is_ten_times_too_large_is_not_even_searched(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INBOUND_MESSAGE_BYTES_MAX", 1024 * 1024)
     client = await face.greeted()
     content = (b"y" * 70 + b"\r\n") * (10 * limits.INBOUND_MESSAGE_BYTES_MAX // 72)
     assert (await client.send(content, "<>", f"<{FEEDBACK}>"))[:3] == "552"

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import Final
 
-from outrider.faces.smtp.listener import AGAIN_S, WARN_EVERY_COUNT, Conversation, Listener, PatientListener, refuse
+from outrider.faces.smtp.listener import AGAIN_S, WARN_EVERY_COUNT, LibraryTalk, Listener, PatientListener, refuse
 from outrider.obs.metrics import Metrics
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import Journal, running
@@ -22,7 +22,7 @@ class Plain(Listener):
     def make_protocol(self) -> asyncio.BaseProtocol:
         if self.conversations:
             return Refusing()
-        conversation = Conversation(Deaf(), loop=asyncio.get_running_loop())
+        conversation = LibraryTalk(Deaf(), loop=asyncio.get_running_loop())
         self.conversations.add(conversation)
         return conversation
 

@@ -4,14 +4,14 @@
     POST   /api/v1/email/SendEmail                     one content to 1-100 recipients, one separate message each
     GET    /api/v1/email/SendStatus?SessionNo=...      what became of them
     GET    /api/v1/email/GetSenderList                 who may be named as sender
-    POST   /api/v1/email/SendEmailTemplate             with its companions below: find no template yet
-    POST   /api/v1/email/EmailTemplate
-    DELETE /api/v1/email/EmailTemplate/{id}
+    POST   /api/v1/email/SendEmailTemplate             one template to 1-100 recipients, each with its own variables
+    POST   /api/v1/email/EmailTemplate                 CreateEmailTemplate; GET lists them: QueryEmailTemplate
+    GET    /api/v1/email/EmailTemplate/{id}            GetEmailTemplate; PUT, DELETE: Update-, DeleteEmailTemplate
 
 Each REST call is an action of the same name, too. Every answer is the same envelope (RetCode, Message, RequestUuid ...)
 with the header X-Speedo-Request-Uuid, errors and unknown paths included; `uspeedo_faults` has the table of RetCodes.
-Bodies are JSON whatever their Content-Type says. It translates and never decides: limits and address rules are the
-engine's, who calls is `services.access`'s.
+For a key with a rate, RateLimit headers say what is left of it. Bodies are JSON whatever their Content-Type says. It
+translates and never decides: limits and address rules are the engine's, who calls is `services.access`'s.
 
 One raw ASGI application takes the whole of /api: SendEmail is the hottest path of the web process, and a typed Litestar
 handler would cost it more than all of the work here. Source: shared/uspeedo.md 1; docs/reference/api.md for users.
@@ -26,11 +26,12 @@ from litestar import Response, asgi
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 from msgspec import UNSET, UnsetType
+from prometheus_client import Counter
 
 from outrider.base import digits, limits
-from outrider.base.errors import BusyError, CallerError, NotFoundError, OutriderError
+from outrider.base.errors import BusyError, CallerError, OutriderError
 from outrider.base.vocab import KeyScope
-from outrider.faces.api import credentials
+from outrider.faces.api import credentials, rate
 from outrider.faces.api.body import CallerGoneError, Places, discard_body, is_large, read_body
 from outrider.faces.api.dialects import (
     uspeedo_action,
@@ -39,17 +40,25 @@ from outrider.faces.api.dialects import (
     uspeedo_senders,
     uspeedo_status,
     uspeedo_template,
+    uspeedo_template_store,
 )
-from outrider.faces.api.dialects.uspeedo_types import SenderListAnswer, SendStatusAnswer
+from outrider.faces.api.dialects.uspeedo_types import (
+    SendEmailTemplateBody,
+    SenderListAnswer,
+    SendStatusAnswer,
+    TemplateAnswer,
+    TemplateListAnswer,
+    TemplateMadeAnswer,
+)
 from outrider.faces.api.ports import Ports
 from outrider.services.access import Caller
+from outrider.services.templates.templates import TemplateDetails
 
 ROOT: Final = "/api"
 NO_REQUEST: Final = "Invalid parameter [Header]"
 NO_ACTION: Final = "Invalid parameter [Action]"  # Nothing lives at this path, or not with this method.
 
 _TEMPLATE: Final = "/v1/email/EmailTemplate/"
-_NOT_STORED: Final = "Templates cannot be stored here yet. Send the finished text with SendEmail."
 _INVALID: Final = CallerError.ret_code
 _VISIBLE_ASCII: Final = re.compile(rb"[\x21-\x7e]+")
 _encode: Final = msgspec.json.Encoder().encode
@@ -65,6 +74,7 @@ class _Call(msgspec.Struct):
     idempotency_key: bytes = b""
     body: bytes | None = None  # Once it is read: nothing of it stands in the way of the answer then.
     action: str | UnsetType = UNSET  # What the answer says in `Action`; only the Action API does.
+    answer_headers: list[tuple[bytes, bytes]] = []  # Go out with the answer, whatever it is.
 
     @property
     def message(self) -> str:
@@ -125,15 +135,21 @@ class _Face:
         self._ports: Final = ports
         self._large: Final = Places()
         self._unknown: Final = Places()
+        self._counted: Final[dict[int, Counter]] = {}  # By RetCode: to find one costs as much as to count.
         self.actions: Final[Mapping[str, _Action]] = {
             "SendEmail": _Action("POST", "/v1/email/SendEmail", KeyScope.SEND, self._send_email),
             "SendEmailTemplate": _Action("POST", "/v1/email/SendEmailTemplate", KeyScope.SEND, self._send_template),
             "SendStatus": _Action("GET", "/v1/email/SendStatus", KeyScope.READ, self._send_status),
             "GetSenderList": _Action("GET", "/v1/email/GetSenderList", KeyScope.READ, self._get_sender_list),
             "CreateEmailTemplate": _Action("POST", _TEMPLATE[:-1], KeyScope.MANAGE, self._create_template),
+            "QueryEmailTemplate": _Action("GET", _TEMPLATE[:-1], KeyScope.READ, self._query_templates),
+            "GetEmailTemplate": _Action("GET", _TEMPLATE, KeyScope.READ, self._get_template),
+            "UpdateEmailTemplate": _Action("PUT", _TEMPLATE, KeyScope.MANAGE, self._update_template),
             "DeleteEmailTemplate": _Action("DELETE", _TEMPLATE, KeyScope.MANAGE, self._delete_template),
         }
-        self._paths: Final[Mapping[str, _Action]] = {action.path: action for action in self.actions.values()}
+        self._paths: Final[dict[str, dict[str, _Action]]] = {}  # By path, then method.
+        for action in self.actions.values():
+            self._paths.setdefault(action.path, {})[action.method] = action
 
     async def respond(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one request. Never raises for anything it holds; the outermost layer of this face."""
@@ -149,7 +165,10 @@ class _Face:
             self._ports.metrics.internal.labels("api").inc()
             self._ports.log.exception("api_call_failed", request_id=call.request_id)
             answer = _failed(call, OutriderError(uspeedo_faults.SERVER_ERROR))
-        self._ports.metrics.api_calls.labels(answer.ret_code).inc()
+        counted = self._counted.get(answer.ret_code)
+        if counted is None:
+            counted = self._counted[answer.ret_code] = self._ports.metrics.api_calls.labels(answer.ret_code)
+        counted.inc()
         if call.body is None and scope["method"] != "GET":
             await discard_body(scope, receive, call.length_bytes)
         await send(
@@ -161,6 +180,7 @@ class _Face:
                     (b"content-length", b"%d" % len(answer.content)),
                     (b"cache-control", b"no-store"),
                     (b"x-speedo-request-uuid", call.request_id.encode()),
+                    *call.answer_headers,
                     *answer.headers,
                 ],
             )
@@ -174,19 +194,21 @@ class _Face:
             elif name == b"idempotency-key":
                 call.idempotency_key = value
         path = call.scope["path"].rstrip("/")
-        action = self._paths.get(path)
-        if action is None and path.startswith(_TEMPLATE) and "/" not in path.removeprefix(_TEMPLATE):
-            action = self._paths[_TEMPLATE]
-        if action is None and path:
+        by_method = self._paths.get(path)
+        if by_method is None and path.startswith(_TEMPLATE) and "/" not in path.removeprefix(_TEMPLATE):
+            by_method = self._paths[_TEMPLATE]
+        if by_method is None and path:
             return _no_action(call, 404, "There is no such call here.")
-        method = "POST" if action is None else action.method
-        if call.scope["method"] != method:
-            return _no_action(call, 405, f"Use {method} for this call.", (b"allow", method.encode()))
-        if action is None:
+        method, allowed = call.scope["method"], list(by_method or ["POST"])
+        if method not in allowed:
+            words = f"Use {' or '.join(allowed)} for this call."
+            return _no_action(call, 405, words, (b"allow", ", ".join(allowed).encode()))
+        if by_method is None:
             return await self._act_by_name(call)
+        action = by_method[method]
         caller = await self._authenticate(call)
         caller.require(action.scope)
-        async with self._large.take(is_needed=method == "POST" and is_large(call.length_bytes)):
+        async with self._large.take(is_needed=method in ("POST", "PUT") and is_large(call.length_bytes)):
             return await action.act(call, caller)
 
     async def _act_by_name(self, call: _Call) -> _Answer:
@@ -213,12 +235,14 @@ class _Face:
         """Return who calls, counted against the rate of its key. A call that is known by its body has it read first."""
         client = call.scope["client"]
         shown = credentials.read(call.scope["headers"], client[0] if client else "", self._ports.trusted_proxies)
+        if shown.needs_body:
+            await self._ports.screen(shown)
         # Places of their own: nobody knows yet who they are, and they must not keep others waiting.
         async with self._unknown.take(is_needed=shown.needs_body and is_large(call.length_bytes)):
             if shown.needs_body:
                 shown = credentials.with_body(shown, await self._read(call))
             caller = await self._ports.authenticate(shown)
-        self._ports.spend(caller)
+        rate.spend(self._ports.spend, caller, call.answer_headers)
         return caller
 
     async def _read(self, call: _Call) -> bytes:
@@ -270,15 +294,38 @@ class _Face:
         return _Answer(0, _encode(answer))
 
     async def _send_template(self, call: _Call, caller: Caller) -> _Answer:
-        """Check all that can be checked; there is no template."""
-        _idempotency_key(call.idempotency_key)
+        """Decode, find the template, ask the engine, encode."""
+        key = _idempotency_key(call.idempotency_key)
         given = uspeedo_template.read(await self._read(call))
+        request_hash = uspeedo_template.request_hash(given) if key else b""
+        accepted = await self._ports.first_answer(caller.project_id, key, request_hash) if key else None
+        if accepted is None:
+            try:
+                found = await self._ports.find_template(caller.project_id, given.template_id.strip())
+            except CallerError as error:
+                return await self._no_template(call, caller, given, error)
+            accepted = await self._ports.accept(
+                caller.project_id,
+                uspeedo_template.submission(given, found),
+                idempotency_key=key,
+                request_hash=request_hash,
+                domains=caller.domains,
+            )
+        answer = uspeedo_template.answer(given, accepted, call.request_id, call.action)
+        return _Answer(answer.ret_code, _encode(answer))
+
+    async def _no_template(
+        self, call: _Call, caller: Caller, given: SendEmailTemplateBody, error: CallerError
+    ) -> _Answer:
+        """Say that there is none to send, or why not; every recipient can be sent to again.
+
+        What else is wrong with the call is told first, so that whoever writes a program learns it.
+        """
         rejected = await self._ports.examine(
             caller.project_id, uspeedo_template.stand_in(given), domains=caller.domains
         )
-        error = NotFoundError(uspeedo_template.NOT_FOUND, field="TemplateId")
         answer = uspeedo_send.refused(
-            uspeedo_template.failed(given, rejected),
+            uspeedo_template.all_failed(given, rejected),
             call.request_id,
             call.action,
             ret_code=error.ret_code,
@@ -287,21 +334,93 @@ class _Face:
         )
         return _Answer(answer.ret_code, _encode(answer))
 
-    async def _create_template(self, _call: _Call, _caller: Caller) -> _Answer:
-        """Say that there is no place for it."""
-        raise CallerError(_NOT_STORED, field="Action")
+    async def _create_template(self, call: _Call, caller: Caller) -> _Answer:
+        """Store a template and publish it, or hand it in for approval."""
+        made = uspeedo_template_store.read_new(await self._parameters(call))
+        details = await self._ports.templates.create(
+            caller.project_id, made.name, made.stream, made.source, is_published=True
+        )
+        return self._made(call, details)
 
-    async def _delete_template(self, call: _Call, _caller: Caller) -> _Answer:
-        """Find no template to delete."""
-        raise uspeedo_template.find(await self._parameters(call))
+    async def _update_template(self, call: _Call, caller: Caller) -> _Answer:
+        """Change a template and publish what was changed, or hand it in for approval."""
+        wanted = uspeedo_template_store.read_change(await self._parameters(call))
+        details = await self._ports.templates.change(
+            caller.project_id,
+            wanted.template_id,
+            wanted.edit,
+            name=wanted.name,
+            stream=wanted.stream,
+            is_published=wanted.edit is not None,
+        )
+        return self._made(call, details)
+
+    def _made(self, call: _Call, details: TemplateDetails) -> _Answer:
+        return _Answer(
+            0,
+            _encode(
+                TemplateMadeAnswer(
+                    action=call.action,
+                    ret_code=0,
+                    message=call.message,
+                    request_uuid=call.request_id,
+                    template_id=details.template.template_id,
+                    status=uspeedo_template_store.status_of(details.template),
+                )
+            ),
+        )
+
+    async def _query_templates(self, call: _Call, caller: Caller) -> _Answer:
+        """A page of the project's templates."""
+        choice = uspeedo_template_store.read_query(await self._parameters(call))
+        found = await self._ports.templates.page(caller.project_id, choice)
+        answer = TemplateListAnswer(
+            action="QueryEmailTemplateResponse",
+            ret_code=0,
+            message=call.message,
+            request_uuid=call.request_id,
+            total=await self._ports.templates.total(caller.project_id, choice),
+            templates=[uspeedo_template_store.row(one) for one in found],
+        )
+        return _Answer(0, _encode(answer))
+
+    async def _get_template(self, call: _Call, caller: Caller) -> _Answer:
+        """A template with what an update would change."""
+        template_id = uspeedo_template_store.read_id(await self._parameters(call))
+        details = await self._ports.templates.show(caller.project_id, template_id)
+        answer = TemplateAnswer(
+            action="GetEmailTemplateResponse",
+            ret_code=0,
+            message=call.message,
+            request_uuid=call.request_id,
+            template=uspeedo_template_store.whole(details),
+        )
+        return _Answer(0, _encode(answer))
+
+    async def _delete_template(self, call: _Call, caller: Caller) -> _Answer:
+        """Delete a template."""
+        template_id = uspeedo_template_store.read_id(await self._parameters(call))
+        await self._ports.templates.remove(caller.project_id, template_id)
+        answer = TemplateMadeAnswer(
+            action=call.action,
+            ret_code=0,
+            message=call.message,
+            request_uuid=call.request_id,
+            template_id=template_id,
+        )
+        return _Answer(0, _encode(answer))
 
     async def _parameters(self, call: _Call) -> Mapping[str, object]:
         """Return what the call says, wherever its generation says it."""
         if call.action is not UNSET:
             return uspeedo_action.fields(await self._read(call))
-        if call.scope["method"] == "DELETE":
-            return {"TemplateId": call.scope["path"].rstrip("/").removeprefix(_TEMPLATE)}
-        return uspeedo_action.parse_query(call.scope["query_string"])
+        method, path = call.scope["method"], call.scope["path"].rstrip("/")
+        given: Mapping[str, object] = {}
+        if method == "GET":
+            given = uspeedo_action.parse_query(call.scope["query_string"])
+        elif method != "DELETE":
+            given = uspeedo_action.fields(await self._read(call))
+        return {**given, "TemplateId": path.removeprefix(_TEMPLATE)} if path.startswith(_TEMPLATE) else given
 
 
 def _failed(call: _Call, error: OutriderError) -> _Answer:

@@ -37,9 +37,16 @@ _FIELD_NAMES: Final = {
     "content": "Content",
     "text": "Content",
     "html": "Content",
+    "variables": "TemplateVariableParams",
     "idempotency_key": "Idempotency-Key",
     "session_id": "SessionNo",
     "words": "FuzzySearch",
+    "template": "TemplateId",
+    "name": "Name",
+    "stream": "TriggerType",
+    "body": "HtmlContent",
+    "preheader": "Abstract",
+    "document": "JsonContent",
 }
 _RESTATED_STATUSES: Final = frozenset({429, 503})
 

@@ -59,6 +59,13 @@ def answer(accepted: Accepted, request_id: str, action: str | UnsetType) -> Send
             message="Invalid parameter [TargetEmailAddress]",
             detail="No recipient was accepted; FailedTargetEmails says why for each.",
         )
+    return taken(accepted, failed, request_id, action)
+
+
+def taken(
+    accepted: Accepted, failed: tuple[FailedTarget, ...], request_id: str, action: str | UnsetType
+) -> SendEmailAnswer:
+    """Return the answer to a call of which something was accepted."""
     return SendEmailAnswer(
         action=action,
         ret_code=0,

@@ -1,25 +1,36 @@
-"""SendEmailTemplate and its companions, as far as they go without stored templates: every call finds none.
+"""SendEmailTemplate: from its JSON to a `Submission` with each recipient's variables, and from what became of it back.
 
-All else about a call is checked first, so that a program written for templates learns what is wrong with its calls. The
-answer lists every recipient as not accepted. Source: shared/uspeedo.md 1.4, 1.6, 1.8, 3.
+A variable is `name{##}value`, cut at the first `{##}`; its name may stand in braces as in the template, `{1}{##}Ann`.
+All values are text. What a template lacks for one recipient is that recipient's failure, and it comes back as it was
+sent; what is wrong with template or sender fails all of them, without a reason of their own.
+Source: shared/uspeedo.md 1.4, 1.6, 1.8, 3.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec import UnsetType
 
 from outrider.base import limits
-from outrider.base.errors import CallerError, NotFoundError
-from outrider.engine.submission import Rejected, Submission
-from outrider.faces.api.dialects import uspeedo_explain, uspeedo_faults
+from outrider.base.errors import CallerError
+from outrider.base.vocab import Stream
+from outrider.engine.submission import Accepted, Personal, Rejected, Submission, Templated
+from outrider.faces.api.dialects import uspeedo_explain, uspeedo_send
 from outrider.faces.api.dialects.uspeedo_send import choose_sender
-from outrider.faces.api.dialects.uspeedo_types import FailedTarget, SendEmailTemplateBody, TemplateTarget
+from outrider.faces.api.dialects.uspeedo_types import (
+    FailedTarget,
+    SendEmailAnswer,
+    SendEmailTemplateBody,
+    TemplateTarget,
+)
+from outrider.mail import address
 
 SEPARATOR: Final = "{##}"
-NOT_FOUND: Final = "There is no such template: none can be stored here yet. Send the finished text with SendEmail."
 _NEVER_SENT: Final = "-"  # Where the template would say it.
 _decode: Final = msgspec.json.Decoder(SendEmailTemplateBody).decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def read(body: bytes) -> SendEmailTemplateBody:
@@ -48,6 +59,38 @@ def read(body: bytes) -> SendEmailTemplateBody:
     return given
 
 
+def request_hash(given: SendEmailTemplateBody) -> bytes:
+    """Tell this call from another with the same idempotency key, whatever its template has become meanwhile."""
+    return hashlib.sha256(b"SendEmailTemplate " + _encode(given)).digest()
+
+
+def submission(given: SendEmailTemplateBody, found: Templated) -> Submission:
+    """Return the call as the engine takes it, with the template that it names."""
+    if given.abstract:
+        found = msgspec.structs.replace(found, preheader=given.abstract)
+    return Submission(
+        sender=choose_sender(given.send_email, given.sender_email) or "",
+        recipients=tuple([target.email_address for target in given.email_content]),
+        subject=given.subject or "",
+        from_name=given.from_name or "",
+        stream=found.stream or Stream.TRANSACTIONAL,
+        templated=found,
+        personal=tuple([Personal(variables(target.template_variable_params or ())) for target in given.email_content]),
+    )
+
+
+def variables(pairs: Sequence[str]) -> Mapping[str, str]:
+    """Return what fills in the template; of a name that is there twice, the last."""
+    found = {}
+    for pair in pairs:
+        name, _, value = pair.partition(SEPARATOR)
+        name = name.strip()
+        if name.startswith("{") and name.endswith("}"):
+            name = name[1:-1].strip()
+        found[name] = value
+    return found
+
+
 def stand_in(given: SendEmailTemplateBody) -> Submission:
     """Return the call with something in place of what its template would say, to be examined, not sent."""
     return Submission(
@@ -59,21 +102,47 @@ def stand_in(given: SendEmailTemplateBody) -> Submission:
     )
 
 
+def answer(
+    given: SendEmailTemplateBody, accepted: Accepted, request_id: str, action: str | UnsetType
+) -> SendEmailAnswer:
+    """Return the answer: who failed comes back with the variables it came with."""
+    told = failed(given, accepted.rejected)
+    if accepted.session_id is None:
+        return uspeedo_send.refused(
+            told,
+            request_id,
+            action,
+            ret_code=CallerError.ret_code,
+            message="Invalid parameter [EmailContent]",
+            detail="No recipient was accepted; FailedTargetEmails says why for each.",
+        )
+    return uspeedo_send.taken(accepted, told, request_id, action)
+
+
 def failed(given: SendEmailTemplateBody, rejected: Sequence[Rejected]) -> tuple[FailedTarget, ...]:
-    """Return every recipient as it came, to be sent to again; with a reason where the fault is its own."""
-    reasons = {each.address: each.reason for each in rejected}
-    return tuple([_failed(target, reasons) for target in given.email_content])
+    """Return those who were rejected as they came, each with its reason."""
+    if not rejected:
+        return ()
+    reasons = {_key(one.address): one.reason for one in rejected}
+    targets: dict[str, TemplateTarget] = {}
+    for target in given.email_content:
+        targets.setdefault(_key(target.email_address), target)  # Of an address that is there twice the first was taken.
+    return tuple([_failed(target, reasons[key]) for key, target in targets.items() if key in reasons])
 
 
-def _failed(target: TemplateTarget, reasons: Mapping[str, str]) -> FailedTarget:
-    reason = reasons.get(target.email_address, "")
+def all_failed(given: SendEmailTemplateBody, rejected: Sequence[Rejected]) -> tuple[FailedTarget, ...]:
+    """Return every recipient as it came, to be sent to again; with a reason where a fault is its own."""
+    reasons = {_key(one.address): one.reason for one in rejected}
+    return tuple([_failed(target, reasons.get(_key(target.email_address), "")) for target in given.email_content])
+
+
+def _failed(target: TemplateTarget, reason: str) -> FailedTarget:
     return FailedTarget(target.email_address, reason, target.template_variable_params)
 
 
-def find(given: Mapping[str, object]) -> NotFoundError:
-    """Return what comes of looking for the template that TemplateId names. Raises CallerError, MissingFieldError."""
-    if "TemplateId" not in given:
-        raise uspeedo_faults.missing("TemplateId")
-    if not isinstance(given["TemplateId"], str) or not given["TemplateId"].strip():
-        raise CallerError("TemplateId must be the id of a template.", field="TemplateId")
-    return NotFoundError(NOT_FOUND, field="TemplateId")
+def _key(text: str) -> str:
+    """The engine names an address as it wrote it down, the caller as it likes."""
+    try:
+        return address.parse(text).key
+    except CallerError:
+        return text

@@ -120,3 +120,59 @@ class SenderListAnswer(msgspec.Struct, frozen=True, rename="pascal", kw_only=Tru
     request_uuid: str
     total: int
     senders: list[SenderRow] = msgspec.field(name="Data")
+
+
+class TemplateMadeAnswer(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
+    """The answer to CreateEmailTemplate, UpdateEmailTemplate and DeleteEmailTemplate."""
+
+    action: str | UnsetType = UNSET
+    ret_code: int
+    message: str
+    request_uuid: str
+    template_id: str
+    status: int | UnsetType = UNSET  # Not of one that was deleted.
+
+
+class TemplateRow(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
+    """One element of QueryEmailTemplate's Data. Times are Unix seconds."""
+
+    template_id: str
+    name: str
+    subject: str
+    trigger_type: int  # 1: transactional; 2: marketing.
+    tag_count: int  # Variables.
+    status: int  # 0: pending review; 1: under review; 2: approved; 3: rejected; 4: disabled.
+    err_desc: str
+    create_time: int
+    update_time: int
+
+
+class TemplateWhole(TemplateRow, frozen=True, rename="pascal", kw_only=True):
+    """GetEmailTemplate's Data: the version that an update changes."""
+
+    abstract: str
+    editor: int
+    html_content: str
+    json_content: str
+    variables: list[str]
+
+
+class TemplateListAnswer(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
+    """The answer to QueryEmailTemplate, which names its action in the REST generation too, as GetSenderList does."""
+
+    action: str
+    ret_code: int
+    message: str
+    request_uuid: str
+    total: int
+    templates: list[TemplateRow] = msgspec.field(name="Data")
+
+
+class TemplateAnswer(msgspec.Struct, frozen=True, rename="pascal", kw_only=True):
+    """The answer to GetEmailTemplate."""
+
+    action: str
+    ret_code: int
+    message: str
+    request_uuid: str
+    template: TemplateWhole = msgspec.field(name="Data")

@@ -1,4 +1,4 @@
-"""/v1/domains: add a sending domain, see what to publish, have DNS looked at, change it, renew its DKIM keys.
+"""/v1/domains: add a sending domain, see what to publish, have DNS looked at, change it, renew its keys, give it up.
 
 A domain is named by its name, within the project of the key: another project's is not there. Nobody says over the API
 that a domain is verified: DNS does, or an operator on the command line.
@@ -12,9 +12,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from outrider.base import limits
-from outrider.base.vocab import KeyScope, KeyState, RecordCause, RecordKind, RecordState, SenderRule, Stream
+from outrider.base.vocab import KeyScope, KeyState, MtaSts, RecordCause, RecordKind, RecordState, SenderRule, Stream
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import paging
+from outrider.faces.api.v1 import paging, reading
 from outrider.faces.api.v1.call import Call
 from outrider.faces.api.v1.paging import PageQuery
 from outrider.faces.api.v1.routes import Act, Route
@@ -42,11 +42,19 @@ class NewDomain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class DomainChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to change; what is left out stays. Of a proven domain only what is empty can be given a value."""
+    """What to change; what is left out stays. Of a proven domain a stream or host that is set cannot be changed."""
 
     stream: Annotated[Stream | UnsetType | None, Meta(description="null: both kinds of mail.")] = UNSET
     return_path: Annotated[str | UnsetType, Meta(description="Empty: none of its own.")] = UNSET
     tracking_host: Annotated[str | UnsetType, Meta(description="Empty: none.")] = UNSET
+    mta_sts: Annotated[
+        MtaSts | UnsetType,
+        Meta(description="The policy for mail to its return path. `none` ends one: some days later, `off`."),
+    ] = UNSET
+    bimi_logo: Annotated[str | UnsetType, Meta(description="The https URL of its logo; empty: none.")] = UNSET
+    bimi_certificate: Annotated[
+        str | UnsetType, Meta(description="The https URL of the logo's mark certificate; empty: none.")
+    ] = UNSET
     rate_per_minute: Annotated[int, _RATE] | UnsetType | None = UNSET
     senders: Annotated[SenderRule | UnsetType, Meta(description="Which of its addresses may send.")] = UNSET
 
@@ -59,6 +67,9 @@ class DomainShown(msgspec.Struct, frozen=True, kw_only=True):
     stream: Stream | None
     return_path: str
     tracking_host: str
+    mta_sts: Annotated[MtaSts, Meta(description="The policy for mail to its return path.")]
+    bimi_logo: str
+    bimi_certificate: str
     rate_per_minute: int | None
     senders: SenderRule
     is_delegated: Annotated[bool, Meta(description="Its DKIM records are CNAMEs into the operator's zone.")]
@@ -87,6 +98,13 @@ class DnsRecord(msgspec.Struct, frozen=True, kw_only=True):
     failing_since: datetime | None
 
 
+class RemovableRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that nobody needs any more."""
+
+    type: str
+    host: str
+
+
 class DomainDetails(msgspec.Struct, frozen=True, kw_only=True):
     """A domain with its records."""
 
@@ -94,6 +112,27 @@ class DomainDetails(msgspec.Struct, frozen=True, kw_only=True):
     stops_at: Annotated[datetime | None, Meta(description="When its mail will be refused if its records stay wrong.")]
     note: Annotated[str, Meta(description="What stands in the way besides records.")]
     records: Sequence[DnsRecord]
+    mta_sts_policy: Annotated[
+        str, Meta(description="The file at /.well-known/mta-sts.txt of the return path's mta-sts host; empty: none.")
+    ]
+    removable: Annotated[
+        Sequence[RemovableRecord], Meta(description="What nobody needs any more: records of retired DKIM keys.")
+    ]
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to give a domain up."""
+
+    drop: Annotated[
+        bool, Meta(description="Cancel its mail that waits. Without it, a domain with such mail stays.")
+    ] = False
+
+
+class ReleasedDomain(msgspec.Struct, frozen=True, kw_only=True):
+    """What was given up."""
+
+    name: str
+    dropped_count: Annotated[int, Meta(description="Mails that waited and were cancelled.")]
 
 
 class DomainList(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +183,7 @@ def routes(ports: Ports) -> list[Route]:
         row("GET", "/domains/{name}", acts.show_domain, KeyScope.READ),
         row("PATCH", "/domains/{name}", acts.change_domain, KeyScope.MANAGE),
         row("DELETE", "/domains/{name}", acts.remove_domain, KeyScope.MANAGE),
+        row("POST", "/domains/{name}/release", acts.release_domain, KeyScope.MANAGE),
         row("POST", "/domains/{name}/verify", acts.verify_domain, KeyScope.MANAGE),
         row("GET", "/domains/{name}/keys", acts.list_domain_keys, KeyScope.READ),
         row("POST", "/domains/{name}/keys/rotate", acts.rotate_domain_keys, KeyScope.MANAGE),
@@ -185,17 +225,25 @@ class _Domains:
         return _details(await self._ports.services.verification.verify(call.project_id, name))
 
     async def change_domain(self, call: Call, name: str, body: DomainChange) -> DomainDetails:
-        """Change what a domain is for, its hosts, its rate, and who may send from it."""
-        services, project_id = self._ports.services, call.project_id
+        """Change what a domain is for, its hosts, its optional records, its rate, and who may send from it."""
+        services, project_id, given = self._ports.services, call.project_id, reading.given(body)
         await services.identity.domain(project_id, name)
-        if (body.stream, body.return_path, body.tracking_host) != (UNSET, UNSET, UNSET):
+        if given.keys() & {"stream", "return_path", "tracking_host"}:
             await services.identity.set_terms(
                 project_id,
                 name,
-                stream=None if isinstance(body.stream, UnsetType) else body.stream,
+                stream=given.get("stream"),
                 is_for_both=body.stream is None,
-                return_path=None if isinstance(body.return_path, UnsetType) else body.return_path,
-                tracking_host=None if isinstance(body.tracking_host, UnsetType) else body.tracking_host,
+                return_path=given.get("return_path"),
+                tracking_host=given.get("tracking_host"),
+            )
+        if given.keys() & {"mta_sts", "bimi_logo", "bimi_certificate"}:
+            await services.identity.set_options(
+                project_id,
+                name,
+                mta_sts=given.get("mta_sts"),
+                bimi_logo=given.get("bimi_logo"),
+                bimi_certificate=given.get("bimi_certificate"),
             )
         if not isinstance(body.rate_per_minute, UnsetType):
             await services.identity.set_rate(project_id, name, body.rate_per_minute)
@@ -206,6 +254,11 @@ class _Domains:
     async def remove_domain(self, call: Call, name: str) -> None:
         """Remove a domain that was never proven, with its keys and senders."""
         await self._ports.services.identity.remove_domain(call.project_id, name)
+
+    async def release_domain(self, call: Call, name: str, body: Release) -> ReleasedDomain:
+        """Give up a domain, proven or not, with its keys and senders; another project may prove it. Takes a second."""
+        done = await self._ports.services.releases.release(call.project_id, name, is_dropping=body.drop)
+        return ReleasedDomain(name=done.name, dropped_count=done.dropped_count)
 
     async def list_domain_keys(self, call: Call, name: str) -> DkimKeyList:
         """List a domain's DKIM keys and their records."""
@@ -225,6 +278,9 @@ def _shown(one: Domain) -> DomainShown:
         stream=one.stream,
         return_path=one.return_path,
         tracking_host=one.tracking_host,
+        mta_sts=one.mta_sts,
+        bimi_logo=one.bimi_logo,
+        bimi_certificate=one.bimi_certificate,
         rate_per_minute=one.rate_per_minute,
         senders=SenderRule(one.senders),
         is_delegated=one.is_delegated,
@@ -246,6 +302,8 @@ def _details(report: DomainReport) -> DomainDetails:
             DnsRecord(**{name: value for name, value in msgspec.structs.asdict(one).items() if name in names})
             for one in report.records
         ],
+        mta_sts_policy=report.mta_sts_policy,
+        removable=[RemovableRecord(type=one.type, host=one.host) for one in report.removable],
     )
 
 

@@ -1,23 +1,17 @@
 """Who is calling, whether it may, and how often: the one guard of every call under /v1.
 
 Pairs and tokens as `faces.api.credentials` reads them; the signed calls of uSpeedo's clients are for uSpeedo's paths
-alone. How much of a key's rate is left goes out with every answer, a refusal too:
-
-    RateLimit-Policy: "key";q=600;w=60
-    RateLimit: "key";r=599;t=42
-
-Source: draft-ietf-httpapi-ratelimit-headers-10.
+alone. How much of a key's rate is left goes out with every answer, a refusal too (`faces.api.rate`).
 """
 
-import math
 from typing import Final
 
-from outrider.base.errors import LimitReachedError, UnauthenticatedError
+from outrider.base.errors import UnauthenticatedError
 from outrider.base.vocab import KeyScope
-from outrider.faces.api import credentials
+from outrider.faces.api import credentials, rate
 from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1.call import Call
-from outrider.services.access import ADVICE, Allowance
+from outrider.services.access import ADVICE
 
 
 class Entrance:
@@ -40,17 +34,6 @@ class Entrance:
             raise UnauthenticatedError(f"Signed calls are for uSpeedo's paths. {ADVICE}")
         call.caller = await self._ports.authenticate(shown)
         call.credentials = shown
-        try:
-            allowance = self._ports.spend(call.caller)
-        except LimitReachedError as error:
-            call.answer_headers += _headers(Allowance(call.caller.rate_per_minute, 0, error.retry_after_s))
-            raise
-        if allowance.limit:
-            call.answer_headers += _headers(allowance)
+        rate.spend(self._ports.spend, call.caller, call.answer_headers)
         if scope is not None:
             call.caller.require(scope)
-
-
-def _headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
-    left = b'"key";r=%d;t=%d' % (allowance.remaining, math.ceil(allowance.reset_s))
-    return [(b"ratelimit-policy", b'"key";q=%d;w=60' % allowance.limit), (b"ratelimit", left)]

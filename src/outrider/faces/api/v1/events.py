@@ -21,10 +21,11 @@ from msgspec import Meta
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, StoreError
 from outrider.base.vocab import EventKind, KeyScope, Stream
+from outrider.engine.story import LoggedEvent
 from outrider.faces.api.ports import Authenticate, Ports
 from outrider.faces.api.v1.call import Call, Reply
 from outrider.faces.api.v1.routes import Act, Route
-from outrider.services.event_log import Listener, LoggedEvent
+from outrider.services.event_log import Listener
 
 STREAM_TYPE: Final = "text/event-stream"
 _BEAT_S: Final = 15.0  # HTML Living Standard, 9.2.7: about every 15 seconds, for proxies that drop what is silent.
@@ -99,7 +100,7 @@ class _Events:
         page = await self._ports.services.log.page(
             call.project_id, cursor=query.after, since=query.since, kinds=query.kind, count_max=query.limit
         )
-        return EventList(events=[_shown(one) for one in page.events], next=page.next_cursor, has_more=page.has_more)
+        return EventList(events=[shown(one) for one in page.events], next=page.next_cursor, has_more=page.has_more)
 
     async def stream_events(self, call: Call, query: StreamQuery) -> Reply:
         """Stream what happens as server-sent events until the caller hangs up; `Last-Event-ID` or `after` resumes."""
@@ -154,7 +155,7 @@ class _Stream:
 
 
 def _frame(one: LoggedEvent) -> bytes:
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (one.id.encode(), one.kind.value.encode(), _encode(_shown(one)))
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (one.id.encode(), one.kind.value.encode(), _encode(shown(one)))
 
 
 def _last_event_id(call: Call) -> str:
@@ -164,7 +165,8 @@ def _last_event_id(call: Call) -> str:
     return value.decode("ascii")
 
 
-def _shown(one: LoggedEvent) -> EventShown:
+def shown(one: LoggedEvent) -> EventShown:
+    """Return an event as its JSON says it."""
     return EventShown(
         id=one.id,
         kind=one.kind,

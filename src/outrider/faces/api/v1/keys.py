@@ -25,6 +25,8 @@ _RANGES = Meta(description="It may be used from these alone, 192.0.2.0/24; empty
 _DOMAINS = Meta(description="It may send from these alone; empty: from all of the project's.")
 _EXPIRES = Meta(description="null: never.")
 _RATE = Meta(description="Calls; 0: as many as it likes; null: as the installation's settings say.")
+_SIGNED = Meta(description="Without it: as for the key that calls. false: uSpeedo's signed calls do not count for it.")
+_SIGNED_NO_MORE = Meta(description="false: uSpeedo's signed calls count no more for it; this cannot be taken back.")
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +38,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     domains: Annotated[list[str], _DOMAINS] = []
     expires_at: Annotated[datetime | None, _EXPIRES] = None
     rate_per_minute: Annotated[int | None, _RATE] = None
+    allow_signed: Annotated[bool | UnsetType, _SIGNED] = UNSET
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +50,7 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     domains: Annotated[list[str] | UnsetType, _DOMAINS] = UNSET
     expires_at: Annotated[datetime | UnsetType | None, _EXPIRES] = UNSET
     rate_per_minute: Annotated[int | UnsetType | None, _RATE] = UNSET
+    allow_signed: Annotated[bool | UnsetType, _SIGNED_NO_MORE] = UNSET
 
 
 class KeyShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +63,7 @@ class KeyShown(msgspec.Struct, frozen=True, kw_only=True):
     domains: Sequence[str]
     expires_at: datetime | None
     rate_per_minute: int | None
+    allow_signed: Annotated[bool, Meta(description="Whether uSpeedo's signed calls count for it.")]
     created_at: datetime
     last_used_at: Annotated[datetime | None, Meta(description="To about ten seconds; null: never.")]
     revoked_at: Annotated[datetime | None, Meta(description="null: it is valid, unless it has expired.")]
@@ -128,7 +133,13 @@ class _Keys:
             rate_per_minute=body.rate_per_minute,
         )
         service = self._ports.services.accounts
-        pair = await service.create_key(call.project_id, body.name, terms, maker=await self._maker(call))
+        pair = await service.create_key(
+            call.project_id,
+            body.name,
+            terms,
+            allow_signed=None if isinstance(body.allow_signed, UnsetType) else body.allow_signed,
+            maker=await self._maker(call),
+        )
         made = await service.key(call.project_id, pair.access_key_id)
         return KeyMade(id=pair.access_key_id, secret=pair.access_key_secret, key=_shown(made))
 
@@ -157,7 +168,12 @@ class _Keys:
         )
         name = before.name if isinstance(body.name, UnsetType) else body.name
         changed = await self._ports.services.accounts.change_key(
-            call.project_id, id, name=name, terms=terms, maker=await self._maker(call)
+            call.project_id,
+            id,
+            name=name,
+            terms=terms,
+            allow_signed=None if isinstance(body.allow_signed, UnsetType) else body.allow_signed,
+            maker=await self._maker(call),
         )
         return _shown(changed)
 
@@ -178,7 +194,7 @@ class _Keys:
             raise ForbiddenError("An access token cannot make or change keys; use the key pair.")
         key = await self._ports.services.accounts.key(call.project_id, call.caller.access_key_id)
         terms = msgspec.structs.replace(key.terms, scopes=call.caller.scopes)
-        return Maker(terms, call.caller.rate_per_minute)
+        return Maker(terms, call.caller.rate_per_minute, key.allow_signed)
 
 
 def _shown(key: ApiKey) -> KeyShown:
@@ -190,6 +206,7 @@ def _shown(key: ApiKey) -> KeyShown:
         domains=key.terms.domains,
         expires_at=key.terms.expires_at,
         rate_per_minute=key.terms.rate_per_minute,
+        allow_signed=key.allow_signed,
         created_at=key.created_at,
         last_used_at=key.last_used_at,
         revoked_at=key.revoked_at,

@@ -7,7 +7,7 @@ stand only those of types, and of lists that would cost something to read.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,10 @@ _SENDER = "Example Shop <noreply@shop.example>"
 MAILBOX = "Ann Lee <ann@shop.example>, or the address alone."
 Instant = Annotated[datetime, Meta(tz=True)]  # In JSON with its offset from UTC; ours are in UTC.
 _FROM_WORDS = f"A sender of the project: {MAILBOX}"
+_VARIABLES_WORDS = (
+    "What the template is filled in with. Without `template`: `subject`, `html` and `text` are one, {{ name }} in them"
+    " a variable."
+)
 _TO_WORDS = f"One or several of: {MAILBOX} All see all, unless `separate`."
 
 
@@ -40,11 +44,22 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     sender: Annotated[str, Meta(description=_FROM_WORDS, examples=[_SENDER])] = msgspec.field(name="from")
     to: Annotated[Mailboxes, Meta(description=_TO_WORDS, examples=[["user@partner.example"]])]
-    subject: Annotated[str, Meta(examples=["Your Order Confirmation"])]
+    subject: Annotated[
+        str, Meta(description="May be left out where a template has one.", examples=["Your Order Confirmation"])
+    ] = ""
     text: Annotated[
         str | None, Meta(description="Plain text; this, `html` or both.", examples=["Thank you for your order."])
     ] = None
     html: str | None = None
+    template: Annotated[str, Meta(description="Id or name of a template, in place of `text` and `html`.")] = ""
+    variables: Annotated[dict[str, Any], Meta(description=_VARIABLES_WORDS, examples=[{"name": "Ann"}])] = {}
+    recipient_variables: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="By address: what this recipient's mail is filled in with besides. Implies `separate`."),
+    ] = {}
+    locale: Annotated[str, Meta(description="Which language of the template: de, pt-BR.")] = ""
+    recipient_locales: Annotated[dict[str, str], Meta(description="By address, in place of `locale`.")] = {}
+    preheader: Annotated[str | None, Meta(description="In place of the template's.")] = None
     cc: Mailboxes = []
     bcc: Annotated[Mailboxes, Meta(description="They get the mail, and nobody sees that.")] = []
     reply_to: Mailboxes = []
@@ -53,7 +68,9 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     headers: Annotated[dict[str, str], Meta(description="Further header fields, in this order.")] = {}
     tags: Annotated[list[str], Meta(description="Words to find and count mail by.")] = []
     metadata: Annotated[dict[str, str], Meta(description="Yours; comes back with every event.")] = {}
-    stream: Stream = Stream.TRANSACTIONAL
+    stream: Annotated[
+        Stream | UnsetType, Meta(description="Without it: as the template says; transactional if none does.")
+    ] = UNSET
     campaign: Annotated[str, Meta(description="The mailing it belongs to: judged and held together.")] = ""
     list_name: Annotated[str, Meta(description="The list it is for: who left that list gets none of it.")] = (
         msgspec.field(name="list", default="")
@@ -108,6 +125,8 @@ class MessageShown(msgspec.Struct, frozen=True, kw_only=True):
     send_at: Instant | None
     expires_at: Instant
     resent_from: Annotated[UUID | None, Meta(description="The message whose content this one has.")]
+    template: Annotated[str, Meta(description="Id of the template it was made from; empty: none that is stored.")]
+    template_number: Annotated[int, Meta(description="Its version; 0: none.")]
     recipients: Sequence[RecipientShown]
 
 
@@ -174,6 +193,8 @@ class MessageListed(msgspec.Struct, frozen=True, kw_only=True):
     tags: Sequence[str]
     accepted_at: Instant
     send_at: Instant | None
+    template: Annotated[str, Meta(description="Id of the template it was made from; empty: none that is stored.")]
+    template_number: Annotated[int, Meta(description="Its version; 0: none.")]
     recipient_count: int
     status_counts: Annotated[Mapping[RecipientStatus, int], Meta(description="Recipients by status.")]
 
@@ -231,6 +252,11 @@ class MessageContent(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     text: str | None
     html: str | None
+    template: Annotated[str, Meta(description="Id of the template it was made from; empty: none that is stored.")]
+    template_number: Annotated[int, Meta(description="Its version; 0: none.")]
+    is_template: Annotated[
+        bool, Meta(description="`subject`, `text` and `html` are to be filled in; with `recipient` they are.")
+    ]
     to: Annotated[Sequence[str], Meta(description="As To shows it; empty: each recipient sees itself alone.")]
     cc: Sequence[str]
     reply_to: Sequence[str]
@@ -246,11 +272,24 @@ class MessageContent(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Instant
 
 
+class ContentQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose content to show."""
+
+    recipient: Annotated[str, Meta(description="An address of the mail: what it got, filled in.")] = ""
+
+
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     """What a cancel stopped. Mail that a server has already is not called back."""
 
     id: UUID
     cancelled_count: Annotated[int, Meta(description="Recipients who get nothing more.")]
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True):
+    """What a release let go."""
+
+    id: UUID
+    released_count: Annotated[int, Meta(description="Recipients who are queued again.")]
 
 
 class ResendBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,16 +15,17 @@ from msgspec import UNSET
 
 from outrider.base import limits
 from outrider.base.errors import CallerError, OutriderError
-from outrider.base.vocab import KeyScope, RecipientStatus
-from outrider.engine.submission import Accepted, Attachment, Submission
+from outrider.base.vocab import KeyScope, RecipientStatus, Stream
+from outrider.engine.submission import Accepted, Attachment, Submission, Templated
 from outrider.faces.api.body import Places
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import problem, reading
+from outrider.faces.api.v1 import filling, problem, reading
 from outrider.faces.api.v1.call import Call, Reply
 from outrider.faces.api.v1.message_types import (
     BatchAccepted,
     BatchPart,
     Cancelled,
+    ContentQuery,
     EventsQuery,
     FileShown,
     ListQuery,
@@ -41,6 +42,7 @@ from outrider.faces.api.v1.message_types import (
     NewMessage,
     RecipientShown,
     RejectedRecipient,
+    Released,
     ResendBody,
 )
 from outrider.faces.api.v1.problem import Fault, FaultsError
@@ -62,6 +64,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "shown_to": "to",
     "shown_cc": "cc",
     "content": "text",
+    "body": "html",  # As `mail.templating` calls what is not the text part.
     "list_name": "list",
     "idempotency_key": "Idempotency-Key",
 }
@@ -87,6 +90,7 @@ def routes(ports: Ports) -> list[Route]:
         row("GET", "/emails/{id}/events", shown.list_message_events, KeyScope.READ),
         row("GET", "/emails/{id}/content", shown.show_content, KeyScope.READ),
         row("POST", "/emails/{id}/cancel", sending.cancel_message, KeyScope.SEND),
+        row("POST", "/emails/{id}/release", sending.release_message, KeyScope.MANAGE),
         row("POST", "/emails/{id}/resend", sending.resend_message, KeyScope.SEND, status=202, is_keyed=True),
     ]
 
@@ -112,8 +116,9 @@ class _Sending:
         if key and (first := await self._ports.replays.begin(call.project_id, key, request_hash)) is not None:
             call.answer_headers.append(REPLAYED)
             return Reply(content=first)
+        fetches = _Fetches()
         async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(self._send_part(call, at, raw)) for at, raw in enumerate(body.messages)]
+            parts = [group.create_task(self._send_part(call, at, raw, fetches)) for at, raw in enumerate(body.messages)]
         results = [part.result() for part in parts]
         failed_count = sum(part.error is not UNSET for part in results)
         answer = encode(
@@ -129,6 +134,12 @@ class _Sending:
     async def cancel_message(self, call: Call, id: UUID) -> Cancelled:  # noqa: A002 - the name in the path.
         """Stop what is not sent yet: every recipient that waits or is held gets nothing."""
         return Cancelled(id=id, cancelled_count=await self._ports.cancel(call.project_id, id))
+
+    async def release_message(self, call: Call, id: UUID) -> Released:  # noqa: A002
+        """Let a mail go that is held for its content: every recipient that waits for that is queued. Safe twice."""
+        services = self._ports.services
+        services.contents.require_open()
+        return Released(id=id, released_count=await services.release(call.project_id, id))
 
     async def resend_message(self, call: Call, id: UUID, body: ResendBody) -> MessageAccepted:  # noqa: A002
         """Send it again as a new mail, to all its recipients or some of them. Who is suppressed by now is left out."""
@@ -157,20 +168,25 @@ class _Sending:
         if body.attachments:
             if any(one.url for one in body.attachments):  # What it leads to may be another file by now.
                 first = await self._first_answer(call, key, request_hash)
-            files = () if first else await self._ports.resolve_files(_given(body))
+            files = () if first else await self._ports.resolve_files(given(body))
         else:
             files = ()
-        made, places = submission(body, files)
+        templated, is_repeat = None, first is not None
+        if is_filled(body) and not is_repeat:  # The template may be another by now, or gone.
+            first = await self._first_answer(call, key, request_hash)
+            templated = None if first else await filling.find(self._ports, call, body)
+        made, places = submission(body, files, templated)
         accepted = first or await self._ports.accept(
             call.project_id, made, idempotency_key=key, request_hash=request_hash, domains=call.domains
         )
         return _Sent(answer(accepted, places), accepted.is_repeat)
 
-    async def _send_part(self, call: Call, position: int, raw: msgspec.Raw) -> BatchPart:
+    async def _send_part(self, call: Call, position: int, raw: msgspec.Raw, fetches: "_Fetches") -> BatchPart:
         """Send one mail of a batch; what is wrong with it is its answer."""
         async with self._turns:
             try:
                 body: NewMessage = reading.body(bytes(raw), _decode)
+                fetches.take(sum(bool(one.url) for one in body.attachments))
                 key = part_key(call.idempotency_key, position) if call.idempotency_key else ""
                 request_hash = _hash("part", body) if key else b""
                 sent = (await self._send(call, body, key, request_hash)).answer
@@ -213,9 +229,9 @@ class _Reading:
         shown = [MessageEvent(**msgspec.structs.asdict(one)) for one in page.events]
         return MessageEvents(events=shown, next=page.next_cursor or None)
 
-    async def show_content(self, call: Call, id: UUID) -> MessageContent:  # noqa: A002 - the name in the path.
-        """Show what was handed in, without the octets of files."""
-        return _content(await self._ports.outbox.content(call.project_id, id))
+    async def show_content(self, call: Call, id: UUID, query: ContentQuery) -> MessageContent:  # noqa: A002
+        """Show what was handed in, without the octets of files; or what one recipient of it got."""
+        return _content(await self._ports.outbox.content(call.project_id, id, recipient=query.recipient))
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -223,12 +239,37 @@ class _Sent(msgspec.Struct, frozen=True):
     is_repeat: bool
 
 
+class _Fetches:
+    """The files by URL that a batch may ask for. Its mails come here in their order, so a repeat refuses the same."""
+
+    def __init__(self) -> None:
+        self._left = limits.BATCH_FETCHES_COUNT_MAX
+
+    def take(self, count: int) -> None:
+        """Count those of a mail. Raises CallerError: the mails before it have left too few; none of its own count."""
+        if count > self._left:
+            most = limits.BATCH_FETCHES_COUNT_MAX
+            raise CallerError(
+                f"The mails of a batch may name {most} files by url together, and {self._left} are left for this one."
+                " Send it in another call, or its files as content.",
+                field="attachments",
+            )
+        self._left -= count
+
+
 def is_passing(part: BatchPart) -> bool:
     """Tell whether the same mail may be accepted soon: such an answer is no last word, and is not kept as one."""
     return isinstance(part.error, problem.Problem) and part.error.retry_after_s is not None
 
 
-def submission(body: NewMessage, files: tuple[Attachment, ...]) -> tuple[Submission, Sequence[tuple[str, str]]]:
+def is_filled(body: NewMessage) -> bool:
+    """Tell whether it is made from a template, or says something that only such a mail has."""
+    return bool(body.template or body.variables or body.recipient_variables or body.locale or body.recipient_locales)
+
+
+def submission(
+    body: NewMessage, files: tuple[Attachment, ...], templated: Templated | None = None
+) -> tuple[Submission, Sequence[tuple[str, str]]]:
     """Return what the engine takes, and each recipient as the engine has it with its place in the JSON.
 
     Raises:
@@ -237,24 +278,30 @@ def submission(body: NewMessage, files: tuple[Attachment, ...]) -> tuple[Submiss
     to, cc, bcc = _several(body.to), _several(body.cc), _several(body.bcc)
     if not to:
         raise CallerError("At least one recipient is needed.", field="to")
-    if body.separate and (cc or bcc):
+    is_separate = filling.is_separate(body)
+    if is_separate and (cc or bcc):
         raise CallerError("Mail of which each recipient gets its own has no cc and no bcc.", field="separate")
     sender, from_name = body.sender, ""
     if sender.rstrip().endswith(">"):
         parsed = mailbox.parse(sender, field="from")
         sender, from_name = parsed.address.text, parsed.name
     places = _places(to, "to")
-    is_shared = not body.separate and bool(cc or bcc or len(to) > 1 or places[0][0] != to[0])
+    is_shared = not is_separate and bool(cc or bcc or len(to) > 1 or places[0][0] != to[0])
     if cc or bcc:
         places += _places(cc, "cc") + _places(bcc, "bcc")
+    recipients = tuple([address for address, _ in places])
+    is_inline = templated is not None and not body.template  # Then the template is made of what the call says.
+    of_template = None if templated is None else templated.stream
     made = Submission(
         sender=sender,
-        recipients=tuple([address for address, _ in places]),
-        subject=body.subject,
+        recipients=recipients,
+        subject="" if is_inline else body.subject,
         from_name=from_name,
-        text=body.text,
-        html=body.html,
-        stream=body.stream,
+        text=None if is_inline else body.text,
+        html=None if is_inline else body.html,
+        templated=templated,
+        personal=() if templated is None else filling.personal(body, recipients),
+        stream=(of_template or Stream.TRANSACTIONAL) if body.stream is UNSET else body.stream,
         campaign=body.campaign,
         list_name=body.list_name,
         shown_to=tuple(to) if is_shared else (),
@@ -300,7 +347,8 @@ def _bare(text: str, place: str) -> str:
     return mailbox.parse(text, field=place).address.text if text.rstrip().endswith(">") else text
 
 
-def _given(body: NewMessage) -> list[Given]:
+def given(body: NewMessage) -> list[Given]:
+    """Return what is said of the files."""
     return [
         Given(name=one.name, type=one.type, content=one.content, url=one.url, content_id=one.content_id)
         for one in body.attachments
@@ -322,6 +370,8 @@ def _shown(view: MessageView) -> MessageShown:
         send_at=view.send_at,
         expires_at=view.expires_at,
         resent_from=view.resent_from,
+        template=view.template_id,
+        template_number=view.template_number,
         recipients=[
             RecipientShown(
                 address=one.address,
@@ -355,6 +405,8 @@ def _listed(one: ListedView) -> MessageListed:
         tags=one.tags,
         accepted_at=one.accepted_at,
         send_at=one.send_at,
+        template=one.template_id,
+        template_number=one.template_number,
         recipient_count=one.recipient_count,
         status_counts={RecipientStatus(status): count for status, count in sorted(one.counts.items())},
     )
@@ -368,6 +420,9 @@ def _content(view: ContentView) -> MessageContent:
         subject=view.subject,
         text=view.text,
         html=view.html,
+        template=view.template_id,
+        template_number=view.template_number,
+        is_template=view.is_template,
         to=view.shown_to,
         cc=view.shown_cc,
         reply_to=view.reply_to,

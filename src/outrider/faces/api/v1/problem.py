@@ -28,6 +28,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "method_not_allowed": "Not with this method",
     "conflict": "It contradicts what is stored",
     "too_large": "It is too large",
+    "content_refused": "The content looks like junk",
     "limit_reached": "A limit is reached",
     "busy": "Too busy now",
     "store_unavailable": "The database is away",

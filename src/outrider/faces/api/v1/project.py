@@ -14,8 +14,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from outrider.base.vocab import EventKind, KeyScope, Stream, UnalignedFrom
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import paging
+from outrider.faces.api.v1 import content, paging
 from outrider.faces.api.v1.call import Call
+from outrider.faces.api.v1.content import PolicyChange, PolicyShown
 from outrider.faces.api.v1.paging import LIMIT_MAX
 from outrider.faces.api.v1.routes import Act, Route
 from outrider.policy.guard import GuardLevel
@@ -43,6 +44,9 @@ class ProjectShown(msgspec.Struct, frozen=True, kw_only=True):
     notice_address: Annotated[str, Meta(description="Where notices are mailed; empty: nowhere.")]
     unaligned_from: Annotated[UnalignedFrom, Meta(description="What becomes of mail that would fail DMARC.")]
     bounce_domain: Annotated[str, Meta(description="Where bounces come back to; empty: to the senders.")]
+    content: PolicyShown
+    kept_days: Annotated[int, Meta(description="For how many days mail and its events are kept.")]
+    has_own_kept_days: Annotated[bool, Meta(description="If not, it is the installation's.")]
 
 
 class ProjectChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,6 +54,8 @@ class ProjectChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     notice_address: Annotated[str | UnsetType, Meta(description="Empty: nowhere.")] = UNSET
     unaligned_from: UnalignedFrom | UnsetType = UNSET
+    content: PolicyChange | UnsetType = UNSET
+    kept_days: Annotated[int | UnsetType | None, Meta(description="null: as the installation says.")] = UNSET
 
 
 class NoticesQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +176,7 @@ class _Project:
         """Show the project: its quota and what it has had of it, and its settings."""
         services, project_id = self._ports.services, call.project_id
         quota = await services.quotas.view(project_id)
+        kept = await services.retentions.view(project_id)
         return ProjectShown(
             id=project_id,
             name=await services.accounts.name_of(project_id),
@@ -177,6 +184,9 @@ class _Project:
             notice_address=await services.notices.address(project_id),
             unaligned_from=await services.senders.alignment(project_id),
             bounce_domain=(await services.identity.bounce_domain(project_id)).name,
+            content=content.policy_shown(await services.contents.policy(project_id)),
+            kept_days=kept.days,
+            has_own_kept_days=kept.is_own,
         )
 
     async def change_project(self, call: Call, body: ProjectChange) -> ProjectShown:
@@ -186,6 +196,10 @@ class _Project:
             await services.notices.set_address(call.project_id, body.notice_address)
         if not isinstance(body.unaligned_from, UnsetType):
             await services.senders.set_alignment(call.project_id, body.unaligned_from)
+        if not isinstance(body.content, UnsetType):
+            await services.contents.change(call.project_id, content.changes_of(body.content))
+        if not isinstance(body.kept_days, UnsetType):
+            await services.retentions.change(call.project_id, body.kept_days)
         return await self.show_project(call)
 
     async def list_notices(self, call: Call, query: NoticesQuery) -> NoticeList:

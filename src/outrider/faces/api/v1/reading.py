@@ -77,6 +77,12 @@ def query(octets: bytes, kind: type[Kind]) -> Kind:
         raise _explained(str(error)) from None
 
 
+def given(body: msgspec.Struct) -> dict[str, Any]:
+    """Return what a change names, by the names of its fields; what it left out stays as it is."""
+    values = {name: getattr(body, name) for name in body.__struct_fields__}
+    return {name: value for name, value in values.items() if not isinstance(value, msgspec.UnsetType)}
+
+
 def _plain(text: str, hint: Any) -> object:
     """Return the number or truth value that a text stands for where one is wanted; everything else is a text.
 

@@ -80,7 +80,8 @@ class SuppressionShown(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     reason: str
     origin: SuppressionOrigin
-    evidence: Annotated[str, Meta(description="The reply or report it comes from, or a note.")]
+    excepted: Annotated[Sequence[str], Meta(description="Lists whose mail comes all the same: chosen after leaving.")]
+    evidence: Annotated[str, Meta(description="The reply or report it comes from, why a reader left, or a note.")]
     is_everybodys: Annotated[bool, Meta(description="It holds for all projects; only an operator removes it.")]
     created_at: datetime
     expires_at: datetime | None
@@ -258,6 +259,7 @@ def _shown(one: Suppression) -> SuppressionShown:
         subject=one.subject,
         reason=one.reason,
         origin=one.origin,
+        excepted=one.excepted,
         evidence=one.evidence,
         is_everybodys=one.project_id == EVERYBODY,
         created_at=one.created_at,

@@ -1,4 +1,7 @@
-"""All calls under /v1, and the document that says so at /v1/openapi.json."""
+"""All calls under /v1, and the document that says so at /v1/openapi.json.
+
+Each noun's module has its own calls (`routes`); here they come together, in the order of the document.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -7,14 +10,51 @@ from typing import Any, Final, cast
 import msgspec
 
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import document, domains, events, keys, messages, project, senders, stats, suppressions
+from outrider.faces.api.v1 import (
+    alerts,
+    content,
+    document,
+    domains,
+    event_search,
+    events,
+    keys,
+    messages,
+    partials,
+    preferences,
+    project,
+    senders,
+    stats,
+    suppressions,
+    templates,
+    topics,
+    tracking,
+    webhooks,
+)
 from outrider.faces.api.v1.call import Call, Reply
 from outrider.faces.api.v1.routes import Route
 
 # Calls that ask for no key; each is a decision (tests/unit/faces/api/v1/test_table.py).
 OPEN: Final = frozenset({"/openapi.json"})
 
-_HOMES: Final = (messages, events, stats, domains, senders, suppressions, keys, project)
+_HOMES: Final = (
+    messages,
+    content,
+    events,
+    event_search,
+    stats,
+    alerts,
+    domains,
+    senders,
+    suppressions,
+    topics,
+    preferences,
+    templates,
+    partials,
+    webhooks,
+    tracking,
+    keys,
+    project,
+)
 
 
 def openapi() -> Mapping[str, Any]:

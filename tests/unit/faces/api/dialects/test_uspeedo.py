@@ -17,6 +17,8 @@ from outrider.base.errors import (
     StoreUnavailableError,
 )
 from outrider.engine.submission import Accepted, Rejected
+from outrider.faces.api.app import make_app
+from outrider.services.access import Credentials
 from outrider.testing.engine import SESSION_ID
 from outrider.testing.web import ask
 from tests.unit.faces.conftest import (
@@ -345,8 +347,8 @@ async def test_an_unknown_path_is_an_envelope_too(face: ApiFace, path: str) -> N
         ("POST", "/api/v1/email/SendStatus", "GET"),
         ("POST", "/api/v1/email/GetSenderList", "GET"),
         ("GET", "/api/v1/email/SendEmailTemplate", "POST"),
-        ("DELETE", "/api/v1/email/EmailTemplate", "POST"),
-        ("GET", "/api/v1/email/EmailTemplate/UET1", "DELETE"),
+        ("DELETE", "/api/v1/email/EmailTemplate", "POST, GET"),
+        ("POST", "/api/v1/email/EmailTemplate/UET1", "GET, PUT, DELETE"),
         ("GET", "/api", "POST"),
         ("PUT", "/api/", "POST"),
     ],
@@ -356,3 +358,59 @@ async def test_a_wrong_method_is_an_envelope_too(face: ApiFace, method: str, pat
     assert_fault(heard, 215392, "Invalid parameter [Action]", 405)
     assert heard.headers["allow"] == allowed
     assert face.engine.calls == []
+
+
+class HeldEngine:
+    """An `Accept` and an `Authenticate` that hold who is inside until they may go."""
+
+    def __init__(self, face: ApiFace) -> None:
+        self.face = face
+        self.inside, self.may_go = asyncio.Semaphore(0), asyncio.Event()
+        self.now = self.most = 0
+
+    async def accept(self, *given: Any, **more: Any) -> Any:
+        await self._hold()
+        return await self.face.engine(*given, **more)
+
+    async def authenticate(self, shown: Credentials) -> Any:
+        if shown.body:
+            await self._hold()
+        return await self.face.keys(shown)
+
+    async def _hold(self) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.inside.release()
+        await self.may_go.wait()
+        self.now -= 1
+
+
+@pytest.mark.parametrize("path", [SEND_EMAIL, "/api"])
+@pytest.mark.parametrize("is_signed", [False, True])
+async def test_few_large_bodies_are_in_memory_at_once_and_strangers_keep_nobody_waiting(
+    face: ApiFace, path: str, is_signed: bool
+) -> None:
+    held = HeldEngine(face)
+    app = make_app(face.ports(**({"authenticate": held.authenticate} if is_signed else {"accept": held.accept})))
+    large = msgspec.json.encode(
+        GOOD | {"Action": "SendEmail", "Content": "x" * limits.REQUEST_SMALL_BYTES_MAX, "PublicKey": KEY_ID}
+    )
+    signed = {"x-access-key-id": KEY_ID, "x-signature": KEY_SECRET, "x-timestamp": "5", "x-nonce": "n"}
+    pair = {"authorization": basic()}
+
+    async def call(body: bytes, headers: dict[str, str]) -> Any:
+        return (await ask(app, "POST", path, headers=headers, body=body)).json["RetCode"]
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        calls = [
+            group.create_task(call(large, signed if is_signed else pair))
+            for _ in range(limits.REQUESTS_LARGE_COUNT_MAX + 2)
+        ]
+        for _ in range(limits.REQUESTS_LARGE_COUNT_MAX):
+            await held.inside.acquire()
+        if is_signed:  # Those who are not known yet have places of their own.
+            assert await call(large, pair) == 0
+        assert not any(one.done() for one in calls)
+        held.may_go.set()
+    assert [await one for one in calls] == [0] * len(calls)
+    assert (held.now, held.most) == (0, limits.REQUESTS_LARGE_COUNT_MAX)

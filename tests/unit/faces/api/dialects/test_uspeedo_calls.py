@@ -17,10 +17,12 @@ from outrider.base.errors import (
     TokenUnreadableError,
 )
 from outrider.base.vocab import EventKind, KeyScope, RecipientStatus, Stream
-from outrider.engine.submission import Accepted, Rejected
+from outrider.engine.submission import Accepted, Personal, Rejected
+from outrider.services.access import Allowance
 from outrider.services.reports import EventView, RecipientView, SessionView
 from outrider.services.roster import ListedSender, SenderPage, SenderQuery
 from outrider.testing.engine import SESSION_ID
+from outrider.testing.templates import templated
 from outrider.testing.web import ask
 from tests.unit.faces.conftest import (
     GOOD,
@@ -161,11 +163,22 @@ async def test_a_key_without_the_scope_is_told_which(face: ApiFace) -> None:
 
 
 async def test_a_key_over_its_limit_hears_when_to_come_back(face: ApiFace) -> None:
+    face.keys.terms[KEY_ID] = {"rate_per_minute": 600}
     face.keys.error = LimitReachedError("600 calls a minute.", retry_after_s=12.5)
     for heard in (await face.send_email(), await face.rest("GET", "GetSenderList"), await face.act({})):
         assert_fault(heard, 215400, "Limit reached", 429)
         assert heard.headers["retry-after"] == "13"
+        assert (heard.headers["ratelimit-policy"], heard.headers["ratelimit"]) == ('"key";q=600;w=60', '"key";r=0;t=13')
     assert face.engine.calls == []
+
+
+async def test_what_is_left_of_a_rate_is_told_with_every_answer(face: ApiFace) -> None:
+    assert not [name for name in (await face.send_email()).headers if name.startswith("ratelimit")]
+    face.keys.allowance = Allowance(600, 599, 41.2)
+    bad = await face.send_email({})
+    for heard in (bad, await face.send_email(), await face.rest("GET", "GetSenderList"), await face.act({})):
+        assert heard.headers["ratelimit-policy"] == '"key";q=600;w=60'
+        assert heard.headers["ratelimit"] == '"key";r=599;t=42'
 
 
 async def test_every_call_is_counted_once(face: ApiFace) -> None:
@@ -199,6 +212,16 @@ async def test_all_ways_to_authenticate_open_both_generations(face: ApiFace, hea
     assert (await face.rest("POST", "SendEmail", GOOD, headers)).json["RetCode"] == 0
     assert (await face.rest("GET", "GetSenderList", headers=headers)).json["RetCode"] == 0
     assert len(face.engine.calls) == 2
+
+
+async def test_a_signed_call_that_cannot_count_is_not_read(face: ApiFace) -> None:
+    face.keys.screen_error = TimestampError("Late.")
+    body = {**GOOD, "Action": "SendEmail", "PublicKey": KEY_ID, "Signature": KEY_SECRET}
+    for headers in ({"x-access-key-id": KEY_ID, "x-signature": KEY_SECRET, "x-timestamp": "5"}, {"x-timestamp": "5"}):
+        assert_fault(await face.act(body, headers=headers), 215395, "Timestamp expired")
+        assert_fault(await face.rest("POST", "SendEmail", GOOD, headers), 215395, "Timestamp expired")
+    assert face.keys.shown == []
+    assert (await face.send_email()).json["RetCode"] == 0, "a pair needs no such thing"
 
 
 async def test_the_php_client_names_its_key_in_the_body(face: ApiFace) -> None:
@@ -411,21 +434,51 @@ async def test_all_else_is_checked_before_the_template_is_missed(face: ApiFace) 
     assert_fault(await face.rest("POST", "SendEmailTemplate", FIT), 215392, "Invalid parameter [Subject]")
 
 
-async def test_templates_cannot_be_made_or_deleted_yet(face: ApiFace) -> None:
-    made = {"Name": "Welcome", "Subject": "Hi", "TriggerType": 1, "HtmlContent": "<p>Hi {name}</p>"}
-    for heard in (
-        await face.rest("POST", "EmailTemplate", made),
-        await face.act({**made, "Action": "CreateEmailTemplate"}),
-    ):
-        assert_fault(heard, 215392, "Invalid parameter [Action]")
-        assert "SendEmail" in heard.json["Detail"]
-    for heard in (
-        await face.rest("DELETE", "EmailTemplate/UET26051109QX7K2M"),
-        await face.act({"Action": "DeleteEmailTemplate", "TemplateId": "UET26051109QX7K2M"}),
-    ):
-        assert_fault(heard, 215396, "NotFound parameter [TemplateId]")
-    assert_fault(await face.act({"Action": "DeleteEmailTemplate"}), 215397, "Missing parameter [TemplateId]")
-    assert_fault(await face.rest("DELETE", "EmailTemplate/UET1", headers={}), 215393, "Authentication failed")
+async def test_a_template_is_sent_and_who_fails_comes_back_as_it_came(face: ApiFace) -> None:
+    face.published.known[PROJECT_ID, "UET26051109QX7K2M"] = templated()
+    face.engine.answer = Accepted(SESSION_ID, 2, (Rejected("nope", "invalid address: no @"),))
+    rest = await face.rest("POST", "SendEmailTemplate", FIT)
+    acted = await face.act({**FIT, "Action": "SendEmailTemplate", "AccountId": 10001})
+    for heard in (rest, acted):
+        assert (heard.json["RetCode"], heard.json["SessionNo"], heard.json["SuccessCount"]) == (0, str(SESSION_ID), 2)
+        assert heard.json["FailContent"] == heard.json["FailedTargetEmails"]
+        assert heard.json["FailContent"] == [
+            {"EmailAddress": "nope", "FailureReason": "invalid address: no @", "TemplateVariableParams": []}
+        ]
+    assert (rest.json["Message"], acted.json["Message"]) == ("success", "")
+    made = face.engine.submissions[0]
+    assert made.templated == templated()
+    assert made.personal == (Personal({"name": "Ana"}), Personal(), Personal())
+
+
+async def test_nobody_who_can_be_sent_to_is_said_for_each(face: ApiFace) -> None:
+    face.published.known[PROJECT_ID, "UET26051109QX7K2M"] = templated()
+    face.engine.answer = Accepted(None, 0, (Rejected("ana@client.test", "subject: no value for name."),))
+    heard = await face.rest("POST", "SendEmailTemplate", FIT)
+    assert_fault(heard, 215392, "Invalid parameter [EmailContent]")
+    assert heard.json["FailContent"] == [
+        {
+            "EmailAddress": "ana@client.test",
+            "FailureReason": "subject: no value for name.",
+            "TemplateVariableParams": ["name{##}Ana"],
+        }
+    ]
+
+
+async def test_a_template_that_may_not_be_sent_says_why(face: ApiFace) -> None:
+    face.published.known[PROJECT_ID, "UET26051109QX7K2M"] = CallerError("It waits for approval.", field="template")
+    heard = await face.rest("POST", "SendEmailTemplate", FIT)
+    assert_fault(heard, 215392, "Invalid parameter [TemplateId]")
+    assert heard.json["Detail"] == "It waits for approval."
+    assert [one["FailureReason"] for one in heard.json["FailContent"]] == ["", "", ""]
+
+
+async def test_a_repeat_is_answered_though_its_template_is_gone(face: ApiFace) -> None:
+    face.engine.first = Accepted(SESSION_ID, 3)
+    headers = {"authorization": basic(), "idempotency-key": "once"}
+    heard = await face.rest("POST", "SendEmailTemplate", FIT, headers=headers)
+    assert heard.json["SessionNo"] == str(SESSION_ID)
+    assert face.engine.calls == []
 
 
 @pytest.mark.parametrize("host", ["a b", "a/b", "\xff"])

@@ -1,16 +1,27 @@
-"""SendEmailTemplate's checks, and who comes back when there is no template."""
+"""SendEmailTemplate: its checks, what the engine gets, and who comes back."""
 
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import UNSET
 
 from outrider.base import limits
-from outrider.base.errors import CallerError, NotFoundError
-from outrider.engine.submission import Rejected
-from outrider.faces.api.dialects.uspeedo_template import failed, find, read, stand_in
+from outrider.base.errors import CallerError
+from outrider.base.vocab import Stream
+from outrider.engine.submission import Personal, Rejected
+from outrider.faces.api.dialects.uspeedo_template import (
+    all_failed,
+    failed,
+    read,
+    request_hash,
+    stand_in,
+    submission,
+    variables,
+)
 from outrider.faces.api.dialects.uspeedo_types import FailedTarget
+from outrider.testing.templates import templated
 
 TARGET = {"EmailAddress": "ana@client.test", "TemplateVariableParams": ["name{##}Ana"]}
 FIT: dict[str, Any] = {"SendEmail": "hello@acme.test", "TemplateId": "UET1", "EmailContent": [TARGET]}
@@ -58,15 +69,47 @@ def test_what_is_examined_is_the_call() -> None:
 
 def test_everybody_comes_back_as_they_came() -> None:
     given = read(encoded(EmailContent=[TARGET, {"EmailAddress": "nope"}]))
-    assert failed(given, [Rejected("nope", "invalid address: no @")]) == (
+    assert all_failed(given, [Rejected("nope", "invalid address: no @")]) == (
         FailedTarget("ana@client.test", "", ("name{##}Ana",)),
         FailedTarget("nope", "invalid address: no @", UNSET),
     )
 
 
-def test_a_template_is_not_found_by_any_id() -> None:
-    assert isinstance(find({"TemplateId": "UET1"}), NotFoundError)
-    for given in ({}, {"TemplateId": ""}, {"TemplateId": 5}):
-        with pytest.raises(CallerError) as caught:
-            find(given)
-        assert caught.value.field == "TemplateId"
+def test_only_who_was_rejected_comes_back_however_the_engine_spells_it() -> None:
+    twice = {"EmailAddress": "BEN@Client.test", "TemplateVariableParams": ["name{##}Second"]}
+    given = read(encoded(EmailContent=[TARGET, {"EmailAddress": "Ben@CLIENT.test"}, twice]))
+    assert failed(given, []) == ()
+    assert failed(given, [Rejected("Ben@client.test", "recipient suppressed")]) == (
+        FailedTarget("Ben@CLIENT.test", "recipient suppressed", UNSET),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([], {}),
+        (["name{##}Ana", "code{##}"], {"name": "Ana", "code": ""}),
+        (["{1}{##}John", " { name } {##} x "], {"1": "John", "name": " x "}),
+        (["a{##}b{##}c"], {"a": "b{##}c"}),
+        (["a{##}1", "a{##}2"], {"a": "2"}),
+    ],
+)
+def test_a_variable_is_cut_at_the_first_separator(pairs: list[str], expected: dict[str, str]) -> None:
+    assert variables(pairs) == expected
+
+
+def test_the_engine_gets_each_recipients_variables_and_the_calls_own_lines() -> None:
+    found = msgspec.structs.replace(templated(), stream=Stream.MARKETING)
+    made = submission(read(encoded(Subject="Hi {name}", Abstract="First", FromName="Acme")), found)
+    assert (made.subject, made.from_name, made.stream) == ("Hi {name}", "Acme", Stream.MARKETING)
+    assert (made.text, made.html) == (None, None)
+    assert made.templated == msgspec.structs.replace(found, preheader="First")
+    assert made.personal == (Personal({"name": "Ana"}),)
+    made = submission(read(encoded(Subject="", Abstract="")), templated())
+    assert (made.subject, made.stream, made.templated) == ("", Stream.TRANSACTIONAL, templated())
+
+
+def test_a_hash_tells_calls_apart() -> None:
+    other = [{**TARGET, "TemplateVariableParams": ["name{##}Bob"]}]
+    assert request_hash(read(encoded())) == request_hash(read(encoded(Unknown=1)))
+    assert request_hash(read(encoded())) != request_hash(read(encoded(EmailContent=other)))

@@ -1,6 +1,7 @@
 """/v1/emails on doubles: what the engine is handed, what the caller hears, what is given again."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,11 @@ from outrider.base import limits
 from outrider.base.errors import BusyError, CallerError, ConflictError, NotFoundError, StoreUnavailableError
 from outrider.base.vocab import RecipientStatus, Stream
 from outrider.engine.submission import Accepted, Attachment, Rejected, Submission
+from outrider.faces.api.app import make_app
+from outrider.services.attachments import Given
 from outrider.services.mail import Wanted
 from outrider.services.outbox import ContentView
-from outrider.testing.engine import SESSION_ID
+from outrider.testing.engine import SESSION_ID, keep_content
 from tests.unit.faces.conftest import KEY_ID, PROJECT_ID, ApiFace, StillClock
 
 GOOD: dict[str, Any] = {
@@ -206,6 +209,33 @@ async def test_a_file_by_url_is_not_fetched_for_a_repeat(face: ApiFace) -> None:
     assert len(face.engine.calls) == len(face.engine.asked_first) == 1
 
 
+async def test_few_mails_with_files_are_in_memory_at_once_and_others_do_not_wait(face: ApiFace) -> None:
+    inside, may_go = asyncio.Semaphore(0), asyncio.Event()
+    counts = {"now": 0, "most": 0}
+
+    async def resolve(given: Sequence[Given]) -> tuple[Attachment, ...]:
+        counts["now"] += 1
+        counts["most"] = max(counts["most"], counts["now"])
+        inside.release()
+        await may_go.wait()
+        counts["now"] -= 1
+        return await keep_content(given)
+
+    face.app = make_app(face.ports(resolve_files=resolve))
+    filed = GOOD | {"attachments": [{"name": "a.txt", "content": "YQ=="}]}
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        single = [group.create_task(face.call("POST", "/emails", filed)) for _ in range(4)]
+        batch = group.create_task(face.call("POST", "/emails/batch", {"emails": [filed] * 20}))
+        for _ in range(limits.REQUESTS_LARGE_COUNT_MAX):
+            await inside.acquire()
+        assert (await face.call("POST", "/emails", GOOD)).status == 202
+        assert not any(one.done() for one in (*single, batch))
+        may_go.set()
+    assert [(await one).status for one in single] == [202] * 4
+    assert (await batch).json["accepted_count"] == 20
+    assert counts == {"now": 0, "most": limits.REQUESTS_LARGE_COUNT_MAX}
+
+
 async def test_a_key_sends_from_its_domains_alone(face: ApiFace) -> None:
     face.keys.terms[KEY_ID] = {"domains": frozenset({"shop.example"})}
     await face.call("POST", "/emails", GOOD)
@@ -265,6 +295,23 @@ async def test_a_batch_that_met_a_passing_failure_is_gone_through_again(face: Ap
     part_keys = [part_key for _, _, part_key in face.engine.calls]
     assert part_keys[:2] == part_keys[2:]
     assert len(set(part_keys)) == 2
+
+
+async def test_a_batch_names_so_many_files_by_url(face: ApiFace) -> None:
+    def mail(url_count: int, content_count: int = 0) -> dict[str, Any]:
+        urls = [{"url": f"https://files.example/{at}.txt"} for at in range(url_count)]
+        return GOOD | {"attachments": [*urls, *[{"name": "a.txt", "content": "YQ=="}] * content_count]}
+
+    full = [mail(50) for _ in range(limits.BATCH_FETCHES_COUNT_MAX // 50 - 1)]
+    mails = [*full, mail(40), mail(11), mail(10), mail(1), mail(0, 50), GOOD]
+    heard = await face.call("POST", "/emails/batch", {"emails": mails})
+    errors = [one.get("error") for one in heard.json["results"]]
+    assert [at - len(full) for at, error in enumerate(errors) if error] == [1, 3]
+    refused = errors[len(full) + 1]
+    assert (refused["status"], refused["field"]) == (400, "attachments")
+    assert "10 are left" in refused["detail"]
+    alone = await face.call("POST", "/emails", mail(50))
+    assert alone.status == 202
 
 
 async def test_a_thousand_mails_are_one_call(face: ApiFace) -> None:

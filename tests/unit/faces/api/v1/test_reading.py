@@ -21,7 +21,7 @@ def without(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("given", "field", "words"),
     [
-        (without("subject"), "subject", "The field subject is missing."),
+        (without("to"), "to", "The field to is missing."),
         (GOOD | {"attachments": [{"name": "a", "content": "aGk="}, {"nome": 1}]}, "attachments[1].nome", "no field"),
         (GOOD | {"Subject": "s"}, "Subject", "no field"),
         (GOOD | {"x" * 500: 1}, "x" * 60, "no field"),

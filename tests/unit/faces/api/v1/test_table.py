@@ -29,8 +29,13 @@ def test_only_what_is_meant_to_be_open_is() -> None:
     assert {route.path for route in ROUTES if route.is_open} == set(table.OPEN)
 
 
+# They change nothing; what they ask for does not fit behind a question mark.
+ONLY_LOOK = {"POST /templates/preview", "POST /templates/{id}/preview"}
+
+
 def test_what_changes_something_takes_more_than_reading() -> None:
-    assert [name(route) for route in GUARDED if route.method != "GET" and route.scope is KeyScope.READ] == []
+    by_reading = {name(route) for route in GUARDED if route.method != "GET" and route.scope is KeyScope.READ}
+    assert by_reading == ONLY_LOOK
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=name)

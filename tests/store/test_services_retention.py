@@ -1,0 +1,53 @@
+"""The keeper: each project's mail and log go at their time, the shortest and the longest."""
+
+import pytest
+
+from outrider.base import limits
+from outrider.base.errors import CallerError
+from outrider.base.vocab import EventKind
+from outrider.engine.upkeep import ensure_partitions
+from outrider.services.retention import Retention, RetentionKeeper, Retentions
+from outrider.store import events
+from outrider.store.pool import Store
+from outrider.testing.clock import FakeClock
+from outrider.testing.engineroom import Journal
+from outrider.testing.mailroom import Mailroom
+
+pytestmark = pytest.mark.newest
+DAY_S = 86_400.0
+
+
+async def test_a_project_says_how_long(store: Store, mailroom: Mailroom) -> None:
+    project_id, retentions = await mailroom.project(), Retentions(store, days=90)
+    assert await retentions.view(project_id) == Retention(90, is_own=False)
+    assert await retentions.change(project_id, 7) == Retention(7, is_own=True)
+    for days in (0, -1, limits.KEPT_DAYS_COUNT_MAX + 1):
+        with pytest.raises(CallerError) as caught:
+            await retentions.change(project_id, days)
+        assert caught.value.field == "kept_days"
+    assert await retentions.change(project_id, None) == Retention(90, is_own=False)
+
+
+async def test_each_project_keeps_its_own_time(store: Store, clock: FakeClock, mailroom: Mailroom) -> None:
+    short, long = await mailroom.project("short"), await mailroom.project("long")
+    await Retentions(store, days=5).change(short, 2)
+    keeper = RetentionKeeper(store, days=5, clock=clock, logger=Journal().logger)
+    for project_id in (short, long):
+        await mailroom.mail(project_id, ["ann@a.example"])
+        async with store.transaction() as tx:
+            await tx.execute("UPDATE recipient SET status = 'delivered' WHERE project_id = $1", project_id)
+
+    async def left() -> list[tuple[int, int]]:
+        await ensure_partitions(store, clock)
+        await keeper.keep()
+        async with store.transaction() as tx:
+            log = await events.after(tx, events.Cursor(), count_max=10)
+            mail = [row["project_id"] for row in await tx.fetch("SELECT project_id FROM message")]
+        accepted = [one.project_id for one in log if one.kind is EventKind.ACCEPTED]
+        return [(mail.count(one), accepted.count(one)) for one in (short, long)]
+
+    assert await left() == [(1, 1), (1, 1)]
+    clock.advance(3 * DAY_S)
+    assert await left() == [(0, 0), (1, 1)]
+    clock.advance(3 * DAY_S)
+    assert await left() == [(0, 0), (0, 0)]
