@@ -503,7 +503,7 @@ class _Talk:
         while b"\r\n" not in self.wire.unread:
             await self.wire.read_more()
         line, _, self.wire.unread = self.wire.unread.partition(b"\r\n")
-        return line.decode()
+        return line.decode(errors="backslashreplace")  # Of a TLS message that nobody takes, any octets.
 
     async def _read_body(self) -> bytes:
         if not self.wire.unread:

@@ -41,6 +41,12 @@ async def caller(peer: Peer) -> AsyncIterator[Caller]:
     await caller.close()
 
 
+async def test_octets_that_are_no_text_are_a_command_like_any_other(peer: Peer, caller: Caller) -> None:
+    await caller.hear()
+    assert (await caller.ask(b"\x16\x03\xfc")).startswith(b"500 ")
+    assert peer.commands == ["\x16\x03\\xfc"]
+
+
 async def test_a_mail_is_taken_and_recorded(peer: Peer, caller: Caller) -> None:
     assert (await caller.hear()).startswith(b"220 ")
     assert (await caller.ask(b"EHLO us")).startswith(b"250 ")
