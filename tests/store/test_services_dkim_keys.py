@@ -25,7 +25,6 @@ from outrider.store.events import Cursor
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import signing_keys
 from outrider.testing.mailroom import Mailroom
 from tests.unit.mail.keys import pem_of, sign
 
@@ -39,10 +38,9 @@ W, S, R, X = KeyState.WAITING, KeyState.SIGNING, KeyState.RETIRING, KeyState.RET
 
 
 @pytest.fixture(autouse=True)
-def _quick_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_keys(request: pytest.FixtureRequest) -> None:
     if "real_keys" not in request.fixturenames:
-        pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-        monkeypatch.setattr(module, "_MAKERS", module._MAKERS | {dkim.RSA_SHA256: lambda: pem})
+        request.getfixturevalue("quick_keys")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from outrider.base.errors import CallerError, ConflictError, ForbiddenError, Not
 from outrider.base.vocab import MtaSts, RecordState, Stream
 from outrider.mail import address, dkim
 from outrider.policy.standing import Standing
-from outrider.services import dkim_keys as module_of_keys
 from outrider.services import identity as module
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import BounceDomain, Identity
@@ -20,22 +19,14 @@ from outrider.store import domains
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import signing_keys
 from outrider.testing.mailroom import Mailroom
 from tests.store.racing import held_up
-from tests.unit.mail.keys import pem_of
 
-pytestmark = pytest.mark.newest
+pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("quick_keys")]
 
 NEWS = address.parse("news@shop.example")
 MASTER_KEY = bytes(range(32))
 Result = TypeVar("Result")
-
-
-@pytest.fixture(autouse=True)
-def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-    monkeypatch.setattr(module_of_keys, "_MAKERS", {**module_of_keys._MAKERS, dkim.RSA_SHA256: lambda: pem})
 
 
 def ring_of(store: Store, clock: FakeClock) -> KeyRing:

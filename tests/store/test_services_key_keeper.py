@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 
 from outrider.base.vocab import KeyState
-from outrider.mail import dkim
 from outrider.services import dkim_keys as module
 from outrider.services.dkim_keys import KeyRing, Tended
 from outrider.services.identity import Identity
@@ -15,21 +14,14 @@ from outrider.services.settings import IdentitySettings
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import Journal, signing_keys
+from outrider.testing.engineroom import Journal
 from outrider.testing.mailroom import Mailroom
-from tests.unit.mail.keys import pem_of
 
-pytestmark = pytest.mark.newest
+pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("quick_keys")]
 
 MASTER_KEY = bytes(range(32))
 WEEK_S = 7 * 86_400.0
 SHOP = "shop.example"
-
-
-@pytest.fixture(autouse=True)
-def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-    monkeypatch.setattr(module, "_MAKERS", module._MAKERS | {dkim.RSA_SHA256: lambda: pem})
 
 
 @pytest.fixture

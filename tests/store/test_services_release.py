@@ -9,8 +9,6 @@ import pytest
 from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import EventKind, Stream, SuppressionOrigin, SuppressionScope, WaitKind
 from outrider.engine.control import Control, Target
-from outrider.mail import dkim
-from outrider.services import dkim_keys as module_of_keys
 from outrider.services.dkim_keys import KeyRing
 from outrider.services.identity import Identity
 from outrider.services.release import Released, Releases
@@ -23,11 +21,9 @@ from outrider.store.lanes import GivenBack, Pause
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import signing_keys
 from outrider.testing.mailroom import SENDER_DOMAIN, Mailroom
-from tests.unit.mail.keys import pem_of
 
-pytestmark = pytest.mark.newest
+pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("quick_keys")]
 
 NAME = SENDER_DOMAIN
 
@@ -72,12 +68,6 @@ class Estate:
             for one in found
             if one.project_id == project_id and one.kind is EventKind.DOMAIN_RELEASED
         ]
-
-
-@pytest.fixture(autouse=True)
-def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-    monkeypatch.setattr(module_of_keys, "_MAKERS", {**module_of_keys._MAKERS, dkim.RSA_SHA256: lambda: pem})
 
 
 @pytest.fixture

@@ -13,19 +13,17 @@ from outrider.base.vocab import EventKind, KeyState, RecordCause, RecordKind, Re
 from outrider.mail import dkim
 from outrider.policy.record_finding import Finding
 from outrider.policy.records import Wanted
-from outrider.services import dkim_keys as keys_module
 from outrider.services.release import Releases
 from outrider.store import domains, lanes
 from outrider.store.lanes import GivenBack, LaneKey, Pause
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
-from outrider.testing.dns import DnsServer, Fault, Node
-from outrider.testing.engineroom import running, signing_keys
+from outrider.testing.dns import Fault, Node
+from outrider.testing.engineroom import running
 from outrider.testing.mailroom import WAIT_S, Mailroom
-from tests.store.verifying import DAY, HOUR, NAME, SETTINGS, Office, node, states
-from tests.unit.mail.keys import pem_of
+from tests.store.verifying import DAY, HOUR, NAME, SETTINGS, Office, node, open_office, states
 
-pytestmark = pytest.mark.newest
+pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("quick_keys")]
 
 
 class InstantClock(FakeClock):
@@ -40,19 +38,9 @@ async def no_mail(_: int) -> int:
     return 0
 
 
-@pytest.fixture(autouse=True)
-def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-    monkeypatch.setattr(keys_module, "_MAKERS", {**keys_module._MAKERS, dkim.RSA_SHA256: lambda: pem})
-
-
 @pytest.fixture
 async def office(store: Store, clock: FakeClock) -> AsyncIterator[Office]:
-    zone: dict[str, Node] = {}
-    async with DnsServer(zone) as server:
-        made = Office(store, clock, server=server.address)
-        made.zone = zone
-        zone["mx.us.example"] = Node(a=("192.0.2.7",))
+    async with open_office(store, clock) as made:
         yield made
 
 
@@ -64,9 +52,7 @@ async def shop(mailroom: Mailroom) -> UUID:
 @pytest.fixture
 async def passed(office: Office, shop: UUID) -> UUID:
     """Give a project whose domain has passed."""
-    await office.identity.add_domain(shop, NAME, is_verified=False)
-    await office.publish(shop)
-    assert (await office.verification.verify(shop, NAME)).domain.state is RecordState.PASSED
+    await office.pass_domain(shop)
     return shop
 
 

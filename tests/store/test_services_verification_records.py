@@ -10,31 +10,17 @@ import pytest
 from outrider.base.vocab import EventKind, MtaSts, RecordCause, RecordKind, RecordState, Stream
 from outrider.engine.upkeep import ensure_partitions
 from outrider.mail import dkim
-from outrider.services import dkim_keys as keys_module
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
-from outrider.testing.dns import DnsServer, Node
-from outrider.testing.engineroom import signing_keys
 from outrider.testing.mailroom import Mailroom
-from tests.store.verifying import NAME, SETTINGS, Office, states
-from tests.unit.mail.keys import pem_of
+from tests.store.verifying import NAME, SETTINGS, Office, open_office, states
 
-pytestmark = pytest.mark.newest
-
-
-@pytest.fixture(autouse=True)
-def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    pem = pem_of(signing_keys("s1")[0].private_key)  # Making an RSA key takes 0.1 s.
-    monkeypatch.setattr(keys_module, "_MAKERS", {**keys_module._MAKERS, dkim.RSA_SHA256: lambda: pem})
+pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("quick_keys")]
 
 
 @pytest.fixture
 async def office(store: Store, clock: FakeClock) -> AsyncIterator[Office]:
-    zone: dict[str, Node] = {}
-    async with DnsServer(zone) as server:
-        made = Office(store, clock, server=server.address)
-        made.zone = zone
-        zone["mx.us.example"] = Node(a=("192.0.2.7",))
+    async with open_office(store, clock) as made:
         yield made
 
 
@@ -46,9 +32,7 @@ async def shop(mailroom: Mailroom) -> UUID:
 @pytest.fixture
 async def passed(office: Office, shop: UUID) -> UUID:
     """Give a project whose domain has passed."""
-    await office.identity.add_domain(shop, NAME, is_verified=False)
-    await office.publish(shop)
-    assert (await office.verification.verify(shop, NAME)).domain.state is RecordState.PASSED
+    await office.pass_domain(shop)
     return shop
 
 

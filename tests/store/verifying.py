@@ -1,7 +1,8 @@
 """Domains and the name server that their owner publishes in, for the tests of verification."""
 
+import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from outrider.store.notices import Notice
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
 from outrider.testing.clock import FakeClock
-from outrider.testing.dns import Node
+from outrider.testing.dns import DnsServer, Node
 from outrider.testing.engineroom import Journal
 
 NAME = "mail.shop.example"
@@ -71,6 +72,12 @@ class Office:
                 case _:
                     self.zone[record.host] = Node(cname=record.value)
 
+    async def pass_domain(self, project_id: UUID) -> None:
+        """Add the domain, publish what it needs and see it pass."""
+        await self.identity.add_domain(project_id, NAME, is_verified=False)
+        await self.publish(project_id)
+        assert (await self.verification.verify(project_id, NAME)).domain.state is RecordState.PASSED
+
     async def told(self, project_id: UUID) -> list[Notice]:
         """Return the project's notices, oldest first."""
         async with self.store.transaction() as tx:
@@ -88,3 +95,14 @@ def node(old: Node | None, **changes: object) -> Node:
 
 def states(report: DomainReport) -> Mapping[RecordKind, RecordState]:
     return {one.kind: one.state for one in report.records if one.is_required}
+
+
+@contextlib.asynccontextmanager
+async def open_office(store: Store, clock: FakeClock) -> AsyncIterator[Office]:
+    """Give an office whose name server answers, with our own mail exchanger in its zone."""
+    zone: dict[str, Node] = {}
+    async with DnsServer(zone) as server:
+        made = Office(store, clock, server=server.address)
+        made.zone = zone
+        zone["mx.us.example"] = Node(a=("192.0.2.7",))
+        yield made

@@ -1,35 +1,14 @@
 """A call read by the client as the server made it; what is not ours, or is old, is refused."""
 
-from datetime import UTC, datetime
-
 import pytest
 
-from outrider.base.vocab import EventKind, Stream
 from outrider.client import WebhookRefusedError, read_webhook
-from outrider.engine.story import LoggedEvent
 from outrider.services.webhooks import payload
 from outrider.wire import hooksign
+from tests.unit.services.webhooks.logged import EVENT, NOW
 
-NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())
 SECRET, OTHER = bytes(range(32)), bytes(24)
-EVENT = LoggedEvent(
-    id="1-2-3",
-    kind=EventKind.BOUNCED,
-    at=NOW,
-    message_id=None,
-    recipient="ann@a.example",
-    sender="shop@shop.example",
-    subject="Hello",
-    stream=Stream.MARKETING,
-    campaign="",
-    tags=["a"],
-    metadata={"order": "17"},
-    attempt=2,
-    reason="unknown_user",
-    reply="550 no",
-    facts={},
-)
 BODY = payload.of_event(EVENT)
 
 

@@ -1,6 +1,5 @@
 """The page to unsubscribe on: a scanner that opens it changes nothing, a click does, and nothing on it is markup."""
 
-import io
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +11,11 @@ import pytest
 from outrider.base import limits
 from outrider.base.errors import NotFoundError, StoreUnavailableError
 from outrider.base.vocab import LeavingReason, SubscriptionState
-from outrider.faces.api.app import make_app
 from outrider.faces.console import leaving
-from outrider.obs.log import make_logger
-from outrider.obs.settings import LogSettings
 from outrider.services.leaving import Leaving, TopicChoice, Word
-from outrider.testing.web import Heard, ask
-from tests.unit.faces.conftest import ApiFace, StillClock
+from outrider.testing.web import Heard
+from tests.unit.faces.conftest import StillClock
+from tests.unit.faces.console.page_door import PageDoor
 
 TOKEN = "0" * 48
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
@@ -73,25 +70,12 @@ class Desk:
         return self.leaving
 
 
-class Door:
-    """The pages, and what is logged about them."""
+class Door(PageDoor):
+    """The pages of one link."""
 
     def __init__(self, clock: StillClock) -> None:
-        self.desk, self.clock, self.face = Desk(), clock, ApiFace()
-        self.log = io.StringIO()
-        log = make_logger(LogSettings(format="json"), "web", self.log)
-        self.app = make_app(self.face.ports(), leaving.routes(self.desk, clock, log))
-
-    async def open(
-        self,
-        method: str = "GET",
-        token: str = TOKEN,
-        *,
-        peer: str | None = "192.0.2.7",
-        body: Any = b"",
-        **headers: str,
-    ) -> Heard:
-        return await ask(self.app, method, f"/unsubscribe?token={token}", peer=peer, body=body, headers=headers)
+        self.desk, self.clock = Desk(), clock
+        super().__init__("/unsubscribe", TOKEN, lambda log: leaving.routes(self.desk, clock, log))
 
     async def press(self, action: str, *fields: tuple[str, str]) -> Heard:
         """Send a form of the page."""

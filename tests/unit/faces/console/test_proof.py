@@ -1,19 +1,15 @@
 """The page behind a proof link: a scanner that opens it changes nothing, a click does, and nothing on it is markup."""
 
-import io
 from uuid import UUID
 
 import pytest
 
 from outrider.base import limits
 from outrider.base.errors import NotFoundError, StoreUnavailableError
-from outrider.faces.api.app import make_app
 from outrider.faces.console import proof
-from outrider.obs.log import make_logger
-from outrider.obs.settings import LogSettings
 from outrider.services.proofs import Proof
-from outrider.testing.web import Heard, ask
-from tests.unit.faces.conftest import ApiFace, StillClock
+from tests.unit.faces.conftest import StillClock
+from tests.unit.faces.console.page_door import PageDoor
 
 TOKEN = "t" * 43
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
@@ -40,19 +36,12 @@ class Desk:
         return found
 
 
-class Door:
-    """The pages, and what is logged about them."""
+class Door(PageDoor):
+    """The pages of one link."""
 
     def __init__(self, clock: StillClock) -> None:
-        self.desk, self.clock, self.face = Desk(), clock, ApiFace()
-        self.log = io.StringIO()
-        log = make_logger(LogSettings(format="json"), "web", self.log)
-        self.app = make_app(self.face.ports(), proof.routes(self.desk, clock, log))
-
-    async def open(
-        self, method: str = "GET", token: str = TOKEN, *, peer: str | None = "192.0.2.7", body: bytes = b""
-    ) -> Heard:
-        return await ask(self.app, method, f"/senders/prove?token={token}", peer=peer, body=body)
+        self.desk, self.clock = Desk(), clock
+        super().__init__("/senders/prove", TOKEN, lambda log: proof.routes(self.desk, clock, log))
 
 
 @pytest.fixture

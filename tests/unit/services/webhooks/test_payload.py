@@ -1,32 +1,11 @@
 """What is said to a customer's server."""
 
-from datetime import UTC, datetime
-
 import msgspec
 
-from outrider.base.vocab import EventKind, Stream
-from outrider.engine.story import LoggedEvent
+from outrider.base.vocab import EventKind
 from outrider.faces.api.v1 import events
 from outrider.services.webhooks import payload
-
-NOW = datetime(2026, 11, 28, 10, tzinfo=UTC)
-EVENT = LoggedEvent(
-    id="1-2-3",
-    kind=EventKind.BOUNCED,
-    at=NOW,
-    message_id=None,
-    recipient="ann@a.example",
-    sender="shop@shop.example",
-    subject="Hello",
-    stream=Stream.MARKETING,
-    campaign="",
-    tags=["a"],
-    metadata={"order": "17"},
-    attempt=2,
-    reason="unknown_user",
-    reply="550 no",
-    facts={"host": "mx.a.example"},
-)
+from tests.unit.services.webhooks.logged import EVENT, NOW
 
 
 def test_an_event_is_told_as_the_api_gives_it() -> None:
