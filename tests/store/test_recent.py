@@ -52,6 +52,17 @@ async def test_a_failure_reaches_every_asker_and_is_not_remembered() -> None:
     assert await recent.get("k") == "ak"
 
 
+async def test_what_is_forgotten_is_asked_for_anew_and_nothing_else_is() -> None:
+    source = Source()
+    recent = Recent(source, clock=FakeClock(), fresh_s=0.5)
+    for key in "kl":
+        await recent.get(key)
+    source.value = "b"
+    recent.forget("k")
+    recent.forget("never asked for")
+    assert [await recent.get(key) for key in "kl"] == ["bk", "al"]
+
+
 async def test_it_is_bounded() -> None:
     source = Source()
     recent = Recent(source, clock=FakeClock(), fresh_s=60, count_max=3)

@@ -4,6 +4,7 @@ import random
 from typing import TypeVar
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
@@ -317,6 +318,10 @@ async def test_a_domain_takes_its_own_kind_of_mail_and_none_while_it_is_stopped(
         await identity.check(shop, "shop.example", Stream.TRANSACTIONAL)
     assert forbidden.value.field == "sender"
     assert "outrider domain show shop.example" in forbidden.value.public
+    mended = msgspec.structs.replace(stopped, state=RecordState.PASSED, stopped_at=None)
+    async with store.transaction() as tx:
+        await domains.stand(tx, shop, domain.domain_id, mended, check_due_at=clock.now())
+    await identity.check(shop, "shop.example", Stream.TRANSACTIONAL)  # At once: it is not refused from memory.
 
 
 async def test_optional_records_are_changed_before_and_after_a_domain_is_proven(

@@ -8,7 +8,7 @@ from outrider.mail.render import Renderer
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
-from outrider.testing.templateroom import TemplateRoom
+from outrider.testing.templateroom import TemplateRoom, source
 
 pytestmark = pytest.mark.newest
 
@@ -36,6 +36,16 @@ async def test_what_was_changed_counts_within_a_second_and_before_costs_no_query
     await office.templates.disable(office.shop, template_id)
     assert (await office.published.find(office.shop, "Welcome")).number == 2  # For a moment more.
     assert "is disabled" in str(await office.sent())
+
+
+async def test_none_is_refused_for_what_was_so_a_moment_ago(office: TemplateRoom) -> None:
+    with pytest.raises(NotFoundError):
+        await office.published.find(office.shop, "Welcome")
+    await office.templates.create(office.shop, "Welcome", Stream.MARKETING, source(), is_published=False)
+    with pytest.raises(CallerError, match="has no published version"):
+        await office.published.find(office.shop, "Welcome")
+    await office.templates.publish(office.shop, "Welcome")
+    assert (await office.published.find(office.shop, "Welcome")).number == 1
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "\x00", "\ud800", "x" * 500])

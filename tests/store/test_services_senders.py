@@ -109,6 +109,27 @@ async def test_a_sender_may_send_while_its_domain_is_verified_and_it_is_enabled(
     assert not await office.may(NEWS)
 
 
+async def test_nobody_is_refused_for_what_was_so_a_moment_ago(office: Office) -> None:
+    async def may(text: str) -> bool:
+        return await office.senders.find(office.shop, address.parse(text), Stream.TRANSACTIONAL) is not None
+
+    assert not await may(NEWS)
+    domain_id = await office.domain(verified=False)
+    await office.senders.add(office.shop, NEWS, "Shop")
+    assert not await may(NEWS)
+    async with office.store.transaction() as tx:
+        await domains.verify(tx, office.shop, domain_id, now=office.clock.now())
+    assert await may(NEWS)
+    assert not await may("sales@shop.example")
+    await office.senders.add(office.shop, "sales@shop.example", "Sales")
+    assert await may("sales@shop.example")
+    await office.mailbox()
+    with pytest.raises(CallerError, match="is refused"):
+        await may(MAILBOX)
+    await office.senders.set_alignment(office.shop, UnalignedFrom.REWRITE)
+    assert await may(MAILBOX)
+
+
 async def test_an_international_address_is_kept_as_its_alabel(office: Office) -> None:
     await office.domain("xn--bcher-kva.example")
     sender = await office.senders.add(office.shop, "post@bücher.example", "Bücher")

@@ -6,7 +6,7 @@ to a return path of its own. A project may have a bounce domain below a proven d
 else the shared one of [inbound] is used. `services.release` gives a proven domain up.
 
 The hot questions (which mail may a domain send, and how fast?) are answered from memory for at most `FRESH_S`; a stop
-or another rate is noticed everywhere within a second.
+or another rate is noticed everywhere within a second, and nothing is refused from memory.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -271,20 +271,12 @@ class Identity:
             CallerError: the domain sends the other kind of mail only; `field` is `stream`.
             ForbiddenError: it is stopped; `field` is `sender`.
         """
-        found = await self._domains.get((project_id, domain))
-        if found is None:
+        key = project_id, domain
+        if _refusal(await self._domains.get(key), stream) is None:
             return
-        if found.stream is not None and found.stream is not stream:
-            raise CallerError(
-                f"{domain} sends {found.stream} mail only, and this is {stream}: use a sender on another domain.",
-                field="stream",
-            )
-        if found.stopped_at is not None:
-            raise ForbiddenError(
-                f"{domain} is stopped, since its DNS records are gone or wrong. Mend what"
-                f" `outrider domain show {domain}` says, then `outrider domain verify {domain}`.",
-                field="sender",
-            )
+        self._domains.forget(key)
+        if (refusal := _refusal(await self._domains.get(key), stream)) is not None:
+            raise refusal
 
     async def bounce_domain(self, project_id: UUID) -> BounceDomain:
         """Return where the return paths of the project are."""
@@ -337,6 +329,24 @@ class Identity:
 
     def _new_id(self) -> UUID:
         return ids.uuid7(self._clock.now(), self._random_bits(74))
+
+
+def _refusal(domain: Domain | None, stream: Stream) -> CallerError | None:
+    """Return why that stream's mail may not be taken for the domain."""
+    if domain is None:
+        return None
+    if domain.stream is not None and domain.stream is not stream:
+        return CallerError(
+            f"{domain.name} sends {domain.stream} mail only, and this is {stream}: use a sender on another domain.",
+            field="stream",
+        )
+    if domain.stopped_at is not None:
+        return ForbiddenError(
+            f"{domain.name} is stopped, since its DNS records are gone or wrong. Mend what"
+            f" `outrider domain show {domain.name}` says, then `outrider domain verify {domain.name}`.",
+            field="sender",
+        )
+    return None
 
 
 def _default_return_path(name: str) -> str:

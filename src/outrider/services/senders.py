@@ -5,7 +5,7 @@
 
 The hot question, may this address send, is answered from memory for at most `FRESH_S`: one look-up for all addresses of
 a domain, so one that takes any address costs no query for each. A removed or disabled sender is refused everywhere
-within a second.
+within a second; one that was added or enabled may send at once, for nobody is refused from memory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -235,6 +235,14 @@ class Senders:
         Raises:
             CallerError: field "sender"; its mail would fail DMARC and is not re-written.
         """
+        found = await self._find(project_id, sender, stream)
+        if found is None:
+            self._domains.forget((project_id, sender.domain))
+            self._single.forget((project_id, sender.key))
+            found = await self._find(project_id, sender, stream)
+        return found
+
+    async def _find(self, project_id: UUID, sender: Address, stream: Stream) -> AllowedSender | None:
         domain = await self._domains.get((project_id, sender.domain))
         if domain is None:
             return await self._find_mailbox(project_id, sender, stream)
@@ -259,6 +267,9 @@ class Senders:
             return None
         reason = align.refusal(sender.domain)
         way = await self._ways.get((project_id, stream))
+        if way.mode is UnalignedFrom.REFUSE or way.spokesman is None:
+            self._ways.forget((project_id, stream))
+            way = await self._ways.get((project_id, stream))
         if way.mode is UnalignedFrom.REFUSE:
             raise CallerError(
                 f"Mail from {found.address} is refused: {reason}. Send from a domain of the project, or have From"

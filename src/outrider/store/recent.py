@@ -2,7 +2,8 @@
 
 Keys, senders and DKIM keys are needed for every call and change rarely. What is revoked must stop working everywhere
 within a second, so `fresh_s` stays below that and no process trusts a notification for it. Callers that ask for the
-same key at the same moment share one query. A failed query is not remembered.
+same key at the same moment share one query. A failed query is not remembered. Who is about to refuse something for an
+old answer forgets it and asks once more: what was allowed a moment ago is not refused.
 """
 
 import asyncio
@@ -43,6 +44,10 @@ class Recent(Generic[Key, Value]):
             await asyncio.wait([asking])
             if not asking.cancelled():
                 return asking.result()
+
+    def forget(self, key: Key) -> None:
+        """Let the next `get` ask anew. Cost of asking whenever it is no: one query at a time of each key."""
+        self._known.pop(key, None)
 
     async def _ask(self, key: Key) -> Value:
         future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()

@@ -1,7 +1,8 @@
 """What is sent of a template, for each call that sends it: answered from memory.
 
-Whether it may be sent is at most `FRESH_S` old, so one that is switched off is refused everywhere within a second. What
-a published version is made of never changes, so that is kept for longer: many calls share one `Template`.
+That it may be sent is at most `FRESH_S` old, so one that is switched off is refused everywhere within a second; none is
+refused from memory, so one that was approved a moment ago is sent. What a published version is made of never changes,
+so that is kept for longer: many calls share one `Template`.
 """
 
 from typing import Final
@@ -47,7 +48,12 @@ class Published:
             NotFoundError: field "template"; the project has none.
             CallerError: field "template"; it may not be sent, and why.
         """
-        found = await self._known.get((project_id, template)) if versions.is_name(template) else None
+        if not versions.is_name(template):
+            raise versions.unknown(template)
+        found = await self._known.get((project_id, template))
+        if found is None or found.state is not TemplateState.APPROVED or found.published_number is None:
+            self._known.forget((project_id, template))
+            found = await self._known.get((project_id, template))
         if found is None:
             raise versions.unknown(template)
         number = found.published_number
