@@ -1,5 +1,6 @@
 """Content checks on a running program with a real rspamd: what is refused, tagged, held and released, by every door."""
 
+import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -97,10 +98,19 @@ async def test_what_is_tagged_arrives_with_its_score(api: Api, program: Program)
     assert "HEADER_SAYS" in accepted["facts"]["symbols"]
 
 
+@contextlib.asynccontextmanager
+async def holding(api: Api, program: Program) -> AsyncIterator[Any]:
+    """Yield the project, which holds its junk while the block runs and not after it."""
+    try:
+        yield await api.patch("/project", {"content": {"hold_score": 6.5}})
+    finally:
+        await program.command_json("content", "policy", "--hold", "default")
+        await program.take_effect()
+
+
 async def test_a_project_holds_its_junk_until_somebody_releases_it(api: Api, program: Program) -> None:
     junk = mail(headers={JUNK_FIELD: "yes"}, to=["ann@a.example", "bob@b.example"])
-    try:
-        shown = await api.patch("/project", {"content": {"hold_score": 6.5}})
+    async with holding(api, program) as shown:
         assert (shown["content"]["hold_score"], shown["content"]["own"]) == (6.5, {"hold_score": 6.5})
 
         async def is_held() -> Any:
@@ -121,13 +131,10 @@ async def test_a_project_holds_its_junk_until_somebody_releases_it(api: Api, pro
         assert (done["kind"], done["recipient_count"]) == ("released", 2)
         third = await program.until(is_held)
         assert (await api.post(f"/emails/{third}/cancel"))["cancelled_count"] == 2
-    finally:
-        await program.command_json("content", "policy", "--hold", "default")
 
 
 async def test_what_is_held_by_smtp_waits_for_its_release(api: Api, program: Program) -> None:
-    try:
-        await api.patch("/project", {"content": {"hold_score": 6.5}})
+    async with holding(api, program):
 
         async def is_held() -> Any:
             sent = session_of(await hand_in(program, "held@a.example", head=f"{JUNK_FIELD}: yes\n"))
@@ -137,8 +144,6 @@ async def test_what_is_held_by_smtp_waits_for_its_release(api: Api, program: Pro
         assert await api.post(f"/emails/{sent}/release") == {"id": sent, "released_count": 1}
         await program.settled(sent)
         assert await statuses(api, sent) == [("delivered", "accepted")]
-    finally:
-        await program.command_json("content", "policy", "--hold", "default")
 
 
 async def test_who_may_not_manage_may_not_release(api: Api, program: Program) -> None:
