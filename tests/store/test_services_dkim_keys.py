@@ -1,9 +1,11 @@
 """The key ring: sealed at rest, published before they sign, and one always signs."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import dkim as dkimpy
@@ -60,7 +62,8 @@ def ring(store: Store, clock: FakeClock) -> KeyRing:
 
 @pytest.fixture
 def identity(store: Store, ring: KeyRing, clock: FakeClock) -> Identity:
-    return Identity(store, ring, clock=clock, random_bits=random.SystemRandom().getrandbits)
+    rows = itertools.count()
+    return Identity(store, ring, clock=clock, random_bits=lambda _: next(rows) << 16)  # The mark of all is 0000.
 
 
 @pytest.fixture
@@ -114,7 +117,7 @@ async def test_a_domain_gets_two_keys_of_its_own_sealed(
         await identity.add_domain(project, name, is_verified=True)
     keys = [*await ring.of_domain(project, "shop.example"), *await ring.of_domain(project, "news.shop.example")]
     assert [key.algorithm for key in keys] == ["rsa-sha256", "ed25519-sha256"] * 2
-    assert [key.selector for key in keys] == ["o202601r", "o202601e"] * 2
+    assert [key.selector for key in keys] == ["o202601r-0000", "o202601e-0000"] * 2
     assert [getattr(key.private_key, "key_size", 0) for key in keys] == [2048, 0, 2048, 0]
     async with store.transaction() as tx:
         rows = await tx.fetch("SELECT k::text AS text, private_key_sealed FROM dkim_key k")
@@ -186,13 +189,13 @@ async def test_keys_of_a_domain_nobody_has_proven_wait_to_be_seen(
     ring: KeyRing, identity: Identity, clock: FakeClock, project: UUID
 ) -> None:
     await identity.add_domain(project, SHOP, is_verified=False)
-    assert states(await ring.entries(project, SHOP)) == {"o202601r": W, "o202601e": W}
+    assert states(await ring.entries(project, SHOP)) == {"o202601r-0000": W, "o202601e-0000": W}
     assert await selectors(ring, clock, project) == []
-    await saw(ring, project, SHOP, "o202601e", False)
-    await saw(ring, project, SHOP, "o202601r", True)
-    assert await selectors(ring, clock, project) == ["o202601r"], "the other is not published yet"
-    await saw(ring, project, SHOP, "o202601e", True)
-    assert await selectors(ring, clock, project) == ["o202601r", "o202601e"]
+    await saw(ring, project, SHOP, "o202601e-0000", False)
+    await saw(ring, project, SHOP, "o202601r-0000", True)
+    assert await selectors(ring, clock, project) == ["o202601r-0000"], "the other is not published yet"
+    await saw(ring, project, SHOP, "o202601e-0000", True)
+    assert await selectors(ring, clock, project) == ["o202601r-0000", "o202601e-0000"]
 
 
 async def test_the_operators_word_lets_them_sign_at_once(
@@ -200,7 +203,7 @@ async def test_the_operators_word_lets_them_sign_at_once(
 ) -> None:
     await identity.add_domain(project, SHOP, is_verified=False)
     await identity.add_domain(project, SHOP, is_verified=True)
-    assert await selectors(ring, clock, project) == ["o202601r", "o202601e"]
+    assert await selectors(ring, clock, project) == ["o202601r-0000", "o202601e-0000"]
 
 
 # Rotation.
@@ -210,30 +213,30 @@ async def test_new_keys_sign_when_they_are_seen_and_the_old_ones_records_stay_a_
     ring: KeyRing, clock: FakeClock, shop: UUID
 ) -> None:
     new = await ring.rotate(shop, "Shop.Example")
-    assert states(new) == {"o202601r2": W, "o202601e2": W}
-    assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
+    assert states(new) == {"o202601r2-0000": W, "o202601e2-0000": W}
+    assert await selectors(ring, clock, shop) == ["o202601r-0000", "o202601e-0000"]
     assert [entry.is_needed for entry in await ring.entries(shop, SHOP)] == [True] * 4
-    await saw(ring, shop, SHOP, "o202601r2", True)
-    assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e"]
-    await saw(ring, shop, SHOP, "o202601e2", True)
-    assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e2"]
+    await saw(ring, shop, SHOP, "o202601r2-0000", True)
+    assert await selectors(ring, clock, shop) == ["o202601r2-0000", "o202601e-0000"]
+    await saw(ring, shop, SHOP, "o202601e2-0000", True)
+    assert await selectors(ring, clock, shop) == ["o202601r2-0000", "o202601e2-0000"]
     clock.advance(WEEK_S - 2)
     assert (await ring.tend()).count == 0
-    assert states(await ring.entries(shop, SHOP))["o202601r"] is R
+    assert states(await ring.entries(shop, SHOP))["o202601r-0000"] is R
     clock.advance(2)
     assert (await ring.tend()).count == 1
     assert (await ring.tend()).count == 0
     entries = await ring.entries(shop, SHOP)
-    assert states(entries) == {"o202601r": X, "o202601r2": S, "o202601e": X, "o202601e2": S}
-    assert [entry.selector for entry in entries if not entry.is_needed] == ["o202601r", "o202601e"]
-    assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e2"]
+    assert states(entries) == {"o202601r-0000": X, "o202601r2-0000": S, "o202601e-0000": X, "o202601e2-0000": S}
+    assert [entry.selector for entry in entries if not entry.is_needed] == ["o202601r-0000", "o202601e-0000"]
+    assert await selectors(ring, clock, shop) == ["o202601r2-0000", "o202601e2-0000"]
 
 
 async def test_rotating_twice_and_at_once_makes_one_set(
     ring: KeyRing, store: Store, clock: FakeClock, shop: UUID
 ) -> None:
     made = await asyncio.gather(*(ring_of(store, clock).rotate(shop, SHOP) for _ in range(4)))
-    assert {tuple(states(one)) for one in made} == {("o202601r2", "o202601e2")}
+    assert {tuple(states(one)) for one in made} == {("o202601r2-0000", "o202601e2-0000")}
     assert len(await ring.entries(shop, SHOP)) == 4
 
 
@@ -241,46 +244,46 @@ async def test_a_rotation_may_renew_one_algorithm_and_take_somebodys_word(
     ring: KeyRing, clock: FakeClock, shop: UUID
 ) -> None:
     new = await ring.rotate(shop, SHOP, algorithms=["rsa-sha256"], is_published=True)
-    assert states(new) == {"o202601r2": S}
-    assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e"]
+    assert states(new) == {"o202601r2-0000": S}
+    assert await selectors(ring, clock, shop) == ["o202601r2-0000", "o202601e-0000"]
 
 
 async def test_a_rotation_renews_what_the_domain_signs_with(
     ring: KeyRing, identity: Identity, clock: FakeClock, project: UUID
 ) -> None:
     await identity.add_domain(project, SHOP, is_verified=True, algorithms=["ed25519-sha256"])
-    assert states(await ring.rotate(project, SHOP)) == {"o202601e2": W}
+    assert states(await ring.rotate(project, SHOP)) == {"o202601e2-0000": W}
 
 
 async def test_a_lost_record_brings_the_last_key_back(ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
-    for selector in ("o202601r", "o202601e"):
+    for selector in ("o202601r-0000", "o202601e-0000"):
         await saw(ring, shop, SHOP, selector, True)
     await ring.rotate(shop, SHOP, algorithms=["rsa-sha256"])
-    await saw(ring, shop, SHOP, "o202601r2", True)
-    assert await selectors(ring, clock, shop) == ["o202601r2", "o202601e"]
-    await saw(ring, shop, SHOP, "o202601r2", False)
-    assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
-    await saw(ring, shop, SHOP, "o202601r", False)
-    assert await selectors(ring, clock, shop) == ["o202601e"]
-    await saw(ring, shop, SHOP, "o202601e", False)
-    assert await selectors(ring, clock, shop) == ["o202601e"], "nothing better is left"
+    await saw(ring, shop, SHOP, "o202601r2-0000", True)
+    assert await selectors(ring, clock, shop) == ["o202601r2-0000", "o202601e-0000"]
+    await saw(ring, shop, SHOP, "o202601r2-0000", False)
+    assert await selectors(ring, clock, shop) == ["o202601r-0000", "o202601e-0000"]
+    await saw(ring, shop, SHOP, "o202601r-0000", False)
+    assert await selectors(ring, clock, shop) == ["o202601e-0000"]
+    await saw(ring, shop, SHOP, "o202601e-0000", False)
+    assert await selectors(ring, clock, shop) == ["o202601e-0000"], "nothing better is left"
 
 
 async def test_what_others_say_of_a_domain_changes_nothing(
     ring: KeyRing, identity: Identity, clock: FakeClock, shop: UUID, other: UUID
 ) -> None:
     await ring.rotate(shop, SHOP)
-    record = next(one.record for one in await ring.entries(shop, SHOP) if one.selector == "o202601r2")
+    record = next(one.record for one in await ring.entries(shop, SHOP) if one.selector == "o202601r2-0000")
     for project_id, name, selector in (
-        (other, SHOP, "o202601r2"),
-        (shop, "none.example", "o202601r2"),
+        (other, SHOP, "o202601r2-0000"),
+        (shop, "none.example", "o202601r2-0000"),
         (shop, SHOP, "none"),
     ):
         await ring.saw(project_id, name, selector, True, record=record)
-    assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
+    assert await selectors(ring, clock, shop) == ["o202601r-0000", "o202601e-0000"]
     await identity.add_domain(other, SHOP, is_verified=False)
-    await saw(ring, other, SHOP, "o202601r", True)
-    assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
+    await saw(ring, other, SHOP, "o202601r-0000", True)
+    assert await selectors(ring, clock, shop) == ["o202601r-0000", "o202601e-0000"]
     for call in (ring.rotate(other, "none.example"), ring.entries(other, "none.example")):
         with pytest.raises(NotFoundError):
             await call
@@ -296,8 +299,8 @@ async def test_an_unknown_algorithm_is_refused(ring: KeyRing, shop: UUID, algori
 async def test_many_rotations_in_a_month_have_a_name_each(ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
     for number in range(2, 12):
         (new,) = await ring.rotate(shop, SHOP, algorithms=["ed25519-sha256"], is_published=True)
-        assert new.selector == f"o202601e{number}"
-    assert await selectors(ring, clock, shop) == ["o202601r", "o202601e11"]
+        assert new.selector == f"o202601e{number}-0000"
+    assert await selectors(ring, clock, shop) == ["o202601r-0000", "o202601e11-0000"]
 
 
 # Names.
@@ -305,7 +308,7 @@ async def test_many_rotations_in_a_month_have_a_name_each(ring: KeyRing, clock: 
 
 async def test_a_domain_may_name_its_keys(ring: KeyRing, shop: UUID, other: UUID) -> None:
     await ring.set_prefix(shop, SHOP, "mail-")
-    assert states(await ring.rotate(shop, SHOP)) == {"mail-202601r": W, "mail-202601e": W}
+    assert states(await ring.rotate(shop, SHOP)) == {"mail-202601r-0000": W, "mail-202601e-0000": W}
     for prefix in ("-a", "A", "a.b", "a" * 21, "\x00", "ü", "a\n"):
         with pytest.raises(CallerError) as caught:
             await ring.set_prefix(shop, SHOP, prefix)
@@ -330,7 +333,7 @@ async def test_a_key_of_ones_own_waits_in_the_place_of_ours(
         brought = await ring.bring(project, SHOP, "Mine", pem)
         assert (brought.entry.selector, brought.entry.state, brought.warning) == ("mine", W, "")
     entries = await ring.entries(project, SHOP)
-    assert {entry.selector: entry.is_own for entry in entries} == {"o202601r": False, "mine": True}
+    assert {entry.selector: entry.is_own for entry in entries} == {"o202601r-0000": False, "mine": True}
     assert entries[1].record == dkim.public_record(dkim.load_key(SHOP, "mine", pem))
     await saw(ring, project, SHOP, "mine", True)
     assert await selectors(ring, clock, project) == ["mine"]
@@ -339,11 +342,21 @@ async def test_a_key_of_ones_own_waits_in_the_place_of_ours(
 async def test_a_key_of_ones_own_takes_over_when_it_is_seen(ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
     brought = await ring.bring(shop, SHOP, "s1.mail", own_rsa(1024))
     assert "1024 bits is weak" in brought.warning
-    assert await selectors(ring, clock, shop) == ["o202601r", "o202601e"]
+    assert await selectors(ring, clock, shop) == ["o202601r-0000", "o202601e-0000"]
     await saw(ring, shop, SHOP, "s1.mail", True)
-    assert await selectors(ring, clock, shop) == ["s1.mail", "o202601e"]
+    assert await selectors(ring, clock, shop) == ["s1.mail", "o202601e-0000"]
     assert (await ring.bring(shop, SHOP, "s2", own_rsa(2048), is_published=True)).warning == ""
-    assert await selectors(ring, clock, shop) == ["s2", "o202601e"]
+    assert await selectors(ring, clock, shop) == ["s2", "o202601e-0000"]
+
+
+async def test_nothing_gives_way_to_a_key_of_ones_own_that_was_brought_or_has_signed(ring: KeyRing, shop: UUID) -> None:
+    await ring.rotate(shop, SHOP, algorithms=["rsa-sha256"], is_published=True)
+    for selector in ("o202601r-0000", "o202601r2-0000"):
+        await saw(ring, shop, SHOP, selector, False)
+    before = states(await ring.entries(shop, SHOP))
+    for selector in ("own1", "own2"):
+        await ring.bring(shop, SHOP, selector, own_rsa(2048))
+    assert states(await ring.entries(shop, SHOP)) == before | {"own1": W, "own2": W}
 
 
 @pytest.mark.slow
@@ -363,27 +376,13 @@ async def test_a_key_that_cannot_sign_is_refused(ring: KeyRing, shop: UUID, othe
     with pytest.raises(NotFoundError):
         await ring.bring(other, SHOP, "s1", pem_of(good))
     with pytest.raises(ConflictError) as conflict:
-        await ring.bring(shop, SHOP, "o202601e", pem_of(good))
+        await ring.bring(shop, SHOP, "o202601e-0000", pem_of(good))
     assert conflict.value.field == "selector"
     assert len(await ring.entries(shop, SHOP)) == 2
 
 
 # cryptography makes none so short; made with OpenSSL for this test, 768 bits.
-SMALL_RSA = b"""\
------BEGIN PRIVATE KEY-----
-MIIB5AIBADANBgkqhkiG9w0BAQEFAASCAc4wggHKAgEAAmEAne9ow8ldGzj0Lsd0
-7ak9jwerucvEKK8joUGRmjPgN4N52mLNGpSrKg9DPmtDUUZtcSoNcImlOvFJvOCO
-cYcwp0mPE2TOIkZcfD3H85Q6UOCvTHpffz5w7I28WshbUVxTAgMBAAECYF6B8e4e
-5BEzLqODhYvmF0ksrO08awBxdV+8rdVZr5VonpU5RETgq+A6S+HhK+JJwqkklXVs
-T7+Fzb+SBLU19TpHpUAiR9V1XVBa7FcUg4JDbxVsDCt3l9DvmwebSh/nCQIxAMw5
-IuxE4byj4U61oTh08arU9bWrF+Z4lTnfqldOrWCaBWywnYUAgowTepXtGqX7bwIx
-AMX6AV7R+l+eQl71oCDa+p6Afuq/hz+TWYQZ0UZIPHPWWc/XAwRXia0FAvu/GZzL
-XQIwZLBm/4aWpaNHGr+CVYuS+180JfXNOtyI9pfILHOmF9LYidYqU8EEnHueHP1h
-/iQRAjEAo1MWolT0CsIS2ygjzDcbHnu/OIZ9W1OCO9rYrPSW+rFRMoec844MBHLn
-/SuwQ4v5AjBkfIyP343MmZCvhbE3aXtN/PVtNTqL1nf/F8I9awOG0P4bg5giFuzd
-gGcMsW7QKlw=
------END PRIVATE KEY-----
-"""
+SMALL_RSA = (Path(__file__).parents[1] / "data" / "rsa_768.pem").read_bytes()
 
 
 # Taking away.
@@ -391,20 +390,20 @@ gGcMsW7QKlw=
 
 async def test_a_key_is_taken_away_but_never_the_last(ring: KeyRing, clock: FakeClock, shop: UUID, other: UUID) -> None:
     await ring.rotate(shop, SHOP, algorithms=["rsa-sha256"])
-    await ring.take_away(shop, SHOP, "o202601r2")
-    assert states(await ring.entries(shop, SHOP)) == {"o202601r": S, "o202601e": S}
-    await ring.take_away(shop, SHOP, "o202601e")
-    assert await selectors(ring, clock, shop) == ["o202601r"]
-    for selector, error in (("o202601r", CallerError), ("o202601e", CallerError), ("none", NotFoundError)):
+    await ring.take_away(shop, SHOP, "o202601r2-0000")
+    assert states(await ring.entries(shop, SHOP)) == {"o202601r-0000": S, "o202601e-0000": S}
+    await ring.take_away(shop, SHOP, "o202601e-0000")
+    assert await selectors(ring, clock, shop) == ["o202601r-0000"]
+    for selector, error in (("o202601r-0000", CallerError), ("o202601e-0000", CallerError), ("none", NotFoundError)):
         with pytest.raises(error) as caught:
             await ring.take_away(shop, SHOP, selector)
         assert caught.value.field == "selector"
     with pytest.raises(NotFoundError):
-        await ring.take_away(other, SHOP, "o202601r")
+        await ring.take_away(other, SHOP, "o202601r-0000")
     clock.advance(WEEK_S)
     await ring.tend()
-    await ring.take_away(shop, SHOP, "o202601e")
-    assert states(await ring.entries(shop, SHOP)) == {"o202601r": S}
+    await ring.take_away(shop, SHOP, "o202601e-0000")
+    assert states(await ring.entries(shop, SHOP)) == {"o202601r-0000": S}
 
 
 async def test_a_retired_key_is_erased(store: Store, ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
@@ -414,7 +413,7 @@ async def test_a_retired_key_is_erased(store: Store, ring: KeyRing, clock: FakeC
     async with store.transaction() as tx:
         rows = await tx.fetch("SELECT private_key_sealed AS sealed FROM dkim_key WHERE state = 'retired'")
     assert [row["sealed"] for row in rows] == [b"", b""]
-    assert await ring.published_record(SHOP, "o202601r"), "mail of then can still be checked"
+    assert await ring.published_record(SHOP, "o202601r-0000"), "mail of then can still be checked"
 
 
 # Delegation.
@@ -456,10 +455,10 @@ async def let_sign(ring: KeyRing, clock: FakeClock, project_id: UUID, *names: st
 async def test_a_domain_may_publish_its_keys_itself_again(ring: KeyRing, clock: FakeClock, shop: UUID) -> None:
     await ring.delegate(shop, SHOP, is_delegated=True)
     assert await ring.delegate(shop, SHOP, is_delegated=False) == []
-    assert states(await ring.entries(shop, SHOP)) == {"o202601r": S, "o202601e": S}
+    assert states(await ring.entries(shop, SHOP)) == {"o202601r-0000": S, "o202601e-0000": S}
     await ring.delegate(shop, SHOP, is_delegated=True)
     await let_sign(ring, clock, shop, "or1", "oe1")
-    assert states(await ring.delegate(shop, SHOP, is_delegated=False)) == {"o202601r2": W, "o202601e2": W}
+    assert states(await ring.delegate(shop, SHOP, is_delegated=False)) == {"o202601r2-0000": W, "o202601e2-0000": W}
     assert await selectors(ring, clock, shop) == ["or1", "oe1"]
 
 
@@ -488,7 +487,7 @@ async def test_keys_are_renewed_by_themselves_where_the_operator_says_so(
 ) -> None:
     setting = "rotate_delegated_every_s" if is_delegated else "rotate_txt_every_s"
     ring = ring_of(store, clock, **{setting: 30 * 86_400.0})
-    names = ("o202601r", "o202601e")
+    names = ("o202601r-0000", "o202601e-0000")
     if is_delegated:
         names = ("or1", "oe1")
         await ring.delegate(shop, SHOP, is_delegated=True)
@@ -500,7 +499,7 @@ async def test_keys_are_renewed_by_themselves_where_the_operator_says_so(
     await ensure_partitions(store, clock)
     assert (await ring.tend()).count == 1
     waiting = [one.selector for one in await ring.entries(shop, SHOP) if one.state is W]
-    assert waiting == (["or2", "oe2"] if is_delegated else ["o202601r2", "o202601e2"])
+    assert waiting == (["or2", "oe2"] if is_delegated else ["o202601r2-0000", "o202601e2-0000"])
     assert (await ring.tend()).count == 0
     assert await selectors(ring, clock, shop) == list(names)
     async with store.transaction() as tx:
@@ -511,7 +510,7 @@ async def test_keys_are_renewed_by_themselves_where_the_operator_says_so(
         [] if is_delegated else [(EventKind.KEYS_RENEWED, f"New DKIM keys of {SHOP} wait to be published")]
     )
     assert [dict(one.facts) for one in happened if one.kind is EventKind.KEYS_RENEWED] == (
-        [] if is_delegated else [{"domain": SHOP, "selectors": "o202601e2, o202601r2"}]
+        [] if is_delegated else [{"domain": SHOP, "selectors": "o202601e2-0000, o202601r2-0000"}]
     )
     assert all(f"TXT at {name}._domainkey.{SHOP}" in one.text for one in told for name in waiting)
 
@@ -594,4 +593,4 @@ async def test_delegation_leaves_a_key_of_ones_own_alone(ring: KeyRing, clock: F
     assert states(await ring.entries(shop, SHOP))["mine"] is W
     await saw(ring, shop, SHOP, "mine", True)
     assert tuple(states(await ring.delegate(shop, SHOP, is_delegated=True))) == ("or1",)
-    assert await selectors(ring, clock, shop) == ["o202601r", "mine"]
+    assert await selectors(ring, clock, shop) == ["o202601r-0000", "mine"]

@@ -177,7 +177,7 @@ class Gates:
             if site.provider:  # Not found by MX patterns: a smart host, catch mode's mailbox, the simulator.
                 place = Place(site.provider, f"{site.provider} {site.name}", site.is_simulated)
             else:
-                place = self._shaping.place([host.name for host in site.hosts], site.name)
+                place = self._shaping.place(site.mx_names or [host.name for host in site.hosts], site.name)
             if len(self._places) >= _KNOWN_COUNT_MAX:
                 self._places.clear()
             self._places[site.name] = place

@@ -58,14 +58,17 @@ class NodeSlots:
         """Take a connection of the gate for this process; False if there is none."""
         limits, now_s = self._limits[source, key], self._clock.now().timestamp()
         provider, _, site = key.partition(BELOW)
+        if site:
+            # The site first, and without the rate of new connections: a site that is full costs its provider none.
+            per_site = msgspec.structs.replace(limits, connections=limits.connections_per_site, connection_rate=None)
+            self.refused_key = key
+            if not self._take(gate_key(source, key), per_site, now_s):
+                return False
         self.refused_key = provider
-        if not self._take(gate_key(source, provider), limits, now_s):
-            return False
-        per_site = msgspec.structs.replace(limits, connections=limits.connections_per_site)
-        if not site or self._take(gate_key(source, key), per_site, now_s):
+        if self._take(gate_key(source, provider), limits, now_s):
             return True
-        self.refused_key = key
-        self._give(gate_key(source, provider))
+        if site:
+            self._give(gate_key(source, key))
         return False
 
     def give(self, source: str, key: str) -> None:

@@ -140,11 +140,13 @@ class Resolver:
         groups = tuple(
             tuple(host for _, host in group) for _, group in itertools.groupby(usable, key=lambda pair: pair[0])
         )
+        names = tuple(sorted(mx.host for mx in chosen))
         site = Site(
-            name=",".join(sorted({mx.host for mx in chosen})),
+            name=",".join(names),
             hosts=tuple(host for _, host in usable),
             port=self._settings.smtp_port,
             tls=self._tls,
+            mx_names=names,
         )
         ttl_s = min([found.ttl_s, *(f.ttl_s for _, f in answers if f.values)])
         # A host whose servers failed now is asked for again soon; meanwhile the others do.
@@ -175,7 +177,7 @@ class Resolver:
         for group in route.groups:
             hosts += self._random.sample(group, len(group))
         site = route.site
-        return Site(site.name, tuple(hosts), site.port, site.tls, site.credentials)
+        return msgspec.structs.replace(site, hosts=tuple(hosts))
 
     async def _addresses(self, host: str) -> Found[str]:
         return await self._hosts.get(host, self._look_up_addresses)

@@ -25,6 +25,7 @@ class Site(msgspec.Struct, frozen=True):
     tls: TlsMode = TlsMode.OPPORTUNISTIC
     credentials: Credentials | None = None  # Only for smart hosts.
     provider: str = ""  # By whose limits it is counted, where its MX names do not say: a smart host, catch mode.
+    mx_names: tuple[str, ...] = ()  # Of all MX hosts, also of those without an address now; (): as `hosts`.
     is_simulated: bool = False  # The simulator on this machine (`net.simulated`).
 
 

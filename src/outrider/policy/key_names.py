@@ -1,9 +1,11 @@
 """What DKIM keys are called: selectors, and names in the operator's zone; what people are told of new ones. Pure.
 
-    o202612r  o202612e  o202612r2      a domain that publishes its keys: prefix, month, r for RSA or e for Ed25519
-    or1  or2  oe1  oe2                 one whose keys are in the operator's zone: two names each, to take turns on
+    o202612r-7f3a  o202612e-7f3a  o202612r2-7f3a
+                           a domain that publishes its keys: prefix, month, r (RSA) or e (Ed25519), the domain's mark
+    or1  or2  oe1  oe2     one whose keys are in the operator's zone: two names each, to take turns on
 
-The first are new ones each time, so a key never comes where receivers remember another. The second are published once.
+The first are new ones each time, so a key never comes where receivers remember another: not after a rotation, and by
+the mark not where a domain was given up and added again, or moves to another project. The second are published once.
 
 Source: RFC 6376 §3.1.
 """
@@ -17,6 +19,7 @@ from uuid import UUID
 from outrider.mail import dkim
 
 OURS: Final = "o"  # The prefix where a domain has none of its own.
+_MARK_CHARS: Final = 4  # Of the domain's row, its random end: one in 65,536 is another's.
 _SLOTS: Final = 2  # One in use, one for the next key.
 _LETTERS: Final = {dkim.RSA_SHA256: "r", dkim.ED25519_SHA256: "e"}
 _prefix: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,19}").fullmatch
@@ -32,11 +35,11 @@ def host(selector: str, domain: str) -> str:
     return f"{selector}._domainkey.{domain}"
 
 
-def next_name(prefix: str, algorithm: str, taken: Collection[str], now: datetime) -> str:
+def next_name(prefix: str, algorithm: str, domain_id: UUID, taken: Collection[str], now: datetime) -> str:
     """Return a selector for a new key of a domain that publishes its keys itself; none of those in `taken`."""
-    first = f"{prefix or OURS}{now:%Y%m}{_LETTERS[algorithm]}"
-    names = (first, *(f"{first}{at}" for at in range(2, len(taken) + 2)))  # One more than may be taken.
-    return next(name for name in names if name not in taken)
+    first, mark = f"{prefix or OURS}{now:%Y%m}{_LETTERS[algorithm]}", domain_id.hex[-_MARK_CHARS:]
+    numbers = ("", *range(2, len(taken) + 2))  # One more than may be taken.
+    return next(name for number in numbers if (name := f"{first}{number}-{mark}") not in taken)
 
 
 def turns(prefix: str, algorithm: str) -> Sequence[str]:

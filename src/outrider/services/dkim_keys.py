@@ -180,7 +180,7 @@ class KeyRing:
     async def bring(
         self, project_id: UUID, name: str, selector: str, pem: bytes, *, is_published: bool = False
     ) -> Brought:
-        """Take a key that the customer made. It waits like ours, and takes the place of one of ours that waits.
+        """Take a key the customer made. It waits like ours; one of ours that waits and never signed gives way to it.
 
         Safe twice: the same key under the same selector is returned as it is.
 
@@ -207,7 +207,9 @@ class KeyRing:
                 raise ConflictError(f"{name} has another key with the selector {selector}.", field="selector")
             if key is None:
                 for one in keys:
-                    if one.state is KeyState.WAITING and one.algorithm == loaded.algorithm:
+                    # One that has signed may be found in DNS again, and one of the customer's is his to take away.
+                    is_new = one.state is KeyState.WAITING and one.signing_at is None and not one.is_own
+                    if is_new and one.algorithm == loaded.algorithm:
                         await dkim_keys.remove(tx, project_id, one.dkim_key_id)
                 key = self._sealed(owner, selector, _pem(loaded.private_key), is_own=True)
                 await dkim_keys.insert(tx, key)
@@ -477,7 +479,7 @@ class KeyRing:
                 field="domain",
             )
         taken = {one.selector for one in keys}
-        return key_names.next_name(owner.dkim_prefix, algorithm, taken, self._clock.now())
+        return key_names.next_name(owner.dkim_prefix, algorithm, owner.domain_id, taken, self._clock.now())
 
     def _entry(self, owner: KeyOwner, key: DkimKey) -> KeyEntry:
         changed_at = {

@@ -87,6 +87,24 @@ def test_a_rate_of_connections_says_when_the_next_may_be(both: list[NodeSlots], 
     assert one.refusal.until_s > clock.now().timestamp() + 59
 
 
+def test_a_site_that_is_full_costs_its_provider_no_new_connection(both: list[NodeSlots], clock: FakeClock) -> None:
+    one, _ = both
+    other_site = BELOW.replace("mx.a", "mx.b")
+    expect(one, Limits(connections=9, connections_per_site=1, connection_rate=Rate(1, 60)), BELOW, other_site)
+    assert one.take("one", BELOW)
+    clock.advance(90)
+    for _ in range(20):
+        clock.advance(0.05)
+        assert not one.take("one", BELOW)
+        assert one.refused_key == BELOW
+    assert one.take("one", other_site)
+    one.give("one", other_site)
+    assert not one.take("one", other_site), "one a minute, of the provider"
+    assert one.refused_key == "big"
+    clock.advance(90)
+    assert one.take("one", other_site), "what the provider refused was given back to the site"
+
+
 async def test_who_has_all_yields_to_who_has_none(both: list[NodeSlots], clock: FakeClock) -> None:
     one, other = both
     for slots in both:

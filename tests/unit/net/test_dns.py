@@ -107,7 +107,13 @@ async def test_hosts_come_by_preference_with_their_addresses(make: Make) -> None
         port=25,
         tls=TlsMode.OPPORTUNISTIC,
         credentials=None,
+        mx_names=("a.mx.example", "b.mx.example", "c.mx.example"),
     )
+
+
+async def test_a_host_without_an_address_is_still_one_of_the_domains(make: Make) -> None:
+    site = await site_of(make({"shop.example": mx((10, "a.example"), (10, "b.example")), "a.example": host()}))
+    assert ([one.name for one in site.hosts], site.mx_names) == (["a.example"], ("a.example", "b.example"))
 
 
 async def test_port_and_tls_are_those_given(make: Make) -> None:

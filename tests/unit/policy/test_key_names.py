@@ -9,15 +9,22 @@ from outrider.mail.dkim import ALGORITHMS, ED25519_SHA256, RSA_SHA256
 from outrider.policy import key_names
 
 NOW = datetime(2026, 12, 4, tzinfo=UTC)
+ROW = UUID(int=0x1_00FF)
 
 
 def test_a_new_name_is_none_of_those_taken() -> None:
     taken: list[str] = []
-    for expected in ("o202612r", "o202612r2", "o202612r3"):
-        taken.append(key_names.next_name("", RSA_SHA256, taken, NOW))
+    for expected in ("o202612r-00ff", "o202612r2-00ff", "o202612r3-00ff"):
+        taken.append(key_names.next_name("", RSA_SHA256, ROW, taken, NOW))
         assert taken[-1] == expected
-    assert key_names.next_name("mail-", ED25519_SHA256, [*taken, "mail-202612e2"], NOW) == "mail-202612e"
-    assert key_names.next_name("", RSA_SHA256, ["o202612r", "o202612r3"], NOW) == "o202612r2"
+    other = [*taken, "mail-202612e2-00ff"]
+    assert key_names.next_name("mail-", ED25519_SHA256, ROW, other, NOW) == "mail-202612e-00ff"
+    assert key_names.next_name("", RSA_SHA256, ROW, [taken[0], taken[2]], NOW) == "o202612r2-00ff"
+
+
+def test_a_domain_that_is_added_again_has_other_names() -> None:
+    names = {key_names.next_name("", RSA_SHA256, UUID(int=at), [], NOW) for at in range(20)}
+    assert len(names) == 20
 
 
 def test_turns_are_taken_on_two_names_of_each_algorithm() -> None:
