@@ -85,5 +85,8 @@ async def test_a_domain_says_what_is_tracked_over_its_project(caught: Program) -
     assert "excluded_hosts" not in gone["own"]
     assert (await api.refused("PATCH", "/domains/nobody.example/tracking", {"opens": "all"}))[0] == 404
     assert (await api.refused("PATCH", "/tracking", {"opens": "sometimes"}))[0] == 400
+    status, _, field = await api.refused("PATCH", "/tracking", {"excluded_hosts": ["a\x00b"]})
+    assert (status, field) == (400, "excluded_hosts")
+    assert "NAME=VALUE" in (await caught.command("tracking", "set", "--utm", "utm_source")).stderr
     assert (await api.patch("/tracking", {"text_links": False}))["own"]["text_links"] is False
     await api.patch("/tracking", {"text_links": None})

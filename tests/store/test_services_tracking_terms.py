@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from outrider.base.errors import CallerError, NotFoundError
@@ -9,7 +10,7 @@ from outrider.base.vocab import TrackedMail
 from outrider.mail.link_tokens import Kind
 from outrider.policy.tracking import Terms
 from outrider.services.tracking_terms import TrackingTerms, tokens_of
-from outrider.store import domains
+from outrider.store import domains, tracking
 from outrider.store.domains import Domain
 from outrider.store.pool import Store
 from outrider.store.vault import Vault
@@ -64,7 +65,35 @@ async def test_nothing_is_tracked_that_would_lead_nowhere(store: Store, clock: F
     assert (await terms.change(shop, {"clicks": "all"}, domain="own.example")).base_url == "https://t.own.example"
 
 
-@pytest.mark.parametrize("wrong", [{"opens": "some"}, {"utm": {"x": "y"}}, {"excluded_hosts": [""]}])
+async def test_hosts_are_stored_as_links_are_held_against_them(store: Store, clock: FakeClock, shop: UUID) -> None:
+    terms = terms_of(store, clock)
+    view = await terms.change(shop, {"excluded_hosts": ["Shop.Example.", "*.m\u00fcller.example"]})
+    assert view.own.excluded_hosts == ["shop.example", "*.xn--mller-kva.example"]
+
+
+async def test_what_was_stored_before_it_was_checked_is_read_and_hinders_no_change(
+    store: Store, clock: FakeClock, shop: UUID
+) -> None:
+    old = Terms(
+        excluded_hosts=["https://pay.example", "M\u00fcller.example"], utm={"utm_source": "{nope}", "utm_term": ""}
+    )
+    async with store.transaction() as tx:
+        await tracking.set_of_project(tx, shop, msgspec.json.encode(old).decode())
+    view = await terms_of(store, clock).change(shop, {"opens": "all"})
+    assert view.own.utm == old.utm
+    assert view.own.excluded_hosts == ["https://pay.example", "xn--mller-kva.example"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"opens": "some"},
+        {"utm": {"x": "y"}},
+        {"utm": {"utm_source": "a\x00b"}},
+        {"excluded_hosts": [""]},
+        {"excluded_hosts": ["a\x00b"]},
+    ],
+)
 async def test_what_is_no_term_is_refused(store: Store, clock: FakeClock, shop: UUID, wrong: dict[str, object]) -> None:
     terms = terms_of(store, clock)
     with pytest.raises(CallerError):

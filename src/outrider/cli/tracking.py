@@ -61,7 +61,7 @@ def set_terms(
         "clicks": clicks,
         "text_links": text_links,
         "utm": _pairs(utm) if utm else None,
-        "excluded_hosts": [host.lower() for host in exclude] if exclude else None,
+        "excluded_hosts": exclude or None,
         "is_private": privacy,
         "footer": footer,
         "honey_link": honey_link,
@@ -88,6 +88,9 @@ def _nothing(fields: Sequence[str]) -> dict[str, object]:
 
 
 def _pairs(texts: Sequence[str]) -> Mapping[str, str]:
+    for text in texts:
+        if "=" not in text:
+            raise CallerError(f"--utm takes NAME=VALUE, such as utm_source=news; not {text!r}.", field="utm")
     return {text.partition("=")[0]: text.partition("=")[2] for text in texts}
 
 

@@ -22,6 +22,7 @@ import msgspec
 
 from outrider.base import limits
 from outrider.base.errors import CallerError
+from outrider.mail import hosts
 
 _ATEXT: Final = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"  # RFC 5322 §3.2.3, for the inside of [].
 _LABEL: Final = r"[A-Za-z0-9]++(?:-[A-Za-z0-9]++)*+"  # Without "--": such a name may be an A-label, to be checked.
@@ -168,7 +169,9 @@ def _parse_domain(domain: str) -> str:
         _refuse("address literal; give a domain")
     if " " in domain:
         _refuse("space")
-    name = domain.lower() if domain.isascii() else _to_alabels(domain)
+    name = domain.lower() if domain.isascii() else hosts.to_alabels(domain)
+    if name is None:
+        _refuse("domain that IDNA does not allow")
     labels = name.split(".")
     if "" in labels:
         _refuse("dot at the wrong place in the domain")
@@ -181,13 +184,6 @@ def _parse_domain(domain: str) -> str:
     if len(name) > limits.DOMAIN_NAME_CHARS_MAX:
         _refuse("domain too long")
     return name
-
-
-def _to_alabels(domain: str) -> str:
-    try:
-        return idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
-    except UnicodeError as error:  # IDNAError is one, and the library lets others through.
-        raise CallerError("domain that IDNA does not allow") from error
 
 
 def _check_label(label: str) -> None:

@@ -7,12 +7,16 @@ Rewritten are http and https links of <a>, <area> and VML shapes (Outlook's butt
 (`<!--[if mso]>`) too: Outlook shows them. Relative ones are resolved where a <base> says against what.
 
 Left alone are other relative ones, other schemes, `#anchors`, tags with the attribute `data-no-track`, excluded hosts,
-links to our own pages and the mark for one, what a token cannot hold, and what is in a tag that is never closed. The
-first of two equal attributes counts, as in browsers. Each pass is linear for any input.
+links to our own pages and the mark for one, what a token cannot hold or a redirect not lead to, and what is in a tag
+that is never closed. The first of two equal attributes counts, as in browsers. Each pass is linear for any input.
+
+A link in plain text is cut out with care: what is replaced is gone. It has characters of URIs, and letters of the
+scripts that put blanks between words. Where another letter follows at once, the link may go on or the sentence:
+nobody can tell, so it stays as it is.
 
 UTM parameters stand before the `#fragment` and never over one that is there; they are appended without tracking, too.
 The pixel and the honey link stand before the last `</body>`. Links are numbered from 1 in the order they stand in;
-plain text has numbers of its own. Source: HTML Living Standard §4.6.1, §2.4.3; URL Standard §4.4.
+plain text has numbers of its own. Source: HTML Living Standard §4.6.1, §2.4.3; URL Standard §4.4; RFC 3986 §2.
 """
 
 import html
@@ -25,6 +29,7 @@ import msgspec
 
 from outrider.mail import markup, references
 from outrider.mail.link_tokens import HONEY_NUMBER, TARGET_BYTES_MAX
+from outrider.mail.locations import host_of, location_of
 from outrider.mail.markup import Kind, Piece
 from outrider.mail.translate import UNSUBSCRIBE_MARK
 
@@ -32,14 +37,20 @@ NO_TRACK: Final = "data-no-track"  # The attribute that leaves a link alone.
 _TAGS: Final = frozenset({"a", "area"})
 _VML: Final = "v:"  # Shapes of Outlook: <v:roundrect href="...">.
 _CONDITIONAL: Final = re.compile(r"\s*\[if\s[^\]]*\]>", re.IGNORECASE)
-_WEB: Final = re.compile(r"https?://([^/?#\\]+)", re.IGNORECASE)
-_PORT: Final = re.compile(r":[0-9]*\Z")  # What stands in brackets, an IPv6 address, keeps its colons.
+_WEB: Final = re.compile(r"https?://[^/?#\\]", re.IGNORECASE)
 _IN_URL: Final = re.compile(r"[\t\n\r]")  # Browsers drop them from URLs.
 _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _EDGE: Final = "".join(map(chr, range(0x21)))  # C0 controls and space.
-_TEXT_URL: Final = re.compile(r"""\bhttps?://[^\s<>"\x00-\x1f]+""", re.IGNORECASE)
+# RFC 3986 §2.2, §2.3; and letters of Latin, Greek and Cyrillic, with accents: no word begins right behind them.
+_OF_URL: Final = (
+    r"A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%"
+    r"\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u0300-\u036f\u0386\u0388-\u03ff\u0400-\u0481\u048a-\u052f\u1e00-\u1eff"
+)
+_TEXT_URL: Final = re.compile(rf"(?<![A-Za-z0-9])(?i:https?)://[{_OF_URL}]+")
+# A letter or digit of any other script, what emoji are made of, or a brace, as in "/users/{id}".
+_GOING_ON: Final = re.compile(rf"(?:[^\W\x00-\x7f]|[{{\u2600-\u27bf\U0001f000-\U0001faff])[{_OF_URL}\w]*")
 _PUNCTUATION: Final = frozenset(".,;:!?'*_")
-_BRACKETS: Final = {")": "(", "]": "[", "}": "{"}
+_BRACKETS: Final = {")": "(", "]": "["}
 
 _PIXEL: Final = (
     '<img src="',
@@ -60,7 +71,7 @@ class Rewriting(msgspec.Struct, frozen=True, kw_only=True):
     pixel: bool = False
     honey: bool = False  # Where there is a link at all.
     utm: tuple[tuple[str, str], ...] = ()
-    excluded_hosts: tuple[str, ...] = ()  # "shop.example", "*.shop.example": hosts below it, not itself.
+    excluded_hosts: tuple[str, ...] = ()  # As `policy.tracking.host_pattern` writes them.
     own_urls: tuple[str, ...] = ()  # What begins with one of them leads to our own pages.
 
 
@@ -123,12 +134,11 @@ def plan_text(source: str, rewriting: Rewriting, *, is_on: bool) -> Plan:
     """Return the plan of a plain text; `is_on`: its links are written anew at all."""
     changes: list[_Change] = []
     count = 0
-    for found in _TEXT_URL.finditer(source) if is_on else ():
-        url = _trimmed(found.group())
+    for start, url in _urls_in(source) if is_on else ():
         target = _wanted(url, rewriting)
         if target is None:
             continue
-        start, stop = found.start(), found.start() + len(url)
+        stop = start + len(url)
         if rewriting.clicks and count + 1 < HONEY_NUMBER and _is_fit(target):
             count += 1
             changes.append(_Change(start, stop, slot=Slot(count, target)))
@@ -188,14 +198,13 @@ def _wanted(url: str, rewriting: Rewriting) -> str | None:
         return None
     if any(url == own or url.startswith((own + "/", own + "?", own + "#")) for own in rewriting.own_urls):
         return None
-    host = _PORT.sub("", web.group(1).rpartition("@")[2]).lower().rstrip(".")
-    if not host or any(_is_excluded(host, pattern.lower()) for pattern in rewriting.excluded_hosts):
+    if rewriting.excluded_hosts and _is_excluded(host_of(url), rewriting.excluded_hosts):
         return None
     return _with_utm(url, rewriting.utm)
 
 
-def _is_excluded(host: str, pattern: str) -> bool:
-    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+def _is_excluded(host: str, patterns: Sequence[str]) -> bool:
+    return any(host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern for pattern in patterns)
 
 
 def _with_utm(url: str, utm: Sequence[tuple[str, str]]) -> str:
@@ -245,7 +254,18 @@ def _heard_end(source: str, pieces: Sequence[Piece]) -> int:
 
 
 def _is_fit(target: str) -> bool:
-    return len(target.encode("utf-8")) <= TARGET_BYTES_MAX
+    return len(target.encode("utf-8")) <= TARGET_BYTES_MAX and location_of(target) != ""
+
+
+def _urls_in(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the web links of a plain text that end for certain, with their places."""
+    at = 0
+    while found := _TEXT_URL.search(source, at):
+        at = found.end()
+        if rest := _GOING_ON.match(source, at):
+            at = rest.end()  # What looks like a link in there may be a part of this one.
+        else:
+            yield found.start(), _trimmed(found.group())
 
 
 def _trimmed(url: str) -> str:

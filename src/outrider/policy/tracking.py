@@ -2,21 +2,33 @@
 
     merged(project, domain)                       each field as the domain has it, where it says something
     decide(terms, stream, opens=None, clicks=None)    what happens to one message
+    check_links(terms)                            what would do nothing to links is refused
 
 A field that is None says nothing. What nobody has said is off, but for the footer: marketing mail without a link to
-unsubscribe gets one.
+unsubscribe gets one. `Terms` holds what was stored before these checks, too.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from outrider.base import limits
+from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream, TrackedMail
+from outrider.mail import hosts
 
-HostPattern = Annotated[str, Meta(min_length=1, max_length=253)]
+HostPattern = Annotated[str, Meta(min_length=1, max_length=limits.DOMAIN_NAME_CHARS_MAX)]
 UtmName = Annotated[str, Meta(pattern=r"^utm_[a-z_]{1,40}\Z")]
 UtmValue = Annotated[str, Meta(max_length=200)]
+# Underscores: hosts of links have them, and browsers find those.
+_name: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII).fullmatch
+_ipv6: Final = re.compile(r"\[[0-9a-f:.]+\]").fullmatch
+_BELOW: Final = "*."
+_PLACEHOLDER: Final = re.compile(r"\{(campaign|stream)\}")
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -25,7 +37,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     opens: TrackedMail | None = None
     clicks: TrackedMail | None = None
     text_links: bool | None = None  # Links in plain text are rewritten too.
-    utm: dict[UtmName, UtmValue] | None = None  # Appended to links; "{campaign}" and "{stream}" stand for the mail's.
+    utm: dict[UtmName, UtmValue] | None = None  # Appended to links; {campaign} and {stream} in it are the mail's.
     excluded_hosts: Annotated[list[HostPattern], Meta(max_length=100)] | None = None  # "shop.example", "*.shop.example"
     honey_link: bool | None = None  # A link that no reader sees: what follows it is a machine.
     is_private: bool | None = None  # Neither addresses nor agents of readers are stored.
@@ -74,8 +86,8 @@ def decide(
     """
     has_opens = _covers(terms.opens, stream) if opens is None else opens
     has_clicks = _covers(terms.clicks, stream) if clicks is None else clicks
-    values = {"{campaign}": campaign, "{stream}": stream.value}
-    utm = [(name, values.get(value, value)) for name, value in (terms.utm or {}).items()]
+    words = {"campaign": campaign, "stream": stream.value}
+    utm = [(name, _filled(value, words)) for name, value in (terms.utm or {}).items()]
     return Tracked(
         opens=has_opens,
         clicks=has_clicks,
@@ -85,6 +97,50 @@ def decide(
         honey_link=bool(terms.honey_link) and has_clicks,
         footer=terms.footer is not False and stream is Stream.MARKETING,
     )
+
+
+def host_pattern(text: str) -> str | None:
+    """Return a pattern of hosts as links are held against it: lower-case A-labels, no last dot; None: it is none.
+
+    "shop.example" is that host on any port, "*.shop.example" all hosts below it and not itself.
+    """
+    below, host = (_BELOW, text[len(_BELOW) :]) if text.startswith(_BELOW) else ("", text)
+    name = host.lower() if host.isascii() else hosts.to_alabels(host)
+    name = name.removesuffix(".") if name else ""
+    is_host = _name(name) or (not below and _ipv6(name))
+    return below + name if is_host and len(below + name) <= limits.DOMAIN_NAME_CHARS_MAX else None
+
+
+def normalised(terms: Terms) -> Terms:
+    """Return terms with patterns of hosts as `host_pattern` writes them; what is none stays as it was stored."""
+    if not terms.excluded_hosts:
+        return terms
+    patterns = [host_pattern(text) or text for text in terms.excluded_hosts]
+    return msgspec.structs.replace(terms, excluded_hosts=patterns)
+
+
+def check_links(terms: Terms) -> None:
+    """Refuse what would do nothing, or something else than it says, to links.
+
+    Raises:
+        CallerError: a pattern is no host, or a UTM parameter has no value, one with a control character, or one with
+            braces that stand for nothing.
+    """
+    for pattern in terms.excluded_hosts or ():
+        if host_pattern(pattern) is None:
+            raise CallerError(
+                f"Not a host: {pattern!r}. Say shop.example, or *.shop.example for all below; no scheme, port or path.",
+                field="excluded_hosts",
+            )
+    for name, value in (terms.utm or {}).items():
+        if not value or _UNFIT.search(value):
+            raise CallerError(f"{name} needs a value, without control characters.", field="utm")
+        if re.search(r"[{}]", _PLACEHOLDER.sub("", value)):
+            raise CallerError(f"{name}: only {{campaign}} and {{stream}} stand in braces, not {value!r}.", field="utm")
+
+
+def _filled(value: str, words: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: words[found[1]], value) if "{" in value else value
 
 
 def _covers(tracked: TrackedMail | None, stream: Stream) -> bool:

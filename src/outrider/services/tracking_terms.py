@@ -16,7 +16,7 @@ from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import TrackedMail
 from outrider.engine.dress import Ground
 from outrider.mail.link_tokens import Tokens
-from outrider.policy.tracking import NOTHING, Terms, merged
+from outrider.policy.tracking import NOTHING, Terms, check_links, merged, normalised
 from outrider.store import projects, tracking
 from outrider.store.pool import Store
 from outrider.store.recent import Recent
@@ -104,7 +104,7 @@ def tokens_of(vault: Vault) -> Tokens:
 
 
 def _terms(text: str) -> Terms:
-    return NOTHING if text == "{}" else msgspec.json.decode(text, type=Terms)
+    return NOTHING if text == "{}" else normalised(msgspec.json.decode(text, type=Terms))
 
 
 def _changed(terms: Terms, changes: Mapping[str, object]) -> Terms:
@@ -112,6 +112,9 @@ def _changed(terms: Terms, changes: Mapping[str, object]) -> Terms:
     said = {name: value for name in Terms.__struct_fields__ if (value := getattr(terms, name)) is not None}
     said |= {name: value for name, value in changes.items() if value is not None}
     try:
-        return msgspec.convert({name: said[name] for name in said if changes.get(name, "") is not None}, Terms)
+        new = msgspec.convert({name: value for name, value in changes.items() if value is not None}, Terms)
+        terms = msgspec.convert({name: said[name] for name in said if changes.get(name, "") is not None}, Terms)
     except msgspec.ValidationError as error:
         raise CallerError(f"{error}.", field="tracking") from None
+    check_links(new)  # Not what was stored before there was a check.
+    return normalised(terms)

@@ -90,6 +90,9 @@ def test_there_are_mails_to_try() -> None:
         (f'<a href="https://a.example/{"x" * TARGET_BYTES_MAX}">', []),
         ('<a href="https://a.example', []),
         ('<p>1 < 2 <a href="https://a.example">', ["https://a.example"]),
+        # Where a redirect can lead, and where it cannot.
+        ('<a href="https://user@m\u00fcller.example/x">', ["https://user@m\u00fcller.example/x"]),
+        ('<a href="https://m\u00fc..example"><a href="https://\U0001f355.example"><a href="https://u@/x">', []),
         ('<a href="https://a.example/?a=1&copy=2&notify=3">', ["https://a.example/?a=1&copy=2&notify=3"]),
         (f'<a href="https://a.example/?&#{"9" * 5000}">', ["https://a.example/?\ufffd"]),
     ],
@@ -100,11 +103,16 @@ def test_what_is_a_link(source: str, wanted: Sequence[str]) -> None:
 
 def test_excluded_hosts_and_our_own_pages_stay() -> None:
     rewriting = Rewriting(
-        clicks=True, excluded_hosts=("no.example", "*.below.example", "[2001:db8::1]"), own_urls=("https://us.example",)
+        clicks=True,
+        excluded_hosts=("no.example", "*.below.example", "[2001:db8::1]", "xn--mller-kva.example"),
+        own_urls=("https://us.example",),
     )
     hosts = [
         "no.example",
-        "NO.example:8080",
+        "NO.example.:8080",
+        "m\u00fcller.example",
+        "u@M\u00dcLLER.example:1",
+        "xn--mller-kva.example",
         "x@no.example",
         "a.below.example",
         "[2001:DB8::1]:80",
@@ -155,6 +163,57 @@ def test_links_in_text_end_where_the_sentence_goes_on() -> None:
     assert targets(plan) == ["https://a.example/x_(y)", "https://b.example", "https://c.example"]
     assert plan.written(["1", "2", "3"]) == "See (1). <2>, 3!"
     assert plan_text(source, CLICKS, is_on=False).written([]) == source
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        # A sentence in other signs than ASCII's goes on at once.
+        ("请访问：https://shop.example/x。谢谢您的支持，再见", "请访问：{}。谢谢您的支持，再见"),
+        ("请访问https://shop.example/x，谢谢", "请访问{}，谢谢"),
+        ("（https://shop.example/x）和https://shop.example/x。", "（{}）和{}。"),
+        ("Voir «https://shop.example/x» maintenant", "Voir «{}» maintenant"),
+        ("Siehe “https://shop.example/x” bald", "Siehe “{}” bald"),
+        ("See https://shop.example/x… now", "See {}… now"),
+        ("See https://shop.example/x—it is good", "See {}—it is good"),
+        ("https://shop.example/x\u200bb https://shop.example/x\u00a0b", "{}\u200bb {}\u00a0b"),
+        ("a https://shop.example/x|b `https://shop.example/x`", "a {}|b `{}`"),
+        ("https://shop.example/x｜https://shop.example/x", "{}｜{}"),
+        ("_https://shop.example/x_ **https://shop.example/x**", "_{}_ **{}**"),
+        ("[here](https://shop.example/x), {https://shop.example/x}", "[here]({}), {{{}}}"),
+        ("xhttps://shop.example/x 1https://shop.example/x", "xhttps://shop.example/x 1https://shop.example/x"),
+        # Where letters of another script follow, or emoji, nobody can tell where the link ends.
+        ("https://zh.wiki.example/wiki/日本", "https://zh.wiki.example/wiki/日本"),
+        ("https://例え.jp/x https://www.例え.jp/x", "https://例え.jp/x https://www.例え.jp/x"),
+        ("https://a.example和https://shop.example/x", "https://a.example和https://shop.example/x"),
+        ("https://a.example/日本?u=https://shop.example/x", "https://a.example/日本?u=https://shop.example/x"),
+        ("https://i❤.example/x https://a🍕.example", "https://i❤.example/x https://a🍕.example"),
+        ("https://api.example/users/{id}", "https://api.example/users/{{id}}"),
+        ("http\u017f://shop.example/x", "http\u017f://shop.example/x"),
+    ],
+)
+def test_nothing_of_a_text_is_lost(source: str, wanted: str) -> None:
+    plan = plan_text(source, CLICKS, is_on=True)
+    assert set(targets(plan)) <= {"https://shop.example/x"}
+    urls = [f"<{number}>" for number in range(len(plan.slots))]
+    assert plan.written(urls) == wanted.format(*urls)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://müller.example/x",
+        "https://de.wiki.example/wiki/Köln",
+        "https://пример.рф/путь",
+        "https://shop.example",
+        "https://shop.example/?a[]=1&b=%20#c",
+        "https://user@[::1]:80/",
+    ],
+)
+def test_links_in_text_may_have_letters_of_scripts_with_blanks_between_words(url: str) -> None:
+    plan = plan_text(f"“{url}” ({url})。", CLICKS, is_on=True)
+    assert targets(plan) == [url, url]
+    assert plan.written(["1", "2"]) == "“1” (2)。"
 
 
 @pytest.mark.parametrize("swallowing", ["<!-- x", '<a href="x', "<title>", "<script>x", "</p"])
@@ -253,7 +312,17 @@ def test_no_markup_costs_more_than_its_size(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["https://", "https://a.example/((((", "))))", "https://a.example/....", "(https://x)"]
+    "piece",
+    [
+        "https://",
+        "https://a.example/((((",
+        "))))",
+        "https://a.example/....",
+        "(https://x)",
+        "https://日",
+        "日",
+        "https://日 ",
+    ],
 )
 def test_no_text_costs_more_than_its_size(piece: str) -> None:
     assert len(plan_text(piece * (400_000 // len(piece)), CLICKS, is_on=True).literals) > 0

@@ -2,5 +2,4 @@
 
 doors       /o/ and /t/: answer at once from what the token seals, and hand on the hit
 secure      both and the page to unsubscribe by https, with a certificate for each host
-redirect    which targets may be led to, and how they are written in a header
 """

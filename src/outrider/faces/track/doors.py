@@ -23,8 +23,8 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from outrider.base import networks
 from outrider.base.clock import Clock
 from outrider.base.networks import Network
-from outrider.faces.track.redirect import location_of
 from outrider.mail.link_tokens import ForgedLinkError, Kind, Tokens, Told
+from outrider.mail.locations import location_of
 from outrider.obs.metrics import Metrics
 from outrider.policy.engagement import Hit
 
