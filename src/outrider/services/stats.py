@@ -124,11 +124,11 @@ class Stats:
             by_time.setdefault(one.at, {})[one.metric] = one.count
         totals = _totals(found)
         return Summary(
-            delivery=figures.delivery(totals),
+            delivery=figures.delivery(totals, asked.dimension),
             tracking=figures.tracking(totals),
             inbox=None if times is None else figures.inbox(times),
             rows=[
-                Row(at=at, delivery=figures.delivery(counts), tracking=figures.tracking(counts))
+                Row(at=at, delivery=figures.delivery(counts, asked.dimension), tracking=figures.tracking(counts))
                 for at, counts in by_time.items()
             ],
         )
