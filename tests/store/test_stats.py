@@ -30,7 +30,7 @@ async def totals(
             tx,
             project_id,
             Asked(since=clock.now() - LONG_AGO, until=clock.now() + LONG_AGO, **wanted),  # type: ignore[arg-type]
-            count_max=100,
+            rows_count_max=100,
         )
     return {(one.name, one.metric): one.count for one in found}
 

@@ -329,11 +329,15 @@ async def replace(
     await _clear(tx, project_ids, span, TABLES.keys() - set(units))
 
 
-async def read(tx: Tx, project_id: UUID, asked: Asked, *, count_max: int) -> Sequence[Figure]:
-    """Return the project's figures by time, name and metric; those that are 0 are left out. About as many at most."""
+async def read(tx: Tx, project_id: UUID, asked: Asked, *, rows_count_max: int) -> Sequence[Figure]:
+    """Return the project's figures by time, name and metric; those that are 0 are left out.
+
+    Args:
+        rows_count_max: pairs of time and name, the first; all metrics of each.
+    """
     dimension = asked.dimension or ("" if asked.campaign or asked.group == "campaign" else "total")
     which = _which(project_id, dimension, asked)
-    rows = await tx.fetch(_READ[asked.unit], *which, asked.group, asked.campaign, count_max)
+    rows = await tx.fetch(_READ[asked.unit], *which, asked.group, asked.campaign, rows_count_max)
     return [Figure(row["at"], row["name"], metric, row[metric]) for row in rows for metric in _IN_ORDER if row[metric]]
 
 
