@@ -51,8 +51,8 @@ async def test_hours_and_days_are_whole(room: EngineRoom, store: Store, stats: S
 
 _BUSY = """
     INSERT INTO figure_minute (project_id, dimension, at, name, stream, sender_domain, campaign, {metrics})
-    SELECT $1, dimension, $2::timestamptz - n * interval '1 minute', CASE dimension WHEN 'total' THEN '' ELSE 'p' || n % 9 END,
-           'marketing', 'a.example', '', {ones}
+    SELECT $1, dimension, $2::timestamptz - n * interval '1 minute',
+           CASE dimension WHEN 'total' THEN '' ELSE 'p' || n % 9 END, 'marketing', 'a.example', '', {ones}
       FROM generate_series(0, $3::int - 1) AS n, unnest(ARRAY['total', 'provider']) AS dimension"""
 
 

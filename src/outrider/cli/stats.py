@@ -28,15 +28,8 @@ from outrider.services.stats import Figure, Filters, Span, Stats, Summary
 
 stats = typer.Typer(help="Figures of a project's mail, with a chart; recount.", invoke_without_command=True)
 _BAR_COUNT: Final = 50  # Characters of the longest bar.
-_COLUMNS: Final = (
-    "DELIVERED",
-    "BLOCKED",
-    "BOUNCED",
-    "SPAM",
-    "OPENED",
-    "CLICKED",
-    "LEFT",
-)  # With one more in 80 characters.
+# With the first, in 80 characters.
+_COLUMNS: Final = ("DELIVERED", "BLOCKED", "BOUNCED", "SPAM", "OPENED", "CLICKED", "LEFT")
 _SHOWN_COUNT: Final = 20
 
 
