@@ -1,7 +1,7 @@
 """What is counted of a project's mail, and what rates mean. Pure; docs/howto/statistics.md says the same for people.
 
     metric                              counts
-    accepted                            recipients of accepted mails
+    accepted                            recipients of accepted mails, with those that were refused as suppressed
     delivered deferred expired ...      events of that kind; `deferred` is attempts
     bounced, bounced_late               refused for good, at once or by a report that came later; divided into:
       bounced_hard                        the address is at fault and stays so

@@ -86,6 +86,7 @@ def _amounts() -> Mapping[str, str]:
     """Return of which events each metric is the sum, or the count, in SQL."""
     found = {kind.value: f"sum(n) FILTER (WHERE kind = '{kind.value}')" for kind in figures.COUNTED}
     found |= {
+        "accepted": "sum(n) FILTER (WHERE is_request)",
         "bounced_hard": f"sum(n) FILTER (WHERE {_BOUNCED} 'hard')",
         "bounced_soft": f"sum(n) FILTER (WHERE {_BOUNCED} 'soft' OR kind = 'expired')",
         "blocked": f"sum(n) FILTER (WHERE {_BOUNCED} 'blocked' OR kind = 'suppressed')",
@@ -113,6 +114,7 @@ _COUNTED: Final = f"""told AS MATERIALIZED (
                COALESCE((e.facts ->> 'first')::boolean, false) AS is_first,
                COALESCE((e.facts ->> 'first_human')::boolean, false) AS is_first_human,
                COALESCE(e.facts ->> 'machine', '') <> '' AS is_machine,
+               e.kind = 'accepted' OR (e.kind = 'suppressed' AND e.recipient_id IS NULL) AS is_request,
                CASE e.kind WHEN 'accepted' THEN m.recipient_count
                     ELSE COALESCE((e.facts ->> 'count')::int, 1) END AS n
           FROM event e
