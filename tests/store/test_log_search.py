@@ -135,6 +135,25 @@ async def test_each_filter_finds_its_own(store: Store, clock: FakeClock, mailroo
     assert await kinds_found(store, project_id, clock, message_id=UUID(int=9)) == []
 
 
+async def test_an_event_of_no_recipient_is_found_by_the_address_in_its_facts(
+    store: Store, clock: FakeClock, mailroom: Mailroom
+) -> None:
+    project_id, other = await fill(store, clock, mailroom), await mailroom.project("other")
+    (message_id,) = {one.message_id for one in await everything(store, clock)}
+    left = NewEvent(
+        clock.now(), project_id, events.NIL, None, EventKind.UNSUBSCRIBED, facts={"address": "dan_1@a.example"}
+    )
+    refused = msgspec.structs.replace(left, message_id=message_id, kind=EventKind.SUPPRESSED)
+    async with store.transaction() as tx:
+        await events.append(tx, [left, refused])
+    for wanted in ({"recipient": "dan_1@A.example"}, {"recipient": "dan"}, {"words": "DAN_1@"}):
+        found = await kinds_found(store, project_id, clock, **wanted)
+        assert found == [EventKind.SUPPRESSED, EventKind.UNSUBSCRIBED], wanted
+        assert await kinds_found(store, other, clock, **wanted) == []
+    assert await kinds_found(store, project_id, clock, recipient="dan%1@") == []
+    assert await kinds_found(store, project_id, clock, recipient="ann@") == [EventKind.BOUNCED, EventKind.ACCEPTED]
+
+
 async def everything(store: Store, clock: FakeClock) -> list[events.Event]:
     async with store.transaction() as tx:
         return list(await events.after(tx, events.Cursor(), count_max=100))

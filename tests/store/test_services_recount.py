@@ -58,6 +58,8 @@ async def test_figures_are_what_happened(store: Store, clock: FakeClock, expecte
     assert summary.delivery.requests == sum(row.delivery.requests for row in summary.rows)
     by_campaign = await stats.summary(PROJECTS[0], filters=Filters(campaign="spring"))
     assert 0 < by_campaign.delivery.requests < summary.delivery.requests
+    gmail = (await stats.summary(PROJECTS[0], filters=Filters(provider="gmail"))).delivery
+    assert gmail.delivered_ratio == round(gmail.delivered / gmail.requests, 6) < 1
     for group in ("campaign", "stream"):
         parts = await stats.read(PROJECTS[0], group=group)
         assert sum(one.count for one in parts if one.metric == "opens") == summary.tracking.opens

@@ -41,7 +41,7 @@ class EventKind(enum.StrEnum):
     EXPIRED = "expired"
     HELD = "held"
     RELEASED = "released"
-    SUPPRESSED = "suppressed"
+    SUPPRESSED = "suppressed"  # The address gets no such mail: refused with its message, or found so before an attempt.
     CANCELLED = "cancelled"
     BOUNCED_LATE = "bounced_late"  # A report that came by mail, mostly after `delivered`.
     DELAYED = "delayed"  # Somebody on the way still tries; a report too.

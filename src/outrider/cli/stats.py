@@ -28,16 +28,8 @@ from outrider.services.stats import Figure, Filters, Span, Stats, Summary
 
 stats = typer.Typer(help="Figures of a project's mail, with a chart; recount.", invoke_without_command=True)
 _BAR_COUNT: Final = 50  # Characters of the longest bar.
-_COLUMNS: Final = (
-    "REQUESTS",
-    "DELIVERED",
-    "BLOCKED",
-    "BOUNCED",
-    "SPAM",
-    "OPENED",
-    "CLICKED",
-    "LEFT",
-)  # In 80 characters.
+# With the first, in 80 characters.
+_COLUMNS: Final = ("DELIVERED", "BLOCKED", "BOUNCED", "SPAM", "OPENED", "CLICKED", "LEFT")
 _SHOWN_COUNT: Final = 20
 
 
@@ -99,9 +91,10 @@ def show_stats(
     if as_csv:
         _write_csv(session.run_in(project, read))
     elif group is not None:
-        output.show(session.run_in(project, read), _tell_group, as_json=as_json)
+        output.show(session.run_in(project, read), lambda found: _tell_group(found, group), as_json=as_json)
     else:
-        output.show(session.run_in(project, summarize), lambda summary: _tell(summary, by), as_json=as_json)
+        columns = _columns("provider" if provider else "")
+        output.show(session.run_in(project, summarize), lambda summary: _tell(summary, by, columns), as_json=as_json)
 
 
 @stats.command()
@@ -135,7 +128,12 @@ def _write_csv(found: Sequence[Figure]) -> None:
         lines.writerow((one.at.isoformat(), sheets.cell(output.plain(one.name)), one.metric, one.count))
 
 
-def _tell(summary: Summary, by: Unit) -> None:
+def _columns(dimension: str) -> Sequence[str]:
+    """Return the heads of `_cells`: the first is of what the rates are."""
+    return ("REQUESTS" if figures.has_requests(dimension) else "ENDED", *_COLUMNS)
+
+
+def _tell(summary: Summary, by: Unit, columns: Sequence[str]) -> None:
     form = "%Y-%m-%d" if by is Unit.DAY else "%m-%d %H:%M"
     most = max((max(row.delivery.requests, row.delivery.delivered) for row in summary.rows), default=0)
     rows = [[format(row.at, form), *_cells(row.delivery, row.tracking)] for row in summary.rows]
@@ -143,7 +141,7 @@ def _tell(summary: Summary, by: Unit) -> None:
         output.show_text("No mail in that time.")
         return
     rows.append(["all", *_cells(summary.delivery, summary.tracking)])
-    output.show_table(["UTC", *_COLUMNS], rows, empty="")
+    output.show_table(["UTC", *columns], rows, empty="")
     output.show_text("")
     for row in summary.rows:
         output.show_text(
@@ -197,14 +195,15 @@ def _percent(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2%}"
 
 
-def _tell_group(found: Sequence[Figure]) -> None:
+def _tell_group(found: Sequence[Figure], group: Group) -> None:
     totals: dict[str, dict[str, int]] = {}
     for one in found:
         counts = totals.setdefault(one.name, {})
         counts[one.metric] = counts.get(one.metric, 0) + one.count
-    ordered = sorted(totals.items(), key=lambda pair: (-pair[1].get("accepted", pair[1].get("delivered", 0)), pair[0]))
-    rows = [[name or "-", *_cells(figures.delivery(counts), figures.tracking(counts))] for name, counts in ordered]
-    output.show_table(["NAME", *_COLUMNS], rows, empty="No mail in that time.")
+    views = [(name, figures.delivery(counts, group), figures.tracking(counts)) for name, counts in totals.items()]
+    views.sort(key=lambda view: (-max(view[1].requests, view[1].delivered), view[0]))
+    rows = [[name or "-", *_cells(sent, read)] for name, sent, read in views]
+    output.show_table(["NAME", *_columns(group)], rows, empty="No mail in that time.")
 
 
 def _tell_recount(found: Recount) -> None:

@@ -26,10 +26,11 @@ from outrider.base import ids, limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
 from outrider.base.vocab import ContentAction, Stream
-from outrider.engine import check, content, kept, wishes
+from outrider.engine import check, content, kept, refusals, wishes
 from outrider.engine.books import AllowedSender, DomainBook, PoolBook, QuotaBook, Rewritten, SenderBook
 from outrider.engine.content import Candidate, ContentBook, HeldMail
 from outrider.engine.fill import Filler
+from outrider.engine.refusals import Refusal
 from outrider.engine.settings import EngineSettings
 from outrider.engine.submission import Accepted, Attachment, Rejected, ReportsAsked, Submission
 from outrider.mail import address
@@ -38,7 +39,17 @@ from outrider.obs.metrics import Metrics
 from outrider.policy import quota, retry
 from outrider.policy.content import ContentVerdict
 from outrider.policy.quota import Quota, Wanted
-from outrider.store import attachments, idempotency, intake, lanes, messages, quotas, status_reports, suppressions
+from outrider.store import (
+    attachments,
+    events,
+    idempotency,
+    intake,
+    lanes,
+    messages,
+    quotas,
+    status_reports,
+    suppressions,
+)
 from outrider.store.batch import GroupCommit
 from outrider.store.events import Facts
 from outrider.store.idempotency import KeyedAnswer
@@ -84,6 +95,7 @@ class _Draft(msgspec.Struct, frozen=True):
     quota: Quota | None
     verdict: ContentVerdict | None
     reports: ReportsAsked | None
+    refused: Sequence[Refusal] = ()  # Who of the caller's recipients gets no mail.
 
     @property
     def is_held(self) -> bool:
@@ -440,6 +452,8 @@ class Acceptor:
                 if files := {(d.message.project_id, key): one.content for d in fresh for key, one in d.files}:
                     await attachments.insert(tx, [(*key, octets) for key, octets in files.items()], now=now)
                 await intake.insert(tx, [NewMail(d.message, d.body, d.recipients, _facts(d)) for d in fresh], now=now)
+                if told := [one for d in fresh if d.refused for one in refusals.told(d.message, d.refused)]:
+                    await events.append(tx, told)
                 if wished := [one for d in fresh if d.reports for one in wishes.of(d.reports, d.recipients, now)]:
                     await status_reports.wish(tx, wished)
                 if held := [_held(d) for d in fresh if d.is_held]:
@@ -547,7 +561,8 @@ def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:
     kept = [to for to, asked in pairs if asked not in suppressed]
     if len(kept) == len(pairs):
         return draft
-    rejected = [Rejected(to.address, SUPPRESSED) for to, asked in pairs if asked in suppressed]
+    refused = [Refusal(to.address, suppressed[asked]) for to, asked in pairs if asked in suppressed]
+    rejected = [Rejected(one.address, SUPPRESSED) for one in refused]
     session_id = draft.answer.session_id if kept else None
     answer = Accepted(session_id, len(kept), (*draft.answer.rejected, *rejected))
     return msgspec.structs.replace(
@@ -557,6 +572,7 @@ def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:
         asked=[asked for asked in draft.asked if asked not in suppressed],
         answer=answer,
         keyed=msgspec.structs.replace(draft.keyed, answer=_encode(answer)) if draft.keyed else None,
+        refused=refused,
     )
 
 

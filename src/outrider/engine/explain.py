@@ -175,7 +175,7 @@ class Explainer:
             log = await events.of_message(tx, project_id, found.message_id, accepted_at=found.accepted_at)
             lines = (await _of_recipient(tx, found, now)).lines
             suppressed = await _suppressed(tx, project_id, address.key_of(found.address), now)
-        spoken = [_spoken(event, found) for event in log if event.recipient_id in (None, found.recipient_id)]
+        spoken = [_spoken(event, found) for event in log if event.is_about(found.recipient_id)]
         return Shown(recipient=found, why=[*lines, *(line for one in suppressed for line in one.lines)], events=spoken)
 
 

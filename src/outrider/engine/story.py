@@ -83,7 +83,7 @@ def _logged(one: Event, addresses: Mapping[UUID, str], about: Mapping[UUID, proj
         kind=one.kind,
         at=one.at,
         message_id=None if one.message_id == events.NIL else one.message_id,
-        recipient=addresses.get(one.recipient_id, "") if one.recipient_id else "",
+        recipient=addresses.get(one.recipient_id, "") if one.recipient_id else one.address,
         sender=mail.sender if mail else "",
         subject=mail.subject if mail else "",
         stream=mail.stream if mail else None,

@@ -1,7 +1,7 @@
 """What is counted of a project's mail, and what rates mean. Pure; docs/howto/statistics.md says the same for people.
 
     metric                              counts
-    accepted                            recipients of accepted mails
+    accepted                            recipients of accepted mails, with those that were refused as suppressed
     delivered deferred expired ...      events of that kind; `deferred` is attempts
     bounced, bounced_late               refused for good, at once or by a report that came later; divided into:
       bounced_hard                        the address is at fault and stays so
@@ -12,6 +12,9 @@
     inbox_00 ... inbox_46               deliveries by the time since acceptance (or `send_at`), in buckets
 
 A unique hit is counted at its event, which says that it is the first: a recount gives the same.
+
+Where mail goes is known from its first attempt on: by provider and ip nothing is accepted, and the requests are those
+that came to an end there, each once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,13 +69,19 @@ BLOCKED: Final = (
 )
 # Two an octave from 0.1 s, so a percentile is off by less than 42 %; the last holds what took over six days.
 BOUNDS_S: Final = tuple(0.1 * 2 ** (step / 2) for step in range(46))
+# Dimensions in which nothing is accepted, and what stands for the requests there.
+_OF_ATTEMPTS: Final = frozenset({"provider", "ip"})
+_ENDED: Final = (EventKind.DELIVERED, EventKind.BOUNCED, EventKind.EXPIRED)
 SHARES: Final[Mapping[str, float]] = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99}
 
 BUCKETS: Final = tuple(f"inbox_{number:02}" for number in range(len(BOUNDS_S) + 1))
 
 
 class DeliveryFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of mail. Ratios are of `requests`, from 0 to 1; None without any."""
+    """What became of mail. Ratios are of `requests`, from 0 to 1; None without any.
+
+    `requests` are the recipients of accepted mails; by provider or ip those that were delivered, bounced or expired.
+    """
 
     requests: int
     delivered: int
@@ -116,9 +125,14 @@ class Inbox(msgspec.Struct, frozen=True, kw_only=True):
     p99_s: float | None = None
 
 
-def delivery(counts: Mapping[str, int]) -> DeliveryFigures:
-    """Return the figures and rates of delivery."""
-    requests = counts.get("accepted", 0)
+def has_requests(dimension: str) -> bool:
+    """Whether it is known of accepted mail what it is counted under: "", "template", "tag", not "provider" or "ip"."""
+    return dimension not in _OF_ATTEMPTS
+
+
+def delivery(counts: Mapping[str, int], dimension: str = "") -> DeliveryFigures:
+    """Return the figures and rates of delivery, of what was counted in that dimension."""
+    requests = sum(counts.get(name, 0) for name in ((EventKind.ACCEPTED,) if has_requests(dimension) else _ENDED))
     hard, soft = counts.get("bounced_hard", 0), counts.get("bounced_soft", 0)
     delivered, blocked, complained = (counts.get(name, 0) for name in ("delivered", "blocked", "complained"))
     return DeliveryFigures(

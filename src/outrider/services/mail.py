@@ -171,7 +171,7 @@ class Mail:
                 EventShown(
                     kind=one.kind,
                     at=one.at,
-                    recipient=addresses.get(one.recipient_id, "") if one.recipient_id else "",
+                    recipient=addresses.get(one.recipient_id, "") if one.recipient_id else one.address,
                     attempt=one.attempt,
                     reason=one.reason,
                     reply=one.reply,

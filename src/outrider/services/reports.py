@@ -94,6 +94,6 @@ def _view(row: Recipient, log: Sequence[Event], known: Sequence[Suppression]) ->
         events=tuple(
             EventView(kind=event.kind, at=event.at, reason=event.reason, reply=event.reply, facts=event.facts)
             for event in log
-            if event.recipient_id in (None, row.recipient_id)
+            if event.is_about(row.recipient_id)
         ),
     )

@@ -24,7 +24,7 @@ Facts = Mapping[str, str | int | float | bool]
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """An event about to be written. `recipient_id` None: it is about the whole message."""
+    """An event about to be written. `recipient_id` None: about the whole message, or the `address` in its facts."""
 
     at: datetime
     project_id: UUID
@@ -57,6 +57,15 @@ class Event(msgspec.Struct, frozen=True):
     reason: str
     reply: str
     facts: Facts
+
+    @property
+    def address(self) -> str:
+        """Whom an event of no recipient is about, as its facts say: who has no mail of ours. "": nobody alone."""
+        return "" if self.recipient_id is not None else str(self.facts.get("address", ""))
+
+    def is_about(self, recipient_id: UUID) -> bool:
+        """Whether it happened to that recipient of its message, or to the message as a whole."""
+        return self.recipient_id == recipient_id if self.recipient_id is not None else not self.address
 
 
 _encode_facts: Final = msgspec.json.Encoder().encode

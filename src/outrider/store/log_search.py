@@ -3,7 +3,8 @@
 A page looks at a bounded number of the project's events, by the index of its project and instant (or of one message),
 and keeps those that match: what it costs does not depend on how rare a match is, and no filter needs an index of its
 own, which every accept and settle would pay for. So a page may hold fewer than were asked for, or none, though more
-follow. A message or a recipient is read only where a filter asks for it, one row at a time by its key.
+follow. A message or a recipient is read only where a filter asks for it, one row at a time by its key. An event of no
+recipient may name an address in its facts; else it is found by all recipients of its message.
 
 The filters are plain SQL with clauses that a "" or an empty list switches off, as in `mail_views`: two statements that
 are prepared once, where composed ones would be as many as there are combinations.
@@ -87,11 +88,13 @@ _MATCHES: Final = """
      AND ($15::text = '' OR facts ->> 'url' ILIKE $15)
      AND ($16::text = '' OR facts ->> 'agent' ILIKE $16 OR facts ->> 'client' ILIKE $16)
      AND ($17::text = '' OR facts ->> 'country' = upper($17))
-     AND ($18::text = '' OR CASE WHEN recipient_id IS NULL
-          THEN (SELECT bool_or(r.project_id = $1 AND r.address ILIKE $18)
-                  FROM recipient r WHERE r.message_id = looked_at.message_id)
-          ELSE (SELECT r.project_id = $1 AND r.address ILIKE $18
-                  FROM recipient r WHERE r.recipient_id = looked_at.recipient_id) END)
+     AND ($18::text = '' OR CASE
+          WHEN recipient_id IS NOT NULL
+          THEN (SELECT r.project_id = $1 AND r.address ILIKE $18
+                  FROM recipient r WHERE r.recipient_id = looked_at.recipient_id)
+          WHEN facts ? 'address' THEN facts ->> 'address' ILIKE $18
+          ELSE (SELECT bool_or(r.project_id = $1 AND r.address ILIKE $18)
+                  FROM recipient r WHERE r.message_id = looked_at.message_id) END)
      AND (NOT $26::boolean
           OR (SELECT m.project_id = $1
                  AND ($19::text = '' OR m.sender ILIKE $19) AND ($20::text = '' OR m.subject ILIKE $20)
@@ -104,11 +107,13 @@ _MATCHES: Final = """
           OR (SELECT m.project_id = $1
                  AND (m.subject ILIKE $27 OR m.sender ILIKE $27 OR m.campaign ILIKE $27 OR m.tags::text ILIKE $27)
                 FROM message m WHERE m.message_id = looked_at.message_id)
-          OR CASE WHEN recipient_id IS NULL
-             THEN (SELECT bool_or(r.project_id = $1 AND r.address ILIKE $27)
-                     FROM recipient r WHERE r.message_id = looked_at.message_id)
-             ELSE (SELECT r.project_id = $1 AND r.address ILIKE $27
-                     FROM recipient r WHERE r.recipient_id = looked_at.recipient_id) END)"""
+          OR CASE
+             WHEN recipient_id IS NOT NULL
+             THEN (SELECT r.project_id = $1 AND r.address ILIKE $27
+                     FROM recipient r WHERE r.recipient_id = looked_at.recipient_id)
+             WHEN facts ? 'address' THEN facts ->> 'address' ILIKE $27
+             ELSE (SELECT bool_or(r.project_id = $1 AND r.address ILIKE $27)
+                     FROM recipient r WHERE r.message_id = looked_at.message_id) END)"""
 _COLUMNS: Final = """
   SELECT xid::text::bigint AS xid, event_id, at, project_id, message_id, recipient_id, kind, attempt, reason, reply,
          (facts - 'dialogue')::text AS facts"""

@@ -86,6 +86,7 @@ def _amounts() -> Mapping[str, str]:
     """Return of which events each metric is the sum, or the count, in SQL."""
     found = {kind.value: f"sum(n) FILTER (WHERE kind = '{kind.value}')" for kind in figures.COUNTED}
     found |= {
+        "accepted": "sum(n) FILTER (WHERE is_request)",
         "bounced_hard": f"sum(n) FILTER (WHERE {_BOUNCED} 'hard')",
         "bounced_soft": f"sum(n) FILTER (WHERE {_BOUNCED} 'soft' OR kind = 'expired')",
         "blocked": f"sum(n) FILTER (WHERE {_BOUNCED} 'blocked' OR kind = 'suppressed')",
@@ -113,6 +114,7 @@ _COUNTED: Final = f"""told AS MATERIALIZED (
                COALESCE((e.facts ->> 'first')::boolean, false) AS is_first,
                COALESCE((e.facts ->> 'first_human')::boolean, false) AS is_first_human,
                COALESCE(e.facts ->> 'machine', '') <> '' AS is_machine,
+               e.kind = 'accepted' OR (e.kind = 'suppressed' AND e.recipient_id IS NULL) AS is_request,
                CASE e.kind WHEN 'accepted' THEN m.recipient_count
                     ELSE COALESCE((e.facts ->> 'count')::int, 1) END AS n
           FROM event e
@@ -329,11 +331,15 @@ async def replace(
     await _clear(tx, project_ids, span, TABLES.keys() - set(units))
 
 
-async def read(tx: Tx, project_id: UUID, asked: Asked, *, count_max: int) -> Sequence[Figure]:
-    """Return the project's figures by time, name and metric; those that are 0 are left out. About as many at most."""
+async def read(tx: Tx, project_id: UUID, asked: Asked, *, rows_count_max: int) -> Sequence[Figure]:
+    """Return the project's figures by time, name and metric; those that are 0 are left out.
+
+    Args:
+        rows_count_max: pairs of time and name, the first; all metrics of each.
+    """
     dimension = asked.dimension or ("" if asked.campaign or asked.group == "campaign" else "total")
     which = _which(project_id, dimension, asked)
-    rows = await tx.fetch(_READ[asked.unit], *which, asked.group, asked.campaign, count_max)
+    rows = await tx.fetch(_READ[asked.unit], *which, asked.group, asked.campaign, rows_count_max)
     return [Figure(row["at"], row["name"], metric, row[metric]) for row in rows for metric in _IN_ORDER if row[metric]]
 
 

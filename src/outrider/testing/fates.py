@@ -119,11 +119,12 @@ def _life(mail: _Mail, chance: random.Random) -> Iterator[NewEvent]:
     went = {name: text for name, text in (("provider", mail.provider), ("source", mail.source)) if text}
 
     def event(kind: EventKind, facts: Facts, reason: str = "") -> NewEvent:
-        is_whole = kind is EventKind.ACCEPTED
-        about = None if is_whole else mail.message_id
+        about = None if kind is EventKind.ACCEPTED or "address" in facts else mail.message_id
         return NewEvent(at, mail.project_id, mail.message_id, about, kind, reason=reason, facts=facts)
 
     yield event(EventKind.ACCEPTED, {})
+    while chance.random() < 0.1:
+        yield event(EventKind.SUPPRESSED, {"address": "refused@x.example"}, chance.choice(list(Reason)))
     while chance.random() < 0.2:
         at += timedelta(seconds=chance.random() * 900)
         yield event(EventKind.DEFERRED, went, Reason.GREYLIST)
@@ -162,6 +163,8 @@ def _metrics(event: NewEvent) -> Iterator[tuple[str, int]]:
         yield "bounced_soft", 1
     elif kind is EventKind.SUPPRESSED:
         yield "blocked", 1
+        if event.recipient_id is None:
+            yield "accepted", 1  # It was refused with its mail, and asked for like the others.
     elif word:
         yield word, amount
         yield f"{word}_{'machine' if facts.get('machine') else 'human'}", amount

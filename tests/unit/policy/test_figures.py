@@ -22,6 +22,14 @@ def test_uspeedos_example() -> None:
     assert (shown.opens, shown.clicks_unique_ratio, shown.reading_conversion_ratio) == (3, 0.142857, 0.5)
 
 
+@pytest.mark.parametrize("dimension", ["provider", "ip"])
+def test_rates_of_a_provider_or_source_are_of_what_came_to_an_end_there(dimension: str) -> None:
+    counts = {"delivered": 25, "bounced": 3, "bounced_hard": 2, "bounced_late": 1, "blocked": 2, "expired": 2}
+    shown = figures.delivery(counts, dimension)
+    assert (shown.requests, shown.delivered_ratio) == (30, round(25 / 30, 6))
+    assert figures.delivery({"accepted": 50, **counts}, "template").delivered_ratio == 0.5
+
+
 def test_no_reason_is_of_two_classes_and_the_address_is_never_blocked() -> None:
     assert set(figures.HARD).isdisjoint(figures.BLOCKED)
     assert {scope_of(one) for one in figures.HARD} == {Scope.RECIPIENT, Scope.UNKNOWN}
