@@ -231,6 +231,17 @@ async def test_after_a_stop_nothing_is_taken_and_what_was_taken_is_written(store
 # Idempotency.
 
 
+def suppressed(address_key: str, clock: FakeClock, **scope: Any) -> Suppression:
+    return Suppression(
+        project_id=PROJECT,
+        address_key=address_key,
+        reason="unsubscribe",
+        origin=SuppressionOrigin.OPERATOR,
+        created_at=clock.now(),
+        **{"scope": SuppressionScope.ALL, "subject": ""} | scope,
+    )
+
+
 def repeated(first: Accepted) -> Accepted:
     return msgspec.structs.replace(first, is_repeat=True)
 
@@ -275,6 +286,24 @@ async def test_the_same_key_and_submission_get_the_first_answer(room: EngineRoom
     again = await room.accept(PROJECT, submission("ann@a.example", "bob"), idempotency_key="once")
     assert again == repeated(first)
     assert (await counts(store))["recipient"] == 1
+
+
+async def test_what_goes_to_nobody_takes_no_key_and_what_went_before_is_still_answered(
+    room: EngineRoom, store: Store, clock: FakeClock
+) -> None:
+    first = await room.accept(PROJECT, submission("ann@a.example"), idempotency_key="before")
+    async with store.transaction() as tx:
+        await suppressions.put(tx, [suppressed("ann@a.example", clock)])
+    assert await room.accept(PROJECT, submission("ann@a.example"), idempotency_key="before") == repeated(first)
+    refused, _ = await asyncio.gather(
+        room.accept(PROJECT, submission("ann@a.example"), idempotency_key="after"),
+        room.accept(PROJECT, submission("bob@b.example"), idempotency_key="other"),
+    )
+    assert refused == Accepted(None, 0, (Rejected("ann@a.example", "recipient suppressed"),))
+    async with store.transaction() as tx:
+        await suppressions.remove(tx, PROJECT, ["ann@a.example"], why="she asked", now=clock.now())
+    again = await room.accept(PROJECT, submission("ann@a.example"), idempotency_key="after")
+    assert (again.recipient_count, again.is_repeat) == (1, False)
 
 
 async def test_fifty_at_once_under_one_key_are_one_mail(room: EngineRoom, store: Store) -> None:
@@ -439,17 +468,10 @@ async def test_the_same_key_for_another_campaign_or_list_is_a_conflict(
 
 
 async def test_who_left_a_list_gets_none_of_it_and_all_else(room: EngineRoom, store: Store, clock: FakeClock) -> None:
-    entry = Suppression(
-        project_id=PROJECT,
-        address_key="ann@a.example",
-        scope=SuppressionScope.LIST,
-        subject="weekly",
-        reason="unsubscribe",
-        origin=SuppressionOrigin.OPERATOR,
-        created_at=clock.now(),
-    )
     async with store.transaction() as tx:
-        await suppressions.put(tx, [entry])
+        await suppressions.put(
+            tx, [suppressed("ann@a.example", clock, scope=SuppressionScope.LIST, subject="weekly")]
+        )
     accepted = await room.accept(PROJECT, submission("ann@a.example", "bob@a.example", list_name="weekly"))
     assert accepted.rejected == (Rejected("ann@a.example", "recipient suppressed"),)
     for name in ("", "monthly", "Weekly"):

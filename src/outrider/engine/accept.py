@@ -427,11 +427,13 @@ class Acceptor:
                 keyed = [draft.keyed for draft in drafts if draft.keyed is not None]
             repeats: dict[tuple[UUID, str], KeyedAnswer] = {}
             if keyed:
-                first = {(k.project_id, k.idempotency_key): k for k in reversed(keyed)}
-                ours = await idempotency.claim(tx, list(first.values()), now=now)
-                repeats = {pair: answer for pair, answer in first.items() if pair in ours}
-                if others := [pair for pair in first if pair not in ours]:
-                    repeats |= await idempotency.find(tx, others)
+                # With nobody left nothing is done under a key, so it stays free; what was answered before counts.
+                writing = [draft.keyed for draft in reversed(drafts) if draft.keyed is not None and draft.recipients]
+                first = {(k.project_id, k.idempotency_key): k for k in writing}
+                ours = await idempotency.claim(tx, list(first.values()), now=now) if first else set()
+                repeats = {pair: first[pair] for pair in ours}
+                if others := {(k.project_id, k.idempotency_key) for k in keyed} - ours:
+                    repeats |= await idempotency.find(tx, list(others))
             fresh, results = _sort_out(drafts, repeats)
             fresh = [draft for draft in fresh if draft.recipients]
             if any(draft.quota is not None for draft in fresh):
