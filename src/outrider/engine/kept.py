@@ -34,7 +34,7 @@ def body(
     raw = whole(submission, sender)
     if raw is not None:
         raw = raw if verdict is None else repair.with_only(raw, SCORE_FIELD, _score(verdict))
-        return Body(raw=raw, has_null_sender=submission.has_null_sender)
+        return Body(raw=raw, has_null_sender=submission.has_null_sender, pool=submission.pool)
     templated = submission.templated
     return Body(
         text=submission.text,
@@ -50,6 +50,7 @@ def body(
         template=templated.template if templated else None,
         preheader=templated.preheader if templated else None,
         has_own_subject=templated is not None and bool(submission.subject),
+        pool=submission.pool,
     )
 
 
