@@ -469,9 +469,7 @@ async def test_the_same_key_for_another_campaign_or_list_is_a_conflict(
 
 async def test_who_left_a_list_gets_none_of_it_and_all_else(room: EngineRoom, store: Store, clock: FakeClock) -> None:
     async with store.transaction() as tx:
-        await suppressions.put(
-            tx, [suppressed("ann@a.example", clock, scope=SuppressionScope.LIST, subject="weekly")]
-        )
+        await suppressions.put(tx, [suppressed("ann@a.example", clock, scope=SuppressionScope.LIST, subject="weekly")])
     accepted = await room.accept(PROJECT, submission("ann@a.example", "bob@a.example", list_name="weekly"))
     assert accepted.rejected == (Rejected("ann@a.example", "recipient suppressed"),)
     for name in ("", "monthly", "Weekly"):

@@ -82,7 +82,7 @@ async def test_a_message_is_sent_again_as_it_was(room: EngineRoom, outbox: Outbo
 class AskedPool:
     """A `PoolBook` that gives whatever pool a call asks for."""
 
-    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str, *, asked: str = "") -> str:  # noqa: ARG002
+    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str, *, asked: str = "") -> str:
         """Return it."""
         return asked or "default"
 

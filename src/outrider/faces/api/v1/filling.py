@@ -70,7 +70,7 @@ def _by_key(named: Mapping[str, T], field: str) -> dict[str, T]:
     found: dict[str, T] = {}
     for text, value in named.items():
         if found.setdefault(_key(text), value) != value:
-            raise CallerError("It names one mailbox twice, and it gets one mail: send the other by itself.", field=field)
+            raise CallerError("It names one mailbox twice, which gets one mail: send the other by itself.", field=field)
     return found
 
 

@@ -34,7 +34,7 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     name: Annotated[str, Meta(description="As the recipient sees it. Without it: the last part of the URL.")] = ""
     type: Annotated[str, Meta(description="Such as application/pdf. Without it: told by the name.")] = ""
-    content: Annotated[str, Meta(description="Base64.")] = ""
+    content: Annotated[str | None, Meta(description="Base64; of an empty file it is empty.")] = None
     url: Annotated[str, Meta(description="http or https, of a public address.")] = ""
     content_id: Annotated[str, Meta(description="For an image that the HTML shows as cid:CONTENT_ID.")] = ""
 
