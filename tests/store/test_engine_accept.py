@@ -476,6 +476,20 @@ async def test_who_left_a_list_gets_none_of_it_and_all_else(room: EngineRoom, st
         assert (await room.accept(PROJECT, submission("ann@a.example", list_name=name))).rejected == ()
 
 
+async def test_who_is_suppressed_is_not_shown_to_the_others(room: EngineRoom, store: Store, clock: FakeClock) -> None:
+    async with store.transaction() as tx:
+        await suppressions.put(tx, [suppressed(key, clock) for key in ("ann@a.example", "eve@e.example")])
+    to, cc = ("Ann <Ann@a.example>", "bob@b.example"), ("eve@e.example",)
+    everybody = ("Ann@a.example", "bob@b.example", "eve@e.example", "cat@c.example")
+    shown = await room.send(*everybody, shown_to=to, shown_cc=cc)
+    blind = await room.send(*everybody, shown_to=to[:1], shown_cc=cc)
+    alike = await room.send("bob@b.example", shown_to=to[1:])
+    async with store.transaction() as tx:
+        found = await messages.load(tx, [shown, blind, alike])
+    assert [(found[one].body.shown_to, found[one].body.shown_cc) for one in (shown, blind)] == [(to[1:], ()), ((), ())]
+    assert found[shown].message.content_hash == found[alike].message.content_hash, "each is stored as what it is"
+
+
 async def test_a_campaign_whose_lanes_were_swept_gets_new_ones(
     room: EngineRoom, store: Store, clock: FakeClock
 ) -> None:
