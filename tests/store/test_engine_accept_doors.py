@@ -1,4 +1,6 @@
-"""An idempotency key seen through each API: what was refused is not kept, so the same call may be made again."""
+"""Refusals as each API tells them: what was refused is not kept under a key, and who is harmed by a bad address."""
+
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,7 @@ from outrider.store.pool import Store
 from outrider.store.suppressions import Suppression
 from outrider.testing.clock import FakeClock
 from outrider.testing.engine import KeyRing
-from outrider.testing.engineroom import PROJECT, SENDER, EngineRoom
+from outrider.testing.engineroom import PROJECT, SENDER, EngineRoom, counts
 from outrider.testing.templates import templated
 from outrider.testing.web import Heard
 from tests.unit.faces.conftest import KEY_ID, KEY_SECRET, ApiFace
@@ -76,3 +78,23 @@ async def test_a_call_that_nobody_could_get_may_be_made_again_under_its_key(
     accepted, repeated = await send(face, dialect), await send(face, dialect)
     session = accepted.json.get("SessionNo") or accepted.json["id"]
     assert (repeated.json.get("SessionNo") or repeated.json["id"]) == session
+
+
+@pytest.mark.parametrize(
+    ("more", "rejected"),
+    [
+        ({"to": [ANN, "nope"], "separate": True}, ["nope"]),
+        ({"to": ANN, "bcc": ["nope"]}, ["nope"]),
+        ({"to": [ANN, "nope"]}, None),
+        ({"to": [ANN, "Bob <nope>"], "separate": True}, None),
+    ],
+)
+async def test_a_bad_address_refuses_the_mail_only_where_others_would_read_it_or_it_has_a_name(
+    face: ApiFace, store: Store, more: dict[str, Any], rejected: list[str] | None
+) -> None:
+    heard = await face.call("POST", "/emails", {"from": SENDER, "subject": "Hello", "text": "x"} | more)
+    if rejected is None:
+        assert (heard.status, heard.json["field"]) == (400, "to[1]")
+    else:
+        assert [one["address"] for one in heard.json["rejected"]] == rejected
+    assert (await counts(store))["recipient"] == (rejected is not None)

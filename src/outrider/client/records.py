@@ -82,7 +82,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A recipient that was not accepted; the others are unharmed."""
+    """A recipient that was not accepted; the others get their mail. A malformed one that they would see refuses all."""
 
     address: str
     reason: str

@@ -83,7 +83,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class RejectedRecipient(msgspec.Struct, frozen=True, kw_only=True):
-    """A recipient that was not accepted; the others are unharmed."""
+    """A recipient that was not accepted; the others get their mail. A malformed one that they would see refuses all."""
 
     address: str
     reason: str
