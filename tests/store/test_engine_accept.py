@@ -18,15 +18,9 @@ from outrider.base.vocab import EventKind, RecipientStatus, Stream, SuppressionO
 from outrider.config import load
 from outrider.engine.accept import Acceptor
 from outrider.engine.books import AllowedSender, Rewritten
-from outrider.engine.explain import Explainer
 from outrider.engine.submission import Accepted, Attachment, Rejected
 from outrider.mail import address
 from outrider.mail.address import Address
-from outrider.services.log_search import EVER, EventSearch, Search
-from outrider.services.mail import Mail
-from outrider.services.recount import Recounter
-from outrider.services.reports import Reports
-from outrider.services.stats import StatKeeper, Stats
 from outrider.store import events, lanes, messages, suppressions
 from outrider.store.pool import Store
 from outrider.store.suppressions import Suppression
@@ -237,6 +231,17 @@ async def test_after_a_stop_nothing_is_taken_and_what_was_taken_is_written(store
 # Idempotency.
 
 
+def suppressed(address_key: str, clock: FakeClock, **scope: Any) -> Suppression:
+    return Suppression(
+        project_id=PROJECT,
+        address_key=address_key,
+        reason="unsubscribe",
+        origin=SuppressionOrigin.OPERATOR,
+        created_at=clock.now(),
+        **{"scope": SuppressionScope.ALL, "subject": ""} | scope,
+    )
+
+
 def repeated(first: Accepted) -> Accepted:
     return msgspec.structs.replace(first, is_repeat=True)
 
@@ -281,6 +286,24 @@ async def test_the_same_key_and_submission_get_the_first_answer(room: EngineRoom
     again = await room.accept(PROJECT, submission("ann@a.example", "bob"), idempotency_key="once")
     assert again == repeated(first)
     assert (await counts(store))["recipient"] == 1
+
+
+async def test_what_goes_to_nobody_takes_no_key_and_what_went_before_is_still_answered(
+    room: EngineRoom, store: Store, clock: FakeClock
+) -> None:
+    first = await room.accept(PROJECT, submission("ann@a.example"), idempotency_key="before")
+    async with store.transaction() as tx:
+        await suppressions.put(tx, [suppressed("ann@a.example", clock)])
+    assert await room.accept(PROJECT, submission("ann@a.example"), idempotency_key="before") == repeated(first)
+    refused, _ = await asyncio.gather(
+        room.accept(PROJECT, submission("ann@a.example"), idempotency_key="after"),
+        room.accept(PROJECT, submission("bob@b.example"), idempotency_key="other"),
+    )
+    assert refused == Accepted(None, 0, (Rejected("ann@a.example", "recipient suppressed"),))
+    async with store.transaction() as tx:
+        await suppressions.remove(tx, PROJECT, ["ann@a.example"], why="she asked", now=clock.now())
+    again = await room.accept(PROJECT, submission("ann@a.example"), idempotency_key="after")
+    assert (again.recipient_count, again.is_repeat) == (1, False)
 
 
 async def test_fifty_at_once_under_one_key_are_one_mail(room: EngineRoom, store: Store) -> None:
@@ -442,68 +465,6 @@ async def test_the_same_key_for_another_campaign_or_list_is_a_conflict(
     await room.accept(PROJECT, submission(), idempotency_key="once")
     with pytest.raises(ConflictError):
         await room.accept(PROJECT, submission(**changes), idempotency_key="once")
-
-
-async def test_who_left_a_list_gets_none_of_it_and_all_else(room: EngineRoom, store: Store, clock: FakeClock) -> None:
-    entry = Suppression(
-        project_id=PROJECT,
-        address_key="ann@a.example",
-        scope=SuppressionScope.LIST,
-        subject="weekly",
-        reason="unsubscribe",
-        origin=SuppressionOrigin.OPERATOR,
-        created_at=clock.now(),
-    )
-    async with store.transaction() as tx:
-        await suppressions.put(tx, [entry])
-    accepted = await room.accept(PROJECT, submission("ann@a.example", "bob@a.example", list_name="weekly"))
-    assert accepted.rejected == (Rejected("ann@a.example", "recipient suppressed"),)
-    for name in ("", "monthly", "Weekly"):
-        assert (await room.accept(PROJECT, submission("ann@a.example", list_name=name))).rejected == ()
-
-
-async def test_who_is_refused_stands_in_the_log_and_in_the_figures(
-    room: EngineRoom, store: Store, clock: FakeClock
-) -> None:
-    entry = Suppression(
-        project_id=PROJECT,
-        address_key="ann@a.example",
-        scope=SuppressionScope.ALL,
-        reason="recipient.invalid",
-        origin=SuppressionOrigin.REPLY,
-        created_at=clock.now(),
-    )
-    async with store.transaction() as tx:
-        await suppressions.put(tx, [entry])
-    both = submission("bob@a.example", "Ann@a.example")
-    for _ in range(2):
-        session_id = (await room.accept(PROJECT, both, idempotency_key="once")).session_id
-    assert session_id is not None
-    told = await room.events(session_id)
-    assert [(one.kind, one.recipient_id) for one in told] == [(EventKind.ACCEPTED, None), (EventKind.SUPPRESSED, None)]
-    assert (told[1].reason, told[1].facts) == ("recipient.invalid", {"address": "Ann@a.example", "suppressed": "all"})
-    nobody = await room.accept(PROJECT, submission("ann@a.example"))
-    assert (nobody.session_id, (await counts(store))["event"]) == (None, 2), "of a mail to nobody nothing is stored"
-
-    found = (
-        await EventSearch(store, clock=clock).page(PROJECT, Search(since=EVER, recipient="ann@"), count_max=9)
-    ).events
-    assert [(one.kind, one.recipient, one.message_id) for one in found] == [
-        (EventKind.SUPPRESSED, "Ann@a.example", session_id)
-    ]
-    listed = (await Mail(store, clock=clock).events(PROJECT, session_id, cursor="", count_max=9)).events
-    assert [one.recipient for one in listed] == ["", "Ann@a.example"]
-    shown = await Reports(store, clock=clock).session(PROJECT, session_id)
-    assert [(one.address, [event.kind for event in one.events]) for one in shown.recipients] == [
-        ("bob@a.example", [EventKind.ACCEPTED])
-    ], "it is no event of the others"
-    explained = await Explainer(store, clock=clock).show("bob@a.example", project_id=PROJECT)
-    assert [one.kind for one in explained.events] == [EventKind.ACCEPTED]
-
-    await StatKeeper(store, clock=clock, logger=Journal().logger).count()
-    counted = {one.metric: one.count for one in await Stats(store, clock=clock).read(PROJECT)}
-    assert counted == {"accepted": 2, "suppressed": 1, "blocked": 1}
-    assert (await Recounter(store, clock=clock).recount()).differences == []
 
 
 async def test_a_campaign_whose_lanes_were_swept_gets_new_ones(

@@ -241,6 +241,14 @@ async def test_a_mail_with_files_is_signed_with_them(room: EngineRoom) -> None:
         assert (invoice.get_filename(), invoice.get_payload(decode=True)) == (INVOICE.name, INVOICE.content)
 
 
+async def test_an_empty_file_travels(room: EngineRoom) -> None:
+    empty = Attachment(name="empty.csv", type="text/csv", content=b"")
+    (content,) = await envelopes(room, room.preparer(), await room.send(attachments=(empty,)))
+    assert [is_good for *_, is_good in signatures(content, signing_keys("s1"))] == [True, True]
+    (file,) = parsed(content).iter_attachments()
+    assert (file.get_filename(), file.get_payload(decode=True)) == ("empty.csv", b"")
+
+
 async def test_files_are_stored_once_and_read_once_for_all_recipients_of_a_message(room: EngineRoom) -> None:
     renamed = msgspec.structs.replace(INVOICE, name="other.pdf")
     session = await room.send(*(f"u{n}@a.example" for n in range(5)), attachments=(INVOICE, renamed))

@@ -1,5 +1,6 @@
 """Messages and bodies, as they are read."""
 
+import msgspec
 import pytest
 
 from outrider.base.vocab import Stream
@@ -54,3 +55,8 @@ async def test_a_body_another_project_has_is_not_lent(store: Store, clock: FakeC
         assert await tx.execute("DELETE FROM content WHERE project_id = $1", other) == 1
         loaded = await messages.load(tx, [mail.message.message_id for mail in mails])
     assert set(loaded) == {mails[0].message.message_id}
+
+
+def test_a_body_of_an_older_program_is_read() -> None:
+    now = msgspec.msgpack.decode(messages.encode_body(Body("Hello", has_null_sender=True)))
+    assert messages.decode_body(msgspec.msgpack.encode(now[:-1])) == Body("Hello", has_null_sender=True)

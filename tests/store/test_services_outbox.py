@@ -1,5 +1,6 @@
 """Mail read back and sent again, of one's own project alone."""
 
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,7 +11,8 @@ from outrider.engine.submission import Attachment
 from outrider.services.outbox import Outbox
 from outrider.store import messages
 from outrider.store.pool import Store
-from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, EngineRoom
+from outrider.testing.clock import FakeClock
+from outrider.testing.engineroom import OTHER_PROJECT, PROJECT, EngineRoom, running, submission
 
 pytestmark = pytest.mark.newest
 
@@ -75,6 +77,38 @@ async def test_a_message_is_sent_again_as_it_was(room: EngineRoom, outbox: Outbo
         message = await messages.by_id(tx, PROJECT, again.session_id)
     assert message is not None
     assert message.resent_from == session
+
+
+class AskedPool:
+    """A `PoolBook` that gives whatever pool a call asks for."""
+
+    async def pool_for(self, project_id: UUID, stream: Stream, sender_domain: str, *, asked: str = "") -> str:
+        """Return it."""
+        return asked or "default"
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+async def test_it_is_sent_again_by_the_pool_that_was_asked_for_and_lives_as_long(
+    room: EngineRoom, store: Store, clock: FakeClock, is_whole: bool
+) -> None:
+    room.pools = AskedPool()
+    raw = b"From: Shop <noreply@shop.example>\r\nSubject: Hello\r\n\r\nHello\r\n"
+    content = {"raw": raw, "text": None} if is_whole else {}
+    accept = room.acceptor()
+    async with running(accept):
+        later = clock.now() + timedelta(days=2)
+        wish = submission("ann@a.example", pool="vip", expires_s=3600.0, send_at=later, **content)
+        first = await accept(PROJECT, wish)
+        clock.advance(600)
+        assert first.session_id is not None
+        again = await Outbox(store, accept).resend(PROJECT, first.session_id)
+    assert again.session_id is not None
+    async with store.transaction() as tx:
+        pools = await tx.fetch("SELECT pool FROM queue JOIN lane USING (lane_id)")
+        message = await messages.by_id(tx, PROJECT, again.session_id)
+    assert [row["pool"] for row in pools] == ["vip", "vip"]
+    assert message is not None
+    assert (message.send_at, message.expires_at) == (None, clock.now() + timedelta(hours=1))
 
 
 async def test_only_those_asked_for_get_it_again_and_nobody_is_shown_who_does_not(

@@ -23,7 +23,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     name: str = ""  # As the recipient sees it; "": the last part of the URL.
     type: str = ""  # Such as application/pdf; "": told by the name.
-    content: bytes = b""
+    content: bytes | None = None  # b"" is an empty file.
     url: str = ""
     content_id: str = ""  # For an image that the HTML shows as cid:CONTENT_ID.
 
@@ -82,7 +82,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A recipient that was not accepted; the others are unharmed."""
+    """A recipient that was not accepted; the others get their mail. A malformed one that they would see refuses all."""
 
     address: str
     reason: str

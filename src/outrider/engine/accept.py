@@ -14,7 +14,6 @@ Failure policy: when the database is away the caller is told so (`StoreUnavailab
 the connection died during the commit: then only an idempotency key makes the caller's retry safe.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Final
@@ -86,6 +85,7 @@ class _Draft(msgspec.Struct, frozen=True):
     message: Message
     rewritten: Rewritten | None
     body: bytes  # As `kept.body` holds it.
+    is_shared: bool  # It shows recipients to each other.
     files: Sequence[tuple[bytes, Attachment]]  # With the hash of their content.
     facts: Mapping[str, str | int]  # The door's, for the event.
     recipients: Sequence[NewRecipient]
@@ -379,9 +379,7 @@ class Acceptor:
         life_s = self._settings.message_life_s if submission.expires_s is None else submission.expires_s
         expires_at = retry.expires_at(due_at, life_s)
         message_id, *recipient_ids = self._new_ids(now, 1 + len(addresses))
-        # Contents and files are of a day, so that they can be deleted after it without a lock here (ADR 0044).
-        day = now.date().isoformat().encode()
-        files = [(hashlib.sha256(day + file.content).digest(), file) for file in submission.attachments]
+        files = [(kept.content_hash(file.content, now), file) for file in submission.attachments]
         body = messages.encode_body(kept.body(submission, files, checked.sender, checked.verdict))
         answer = Accepted(message_id, len(addresses), tuple(checked.rejected))
         return _Draft(
@@ -392,7 +390,7 @@ class Acceptor:
                 sender=checked.sender.address.text,
                 from_name=kept.from_name(submission, checked.sender),
                 subject=kept.subject(submission),
-                content_hash=hashlib.sha256(day + body).digest(),
+                content_hash=kept.content_hash(body, now),
                 recipient_count=len(addresses),
                 accepted_at=now,
                 expires_at=expires_at,
@@ -409,6 +407,7 @@ class Acceptor:
             ),
             rewritten=checked.sender.rewritten,
             body=body,
+            is_shared=bool(submission.shown_to or submission.shown_cc),
             files=files,
             facts=submission.facts,
             recipients=[
@@ -439,11 +438,13 @@ class Acceptor:
                 keyed = [draft.keyed for draft in drafts if draft.keyed is not None]
             repeats: dict[tuple[UUID, str], KeyedAnswer] = {}
             if keyed:
-                first = {(k.project_id, k.idempotency_key): k for k in reversed(keyed)}
-                ours = await idempotency.claim(tx, list(first.values()), now=now)
-                repeats = {pair: answer for pair, answer in first.items() if pair in ours}
-                if others := [pair for pair in first if pair not in ours]:
-                    repeats |= await idempotency.find(tx, others)
+                # With nobody left nothing is done under a key, so it stays free; what was answered before counts.
+                writing = [draft.keyed for draft in reversed(drafts) if draft.keyed is not None and draft.recipients]
+                first = {(k.project_id, k.idempotency_key): k for k in writing}
+                ours = await idempotency.claim(tx, list(first.values()), now=now) if first else set()
+                repeats = {pair: first[pair] for pair in ours}
+                if others := {(k.project_id, k.idempotency_key) for k in keyed} - ours:
+                    repeats |= await idempotency.find(tx, list(others))
             fresh, results = _sort_out(drafts, repeats)
             fresh = [draft for draft in fresh if draft.recipients]
             if any(draft.quota is not None for draft in fresh):
@@ -556,19 +557,24 @@ def _repeated(first: KeyedAnswer, request_hash: bytes) -> Accepted:
 
 
 def _without(draft: _Draft, suppressed: Mapping[Asked, Suppression]) -> _Draft:
-    """Return the draft without the recipients that get no mail from the project; they are rejected."""
+    """Return the draft without the recipients that get no mail from the project; they are rejected, and not shown."""
     pairs = list(zip(draft.recipients, draft.asked, strict=True))
-    kept = [to for to, asked in pairs if asked not in suppressed]
-    if len(kept) == len(pairs):
+    left = [to for to, asked in pairs if asked not in suppressed]
+    if len(left) == len(pairs):
         return draft
     refused = [Refusal(to.address, suppressed[asked]) for to, asked in pairs if asked in suppressed]
     rejected = [Rejected(one.address, SUPPRESSED) for one in refused]
-    session_id = draft.answer.session_id if kept else None
-    answer = Accepted(session_id, len(kept), (*draft.answer.rejected, *rejected))
+    session_id = draft.answer.session_id if left else None
+    answer = Accepted(session_id, len(left), (*draft.answer.rejected, *rejected))
+    body, message = draft.body, msgspec.structs.replace(draft.message, recipient_count=len(left))
+    if draft.is_shared:
+        body = kept.unshown(body, {asked.address_key for asked in draft.asked if asked in suppressed})
+        message = msgspec.structs.replace(message, content_hash=kept.content_hash(body, message.accepted_at))
     return msgspec.structs.replace(
         draft,
-        message=msgspec.structs.replace(draft.message, recipient_count=len(kept)),
-        recipients=kept,
+        message=message,
+        body=body,
+        recipients=left,
         asked=[asked for asked in draft.asked if asked not in suppressed],
         answer=answer,
         keyed=msgspec.structs.replace(draft.keyed, answer=_encode(answer)) if draft.keyed else None,

@@ -5,7 +5,8 @@ re-written and for the score, which nobody but us writes where content is judged
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -14,10 +15,11 @@ from outrider.base.errors import CallerError
 from outrider.base.vocab import ContentAction
 from outrider.engine.books import AllowedSender
 from outrider.engine.submission import Attachment, Submission
-from outrider.mail import render, repair
+from outrider.mail import mailbox, render, repair
 from outrider.mail.mailbox import Mailbox
 from outrider.policy import align
 from outrider.policy.content import ContentVerdict
+from outrider.store import messages
 from outrider.store.messages import Body, FileRef
 
 SCORE_FIELD: Final = "X-Spam-Score"
@@ -34,7 +36,7 @@ def body(
     raw = whole(submission, sender)
     if raw is not None:
         raw = raw if verdict is None else repair.with_only(raw, SCORE_FIELD, _score(verdict))
-        return Body(raw=raw, has_null_sender=submission.has_null_sender)
+        return Body(raw=raw, has_null_sender=submission.has_null_sender, pool=submission.pool)
     templated = submission.templated
     return Body(
         text=submission.text,
@@ -50,7 +52,28 @@ def body(
         template=templated.template if templated else None,
         preheader=templated.preheader if templated else None,
         has_own_subject=templated is not None and bool(submission.subject),
+        pool=submission.pool,
     )
+
+
+def unshown(encoded: bytes, keys: Set[str]) -> bytes:
+    """Return an encoded body that shows none of these addresses in To and Cc, given by their `Address.key`."""
+    found = messages.decode_body(encoded)
+
+    def others(shown: Sequence[str]) -> tuple[str, ...]:
+        return tuple([text for text in shown if mailbox.parse(text).address.key not in keys])
+
+    return messages.encode_body(
+        msgspec.structs.replace(found, shown_to=others(found.shown_to), shown_cc=others(found.shown_cc))
+    )
+
+
+def content_hash(octets: bytes, accepted_at: datetime) -> bytes:
+    """Return the name under which an encoded body or a file is stored.
+
+    It is of a day, so that it can be deleted after it without a lock in `accept` (ADR 0044).
+    """
+    return hashlib.sha256(accepted_at.date().isoformat().encode() + octets).digest()
 
 
 def whole(submission: Submission, sender: AllowedSender) -> bytes | None:

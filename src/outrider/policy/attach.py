@@ -10,6 +10,7 @@ Source of the names: Gmail, "File types blocked in Gmail" (support.google.com/ma
 Outlook's list is much the same.
 """
 
+import unicodedata
 from typing import Final
 
 from outrider.base import limits
@@ -71,12 +72,24 @@ def check(file: File, *, field: str) -> None:
         raise CallerError("A type looks like application/pdf.", field=f"{field}.type")
     if file.content_id and not mime.is_content_id(file.content_id):
         raise CallerError("A content id has letters, digits, dots, dashes or @.", field=f"{field}.content_id")
-    suffix = file.name.rpartition(".")[2].lower().rstrip() if "." in file.name else ""
-    if suffix in BLOCKED_SUFFIXES:
-        raise CallerError(f"Mail providers block .{suffix} files: send a link instead.", field=f"{field}.name")
+    for suffix in _suffixes(file.name):
+        if suffix in BLOCKED_SUFFIXES:
+            raise CallerError(f"Mail providers block .{suffix} files: send a link instead.", field=f"{field}.name")
     kind = file.type.partition(";")[0].strip().lower()
     if kind in BLOCKED_TYPES:
         raise CallerError(f"Mail providers block {kind}: send a link instead.", field=f"{field}.type")
+
+
+def _suffixes(name: str) -> list[str]:
+    """Return what the file may be saved as, in lower case.
+
+    Windows drops dots and blanks at the end, takes what is behind a colon for a stream of the file before it, and older
+    programs write "\uff45" as "e" (NFKC). Other mail programs write another character in place of the colon.
+    Source: learn.microsoft.com/windows/win32/fileio/naming-a-file (trailing periods; file streams).
+    """
+    parts = unicodedata.normalize("NFKC", name).lower().split(":")
+    saved = [part.rstrip(" .") for part in parts]
+    return [part.rpartition(".")[2].strip() for part in saved if "." in part]
 
 
 def check_sizes(sizes_bytes: list[int], *, field: str) -> None:

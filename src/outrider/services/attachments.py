@@ -27,7 +27,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = ""  # "": the last part of the URL's path.
     type: str = ""  # "": as its server says, else by its name.
-    content: str = ""  # Base64; line breaks are ignored.
+    content: str | None = None  # Base64; line breaks are ignored. "": an empty file.
     url: str = ""
     content_id: str = ""
 
@@ -58,9 +58,9 @@ class Attachments:
         return tuple(files)
 
     async def _resolve(self, one: Given, left_bytes: int, field: str) -> Attachment:
-        if bool(one.content) == bool(one.url):
+        if bool(one.content) if one.url else one.content is None:
             raise CallerError("A file has its content in base64, or a url to fetch it from.", field=field)
-        if one.url:
+        if one.content is None or one.url:
             fetched = await self._fetcher.fetch(one.url, bytes_max=left_bytes, field=f"{field}.url")
             octets, kind = fetched.content, fetched.type
         else:

@@ -184,7 +184,7 @@ def _among(addresses: Sequence[str], wanted: Sequence[str]) -> list[str]:
 
 
 def _again(message: Message, body: Body, chosen: Sequence[str], octets: Mapping[bytes, bytes]) -> Submission:
-    """Return the submission that makes the same mail. Who sees whom stays, as far as they get it."""
+    """Return the submission that makes the same mail, at once and for as long. Who sees whom stays, if they get it."""
     keys = {address.key_of(one) for one in chosen}
 
     def still(shown: Sequence[str]) -> tuple[str, ...]:
@@ -207,6 +207,8 @@ def _again(message: Message, body: Body, chosen: Sequence[str], octets: Mapping[
         attachments=tuple(_file(file, octets) for file in body.files),
         tags=message.tags,
         metadata=message.metadata,
+        expires_s=(message.expires_at - (message.send_at or message.accepted_at)).total_seconds(),
+        pool=body.pool,
         track_opens=message.track_opens,
         track_clicks=message.track_clicks,
         resent_from=message.message_id,

@@ -27,7 +27,10 @@ class FileRef(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):
-    """What `kept.body` holds, as MessagePack: all that is written into the message, but for files' octets."""
+    """What `kept.body` holds, as MessagePack: all that is written into the message, but for files' octets.
+
+    New fields come last, with a default: what is stored does not have them.
+    """
 
     text: str | None = None
     html: str | None = None
@@ -39,8 +42,9 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
     template: Template | None = None  # In place of `text` and `html`: each recipient's mail is rendered from it.
     preheader: str | None = None  # This and the next: the call's own, in place of the template's.
     has_own_subject: bool = False  # Then `Message.subject` counts.
-    raw: bytes | None = None  # The whole message as it was handed in; then nothing else is set but:
+    raw: bytes | None = None  # The whole message as it was handed in; then nothing else is set but these:
     has_null_sender: bool = False  # Its envelope has the null sender: nothing may come back to it.
+    pool: str = ""  # Which sources the call asked for, for when it is sent again; "": as the project's settings say.
 
 
 class Message(msgspec.Struct, frozen=True):

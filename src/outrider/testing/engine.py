@@ -357,6 +357,6 @@ class ToldOutbox:
 async def keep_content(given: Sequence[Given]) -> tuple[Attachment, ...]:
     """Be a `ResolveFiles` for which the content in base64 is the content."""
     return tuple(
-        Attachment(name=one.name, type=one.type, content=one.content.encode(), content_id=one.content_id)
+        Attachment(name=one.name, type=one.type, content=(one.content or "").encode(), content_id=one.content_id)
         for one in given
     )

@@ -45,6 +45,13 @@ def test_a_file_becomes_an_attachment(tmp_path: Path) -> None:
     assert attach(path, name="x.unheard-of").type == ""
 
 
+def test_an_empty_file_is_sent_as_one_and_a_url_without_content(tmp_path: Path) -> None:
+    path = tmp_path / "empty.csv"
+    path.touch()
+    assert json.loads(msgspec.json.encode(attach(path)))["content"] == ""
+    assert json.loads(msgspec.json.encode(Attachment(url="https://a.example/a"))) == {"url": "https://a.example/a"}
+
+
 def test_what_is_no_file_is_not_attached(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none", Path("/dev/zero")):
         with pytest.raises(OSError):

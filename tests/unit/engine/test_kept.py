@@ -1,5 +1,6 @@
 """What of a submission is kept: the body, and the names, subject and hash that go with it."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from outrider.engine import kept
 from outrider.engine.books import AllowedSender, Rewritten
 from outrider.engine.submission import Attachment
 from outrider.mail import address
+from outrider.store import messages
 from outrider.store.messages import Body
 from outrider.testing.contentbook import verdict
 from outrider.testing.engineroom import SENDER, submission
@@ -61,3 +63,16 @@ def test_the_score_stands_in_a_whole_message_with_its_from_rewritten(action: Con
     assert found.startswith(b"From: ")
     assert found.partition(b"\r\n\r\n")[0].count(b"X-Spam-Score") == bool(field)
     assert field in found
+
+
+def test_who_is_not_shown_is_gone_from_to_and_cc_alone() -> None:
+    given = Body("ann@a.example", shown_to=("Ann <Ann@A.example>", "bob@b.example"), shown_cc=("cat@c.example",))
+    found = messages.decode_body(kept.unshown(messages.encode_body(given), {"ann@a.example", "cat@c.example"}))
+    assert found == Body("ann@a.example", shown_to=("bob@b.example",))
+
+
+def test_content_is_stored_under_a_name_of_its_day() -> None:
+    noon = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    assert kept.content_hash(b"x", noon) == kept.content_hash(b"x", noon + timedelta(hours=11))
+    assert kept.content_hash(b"x", noon) != kept.content_hash(b"x", noon + timedelta(hours=12))
+    assert kept.content_hash(b"x", noon) != kept.content_hash(b"y", noon)

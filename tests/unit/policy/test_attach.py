@@ -15,13 +15,25 @@ def refusal(**changes: str) -> CallerError:
     return caught.value
 
 
-@pytest.mark.parametrize("name", ["a.pdf", "Rechnung März.pdf", "archive.tar.gz", "exe", "a.exe.txt", "no suffix"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.pdf", "Rechnung März.pdf", "archive.tar.gz", "exe", "a.exe.txt", "no suffix", "exe.", "Re: exe", "12:30.pdf"],
+)
 def test_a_usual_file_may_travel(name: str) -> None:
     attach.check(File(name, "application/pdf", b"x"), field="attachments[0]")
 
 
 @pytest.mark.parametrize("name", ["a.exe", "a.EXE", "a.pdf.js", "a.exe ", ".bat", "x.scr"])
 def test_what_providers_block_is_refused(name: str) -> None:
+    assert refusal(name=name).field == "attachments[1].name"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["virus.exe.", "a.exe..", "a.exe. .", "a.js.", "a.lnk. ", "a.exe\u00a0", "a.exe::$DATA", "a.exe:b.txt", "Re: a.exe",
+     "a.\uff45\uff58\uff45", "a\uff0eexe", "a.EXE.:"],
+)  # fmt: skip
+def test_a_name_under_which_windows_saves_a_program_is_refused(name: str) -> None:
     assert refusal(name=name).field == "attachments[1].name"
 
 

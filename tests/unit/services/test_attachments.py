@@ -50,6 +50,11 @@ async def test_base64_of_any_kind_is_decoded(text: str) -> None:
     assert (file.name, file.type, file.content, file.content_id) == ("logo.png", "image/png", PNG, "logo")
 
 
+async def test_an_empty_file_is_a_file() -> None:
+    (file,) = await files().resolve([Given(name="empty.csv", content="")])
+    assert (file.name, file.type, file.content) == ("empty.csv", "text/csv", b"")
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
@@ -75,6 +80,7 @@ async def test_what_is_wrong_is_named(given: Given, field: str) -> None:
         (Given(url="https://a.example/x/logo.png", type="image/png"), "logo.png", "image/png"),
         (Given(url="https://a.example/x/logo.png", name="mine.gif"), "mine.gif", "image/webp"),
         (Given(url="https://a.example/x/plain"), "plain", "application/octet-stream"),
+        (Given(url="https://a.example/x/plain", content=""), "plain", "application/octet-stream"),
     ],
 )
 async def test_a_fetched_file_is_named_by_its_url_and_typed_by_its_server(given: Given, name: str, kind: str) -> None:

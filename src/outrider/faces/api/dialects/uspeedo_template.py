@@ -2,7 +2,8 @@
 
 A variable is `name{##}value`, cut at the first `{##}`; its name may stand in braces as in the template, `{1}{##}Ann`.
 All values are text. What a template lacks for one recipient is that recipient's failure, and it comes back as it was
-sent; what is wrong with template or sender fails all of them, without a reason of their own.
+sent, as does an address that is there again with other variables; what is wrong with template or sender fails all of
+them, without a reason of their own.
 Source: shared/uspeedo.md 1.4, 1.6, 1.8, 3.
 """
 
@@ -28,6 +29,7 @@ from outrider.faces.api.dialects.uspeedo_types import (
 from outrider.mail import address
 
 SEPARATOR: Final = "{##}"
+TWICE: Final = "the address is there twice: send this one in a call of its own"
 _NEVER_SENT: Final = "-"  # Where the template would say it.
 _decode: Final = msgspec.json.Decoder(SendEmailTemplateBody).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -120,14 +122,23 @@ def answer(
 
 
 def failed(given: SendEmailTemplateBody, rejected: Sequence[Rejected]) -> tuple[FailedTarget, ...]:
-    """Return those who were rejected as they came, each with its reason."""
-    if not rejected:
-        return ()
+    """Return the elements that no mail was made of as they came, each with its reason.
+
+    An address gets one mail of a call, its first element's: one SessionNo has each address once. An element that says
+    the same is that mail; one with other variables is told, or its mail would be nowhere.
+    """
     reasons = {_key(one.address): one.reason for one in rejected}
-    targets: dict[str, TemplateTarget] = {}
+    first: dict[str, Mapping[str, str]] = {}
+    found = []
     for target in given.email_content:
-        targets.setdefault(_key(target.email_address), target)  # Of an address that is there twice the first was taken.
-    return tuple([_failed(target, reasons[key]) for key, target in targets.items() if key in reasons])
+        key, own = _key(target.email_address), variables(target.template_variable_params or ())
+        if key not in first:
+            first[key] = own
+            if key in reasons:
+                found.append(_failed(target, reasons[key]))
+        elif own != first[key]:
+            found.append(_failed(target, TWICE))
+    return tuple(found)
 
 
 def all_failed(given: SendEmailTemplateBody, rejected: Sequence[Rejected]) -> tuple[FailedTarget, ...]:

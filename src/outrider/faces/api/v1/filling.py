@@ -4,7 +4,8 @@ Names of addresses are the caller's, in any spelling that means the same mailbox
 the variables are enough is the engine's to find out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from outrider.base.errors import CallerError
 from outrider.engine.submission import Personal, Templated
@@ -12,6 +13,8 @@ from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1.call import Call
 from outrider.faces.api.v1.message_types import NewMessage
 from outrider.mail import address
+
+T = TypeVar("T")
 
 
 def is_separate(body: NewMessage) -> bool:
@@ -50,10 +53,10 @@ def personal(body: NewMessage, recipients: Sequence[str]) -> tuple[Personal, ...
     """Return what fills in the mail of each of `recipients`, bare addresses, in order; () if nothing does.
 
     Raises:
-        CallerError: there are variables or a locale of somebody who is no recipient.
+        CallerError: there are variables or a locale of somebody who is no recipient, or two for one mailbox.
     """
-    own = {_key(text): given for text, given in body.recipient_variables.items()}
-    locales = {_key(text): locale for text, locale in body.recipient_locales.items()}
+    own = _by_key(body.recipient_variables, "recipient_variables")
+    locales = _by_key(body.recipient_locales, "recipient_locales")
     keys = [_key(text) for text in recipients] if own or locales else [""] * len(recipients)
     for field, named in (("recipient_variables", own), ("recipient_locales", locales)):
         if len(named.keys() - set(keys)):
@@ -61,6 +64,14 @@ def personal(body: NewMessage, recipients: Sequence[str]) -> tuple[Personal, ...
     if not body.variables and not body.locale and not own and not locales:
         return ()
     return tuple([Personal({**body.variables, **own.get(key, {})}, locales.get(key, body.locale)) for key in keys])
+
+
+def _by_key(named: Mapping[str, T], field: str) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for text, value in named.items():
+        if found.setdefault(_key(text), value) != value:
+            raise CallerError("It names one mailbox twice, which gets one mail: send the other by itself.", field=field)
+    return found
 
 
 def _key(text: str) -> str:

@@ -34,7 +34,7 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     name: Annotated[str, Meta(description="As the recipient sees it. Without it: the last part of the URL.")] = ""
     type: Annotated[str, Meta(description="Such as application/pdf. Without it: told by the name.")] = ""
-    content: Annotated[str, Meta(description="Base64.")] = ""
+    content: Annotated[str | None, Meta(description="Base64; of an empty file it is empty.")] = None
     url: Annotated[str, Meta(description="http or https, of a public address.")] = ""
     content_id: Annotated[str, Meta(description="For an image that the HTML shows as cid:CONTENT_ID.")] = ""
 
@@ -83,7 +83,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class RejectedRecipient(msgspec.Struct, frozen=True, kw_only=True):
-    """A recipient that was not accepted; the others are unharmed."""
+    """A recipient that was not accepted; the others get their mail. A malformed one that they would see refuses all."""
 
     address: str
     reason: str

@@ -12,6 +12,7 @@ from outrider.base.errors import CallerError
 from outrider.base.vocab import Stream
 from outrider.engine.submission import Personal, Rejected
 from outrider.faces.api.dialects.uspeedo_template import (
+    TWICE,
     all_failed,
     failed,
     read,
@@ -76,11 +77,28 @@ def test_everybody_comes_back_as_they_came() -> None:
 
 
 def test_only_who_was_rejected_comes_back_however_the_engine_spells_it() -> None:
-    twice = {"EmailAddress": "BEN@Client.test", "TemplateVariableParams": ["name{##}Second"]}
-    given = read(encoded(EmailContent=[TARGET, {"EmailAddress": "Ben@CLIENT.test"}, twice]))
+    given = read(encoded(EmailContent=[TARGET, {"EmailAddress": "Ben@CLIENT.test"}]))
     assert failed(given, []) == ()
     assert failed(given, [Rejected("Ben@client.test", "recipient suppressed")]) == (
         FailedTarget("Ben@CLIENT.test", "recipient suppressed", UNSET),
+    )
+
+
+def test_an_address_that_is_there_again_with_other_variables_comes_back() -> None:
+    again = {"EmailAddress": "ANA@Client.test", "TemplateVariableParams": ["name{##}Second"]}
+    given = read(encoded(EmailContent=[TARGET, again, {"EmailAddress": "ben@client.test"}]))
+    second = FailedTarget("ANA@Client.test", TWICE, ("name{##}Second",))
+    assert failed(given, []) == (second,)
+    first = FailedTarget("ana@client.test", "no value for code.", ("name{##}Ana",))
+    assert failed(given, [Rejected("ana@client.test", "no value for code.")]) == (first, second)
+
+
+def test_the_same_mail_twice_is_one() -> None:
+    same = {"EmailAddress": "ANA@Client.test", "TemplateVariableParams": ["{name}{##}Ana"]}
+    given = read(encoded(EmailContent=[TARGET, same, TARGET]))
+    assert failed(given, []) == ()
+    assert failed(given, [Rejected("ana@client.test", "recipient suppressed")]) == (
+        FailedTarget("ana@client.test", "recipient suppressed", ("name{##}Ana",)),
     )
 
 

@@ -83,6 +83,8 @@ async def test_braces_without_variables_are_text(face: ApiFace) -> None:
         ({"template": "other"}, "template"),
         ({"recipient_variables": {"eve@e.example": {}}}, "recipient_variables"),
         ({"recipient_locales": {"eve@e.example": "de"}}, "recipient_locales"),
+        ({"recipient_variables": {"ann@a.example": {"n": 1}, "Ann@A.example": {"n": 2}}}, "recipient_variables"),
+        ({"recipient_locales": {"ann@a.example": "de", "ANN@a.example": "fr"}}, "recipient_locales"),
         ({"template": "", "variables": {"a": 1}}, "variables"),
         ({"template": "", "subject": "x", "text": "x", "locale": "de"}, "locale"),
         ({"variables": {"a": 1}, "cc": "bob@b.example", "recipient_variables": {"ann@a.example": {}}}, "separate"),
@@ -93,6 +95,11 @@ async def test_what_cannot_be_filled_in_is_refused(face: ApiFace, changes: dict[
     assert heard.status in (400, 404, 422), heard.text
     assert heard.json["field"] == field
     assert face.engine.calls == []
+
+
+async def test_the_same_said_twice_of_one_mailbox_is_said_once(face: ApiFace) -> None:
+    made = await handed(face, STORED | {"recipient_variables": {"ann@a.example": {"n": 1}, "ANN@a.example": {"n": 1}}})
+    assert made.personal[0].variables == {"n": 1}
 
 
 async def test_html_that_is_no_template_is_the_htmls_fault(face: ApiFace) -> None:
