@@ -24,7 +24,7 @@ TABLES = {
     *("template", "template_version", "partial"),
     *("webhook", "webhook_secret", "webhook_turn", "webhook_call", "webhook_delivery"),
     *("report_wish", "status_report"),
-    *("engagement", "topic", "figure_minute", "figure_hour", "figure_day", "alert", "message_past"),
+    *("engagement", "topic", "figure_minute", "figure_hour", "figure_day", "alert", "message_past", "recipient_past"),
     *("inbox_minute", "inbox_hour", "inbox_day"),
 }
 

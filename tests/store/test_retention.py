@@ -51,8 +51,8 @@ async def test_mail_goes_with_its_recipients_unless_it_waits(
     waiting = await mailroom.mail(project_id, ["cid@a.example"])
     clock.advance(60)
     async with store.transaction() as tx:
-        assert await retention.forget_mail(tx, project_id, clock.now(), count_max=10) == 1
-        assert await retention.forget_mail(tx, project_id, clock.now(), count_max=10) == 0
+        assert await retention.forget_mail(tx, project_id, clock.now(), now=clock.now(), count_max=10) == 1
+        assert await retention.forget_mail(tx, project_id, clock.now(), now=clock.now(), count_max=10) == 0
         assert await messages.by_id(tx, project_id, waiting.message.message_id) is not None
     assert (await count(store, "message"), await count(store, "recipient")) == (2, 2)
 
@@ -90,11 +90,13 @@ async def test_a_content_is_of_a_day_and_goes_after_the_mail_of_that_day(
     assert await forget() == 0
     await finish(store, PROJECT)
     async with store.transaction() as tx:
-        await retention.forget_mail(tx, PROJECT, clock.now() - timedelta(days=3, hours=1), count_max=10)
+        await retention.forget_mail(
+            tx, PROJECT, clock.now() - timedelta(days=3, hours=1), now=clock.now(), count_max=10
+        )
     assert await forget() == 0  # Of the day before the oldest mail: clocks may differ.
     async with store.transaction() as tx:
         assert (await messages.load(tx, [kept])).keys() == {kept}
-        await retention.forget_mail(tx, PROJECT, clock.now(), count_max=10)
+        await retention.forget_mail(tx, PROJECT, clock.now(), now=clock.now(), count_max=10)
     assert await forget() == 2
 
 
@@ -106,7 +108,7 @@ async def test_before_contents_were_of_a_day_none_goes(room: EngineRoom, store: 
     await finish(store, PROJECT)
     clock.advance(4 * DAY_S)
     async with store.transaction() as tx:
-        await retention.forget_mail(tx, PROJECT, clock.now(), count_max=10)
+        await retention.forget_mail(tx, PROJECT, clock.now(), now=clock.now(), count_max=10)
         assert await retention.forget_contents(tx, PROJECT, now=clock.now(), count_max=10) == 0
     clock.advance(3 * DAY_S)
     async with store.transaction() as tx:
@@ -124,7 +126,7 @@ async def test_mail_accepted_while_its_content_is_looked_at_keeps_its_body(
         while not stopping.is_set():
             async with store.transaction() as tx:
                 await tx.execute("UPDATE recipient SET status = 'delivered' WHERE project_id = $1", PROJECT)
-                await retention.forget_mail(tx, PROJECT, clock.now(), count_max=50)
+                await retention.forget_mail(tx, PROJECT, clock.now(), now=clock.now(), count_max=50)
             async with store.transaction() as tx:
                 await retention.forget_contents(tx, PROJECT, now=clock.now(), count_max=50)
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import smtplib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from outrider.base.errors import BusyError, StoreUnavailableError
-from outrider.base.vocab import RecipientStatus, Stream, SuppressionOrigin, SuppressionScope
+from outrider.base.vocab import EventKind, RecipientStatus, Stream, SuppressionOrigin, SuppressionScope
 from outrider.faces.smtp.inbound import InboundServer
 from outrider.mail import arf, dsn, report
 from outrider.mail.arf import Feedback
@@ -20,8 +20,9 @@ from outrider.mail.dsn import Diagnosis
 from outrider.mail.verp import ExpiredError, ForgedError, Purpose, ReturnPath, ReturnPathError, Signer
 from outrider.obs.metrics import Metrics
 from outrider.services.inbound import ATTEMPTS_MAX, REPORTS_COUNT_MAX, Inbox, ReportReader
+from outrider.services.leaving import Exits
 from outrider.services.return_paths import BounceDomains
-from outrider.store import events, queue, recipients, suppressions
+from outrider.store import events, queue, recipients, retention, suppressions
 from outrider.store.events import Event
 from outrider.store.pool import Store, StoreValueError
 from outrider.store.recipients import Recipient, Record
@@ -125,10 +126,12 @@ class Room:
         return found
 
     async def events(self) -> list[Event]:
+        return [event for event in await self.log() if event.recipient_id is not None]
+
+    async def log(self) -> Sequence[Event]:
         message = self.mail.message
         async with self.store.transaction() as tx:
-            log = await events.of_message(tx, self.project_id, message.message_id, accepted_at=message.accepted_at)
-        return [event for event in log if event.recipient_id is not None]
+            return await events.of_message(tx, self.project_id, message.message_id, accepted_at=message.accepted_at)
 
     async def entries(self, address_key: str = ANN) -> list[Suppression]:
         async with self.store.transaction() as tx:
@@ -491,6 +494,55 @@ async def test_a_mail_to_the_unsubscribe_address_leaves_the_list_it_was_for(room
     assert (event.kind, event.facts["suppressed"], event.facts["list"]) == ("unsubscribed", "list", "weekly")
     (entry,) = await room.entries()
     assert (entry.scope, entry.subject) == (SuppressionScope.LIST, "weekly")
+
+
+async def test_who_writes_again_or_has_left_by_the_link_is_no_news(room: Room) -> None:
+    for _ in range(3):  # In one batch.
+        await room.keep(NOTE, Purpose.UNSUBSCRIBE)
+    assert await room.reader.read_batch() == 3
+    await room.bring(LEAVE, Purpose.UNSUBSCRIBE)
+    exits = Exits(room.store, room.signer, clock=room.clock)
+    token = room.signer.mint_link(room.recipient_id, room.clock.now().date())
+    assert (await exits.leave(token)).has_left
+    assert [event.kind for event in await room.events()] == ["unsubscribed"]
+    (entry,) = await room.entries()
+    assert entry.evidence == "by mail: other; Subject: please"
+    assert not (await exits.come_back(token)).has_left
+    await exits.leave(token)
+    await room.bring(NOTE, Purpose.UNSUBSCRIBE)
+    assert [event.kind for event in await room.events()] == ["unsubscribed", "resubscribed", "unsubscribed"]
+
+
+async def test_two_readers_of_one_wish_tell_it_once(room: Room) -> None:
+    for _ in range(REPORTS_COUNT_MAX):
+        await room.keep(NOTE, Purpose.UNSUBSCRIBE)
+        await room.keep(complaint())
+    other = ReportReader(room.store, classifier(), clock=room.clock, logger=room.journal.logger, metrics=Metrics())
+    exits = Exits(room.store, room.signer, clock=room.clock)
+    token = room.signer.mint_link(room.recipient_id, room.clock.now().date())
+    await asyncio.gather(room.reader.read_batch(), other.read_batch(), exits.leave(token))
+    while await room.reader.read_batch():
+        pass
+    assert [event.kind for event in await room.events()].count(EventKind.UNSUBSCRIBED) <= 1
+    assert [entry.reason for entry in await room.entries()] == ["complaint"]
+
+
+async def test_a_mail_to_the_unsubscribe_address_counts_when_its_mail_is_forgotten(room: Room) -> None:
+    async with room.store.transaction() as tx:
+        await tx.execute("UPDATE message SET stream = 'marketing' WHERE project_id = $1", room.project_id)
+        before = room.clock.now() + timedelta(seconds=1)
+        assert await retention.forget_mail(tx, room.project_id, before, now=room.clock.now(), count_max=1) == 1
+    await room.bring(bounce(GONE))
+    await room.bring(complaint())
+    assert room.journal.count("inbound_about_nobody") == 2
+    assert await room.entries() == []
+    for _ in range(2):
+        await room.bring(NOTE, Purpose.UNSUBSCRIBE)
+    (entry,) = await room.entries()
+    assert (entry.subject, entry.reason) == (Stream.MARKETING, "unsubscribe")
+    (event,) = [event for event in await room.log() if event.kind is EventKind.UNSUBSCRIBED]
+    assert (event.recipient_id, event.facts["address"]) == (None, ANN)
+    assert await room.kept_count() == 0
 
 
 @pytest.mark.parametrize(

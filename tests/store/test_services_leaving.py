@@ -1,6 +1,7 @@
 """A reader unsubscribes by its link: what follows, that it follows once, and what no link can do."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,22 +16,27 @@ from outrider.base.vocab import (
     SuppressionOrigin,
     SuppressionScope,
 )
+from outrider.engine.upkeep import ensure_partitions
 from outrider.mail.verp import Purpose, ReturnPath, Signer
 from outrider.services.leaving import Exits, Word
+from outrider.services.retention import RetentionKeeper
 from outrider.services.return_paths import LIFE, ReturnPaths
 from outrider.services.topics import Topics
-from outrider.store import projects, suppressions
+from outrider.store import domains, events, projects, suppressions, tracking
+from outrider.store.domains import Domain
 from outrider.store.events import Event
 from outrider.store.pool import Store
 from outrider.store.projects import Project
 from outrider.store.suppressions import Suppression
 from outrider.testing.clock import FakeClock
-from outrider.testing.engineroom import DOMAIN, PROJECT, SENDER, EngineRoom, submission
+from outrider.testing.engineroom import DOMAIN, PROJECT, SENDER, EngineRoom, Journal, submission
 
 pytestmark = pytest.mark.newest
 
 ROOT = f"https://{DOMAIN}"
 ANN = "Ann@a.example"
+DAY_S = 86_400.0
+LEAVING = (EventKind.UNSUBSCRIBED, EventKind.RESUBSCRIBED)
 YES, NO = SubscriptionState.SUBSCRIBED, SubscriptionState.UNSUBSCRIBED
 
 
@@ -40,6 +46,7 @@ class Desk:
     def __init__(self, room: EngineRoom, clock: FakeClock) -> None:
         self.room, self.clock = room, clock
         self.sessions: list[UUID] = []
+        self.began_at = clock.now()
         self.signer = Signer(b"k" * 32)
         self.exits = Exits(room.store, self.signer, clock=clock)
         self.paths = ReturnPaths(room.store, self.signer, shared_domain="", clock=clock, links_root=ROOT)
@@ -53,13 +60,35 @@ class Desk:
         assert link.startswith(f"{ROOT}/unsubscribe?token=")
         return link.partition("=")[2]
 
+    async def forget(self, *, days: int, status: str = "delivered") -> None:
+        """Let all mail that was sent end so, and be forgotten as soon as it is kept for so many days."""
+        async with self.room.store.transaction() as tx:
+            await tx.execute("UPDATE recipient SET status = $2 WHERE project_id = $1", PROJECT, status)
+        self.clock.advance(days * DAY_S + 1)
+        await self.keep(days=days)
+
+    async def keep(self, *, days: int) -> None:
+        await ensure_partitions(self.room.store, self.clock)
+        await RetentionKeeper(self.room.store, days=days, clock=self.clock, logger=Journal().logger).keep()
+
+    async def kept(self) -> Sequence[object]:
+        async with self.room.store.transaction() as tx:
+            return await tx.fetch("SELECT FROM recipient_past WHERE project_id = $1", PROJECT)
+
     async def suppressed(self) -> list[Suppression]:
         async with self.room.store.transaction() as tx:
             return await suppressions.of_address(tx, PROJECT, "ann@a.example")
 
     async def unsubscribed(self) -> list[Event]:
-        found = [one for session in self.sessions for one in await self.room.events(session)]
-        return [one for one in found if one.kind is EventKind.UNSUBSCRIBED]
+        return await self.told(EventKind.UNSUBSCRIBED)
+
+    async def told(self, *kinds: EventKind) -> list[Event]:
+        """Return such events of what was sent, also of mail that is no more."""
+        found: list[Event] = []
+        async with self.room.store.transaction() as tx:
+            for session in self.sessions:
+                found += await events.of_message(tx, PROJECT, session, accepted_at=self.began_at)
+        return [one for one in found if one.kind in kinds]
 
 
 @pytest.fixture
@@ -189,6 +218,78 @@ async def test_what_ends_by_itself_does_not_stand_in_for_leaving(desk: Desk, clo
         await suppressions.put(tx, [full])
     await desk.exits.leave(token)
     assert {one.reason for one in await desk.suppressed()} == {"recipient.full", "unsubscribe"}
+
+
+@pytest.mark.parametrize("list_name", ["", "Weekly"])
+async def test_a_link_outlives_its_mail(desk: Desk, clock: FakeClock, list_name: str) -> None:
+    token = await desk.token(list_name=list_name)
+    await desk.forget(days=1)
+    assert (await desk.room.recipients(desk.sessions[0])) == {}
+    found = await desk.exits.look(token)
+    assert (found.address, found.sender, found.list_name, found.has_left) == (ANN, SENDER, list_name, False)
+    for _ in range(2):
+        assert (await desk.exits.leave(token, client="192.0.2.7")).has_left
+    (made,) = await desk.suppressed()
+    assert (made.scope, made.subject) == (
+        (SuppressionScope.LIST, list_name) if list_name else (SuppressionScope.STREAM, "marketing")
+    )
+    (event,) = await desk.unsubscribed()
+    assert (event.recipient_id, event.facts["address"], event.facts["client"]) == (None, "ann@a.example", "192.0.2.7")
+    assert not (await desk.exits.come_back(token)).has_left
+
+
+async def test_what_a_link_needs_is_kept_as_long_as_it_is_good(desk: Desk, clock: FakeClock) -> None:
+    token = await desk.token()
+    await desk.forget(days=59)
+    clock.advance(DAY_S)  # The last day of the link.
+    await desk.keep(days=59)
+    assert not (await desk.exits.look(token)).has_left
+    clock.advance(DAY_S)
+    await desk.keep(days=59)
+    assert await desk.kept() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "days"),
+    [
+        ({"stream": Stream.TRANSACTIONAL}, "delivered", 1),
+        ({}, "bounced", 1),  # Nobody has the link.
+        ({}, "delivered", 61),
+    ],
+)
+async def test_nothing_is_kept_of_mail_whose_link_nobody_needs(
+    desk: Desk, changes: dict[str, object], status: str, days: int
+) -> None:
+    token = await desk.token(**changes)
+    await desk.forget(days=days, status=status)
+    assert await desk.kept() == []
+    if days < LIFE.days:
+        with pytest.raises(NotFoundError):
+            await desk.exits.leave(token)
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+async def test_where_readers_are_private_nobody_stores_where_they_were(desk: Desk, is_forgotten: bool) -> None:
+    token = await desk.token()
+    async with desk.room.store.transaction() as tx:
+        await tracking.set_of_project(tx, PROJECT, '{"is_private": true}')
+    if is_forgotten:
+        await desk.forget(days=1)
+    await desk.exits.leave(token, client="192.0.2.7")
+    await desk.exits.come_back(token, client="192.0.2.7")
+    told = await desk.told(*LEAVING)
+    assert [(one.kind, one.facts.get("client")) for one in told] == [(kind, None) for kind in LEAVING]
+
+
+async def test_a_domain_is_private_by_itself(desk: Desk, clock: FakeClock) -> None:
+    token = await desk.token()
+    async with desk.room.store.transaction() as tx:
+        await tracking.set_of_project(tx, PROJECT, '{"is_private": false}')
+        await domains.insert(tx, Domain(UUID(int=7), PROJECT, DOMAIN, clock.now(), clock.now()))
+        assert await tracking.set_of_domain(tx, PROJECT, DOMAIN, '{"is_private": true}')
+    await desk.exits.leave(token, client="192.0.2.7")
+    (event,) = await desk.unsubscribed()
+    assert "client" not in event.facts
 
 
 @pytest.mark.parametrize("at", [0, 20, 47])

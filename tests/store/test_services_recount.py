@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 
 from outrider.base.errors import CallerError, StoreError
-from outrider.base.vocab import EventKind, RecipientStatus
+from outrider.base.vocab import EventKind, RecipientStatus, Stream
 from outrider.engine.upkeep import ensure_partitions
+from outrider.mail.verp import Signer
 from outrider.services import recount
+from outrider.services.leaving import Exits
 from outrider.services.recount import Recounter
 from outrider.services.retention import RetentionKeeper, Retentions
 from outrider.services.stats import Figure, Filters, Span, StatKeeper, Stats
@@ -145,6 +147,31 @@ async def test_what_outlives_its_mail_is_counted_again_as_it_was(
     await keep(store, clock)
     async with store.transaction() as tx:
         assert await tx.fetch("SELECT FROM message_past WHERE project_id = $1", PROJECT) == []
+
+
+async def test_who_leaves_by_a_link_that_outlived_its_mail_is_counted(
+    room: EngineRoom, store: Store, clock: FakeClock
+) -> None:
+    message_id = await room.send("ann@a.example", stream=Stream.MARKETING, campaign="spring")
+    recipient_id = (await of_recipients(store, message_id))[0]
+    await write_attempt(store, clock, message_id, recipient_id, "gmail")
+    await count_all(store, clock)
+    await insert_projects(store, clock, PROJECT)
+    await Retentions(store, days=400).change(PROJECT, 2)
+    clock.advance(3 * DAY_S)
+    await keep(store, clock)
+    signer = Signer(b"k" * 32)
+    token = signer.mint_link(recipient_id, clock.now().date())
+    assert (await Exits(store, signer, clock=clock).leave(token)).has_left
+    await count_all(store, clock)
+    assert await differences(store, clock) == []
+    assert [one.count for one in await read(store, clock, "campaign") if one.metric == "unsubscribed"] == [1]
+    for _ in range(2):  # Its last day, and the days for which the log is kept.
+        clock.advance(61 * DAY_S)
+        await keep(store, clock)
+    async with store.transaction() as tx:
+        assert await tx.fetch("SELECT FROM message_past WHERE project_id = $1", PROJECT) == []
+        assert await tx.fetch("SELECT FROM recipient_past WHERE project_id = $1", PROJECT) == []
 
 
 @pytest.mark.parametrize("others_keep_days", [400, 2])

@@ -121,6 +121,7 @@ PROOF_OFFERED_COUNT_MAX: Final = 20  # Ours: of a project at a time; more is som
 PROOF_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one peer and process; a person opens one.
 UNSUBSCRIBE_FORM_BYTES_MAX: Final = 192 * 1024  # Ours: all topics with the longest names, twice, percent-encoded.
 UNSUBSCRIBE_PAGES_A_MINUTE_COUNT_MAX: Final = 60  # Ours: of one link; a person, a scanner and a preview open it thrice.
+RETURN_PATH_LIFE_S: Final = 60 * 86_400.0  # Ours: bounces come in days, complaints in weeks; laws ask it of links.
 
 # -- HTTP, our side.
 REQUEST_BODY_WAIT_S: Final = 60.0  # Ours: the largest body over 2 Mbit/s.

@@ -1,4 +1,4 @@
-"""What readers want of a project's marketing mail, and what their word changes: for the link in a mail and for the API.
+"""What readers want of a project's marketing mail, and what their word changes: by link, by mail, by the API.
 
 A reader's wish is in `suppressions`, nowhere else: an entry of scope list for each list that was left, one of scope
 stream for who left everything, with the lists that were chosen after that (`excepted`). What each word does:
@@ -35,9 +35,11 @@ from outrider.base.vocab import (
     SuppressionOrigin,
     SuppressionScope,
 )
+from outrider.mail import address
 from outrider.policy.reason import Reason
 from outrider.store import events, suppressions, topics
 from outrider.store.events import NewEvent
+from outrider.store.inbound import About
 from outrider.store.pool import Tx
 from outrider.store.suppressions import Asked, Suppression
 
@@ -59,9 +61,9 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
     address_key: str
     sender_domain: str = ""  # Of the mail, "" without one.
     message_id: UUID = _NIL
-    recipient_id: UUID | None = None
+    recipient_id: UUID | None = None  # None: of no mail, or of one that is past its retention.
     attempt: int = 0
-    client: str = ""  # The address it came from.
+    client: str = ""  # The address it came from; "" where that is not to be stored.
     how: str  # "by the link in the mail": kept as evidence.
 
 
@@ -89,6 +91,20 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SILENT: Final = Word()
+
+
+def reader_of(about: About, how: str, client: str = "") -> Reader:
+    """Return whose word it is that came by a mail."""
+    return Reader(
+        project_id=about.project_id,
+        address_key=address.key_of(about.address),
+        sender_domain=about.sender.rpartition("@")[2],
+        message_id=about.message_id,
+        recipient_id=None if about.status is None else about.recipient_id,
+        attempt=about.attempt,
+        client="" if about.is_private else client,
+        how=how,
+    )
 
 
 async def known_of(tx: Tx, reader: Reader) -> Sequence[Suppression]:
@@ -246,7 +262,7 @@ def _resubscribed(reader: Reader, scope: SuppressionScope, list_name: str, now: 
 
 
 def _event(reader: Reader, kind: EventKind, now: datetime, **facts: str) -> NewEvent:
-    address = reader.address_key if reader.recipient_id is None else ""  # Else the recipient says it.
+    named = reader.address_key if reader.recipient_id is None else ""  # Else the recipient says it.
     return NewEvent(
         at=now,
         project_id=reader.project_id,
@@ -256,7 +272,7 @@ def _event(reader: Reader, kind: EventKind, now: datetime, **facts: str) -> NewE
         attempt=reader.attempt,
         reason=Reason.UNSUBSCRIBE if kind is EventKind.UNSUBSCRIBED else "",
         reply=reader.how,
-        facts={name: text for name, text in {"client": reader.client, "address": address, **facts}.items() if text},
+        facts={name: text for name, text in {"client": reader.client, "address": named, **facts}.items() if text},
     )
 
 

@@ -39,8 +39,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     rules: str
     said: str  # The reply or report, for people.
     at: datetime
-    sender_domain: str = ""  # Of the mail that a reader wants no more of.
-    list_name: str = ""  # The same: who leaves a list stays on the others.
+    sender_domain: str = ""  # Of the mail.
 
 
 async def learn(tx: Tx, findings: Sequence[Finding], *, now: datetime) -> dict[UUID, Suppression]:
@@ -72,7 +71,6 @@ async def learn(tx: Tx, findings: Sequence[Finding], *, now: datetime) -> dict[U
             message_id=one.message_id,
             now=one.at,
             text=one.said,
-            asked=SuppressionScope.LIST if one.list_name else SuppressionScope.STREAM,
         )
         known.append(suppress.Evidence(one.reason, one.at, one.message_id))
         if decision is not None:
@@ -87,7 +85,8 @@ def _suppression(finding: Finding, decision: suppress.Decision) -> Suppression:
         project_id=finding.project_id,
         address_key=finding.address_key,
         scope=decision.scope,
-        subject=_subject(decision.scope, finding),
+        # Who complains about a newsletter still gets the receipt.
+        subject=Stream.MARKETING if decision.scope is SuppressionScope.STREAM else "",
         reason=decision.reason,
         origin=finding.origin,
         rule=finding.rule,
@@ -97,15 +96,3 @@ def _suppression(finding: Finding, decision: suppress.Decision) -> Suppression:
         created_at=finding.at,
         expires_at=decision.expires_at,
     )
-
-
-def _subject(scope: SuppressionScope, finding: Finding) -> str:
-    match scope:
-        case SuppressionScope.STREAM:  # Who complains about a newsletter still gets the receipt.
-            return Stream.MARKETING
-        case SuppressionScope.DOMAIN:
-            return finding.sender_domain
-        case SuppressionScope.LIST:
-            return finding.list_name
-        case SuppressionScope.ALL:
-            return ""

@@ -28,8 +28,8 @@ class FacesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and ranges of the proxies in front of the HTTP API, such as ["10.0.0.0/8"]: they alone are believed
-    when they say for whom they call (X-Forwarded-For), which counts for keys bound to addresses. One too many lets
-    anybody who calls through it claim any address."""
+    when they say for whom they call (X-Forwarded-For), which counts for keys bound to addresses, in events of readers
+    and for how often somebody may ask. One too many lets anybody who calls through it claim any address."""
 
     web_workers: Annotated[int, Meta(ge=1, le=64)] = 2
     """Web processes. Each takes about 70 MB and one core when busy."""

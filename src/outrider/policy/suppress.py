@@ -14,7 +14,7 @@ does, whatever its code and however often it comes (ADR 0012). What is needed, a
     complaint                     one                                                 stream  ever
     unsubscribe                   one                                                 stream* ever
 
-* Or the list or domain that was asked for. `stream` is marketing: a reader who complains about a newsletter still
+* Or the list that is left: `engine.preferences`. `stream` is marketing: a reader who complains about a newsletter still
 gets the receipt. A message that is tried several times on one day counts once for that day. A delivery wipes what was
 counted before it: pass it as evidence of `accepted`, or do not pass what is older.
 
@@ -113,7 +113,6 @@ def decide(
     now: datetime,
     message_id: UUID | None = None,
     text: str = "",
-    asked: SuppressionScope = SuppressionScope.STREAM,
 ) -> Decision | None:
     """Return the suppression that follows from what was just learned about an address; None for none. Total.
 
@@ -123,14 +122,11 @@ def decide(
         earlier: evidence about the same address, in any order; of any reason.
         message_id: of the mail this is about. None: another one than all before.
         text: what the server said.
-        asked: what an unsubscribing reader wants no more of; `ALL` is taken for `STREAM`.
     """
     if reason not in SUPPRESSING:
         return None
-    if reason == Reason.COMPLAINT:
+    if reason in (Reason.COMPLAINT, Reason.UNSUBSCRIBE):
         return Decision(SuppressionScope.STREAM, reason, None)
-    if reason == Reason.UNSUBSCRIBE:
-        return Decision(SuppressionScope.STREAM if asked is SuppressionScope.ALL else asked, reason, None)
     if not is_meant(reason, fate):
         return None
     if reason in _AT_ONCE or (reason == Reason.RECIPIENT_DISABLED and _CLOSED.search(text)):

@@ -57,10 +57,11 @@ async def run(context: Context, stop_asked: asyncio.Event) -> None:
     async with context.store() as store:
         services = make_services(context, store)
         policies = PolicyBook(store, mx_host=installation(config).mx_host, clock=context.clock)
+        proxies = config.trusted_proxies()
         exits = Exits(store, signer_of(vault_of(key_source(context))), clock=context.clock)
         more: list[ControllerRouterHandler] = [
-            *proof.routes(services.proofs, context.clock, context.log),
-            *leaving.routes(exits, context.clock, context.log),
+            *proof.routes(services.proofs, context.clock, context.log, proxies=proxies),
+            *leaving.routes(exits, context.clock, context.log, proxies=proxies),
             *well_known.routes(policies),
         ]
         if config.is_catch:
@@ -80,7 +81,7 @@ async def run(context: Context, stop_asked: asyncio.Event) -> None:
         doors = Doors(
             tokens_of(vault_of(key_source(context))),
             tracker.take,
-            proxies=config.trusted_proxies(),
+            proxies=proxies,
             clock=context.clock,
             metrics=context.metrics,
         )

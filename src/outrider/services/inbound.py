@@ -10,7 +10,8 @@ no query. A feedback address takes what has a token of ours in it, and keeps it 
     bounce        the recipient's state (`delivered` becomes `bounced`), an event, by rule a suppression
     delay         an event
     complaint     an event, a suppression of the marketing stream
-    unsubscribe   the same, or of the list it was for; to an unsubscribe address whatever is written is one
+    unsubscribe   what the link in the mail does (`engine.preferences`): once is enough, and its mail may be forgotten
+                  since; to an unsubscribe address whatever is written is one
     auto_reply, challenge   an event; they suppress nobody
     delivered, not_spam, other   nothing happens; they are counted
 
@@ -34,7 +35,7 @@ from outrider.base import ids
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, ConflictError, StoreError
 from outrider.base.vocab import EventKind, Fate, RecipientStatus, SuppressionOrigin
-from outrider.engine import guard, heard, protect
+from outrider.engine import guard, heard, preferences, protect
 from outrider.engine.protect import Finding
 from outrider.engine.service import Outage, Recurring
 from outrider.mail import address, dsn, report, reported, verp
@@ -45,11 +46,11 @@ from outrider.obs.log import Logger
 from outrider.obs.metrics import Metrics
 from outrider.policy.classify import Classifier, Verdict
 from outrider.policy.reason import Reason
-from outrider.store import events, inbound, recipients
+from outrider.store import events, inbound, projects, recipients
 from outrider.store.batch import GroupCommit
 from outrider.store.events import NewEvent
 from outrider.store.inbound import About, Inbound
-from outrider.store.pool import Store, StoreValueError
+from outrider.store.pool import Store, StoreValueError, Tx
 from outrider.store.recipients import LateBounce
 from outrider.store.suppressions import Suppression
 
@@ -74,6 +75,7 @@ _KINDS: Final = {
     ReportKind.AUTO_REPLY: EventKind.AUTO_REPLIED,
     ReportKind.CHALLENGE: EventKind.AUTO_REPLIED,
 }
+_WISHES: Final = frozenset({EventKind.COMPLAINED, EventKind.UNSUBSCRIBED})
 # What a person can have meant by a mail to an unsubscribe address; all else is from machines and says what it is.
 _TAKEN_FOR_UNSUBSCRIBE: Final = frozenset({ReportKind.UNSUBSCRIBE, ReportKind.OTHER})
 _ACTIONS: Final = {ReportKind.BOUNCE: "failed", ReportKind.DELAY: "delayed"}
@@ -298,12 +300,13 @@ class ReportReader(Recurring):
         reads = await asyncio.to_thread(lambda: [self._read(mail, about[mail.recipient_id]) for mail in left])
         done = [one for one in reads if one is not None]
         early = [one for one in done if _is_early(one)]
+        past = [one for one in done if one.about.status is None and _kind(one) is not EventKind.UNSUBSCRIBED]
         await self._lay_off(
             aside=[mail for mail in mails if mail.attempt > ATTEMPTS_MAX],
-            unknown=[mail for mail in mails if mail.recipient_id not in about],
+            unknown=[*(mail for mail in mails if mail.recipient_id not in about), *(one.mail for one in past)],
             early=[one.mail for one in early],
         )
-        await self._settle_by_halves([one for one in done if one not in early])
+        await self._settle_by_halves([one for one in done if one not in early and one not in past])
         return len(mails)
 
     def _read(self, mail: Inbound, about: About) -> _Read | None:
@@ -359,7 +362,13 @@ class ReportReader(Recurring):
         async with self._store.transaction() as tx:
             ours = await inbound.delete(tx, [one.mail.inbound_id for one in done])
             read = [one for one in done if one.mail.inbound_id in ours]
-            if kept := [one for one in read if _kind(one) is not None]:
+            # Whoever writes what readers want holds the lock, in one order, so that no two wait for each other.
+            for project_id in sorted({one.about.project_id for one in read if _kind(one) in _WISHES}):
+                await projects.lock(tx, project_id)
+            for one in read:
+                if _kind(one) is EventKind.UNSUBSCRIBED:
+                    await _leave(tx, one)
+            if kept := [one for one in read if _kind(one) not in (None, EventKind.UNSUBSCRIBED)]:
                 await guard.count_reports(tx, [_finding(one) for one in kept], now=now)
                 suppressed = await protect.learn(tx, [_finding(one) for one in kept], now=now)
                 late = [_late(one) for one in kept if _kind(one) is EventKind.BOUNCED_LATE]
@@ -372,6 +381,11 @@ class ReportReader(Recurring):
 def _is_early(one: _Read) -> bool:
     is_bounce = _kind(one) is EventKind.BOUNCED_LATE and one.about.status is RecipientStatus.QUEUED
     return is_bounce and one.mail.attempt < ATTEMPTS_MAX
+
+
+async def _leave(tx: Tx, one: _Read) -> None:
+    reader = preferences.reader_of(one.about, f"by mail: {_said(one)}", one.mail.client)
+    await preferences.leave(tx, reader, one.about.list_name, now=one.mail.received_at)
 
 
 def _diagnosis(read: Report) -> Diagnosis | None:
@@ -387,14 +401,13 @@ def _kind(one: _Read) -> EventKind | None:
 
 
 def _finding(one: _Read) -> Finding:
-    is_asked = one.verdict.reason in (Reason.COMPLAINT, Reason.UNSUBSCRIBE)
+    is_asked = one.verdict.reason == Reason.COMPLAINT
     return Finding(
         project_id=one.about.project_id,
         address_key=address.key_of(one.about.address),
         message_id=one.about.message_id,
         recipient_id=one.about.recipient_id,
         sender_domain=one.about.sender.rpartition("@")[2],
-        list_name=one.about.list_name,
         reason=one.verdict.reason,
         fate=one.verdict.fate,
         origin=SuppressionOrigin.REQUEST if is_asked else SuppressionOrigin.REPORT,
@@ -427,7 +440,6 @@ def _event(one: _Read, suppression: Suppression | None) -> NewEvent:
         "rules": one.verdict.rules_version,
         "feedback_type": one.report.feedback_type,
         "suppressed": suppression.scope.value if suppression else "",
-        "list": one.about.list_name if kind is EventKind.UNSUBSCRIBED else "",
     }
     if one.verdict.rules_version and told is not None:
         known |= heard.report_facts(told.code, told.status, told.text, one.verdict.fate)

@@ -23,7 +23,6 @@ from outrider.base.errors import NotFoundError
 from outrider.base.vocab import LeavingReason, SubscriptionState
 from outrider.engine import preferences
 from outrider.engine.preferences import Choices, Reader, TopicChoice, Word
-from outrider.mail import address
 from outrider.mail.verp import ReturnPathError, Signer
 from outrider.store import inbound, projects
 from outrider.store.inbound import About
@@ -74,7 +73,7 @@ class Exits:
         """Return what the link is about. Changes nothing.
 
         Raises:
-            NotFoundError: not ours, expired, or of a mail past its retention.
+            NotFoundError: not ours, expired, or of a mail past its retention that was no marketing.
         """
         recipient_id = self._read(token)
         async with self._store.transaction() as tx:
@@ -85,7 +84,7 @@ class Exits:
 
         Args:
             word: why, if it was said.
-            client: the address that asked, for the record.
+            client: the address that asked, for the record; left out where the sender's readers are private.
         """
         now = self._clock.now()
         return await self._change(
@@ -127,7 +126,7 @@ class Exits:
         async with self._store.transaction() as tx:
             about = await _about(tx, recipient_id)
             await projects.lock(tx, about.project_id)  # Of two clicks at once the second finds that it was done.
-            await act(tx, _reader(about, client), about)
+            await act(tx, preferences.reader_of(about, _HOW, client), about)
             return await self._seen(tx, about)
 
     def _read(self, token: str) -> UUID:
@@ -138,7 +137,7 @@ class Exits:
             raise NotFoundError(_GONE) from error
 
     async def _seen(self, tx: Tx, about: About) -> Leaving:
-        now, reader = self._clock.now(), _reader(about)
+        now, reader = self._clock.now(), preferences.reader_of(about, _HOW)
         choices = await preferences.choices_of(tx, reader, now=now)
         state = preferences.state_of(await preferences.known_of(tx, reader), reader, about.list_name, now=now)
         return _leaving(about, choices, state)
@@ -149,19 +148,6 @@ async def _about(tx: Tx, recipient_id: UUID) -> About:
     if about is None:
         raise NotFoundError(_GONE)
     return about
-
-
-def _reader(about: About, client: str = "") -> Reader:
-    return Reader(
-        project_id=about.project_id,
-        address_key=address.key_of(about.address),
-        sender_domain=about.sender.rpartition("@")[2],
-        message_id=about.message_id,
-        recipient_id=about.recipient_id,
-        attempt=about.attempt,
-        client=client,
-        how=_HOW,
-    )
 
 
 def _leaving(about: About, choices: Choices, state: SubscriptionState) -> Leaving:

@@ -4,8 +4,8 @@
     [retention] days                            of all others
 
 Deleted are the mail (message, recipients, content, files, what readers did with it) and its events. Figures are kept
-apart. Mail that waits or is held stays until it is done with. Any number of processes may run a keeper; each batch is a
-transaction of its own.
+apart, and what a link to unsubscribe needs while it is good (`store.retention`). Mail that waits or is held stays until
+it is done with. Any number of processes may run a keeper; each batch is a transaction of its own.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -83,7 +83,7 @@ class RetentionKeeper(Recurring):
             await retention.mark(tx, {one: _day_after(now - timedelta(days=days)) for one, days in kept.items()})
         for project_id, days in kept.items():
             before = now - timedelta(days=days)
-            await self._forget_mail(project_id, before)
+            await self._forget_mail(project_id, before, now)
             if self._contents_on != now.date():
                 await self._forget_contents(project_id, now)
             if days < longest:  # Else whole days go, which costs nothing.
@@ -95,12 +95,12 @@ class RetentionKeeper(Recurring):
             async with self._store.transaction() as tx:
                 await retention.drop_day(tx, day)
 
-    async def _forget_mail(self, project_id: UUID, before: datetime) -> None:
+    async def _forget_mail(self, project_id: UUID, before: datetime, now: datetime) -> None:
         count = _MAIL_COUNT
         while count and not self._is_stopping:
             async with self._store.transaction() as tx:
                 await stats.stop_counting(tx)
-                count = await retention.forget_mail(tx, project_id, before, count_max=_MAIL_COUNT)
+                count = await retention.forget_mail(tx, project_id, before, now=now, count_max=_MAIL_COUNT)
 
     async def _forget_contents(self, project_id: UUID, now: datetime) -> None:
         count = _CONTENT_COUNT

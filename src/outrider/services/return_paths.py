@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
 
+from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError
 from outrider.engine.service import Outage, Recurring
@@ -26,7 +27,7 @@ from outrider.store.pool import Store
 from outrider.store.recent import Recent
 from outrider.store.vault import Vault
 
-LIFE: Final = timedelta(days=60)  # Ours: bounces come within days, complaints within weeks; laws ask it of links.
+LIFE: Final = timedelta(seconds=limits.RETURN_PATH_LIFE_S)
 UNSUBSCRIBE_PATH: Final = "/unsubscribe"  # Of the page, below the root of our links.
 _PURPOSE: Final = "return path 1"  # Danger: another one makes all that is on its way forged.
 _FRESH_S: Final = 30.0  # Ours: how soon a changed bounce domain is used.

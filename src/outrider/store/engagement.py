@@ -13,6 +13,7 @@ import msgspec
 
 from outrider.base.vocab import RecipientStatus
 from outrider.store.pool import Tx
+from outrider.store.tracking import IS_PRIVATE
 
 
 class Tracked(msgspec.Struct, frozen=True):
@@ -54,14 +55,14 @@ class Firsts(msgspec.Struct, frozen=True):
 
 _STATUSES: Final = {str(one): one for one in RecipientStatus}
 # By recipient: the sealed token names it, and says nothing of the project.
-_ABOUT: Final = """
+_ABOUT: Final = f"""
     SELECT recipient_id, r.project_id, r.message_id, r.attempt, r.status, r.updated_at,
-           COALESCE((d.tracking->>'is_private')::bool, (p.tracking->>'is_private')::bool, false) AS is_private
+           {IS_PRIVATE} AS is_private
       FROM recipient r
       JOIN message m USING (message_id)
       JOIN project p ON p.project_id = r.project_id
       LEFT JOIN domain d ON d.project_id = r.project_id AND d.name = lower(split_part(m.sender, '@', 2))
-     WHERE recipient_id = ANY($1)"""
+     WHERE recipient_id = ANY($1)"""  # noqa: S608 - constants.
 
 
 async def about(tx: Tx, recipient_ids: Sequence[UUID]) -> dict[UUID, Tracked]:

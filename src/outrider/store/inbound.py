@@ -15,6 +15,7 @@ import msgspec
 from outrider.base.vocab import RecipientStatus
 from outrider.mail.verp import Purpose
 from outrider.store.pool import Tx
+from outrider.store.tracking import IS_PRIVATE
 
 
 class Inbound(msgspec.Struct, frozen=True):
@@ -38,9 +39,10 @@ class About(msgspec.Struct, frozen=True):
     message_id: UUID
     address: str
     attempt: int
-    status: RecipientStatus
+    status: RecipientStatus | None  # None: the mail is past its retention; what leaving needs is all there is.
     sender: str
     list_name: str = ""  # Of the mail; "" for none.
+    is_private: bool = False  # Addresses of its readers are not stored.
 
 
 _INSERT: Final = """
@@ -61,10 +63,16 @@ _PUT_ASIDE: Final = """
     UPDATE inbound SET due_at = NULL WHERE inbound_id = ANY($1)"""
 _FORGET_ASIDE: Final = """
     DELETE FROM inbound WHERE due_at IS NULL AND received_at < $1"""
-_ABOUT: Final = """
-    SELECT recipient_id, r.project_id, message_id, address, r.attempt, status, m.sender, m.list_name
-      FROM recipient r JOIN message m USING (message_id)
-     WHERE recipient_id = ANY($1) /* tidy: project-scope the signed return path names the recipient */"""
+_ABOUT: Final = f"""
+    SELECT known.*, {IS_PRIVATE} AS is_private
+      FROM (SELECT recipient_id, r.project_id, message_id, address, r.attempt, status, m.sender, m.list_name
+              FROM recipient r JOIN message m USING (message_id) WHERE recipient_id = ANY($1)
+             UNION ALL
+            SELECT recipient_id, project_id, message_id, address, 0, NULL, sender, list_name
+              FROM recipient_past WHERE recipient_id = ANY($1)) AS known
+      LEFT JOIN project p USING (project_id)
+      LEFT JOIN domain d ON d.project_id = known.project_id AND d.name = lower(split_part(sender, '@', 2))
+      /* tidy: project-scope the signed return path names the recipient */"""  # noqa: S608 - constants.
 
 
 async def insert(tx: Tx, mails: Sequence[Inbound]) -> None:
@@ -99,6 +107,10 @@ async def put_aside(tx: Tx, inbound_ids: Sequence[UUID], *, forget_before: datet
 
 
 async def about(tx: Tx, recipient_ids: Sequence[UUID]) -> dict[UUID, About]:
-    """Return what is known of these recipients; one that is past its retention is missing."""
+    """Return what is known of these recipients; one that is past its retention is missing, unless its link is good."""
     rows = await tx.fetch(_ABOUT, recipient_ids)
-    return {row["recipient_id"]: About(**dict(row) | {"status": RecipientStatus(row["status"])}) for row in rows}
+    return {row["recipient_id"]: About(**dict(row) | {"status": _status(row["status"])}) for row in rows}
+
+
+def _status(text: str | None) -> RecipientStatus | None:
+    return None if text is None else RecipientStatus(text)

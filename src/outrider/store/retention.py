@@ -10,16 +10,21 @@ messages of one day, so it is over when the project has no message of that day o
 
 Figures can be counted again all the same (ADR 0048): before anything goes `mark` says from which day on the log is
 whole, and mail that has later events leaves a row in `message_past`: what it counts under, nothing of people.
+
+Links to unsubscribe stay good: marketing mail that may have arrived leaves a row in `recipient_past` for each recipient
+with what leaving needs (`inbound.about`) until the link's last day is over, and one in `message_past` that counts it.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from outrider.base import limits
 from outrider.store.pool import Tx
 
+_LINK_LIFE: Final = timedelta(seconds=limits.RETURN_PATH_LIFE_S) + timedelta(days=1)  # To the end of its last day.
 _DAYS: Final = """
     SELECT kept_days FROM project WHERE project_id = $1"""
 _SET_DAYS: Final = """
@@ -32,9 +37,10 @@ _MARK: Final = """
      WHERE p.project_id = given.project_id AND (p.log_since IS NULL OR p.log_since < given.since)"""
 # A message's recipients and events are asked for one message at a time (a subquery with LIMIT or OFFSET): as a join, or
 # as the last of a project's days, the planner may read all.
+# Of links that are over as many go as a batch of 100 recipients a message can have made.
 _FORGET_MAIL: Final = """
     WITH past AS MATERIALIZED (
-        SELECT message_id FROM message m
+        SELECT message_id, stream, sender, list_name FROM message m
          WHERE project_id = $1 AND accepted_at < $2
            AND (SELECT true FROM recipient r WHERE r.project_id = $1 AND r.message_id = m.message_id
                                                AND r.status IN ('queued', 'held') LIMIT 1) IS NULL
@@ -42,7 +48,18 @@ _FORGET_MAIL: Final = """
     ), gone AS (
         DELETE FROM recipient
          WHERE project_id = $1 AND message_id = ANY(ARRAY(SELECT message_id FROM past))
-     RETURNING recipient_id
+     RETURNING recipient_id, message_id, address, status, updated_at
+    ), links AS (
+        INSERT INTO recipient_past (recipient_id, project_id, message_id, address, sender, list_name, good_until)
+        SELECT recipient_id, $1, message_id, address, sender, list_name, updated_at + $5::interval
+          FROM gone JOIN past USING (message_id)
+         WHERE stream = 'marketing' AND status IN ('delivered', 'expired') AND updated_at + $5::interval > $4
+     RETURNING message_id, good_until
+    ), over AS (
+        DELETE FROM recipient_past
+         WHERE project_id = $1 AND recipient_id = ANY(ARRAY(
+               SELECT recipient_id FROM recipient_past
+                WHERE project_id = $1 AND good_until <= $4 ORDER BY good_until LIMIT 100 * $3))
     ), readers AS (
         DELETE FROM engagement WHERE project_id = $1 AND recipient_id = ANY(ARRAY(SELECT recipient_id FROM gone))
     ), uncounted AS (
@@ -52,10 +69,14 @@ _FORGET_MAIL: Final = """
                                   recipient_count, began_at, last_at)
         SELECT message_id, project_id, stream, substring(sender FROM '[^@]*$'), campaign, template_id, tags,
                recipient_count, greatest(accepted_at, send_at), last_at
-          FROM (SELECT m.*, (SELECT max(at) FROM (SELECT at FROM event e
-                                                   WHERE e.project_id = $1 AND e.message_id = m.message_id
-                                                     AND e.at >= $2 OFFSET 0) AS later) AS last_at
-                  FROM message m WHERE project_id = $1 AND message_id = ANY(ARRAY(SELECT message_id FROM past))
+          FROM (SELECT m.*, greatest((SELECT max(at) FROM (SELECT at FROM event e
+                                                            WHERE e.project_id = $1 AND e.message_id = m.message_id
+                                                              AND e.at >= $2 OFFSET 0) AS later),
+                                     good_until) AS last_at
+                  FROM message m
+                  LEFT JOIN (SELECT message_id, max(good_until) AS good_until FROM links GROUP BY message_id) AS leaving
+                       USING (message_id)
+                 WHERE project_id = $1 AND message_id = ANY(ARRAY(SELECT message_id FROM past))
                 ) AS heard_of
          WHERE last_at IS NOT NULL
     )
@@ -106,13 +127,14 @@ async def mark(tx: Tx, since: Mapping[UUID, datetime]) -> None:
     await tx.execute(_MARK, list(since), list(since.values()))
 
 
-async def forget_mail(tx: Tx, project_id: UUID, before: datetime, *, count_max: int) -> int:
+async def forget_mail(tx: Tx, project_id: UUID, before: datetime, *, now: datetime, count_max: int) -> int:
     """Delete up to so many of the project's messages from before then, with their recipients; return how many.
 
     Those with a recipient that is `queued` or `held` stay. What they count under is kept while the log has events of
-    theirs from then on. Nobody counts meanwhile (`stats.stop_counting`).
+    theirs from then on. What leaving needs is kept of marketing mail until its links are over, and no longer. Nobody
+    counts meanwhile (`stats.stop_counting`).
     """
-    return await tx.execute(_FORGET_MAIL, project_id, before, count_max)
+    return await tx.execute(_FORGET_MAIL, project_id, before, count_max, now, _LINK_LIFE)
 
 
 async def forget_events(tx: Tx, project_id: UUID, before: datetime, *, count_max: int) -> int:

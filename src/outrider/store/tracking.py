@@ -8,6 +8,9 @@ import msgspec
 from outrider.base.vocab import RecordKind, RecordState
 from outrider.store.pool import Tx
 
+# Of a mail of project `p`, from its domain `d` if that is the project's: whether its readers are nobody's to know.
+IS_PRIVATE: Final = "COALESCE((d.tracking->>'is_private')::bool, (p.tracking->>'is_private')::bool, false)"
+
 
 class Said(msgspec.Struct, frozen=True):
     """What holds for a domain's mail, before anything is merged."""

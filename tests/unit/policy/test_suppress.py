@@ -58,12 +58,9 @@ evidences = st.lists(
     fate=st.sampled_from(Fate),
     earlier=evidences,
     text=st.text(max_size=60) | st.just("account closed, user unknown"),
-    asked=st.sampled_from(SuppressionScope),
 )
-def test_no_other_reason_ever_decides(
-    reason: str, fate: Fate, earlier: list[Evidence], text: str, asked: SuppressionScope
-) -> None:
-    assert suppress.decide(reason, fate=fate, earlier=earlier, now=NOW, text=text, asked=asked) is None
+def test_no_other_reason_ever_decides(reason: str, fate: Fate, earlier: list[Evidence], text: str) -> None:
+    assert suppress.decide(reason, fate=fate, earlier=earlier, now=NOW, text=text) is None
     assert not suppress.is_counted(reason)
 
 
@@ -205,23 +202,10 @@ def test_what_is_about_the_address(reason: Reason, fate: Fate, provider: str, is
     assert suppress.is_meant(reason, fate, provider) is is_meant
 
 
-def test_a_complaint_ends_marketing_mail_and_nothing_else() -> None:
-    decision = suppress.decide("complaint", fate=Fate.DELIVERED, earlier=(), now=NOW)
-    assert decision == Decision(SuppressionScope.STREAM, "complaint", None)
-
-
-@pytest.mark.parametrize(
-    ("asked", "given"),
-    [
-        (SuppressionScope.STREAM, SuppressionScope.STREAM),
-        (SuppressionScope.LIST, SuppressionScope.LIST),
-        (SuppressionScope.DOMAIN, SuppressionScope.DOMAIN),
-        (SuppressionScope.ALL, SuppressionScope.STREAM),  # Receipts are not what they unsubscribe from.
-    ],
-)
-def test_who_unsubscribes_gets_what_was_asked(asked: SuppressionScope, given: SuppressionScope) -> None:
-    decision = suppress.decide("unsubscribe", fate=Fate.DELIVERED, earlier=(), now=NOW, asked=asked)
-    assert decision == Decision(given, "unsubscribe", None)
+@pytest.mark.parametrize("reason", ["complaint", "unsubscribe"])
+def test_what_a_reader_says_ends_marketing_mail_and_nothing_else(reason: str) -> None:
+    decision = suppress.decide(reason, fate=Fate.DELIVERED, earlier=(), now=NOW)
+    assert decision == Decision(SuppressionScope.STREAM, reason, None)
 
 
 @given(earlier=evidences, reason=reasons)

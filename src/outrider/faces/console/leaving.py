@@ -1,6 +1,7 @@
 """The page behind the link to unsubscribe, which every marketing mail has and any mail may show.
 
     GET  /unsubscribe?token=...    says what would stop and what else comes; changes nothing: scanners open links too
+    HEAD                           the same without the page
     POST /unsubscribe?token=...    a mail program's one click (RFC 8058 §3.2), or a button of the page (`leaving_form`)
 
 Open to everybody who has the link, from anywhere, without a cookie or a redirect; it works without a script. Links that
@@ -9,21 +10,22 @@ providers click for all of their readers from a few addresses. It speaks the rea
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import litestar
-from litestar import Request, Response, Router
+from litestar import HttpMethod, Request, Response, Router
 from litestar.params import FromQuery
 
 from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, LimitReachedError, OutriderError, TooLargeError
+from outrider.base.networks import Network
 from outrider.base.vocab import LeavingReason, SubscriptionState
 from outrider.faces.console import leaving_form, words
 from outrider.faces.console.leaving_form import LeavingForm
 from outrider.faces.console.pages import Pages
-from outrider.faces.console.proof import Door
+from outrider.faces.console.proof import Door, caller_of
 from outrider.faces.console.words import Books
 from outrider.obs.log import Logger
 from outrider.services.leaving import Leaving, Word
@@ -53,12 +55,12 @@ class Exits(Protocol):
         """Take it back."""
 
 
-def routes(exits: Exits, clock: Clock, log: Logger) -> list[Router]:
-    """Return the route handlers."""
+def routes(exits: Exits, clock: Clock, log: Logger, *, proxies: Sequence[Network] = ()) -> list[Router]:
+    """Return the route handlers. `proxies` are believed when they say for whom they ask."""
     pages = Pages(clock, may_submit=True, fill=words.fill, why_choices=list(LeavingReason), states=SubscriptionState)
     door, books = Door(clock, limits.UNSUBSCRIBE_PAGES_A_MINUTE_COUNT_MAX), Books()
 
-    @litestar.get("/")
+    @litestar.route("/", http_method=[HttpMethod.GET, HttpMethod.HEAD], status_code=200)
     async def ask(request: Request[Any, Any, Any], token: FromQuery[str] = "") -> Response[str]:
         door.enter(token[:_TOKEN_CHARS_MAX])
         return page(request, token, await exits.look(token))
@@ -69,7 +71,7 @@ def routes(exits: Exits, clock: Clock, log: Logger) -> list[Router]:
         asked = leaving_form.read(
             await _body(request), request.headers.get("content-type", "").encode("latin-1", "replace")
         )
-        left = await _act(exits, token, asked, request.client.host if request.client else "")
+        left = await _act(exits, token, asked, caller_of(request, proxies))
         return page(request, token, left, done=_DONE.get(asked.action, ""))
 
     def page(request: Request[Any, Any, Any], token: str, leaving: Leaving, done: str = "") -> Response[str]:

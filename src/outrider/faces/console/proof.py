@@ -8,16 +8,17 @@ that were used, have expired or never were get one answer, and nobody may ask of
 each guess is a query.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 import litestar
 from litestar import Request, Response, Router
 from litestar.params import FromQuery
 
-from outrider.base import limits
+from outrider.base import limits, networks
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, LimitReachedError, OutriderError
+from outrider.base.networks import Network
 from outrider.faces.console.pages import Pages
 from outrider.obs.log import Logger
 from outrider.policy import gcra
@@ -36,8 +37,8 @@ class Proofs(Protocol):
         """Use the link up. Raises NotFoundError."""
 
 
-def routes(proofs: Proofs, clock: Clock, log: Logger) -> list[Router]:
-    """Return the route handlers."""
+def routes(proofs: Proofs, clock: Clock, log: Logger, *, proxies: Sequence[Network] = ()) -> list[Router]:
+    """Return the route handlers. `proxies` are believed when they say for whom they ask."""
     pages = Pages(clock, may_submit=True)
     door = Door(clock, limits.PROOF_PAGES_A_MINUTE_COUNT_MAX)
 
@@ -52,7 +53,7 @@ def routes(proofs: Proofs, clock: Clock, log: Logger) -> list[Router]:
     async def answer(
         request: Request[Any, Any, Any], token: str, work: Callable[[str], Awaitable[Proof]], template: str
     ) -> Response[str]:
-        door.enter(request.client.host if request.client else "")
+        door.enter(caller_of(request, proxies))
         proof = await work(token)
         return pages.render(template, proof=proof, token=token)
 
@@ -67,6 +68,13 @@ def routes(proofs: Proofs, clock: Clock, log: Logger) -> list[Router]:
         return page
 
     return [Router(PATH, route_handlers=[ask, confirm], exception_handlers={OutriderError: sorry})]
+
+
+def caller_of(request: Request[Any, Any, Any], proxies: Sequence[Network]) -> str:
+    """Return the address that asks, through however many of these proxies; "" over a socket that has none."""
+    peer = request.client.host if request.client else ""
+    forwarded = ",".join(request.headers.getall("x-forwarded-for", []))
+    return networks.caller(peer, forwarded.encode("latin-1"), proxies) if forwarded else peer
 
 
 class Door:

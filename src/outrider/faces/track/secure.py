@@ -168,7 +168,7 @@ class _Answer:
             self.response = web.StreamResponse(status=message["status"], headers=headers)
             await self.response.prepare(self._request)
         elif message["type"] == "http.response.body":
-            if message.get("body"):
+            if message.get("body") and self._request.method != "HEAD":  # As granian: apps need not know of it.
                 await self.response.write(message["body"])
             if not message.get("more_body"):
                 await self.response.write_eof()

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from outrider.base import limits
+from outrider.base import limits, networks
 from outrider.base.errors import NotFoundError, StoreUnavailableError
+from outrider.base.networks import Network
 from outrider.base.vocab import LeavingReason, SubscriptionState
 from outrider.faces.console import leaving
 from outrider.services.leaving import Leaving, TopicChoice, Word
@@ -73,9 +74,9 @@ class Desk:
 class Door(PageDoor):
     """The pages of one link."""
 
-    def __init__(self, clock: StillClock) -> None:
+    def __init__(self, clock: StillClock, *proxies: Network) -> None:
         self.desk, self.clock = Desk(), clock
-        super().__init__("/unsubscribe", TOKEN, lambda log: leaving.routes(self.desk, clock, log))
+        super().__init__("/unsubscribe", TOKEN, lambda log: leaving.routes(self.desk, clock, log, proxies=proxies))
 
     async def press(self, action: str, *fields: tuple[str, str]) -> Heard:
         """Send a form of the page."""
@@ -197,7 +198,25 @@ async def test_no_other_site_can_show_it_in_a_frame(door: Door) -> None:
         assert "<script" not in heard.text
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"])
+async def test_a_checker_of_links_is_answered(door: Door) -> None:
+    """As the page; the servers keep its text back (`faces.track.secure`, granian)."""
+    shown, heard = await door.open(), await door.open("HEAD")
+    assert (heard.status, heard.headers) == (200, shown.headers)
+    assert (await door.open("HEAD", "x")).status == 404
+    assert door.desk.clients == []
+
+
+async def test_behind_a_proxy_it_is_the_reader_who_asks(clock: StillClock) -> None:
+    behind = Door(clock, networks.parse("192.0.2.0/24"))
+    for said, told in (("203.0.113.9", "203.0.113.9"), ("198.51.100.1, 203.0.113.9, 192.0.2.1", "203.0.113.9")):
+        await behind.open("POST", **{"x-forwarded-for": said})
+        assert behind.desk.clients.pop() == told
+    await behind.open("POST", peer="203.0.113.7", **{"x-forwarded-for": "10.0.0.1"})
+    await behind.open("POST", peer=None, **{"x-forwarded-for": "10.0.0.1"})
+    assert behind.desk.clients == ["203.0.113.7", ""]  # Strangers are not believed.
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE", "PATCH"])
 async def test_no_other_method_unsubscribes(door: Door, method: str) -> None:
     await door.open(method)
     assert (door.desk.clients, door.desk.looked) == ([], 0)

@@ -4,8 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from outrider.base import limits
+from outrider.base import limits, networks
 from outrider.base.errors import NotFoundError, StoreUnavailableError
+from outrider.base.networks import Network
 from outrider.faces.console import proof
 from outrider.services.proofs import Proof
 from tests.unit.faces.conftest import StillClock
@@ -39,9 +40,9 @@ class Desk:
 class Door(PageDoor):
     """The pages of one link."""
 
-    def __init__(self, clock: StillClock) -> None:
+    def __init__(self, clock: StillClock, *proxies: Network) -> None:
         self.desk, self.clock = Desk(), clock
-        super().__init__("/senders/prove", TOKEN, lambda log: proof.routes(self.desk, clock, log))
+        super().__init__("/senders/prove", TOKEN, lambda log: proof.routes(self.desk, clock, log, proxies=proxies))
 
 
 @pytest.fixture
@@ -118,6 +119,15 @@ async def test_nobody_may_ask_often_and_nobody_elses_turn_is_taken(door: Door) -
     assert (await door.open(peer=None)).status == 200
     door.clock.at = door.clock.at.replace(minute=door.clock.at.minute + 1)
     assert (await door.open()).status == 200
+
+
+async def test_behind_a_proxy_each_visitor_has_a_turn(clock: StillClock) -> None:
+    behind = Door(clock, networks.parse("192.0.2.7"))
+    for _ in range(limits.PROOF_PAGES_A_MINUTE_COUNT_MAX + 1):
+        last = await behind.open(token="x" * 43, **{"x-forwarded-for": "198.51.100.1, 203.0.113.9"})
+    assert last.status == 429
+    assert (await behind.open(**{"x-forwarded-for": "198.51.100.1, 203.0.113.8"})).status == 200
+    assert (await behind.open(**{"x-forwarded-for": "203.0.113.8, 203.0.113.9"})).status == 429, "its own word"
 
 
 async def test_when_the_database_is_away_the_log_has_no_token(door: Door) -> None:

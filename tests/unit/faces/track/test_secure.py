@@ -133,6 +133,11 @@ async def test_each_host_has_its_own_certificate(porch: Porch) -> None:
     assert (await porch.get("/", "t.two.example")).startswith(b"HTTP/1.1 404 ")
 
 
+async def test_a_page_is_kept_from_who_asks_for_its_head(porch: Porch) -> None:
+    head, _, body = (await porch.get("/unsubscribe?token=x", method="HEAD")).partition(b"\r\n\r\n")
+    assert (head.startswith(b"HTTP/1.1 200 "), body) == (True, b"")
+
+
 async def test_the_page_to_unsubscribe_gets_its_form(porch: Porch) -> None:
     form = b"List-Unsubscribe=One-Click"
     answer = await porch.ask(
