@@ -37,9 +37,10 @@ UNSUBSCRIBE_LINK: Final = "unsubscribe_link"  # The variable that holds the reci
 UNSUBSCRIBE_MARK: Final = "%%user_defined_unsubscribe_link%%"  # uSpeedo's way to write it (shared/uspeedo.md 3).
 
 _JINJA: Final = jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 - it only parses.
-# uSpeedo's {name}: not {{name}}, not CSS, and nothing in <style> or <script>.
+# uSpeedo's {name}: not {{name}}, not CSS, and nothing in <style> or <script>, those in comments for Outlook as well.
 _BRACES: Final = re.compile(r"(?<!\{)\{(\w(?:[\w .-]{0,98}\w)?)\}(?!\})")
-_SKIPPED: Final = re.compile(r"<(style|script)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_SKIPPED: Final = re.compile(r"<(style|script)\b", re.IGNORECASE)
+_SKIPPED_ENDS: Final = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("style", "script")}
 
 
 class Translated(msgspec.Struct, frozen=True):
@@ -82,11 +83,26 @@ def translate_braces(source: str) -> Translated:
         return f"{VALUE[0]} {fold(found[1])} {VALUE[1]}"
 
     made, at = [], 0
-    for skipped in _SKIPPED.finditer(source):
-        made += [_BRACES.sub(tag, source[at : skipped.start()]), skipped[0]]
-        at = skipped.end()
+    for start, stop in _skipped(source):
+        made += [_BRACES.sub(tag, source[at:start]), source[start:stop]]
+        at = stop
     made.append(_BRACES.sub(tag, source[at:]))
     return Translated(unsubscribing("".join(made)), frozenset(names), frozenset(), frozenset(names))
+
+
+def _skipped(source: str) -> Iterator[tuple[int, int]]:
+    """Yield where each <style> and <script> begins and ends, those without an end tag left out."""
+    at, ends = 0, dict(_SKIPPED_ENDS)
+    while ends and (found := _SKIPPED.search(source, at)):
+        name, at = found[1].lower(), found.end()
+        if name not in ends:
+            continue
+        end = ends[name].search(source, at)
+        if end is None:
+            del ends[name]  # None is behind any later one either: to look again from each would be quadratic.
+        else:
+            at = end.end()
+            yield found.start(), at
 
 
 def unsubscribing(text: str) -> str:

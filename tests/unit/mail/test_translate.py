@@ -1,5 +1,7 @@
 """Whole texts: tags, partials, macros, braces, and the counts that `weigh` puts in."""
 
+from time import process_time
+
 import pytest
 
 from outrider.base import limits
@@ -102,12 +104,24 @@ def test_many_partials_are_refused() -> None:
         ("{{name}} {color:red} { x } {} {a\nb} {x;y}", []),
         ("<style>a{b} {c}</style>{d}<script>{e}</script><STYLE>{f}</style>", ["d"]),
         ("{% if a %}{b}", ["b"]),
+        ("<!--[if mso]><style>.a{b}</style><![endif]-->{d}", ["d"]),
+        ("<style>{d}<script>{a}</script><style>{e}", ["d", "e"]),
+        ("<script>{a}</style></script ><style>{b}</script></style\n>{d}", ["d"]),
     ],
 )
 def test_braces_are_variables_and_css_is_not(source: str, names: list[str]) -> None:
     found = translate.translate_braces(source)
     assert sorted(found.variables) == names
     assert translate.TAGS.sub("", found.text).count("{") == source.count("{") - len(names)
+
+
+@pytest.mark.parametrize(
+    "piece", ["<style ", "<script>", "<style><script ", "<style></style", "</style ", "{a", "{a ", "<style>{a}</style>"]
+)
+def test_hostile_braces_are_read_in_linear_time(piece: str) -> None:
+    started_s = process_time()
+    translate.translate_braces(piece * (200_000 // len(piece)))
+    assert process_time() - started_s < 2.0
 
 
 def test_the_mark_of_uspeedo_is_a_tag_in_either_syntax() -> None:
