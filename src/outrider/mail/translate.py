@@ -19,7 +19,7 @@ from typing import Final
 
 import jinja2
 import msgspec
-from jinja2 import nodes
+from jinja2 import nodes, visitor
 
 from outrider.base import limits
 from outrider.base.errors import TemplateError
@@ -106,7 +106,7 @@ def _skipped(source: str) -> Iterator[tuple[int, int]]:
 
 
 def unsubscribing(text: str) -> str:
-    """Return a finished text with uSpeedo's mark made a tag."""
+    """Return a text outside of tags with uSpeedo's mark made a tag."""
     return text.replace(UNSUBSCRIBE_MARK, f"{VALUE[0]} {UNSUBSCRIBE_LINK} {VALUE[1]}")
 
 
@@ -178,11 +178,32 @@ def _parse(source: str, partial: str) -> nodes.Template:
     field = f"partials.{partial}" if partial else ""
     _check_tags(source, field)
     try:
-        return _JINJA.parse(source.replace(UNSUBSCRIBE_MARK, "{{ " + UNSUBSCRIBE_LINK + " }}"))
+        parsed = _JINJA.parse(source)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"Line {error.lineno}: {error.message}", field=field) from None
     except (ValueError, SyntaxError, MemoryError):  # A number of over 4,300 digits and its like.
         raise TemplateError("It holds a value that cannot be read.", field=field) from None
+    if UNSUBSCRIBE_MARK in source:
+        _Unsubscribing().visit(parsed)
+    return parsed
+
+
+class _Unsubscribing(visitor.NodeTransformer):
+    """Makes uSpeedo's mark in a tag's texts the variable, joined with what stands around it.
+
+    In the tree, as a tag in a tag would be text. Those outside of tags are for `unsubscribing`.
+    """
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Expr:  # noqa: N802 - Jinja's name.
+        if not isinstance(node.value, str) or UNSUBSCRIBE_MARK not in node.value:
+            return node
+        joined: list[nodes.Expr] = []
+        for text in node.value.split(UNSUBSCRIBE_MARK):
+            joined.append(nodes.Name(UNSUBSCRIBE_LINK, "load", lineno=node.lineno))
+            if text:
+                joined.append(nodes.Const(text, lineno=node.lineno))
+        joined = joined[1:]
+        return joined[0] if len(joined) == 1 else nodes.Concat(joined, lineno=node.lineno)
 
 
 class _Writer(Expressions):
@@ -280,7 +301,7 @@ class _Writer(Expressions):
         for part in node.nodes:
             match part:
                 case nodes.TemplateData():
-                    self._put(part.data)
+                    self._put(unsubscribing(part.data))
                 case nodes.Call(node=nodes.Name(name="super"), args=[], kwargs=[]) if self._supers:
                     name, level = self._supers[-1]
                     self._write_block(name, level + 1)
