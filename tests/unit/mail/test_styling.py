@@ -137,8 +137,8 @@ def test_mjml_that_is_none_or_hostile_is_an_error(source: str, why: str) -> None
 def test_a_style_of_mjml_that_closes_itself_holds_nothing() -> None:
     made = styling.work_mjml(
         "<mjml><mj-head><mj-style inline='inline'/><mj-title>T</mj-title><mj-style inline='inline'>.q{color:green}"
-        "</mj-style><!-- <mj-style inline='inline'>.q{font-size:7px}</mj-style> --></mj-head><mj-body><mj-section><mj-column>"
-        "<mj-text css-class='q'>x</mj-text></mj-column></mj-section></mj-body></mjml>"
+        "</mj-style><!-- <mj-style inline='inline'>.q{font-size:7px}</mj-style> --></mj-head><mj-body><mj-section>"
+        "<mj-column><mj-text css-class='q'>x</mj-text></mj-column></mj-section></mj-body></mjml>"
     )
     assert "<title>T</title>" in made
     assert "color: green" in made
