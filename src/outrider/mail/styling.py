@@ -10,6 +10,7 @@ call themselves for each level of nesting, in C's stack, so that the depth is bo
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -289,16 +290,35 @@ def to_text(text: str) -> str:
 
 
 def _check_depth(source: str, *, is_mjml: bool) -> None:
-    """Refuse what stands in each other too deep, or so wide and deep that HTML's mending makes too much of it."""
+    """Refuse what stands in each other too deep, or so wide and deep that HTML's mending makes too much of it.
+
+    A parser whose stack ends takes the process with it. So what theirs may leave open where our reading does not say
+    so is counted, too: in HTML a "/" closes nothing; MRML reads elements in <style> and its like, and of any name.
+    """
     depth = deepest = count = 0
+    unsure = len(_STARTS.findall(source)) if is_mjml else 0
+    opened: Counter[str] = Counter()
     for piece in markup.scan(source):
+        is_start = piece.kind is Kind.START
+        unsure -= is_start and is_mjml
         if piece.name in markup.VOID or (piece.name in _LOOSE and not is_mjml):
             continue
-        if piece.kind is Kind.START and not piece.raw.endswith("/"):
+        if is_start and piece.raw.endswith("/"):
+            unsure += not is_mjml
+        elif is_start:
             count += 1
             depth += 1
+            opened[piece.name] += 1
             deepest = max(deepest, depth)
-        elif piece.kind is Kind.END:
+        elif piece.kind is Kind.END and (is_mjml or opened[piece.name] > 0):
             depth -= 1
-    if deepest > limits.TEMPLATE_DEPTH_COUNT_MAX or count > limits.TEMPLATE_ELEMENTS_COUNT_MAX:
+            opened[piece.name] -= 1
+    if (
+        deepest > limits.TEMPLATE_DEPTH_COUNT_MAX
+        or count > limits.TEMPLATE_ELEMENTS_COUNT_MAX
+        or unsure > limits.TEMPLATE_UNSURE_COUNT_MAX
+    ):
         raise TemplateError("Its elements stand in each other too deep, or are too many.")
+
+
+_STARTS: Final = re.compile(r"<[^\s/!?]")

@@ -166,11 +166,26 @@ def test_hostile_html_is_worked_out_in_linear_time(piece: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["<div>" * 3000, "<b>" * 3000, "<i></i>" * 20_000],
+    ["<div>" * 3000, "<b>" * 3000, "<i></i>" * 20_000, "<b/>" * 3000, "<b a=/>" * 3000, "<i></u>" * 3000],
 )
 def test_html_that_would_take_long_is_refused(body: str) -> None:
     with pytest.raises(TemplateError, match="too deep, or are too many"):
         styling.inline_css("<style>p{margin:0}</style>" + body)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    ["<style>{}</style>", "<title>{}</title>", "<textarea>{}", "<xmp>{}</xmp>", "<style>" * 3000, "<é>" * 3000],
+)
+def test_mjml_that_only_its_parser_sees_nested_is_refused(wrap: str) -> None:
+    inner = wrap.format("<b>" * 3000 + "</b>" * 3000)
+    with pytest.raises(TemplateError, match="too deep, or are too many"):
+        styling.work_mjml(f"<mjml><mj-body><mj-raw>{inner}</mj-raw></mj-body></mjml>")
+
+
+def test_what_closes_itself_is_no_depth_where_it_is_not_much() -> None:
+    icon = "<svg>" + "<path d='x'/>" * 5 + "</svg>"
+    assert styling.inline_css("<style>p{margin:0}</style>" + icon * 200).count("<path") == 1000
 
 
 def test_too_many_rules_for_so_many_elements_are_refused() -> None:
