@@ -60,9 +60,11 @@ REQUEST_FILES_BYTES_MAX: Final = 40 * 1024 * 1024  # Ours: the same, and `ATTACH
 # -- Templates.
 TEMPLATE_BYTES_MAX: Final = 512 * 1024  # Ours: one part of one version; Gmail clips mail at 100 KB.
 TEMPLATE_VARIANTS_COUNT_MAX: Final = 50  # Ours: locales of one template.
+LOCALE_CHARS_MAX: Final = 64  # Ours: of a language tag; RFC 5646 §4.4.1 has room for 35 in the usual ones.
 TEMPLATE_TAGS_COUNT_MAX: Final = 5000  # Ours: {{ }} and {% %} of one part; a long letter has 100.
 TEMPLATE_TAGS_CHARS_MAX: Final = 64 * 1024  # Ours: inside them; Jinja's parser reads that in some 0.3 s.
 TEMPLATE_DEPTH_COUNT_MAX: Final = 100  # Ours: elements in each other; MRML's stack ends at some 2,000.
+TEMPLATE_UNSURE_COUNT_MAX: Final = 2000  # Ours: elements that may be left open; MRML's stack takes some 9,000 of those.
 TEMPLATE_ELEMENTS_COUNT_MAX: Final = 10_000  # Ours: with the depth, what mending HTML may make of them.
 PARTIALS_COUNT_MAX: Final = 50  # Ours: of one template, those that its partials use as well.
 PARTIALS_DEPTH_COUNT_MAX: Final = 10  # Ours: a layout's footer's line has three.

@@ -9,8 +9,8 @@ right and takes what is meant for us out of it, `controls` says what that means.
 
 Of templates: `templating` makes one of what its author wrote, with `translate` and `expressions` (Jinja's tags written
 again for minijinja), `styling` (MJML, CSS), `plain` (a text part) on `markup` (HTML in pieces) and `references`
-(`&amp;` and its like); `render` fills it in for a recipient, with `guard` and `filters` (what a template may touch,
-counted) or `straight` (variables alone).
+(`&amp;` and its like); `render` fills it in for a recipient in their language (`language_tag`), with `guard` and
+`filters` (what a template may touch, counted) or `straight` (variables alone).
 Of tracking: `links` finds them and writes them anew, `link_tokens` seals whose a link is and where it leads,
 `locations` says which targets may be led to and how, `leaves` writes the texts of mail that came whole in their places.
 

@@ -25,7 +25,7 @@ from outrider.mail.parse import Header
 from outrider.mail.parts import Part
 
 KIND: Final = "message/feedback-report"
-_REDACTED: Final = re.compile(r"redact|x{3,}@|@(?:redacted|removed|x{3,})|\*{2,}|hidden|\[", re.IGNORECASE)
+_REDACTED: Final = re.compile(r"redact|xxx@|@(?:redacted|removed|xxx)|\*{2,}|hidden|\[", re.IGNORECASE)
 _JMRP_FIELDS: Final = ("x-hmxmroriginalrecipient", "x-hotmail-original-recipient")
 _JMRP_SUBJECT: Final = re.compile(r"complaint about message from \[?[\da-f.:]+", re.IGNORECASE)
 _WORDS: Final = re.compile(

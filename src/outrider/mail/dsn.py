@@ -50,7 +50,8 @@ _LEAD: Final = re.compile(
     r"^[\s#<(]*(?:(?<!\d)[245][0-5]\d(?:[ -]+|$))?[#(]?(?:[245]\.\d{1,3}\.\d{1,3}\)?(?:[ :-]+|$))?"
 )
 _DIGIT: Final = re.compile(r"\d")
-_TYPE: Final = re.compile(r"\s*(smtp|x-[\w.-]+|rfc822|utf-8|dns|local|unknown|x400)\s*;\s*", re.IGNORECASE)
+# It is searched for, so that each repetition begins behind a word of its own and gives nothing back: linear.
+_TYPE: Final = re.compile(r"(?<![\w.-])(?:smtp|x-[\w.-]++|rfc822|utf-8|dns|local|unknown|x400)\s*+;\s*", re.IGNORECASE)
 _UNITEXT: Final = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")  # RFC 6533 §3.
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9])?")
 _VALUE_CHARS_MAX: Final = 4 * limits.REPLY_TEXT_CHARS_KEPT_MAX

@@ -23,6 +23,11 @@ def is_public_suffix(domain: str) -> bool:
     return _suffixes().is_public(domain)
 
 
+def has_known_suffix(domain: str) -> bool:
+    """Tell whether a name ends in a suffix that is on the list: `shop.co.uk` does, `invoice.pdf` does not."""
+    return _suffixes().publicsuffix(domain, accept_unknown=False) is not None
+
+
 @functools.cache
 def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()

@@ -20,7 +20,7 @@ import msgspec
 from outrider.base import limits
 from outrider.base.errors import TemplateBoundError
 from outrider.base.errors import TemplateError as TemplateError  # noqa: PLC0414 - who renders catches it.
-from outrider.mail import guard, straight, translate
+from outrider.mail import guard, language_tag, straight, translate
 from outrider.mail.filters import Filters
 from outrider.mail.straight import Letter
 from outrider.mail.translate import COMMENT, MADE, RESERVED, TAG, UNSUBSCRIBE_LINK, VALUE
@@ -72,7 +72,7 @@ class Renderer:
         self._translated: Final[dict[str, str]] = {}
         self._letters: Final[dict[tuple[str, str | None, str | None], Letter | None]] = {}
         for variant in template.variants:
-            self._variants.setdefault(variant.locale.casefold(), variant)
+            self._variants.setdefault(language_tag.normalise(variant.locale), variant)
 
     def check(self) -> None:
         """Let minijinja read every part. Raises TemplateError."""
@@ -106,13 +106,13 @@ class Renderer:
 
         Args:
             variables: JSON values by name.
-            locale: the variant for it, else for its language alone, else the first.
+            locale: the variant for it, else for less and less of it (`zh-Hant-TW`, `zh-Hant`, `zh`), else the first.
             subject, preheader: a call's own, in place of the template's; as templates too.
 
         Raises:
             TemplateError: names the variable that is missing, or the bound that was passed.
         """
-        variant = self._choose(locale)
+        variant = language_tag.look_up(self._variants, locale) or self._template.variants[0]
         given = {**self._template.defaults, **variables} if self._template.defaults else variables
         letter = self._letter(variant, subject, preheader)
         if letter is not None:
@@ -146,11 +146,6 @@ class Renderer:
                 variant.text,
             )
         return self._letters[key]
-
-    def _choose(self, locale: str) -> Variant:
-        wanted = locale.casefold().replace("_", "-")
-        found = self._variants.get(wanted) or self._variants.get(wanted.partition("-")[0])
-        return found or self._template.variants[0]
 
     def _own(self, text: str) -> str:
         """Return a call's own subject or preheader, translated; kept, as all its recipients have the same."""

@@ -8,7 +8,10 @@ Neither may read anything: includes of MJML are off, style sheets at an address 
 call themselves for each level of nesting, in C's stack, so that the depth is bounded here, before them.
 """
 
+import itertools
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 import css_inline
@@ -22,9 +25,7 @@ from outrider.mail.translate import MADE, TAG, TAGS, VALUE
 
 _DOCTYPE: Final = re.compile(r"\s*<!doctype[^>]*>\s*", re.IGNORECASE)
 _BODY: Final = re.compile(r"<body(?:[^>\"']|\"[^\"]{0,2000}\"|'[^']{0,2000}'){0,200}>", re.IGNORECASE)
-_INLINE_STYLE: Final = re.compile(
-    r"<mj-style\b[^>]{0,200}\binline\s*=\s*[\"']inline[\"'][^>]{0,200}>(.*?)</mj-style\s*>", re.DOTALL
-)
+_PREFIX: Final = re.compile("otr[a-p]{5}")
 _QUOTED: Final = re.compile("\"[^\"]*\"|'[^']*'")
 _LOOSE: Final = frozenset(
     ["p", "li", "td", "th", "tr", "option", "dt", "dd", "html", "head", "body", "tbody", "thead", "tfoot"]
@@ -42,9 +43,8 @@ class Tags:
         self._kept: Final[dict[str, str]] = {}  # Word, what it stands for.
         self._words: Final[dict[str, str]] = {}
         self._needed: list[str] = []
-        self._prefix = "otr"
-        while self._prefix in text.lower():
-            self._prefix += "q"
+        taken = {*_PREFIX.findall(text.lower())}
+        self._prefix: Final = next(each for each in _prefixes() if each not in taken)
         self._word: Final = re.compile(self._prefix + r"\d+z")
         self.text: Final = TAGS.sub(lambda found: self._put_away(found[0]), text)
 
@@ -85,6 +85,18 @@ class Tags:
         """Return whether this comment stands for a block's tag (True), a value's (False) or none (None)."""
         return self._is_block(comment) if comment in self._kept else None
 
+    def nesting(self, comment: str) -> int | None:
+        """Return 1 if this comment stands for a tag that opens a block, -1 if it ends one, None if it shows a value."""
+        tag = self._kept.get(comment)
+        if tag is None:
+            return 0
+        if not tag.startswith(TAG[0]):
+            return None
+        word = tag[1:].split(None, 1)[0]
+        if word.startswith("end"):
+            return -1
+        return int(word in ("if", "for", "with", "macro") or (word == "set" and "=" not in tag))
+
     def _is_block(self, word: str) -> bool:
         return TAG[0] in self._kept[word]
 
@@ -113,19 +125,41 @@ class Tags:
         return tag[:start] + word + tag[stop:]
 
 
+def _prefixes() -> Iterator[str]:
+    """Yield more of them than a text has room for, each as `_PREFIX` finds it: no text makes us look for long."""
+    return ("otr" + "".join(letters) for letters in itertools.product("abcdefghijklmnop", repeat=5))
+
+
 def work_mjml(text: str) -> str:
     """Return the HTML of a translated MJML text. Raises TemplateError."""
     tags = Tags(text)
     source = tags.marked(is_mjml=True)
     _check_depth(source, is_mjml=True)
-    styles = "\n".join(_INLINE_STYLE.findall(source))
+    source, styles = _without_inline_styles(source)
     try:
-        made = mjml.mjml2html(_INLINE_STYLE.sub("", source), fonts={})
+        made = mjml.mjml2html(source, fonts={})
     except ValueError as error:
         raise TemplateError(f"MJML: {error}.") from None
     if styles:
         made = _inlined(made, extra=styles)
     return tags.put_back(made)
+
+
+def _without_inline_styles(source: str) -> tuple[str, str]:
+    """Return MJML without its <mj-style inline="inline">, and the rules that those hold."""
+    made: list[str] = []
+    styles: list[str] = []
+    at, opened = 0, None
+    for piece in markup.scan(source):
+        if piece.name != "mj-style":
+            continue
+        if opened is None and piece.kind is Kind.START and not piece.raw.endswith("/"):
+            opened = piece if piece.attributes.get("inline") == "inline" else None
+        elif opened is not None and piece.kind is Kind.END:
+            made.append(source[at : opened.start])
+            styles.append(source[opened.stop : piece.start])
+            at, opened = piece.stop, None
+    return "".join([*made, source[at:]]), "\n".join(styles)
 
 
 def inline_css(text: str) -> str:
@@ -139,6 +173,7 @@ def inline_css(text: str) -> str:
     source = _with_table_bodies(tags.marked(is_mjml=False))
     if not any(piece.kind is Kind.START and piece.name == "style" for piece in markup.scan(source)):
         return text  # In a comment for Outlook alone.
+    source = _with_body(source, tags)
     _check_depth(source, is_mjml=False)
     if source.count("{") * source.count("<") > _MATCHES_MAX:
         raise TemplateError("Its style sheets have too many rules for so many elements.")
@@ -147,6 +182,53 @@ def inline_css(text: str) -> str:
     if doctype:  # Ours knows but one.
         made = doctype[0].lstrip() + (made[made_doctype.end() :] if made_doctype else made)
     return made
+
+
+def _with_body(source: str, tags: Tags) -> str:
+    """Return it with a <head> around the style sheets and their like that it begins with, and a <body> behind them.
+
+    The parser's own <body> would begin at the first element: what tags show before that would stand in the head, and
+    a condition or loop around that element would go around `</head><body>`, too.
+    """
+    head_stop = 0  # Of one that the author has marked.
+    for piece in markup.scan(source) if _MARKED.search(source) else ():
+        if piece.name == "body" and piece.kind is Kind.START:
+            return source
+        if piece.name == "head" and piece.kind is Kind.END:
+            head_stop = head_stop or piece.stop
+    if head_stop:
+        return f"{source[:head_stop]}<body>{source[head_stop:]}"
+    start, stop = _head_of(source, tags)
+    return f"{source[:start]}<head>{source[start:stop]}</head><body>{source[stop:]}"
+
+
+_MARKED: Final = re.compile("<body|</head", re.IGNORECASE)
+_IN_HEAD: Final = frozenset(["base", "link", "meta", "script", "style", "title"])
+
+
+def _head_of(source: str, tags: Tags) -> tuple[int, int]:
+    """Return where a head stands that is not marked as one; as many blocks' tags begin in it as end."""
+    start = stop = depth = 0
+    is_longer = False  # Whether the block that is open holds some of the head.
+    for piece in markup.scan(source):
+        if piece.kind is Kind.COMMENT:
+            step = tags.nesting(piece.raw)
+            if step is None:
+                break
+            depth += step
+            if depth == 0 and is_longer:
+                stop, is_longer = piece.stop, False
+        elif piece.name in _IN_HEAD:
+            if depth == 0:
+                stop = piece.stop
+            else:
+                is_longer = True
+        elif piece.kind is Kind.OTHER or piece.name in ("html", "head"):
+            if depth == 0 and start == stop:  # A doctype and <html>.
+                start = stop = piece.stop
+        elif piece.kind is not Kind.TEXT or piece.raw.strip():
+            break
+    return start, stop
 
 
 def _with_table_bodies(source: str) -> str:
@@ -208,16 +290,35 @@ def to_text(text: str) -> str:
 
 
 def _check_depth(source: str, *, is_mjml: bool) -> None:
-    """Refuse what stands in each other too deep, or so wide and deep that HTML's mending makes too much of it."""
+    """Refuse what stands in each other too deep, or so wide and deep that HTML's mending makes too much of it.
+
+    A parser whose stack ends takes the process with it. So what theirs may leave open where our reading does not say
+    so is counted, too: in HTML a "/" closes nothing; MRML reads elements in <style> and its like, and of any name.
+    """
     depth = deepest = count = 0
+    unsure = len(_STARTS.findall(source)) if is_mjml else 0
+    opened: Counter[str] = Counter()
     for piece in markup.scan(source):
+        is_start = piece.kind is Kind.START
+        unsure -= is_start and is_mjml
         if piece.name in markup.VOID or (piece.name in _LOOSE and not is_mjml):
             continue
-        if piece.kind is Kind.START and not piece.raw.endswith("/"):
+        if is_start and piece.raw.endswith("/"):
+            unsure += not is_mjml
+        elif is_start:
             count += 1
             depth += 1
+            opened[piece.name] += 1
             deepest = max(deepest, depth)
-        elif piece.kind is Kind.END:
+        elif piece.kind is Kind.END and (is_mjml or opened[piece.name] > 0):
             depth -= 1
-    if deepest > limits.TEMPLATE_DEPTH_COUNT_MAX or count > limits.TEMPLATE_ELEMENTS_COUNT_MAX:
+            opened[piece.name] -= 1
+    if (
+        deepest > limits.TEMPLATE_DEPTH_COUNT_MAX
+        or count > limits.TEMPLATE_ELEMENTS_COUNT_MAX
+        or unsure > limits.TEMPLATE_UNSURE_COUNT_MAX
+    ):
         raise TemplateError("Its elements stand in each other too deep, or are too many.")
+
+
+_STARTS: Final = re.compile(r"<[^\s/!?]")

@@ -13,7 +13,7 @@ import msgspec
 
 from outrider.base import limits
 from outrider.base.errors import CallerError, TemplateError
-from outrider.mail import styling, translate
+from outrider.mail import language_tag, styling, translate
 from outrider.mail.render import PREHEADER, Renderer, Template, Variant
 from outrider.mail.translate import TAG, UNSUBSCRIBE_LINK, VALUE
 
@@ -71,17 +71,22 @@ def compile_source(source: Source, partials: Mapping[str, str]) -> Compiled:
         partials: sources by name, as `{% include "name" %}`, `{% extends "name" %}` and `{% import %}` ask for them.
 
     Raises:
-        TemplateError: `field` names the part ("subject", "body", "text", "preheader", "partials.NAME"), the text says
-            where and why: syntax, an unknown partial, a circle of partials, MJML that is none, a size over its limit.
+        TemplateError: `field` names the part ("subject", "body", "text", "preheader", "locale", "partials.NAME"), the
+            text says where and why: syntax, an unknown partial, a circle of partials, MJML that is none, a size over
+            its limit.
     """
     if not source.variants:
         raise TemplateError("A template has at least one variant.", field="variants")
     if len(source.variants) > limits.TEMPLATE_VARIANTS_COUNT_MAX:
         raise TemplateError(f"It has over {limits.TEMPLATE_VARIANTS_COUNT_MAX} variants.", field="variants")
+    for each in source.variants:
+        if each.locale and not language_tag.is_tag(each.locale):
+            shown = each.locale[: limits.LOCALE_CHARS_MAX]
+            raise TemplateError(f"{shown!r} is no language tag, such as de or pt-BR.", field="locale")
+    if len({language_tag.normalise(each.locale) for each in source.variants}) < len(source.variants):
+        raise TemplateError("Two variants are for one locale.", field="variants")
     reader = _Reader(source, partials)
     variants = tuple(reader.variant(each) for each in source.variants)
-    if len({variant.locale.casefold() for variant in variants}) < len(variants):
-        raise TemplateError("Two variants are for one locale.", field="variants")
     template = Template(
         variants=variants,
         defaults=source.defaults,

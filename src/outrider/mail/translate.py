@@ -19,7 +19,7 @@ from typing import Final
 
 import jinja2
 import msgspec
-from jinja2 import nodes
+from jinja2 import nodes, visitor
 
 from outrider.base import limits
 from outrider.base.errors import TemplateError
@@ -37,9 +37,10 @@ UNSUBSCRIBE_LINK: Final = "unsubscribe_link"  # The variable that holds the reci
 UNSUBSCRIBE_MARK: Final = "%%user_defined_unsubscribe_link%%"  # uSpeedo's way to write it (shared/uspeedo.md 3).
 
 _JINJA: Final = jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 - it only parses.
-# uSpeedo's {name}: not {{name}}, not CSS, and nothing in <style> or <script>.
+# uSpeedo's {name}: not {{name}}, not CSS, and nothing in <style> or <script>, those in comments for Outlook as well.
 _BRACES: Final = re.compile(r"(?<!\{)\{(\w(?:[\w .-]{0,98}\w)?)\}(?!\})")
-_SKIPPED: Final = re.compile(r"<(style|script)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_SKIPPED: Final = re.compile(r"<(style|script)\b", re.IGNORECASE)
+_SKIPPED_ENDS: Final = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("style", "script")}
 
 
 class Translated(msgspec.Struct, frozen=True):
@@ -82,15 +83,30 @@ def translate_braces(source: str) -> Translated:
         return f"{VALUE[0]} {fold(found[1])} {VALUE[1]}"
 
     made, at = [], 0
-    for skipped in _SKIPPED.finditer(source):
-        made += [_BRACES.sub(tag, source[at : skipped.start()]), skipped[0]]
-        at = skipped.end()
+    for start, stop in _skipped(source):
+        made += [_BRACES.sub(tag, source[at:start]), source[start:stop]]
+        at = stop
     made.append(_BRACES.sub(tag, source[at:]))
     return Translated(unsubscribing("".join(made)), frozenset(names), frozenset(), frozenset(names))
 
 
+def _skipped(source: str) -> Iterator[tuple[int, int]]:
+    """Yield where each <style> and <script> begins and ends, those without an end tag left out."""
+    at, ends = 0, dict(_SKIPPED_ENDS)
+    while ends and (found := _SKIPPED.search(source, at)):
+        name, at = found[1].lower(), found.end()
+        if name not in ends:
+            continue
+        end = ends[name].search(source, at)
+        if end is None:
+            del ends[name]  # None is behind any later one either: to look again from each would be quadratic.
+        else:
+            at = end.end()
+            yield found.start(), at
+
+
 def unsubscribing(text: str) -> str:
-    """Return a finished text with uSpeedo's mark made a tag."""
+    """Return a text outside of tags with uSpeedo's mark made a tag."""
     return text.replace(UNSUBSCRIBE_MARK, f"{VALUE[0]} {UNSUBSCRIBE_LINK} {VALUE[1]}")
 
 
@@ -162,11 +178,32 @@ def _parse(source: str, partial: str) -> nodes.Template:
     field = f"partials.{partial}" if partial else ""
     _check_tags(source, field)
     try:
-        return _JINJA.parse(source.replace(UNSUBSCRIBE_MARK, "{{ " + UNSUBSCRIBE_LINK + " }}"))
+        parsed = _JINJA.parse(source)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"Line {error.lineno}: {error.message}", field=field) from None
     except (ValueError, SyntaxError, MemoryError):  # A number of over 4,300 digits and its like.
         raise TemplateError("It holds a value that cannot be read.", field=field) from None
+    if UNSUBSCRIBE_MARK in source:
+        _Unsubscribing().visit(parsed)
+    return parsed
+
+
+class _Unsubscribing(visitor.NodeTransformer):
+    """Makes uSpeedo's mark in a tag's texts the variable, joined with what stands around it.
+
+    In the tree, as a tag in a tag would be text. Those outside of tags are for `unsubscribing`.
+    """
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Expr:  # noqa: N802 - Jinja's name.
+        if not isinstance(node.value, str) or UNSUBSCRIBE_MARK not in node.value:
+            return node
+        joined: list[nodes.Expr] = []
+        for text in node.value.split(UNSUBSCRIBE_MARK):
+            joined.append(nodes.Name(UNSUBSCRIBE_LINK, "load", lineno=node.lineno))
+            if text:
+                joined.append(nodes.Const(text, lineno=node.lineno))
+        joined = joined[1:]
+        return joined[0] if len(joined) == 1 else nodes.Concat(joined, lineno=node.lineno)
 
 
 class _Writer(Expressions):
@@ -264,7 +301,7 @@ class _Writer(Expressions):
         for part in node.nodes:
             match part:
                 case nodes.TemplateData():
-                    self._put(part.data)
+                    self._put(unsubscribing(part.data))
                 case nodes.Call(node=nodes.Name(name="super"), args=[], kwargs=[]) if self._supers:
                     name, level = self._supers[-1]
                     self._write_block(name, level + 1)

@@ -31,8 +31,10 @@ _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]{0,30}):", re.IGNORECASE)
 _SCRIPTS: Final = frozenset(["javascript", "vbscript", "data", "file"])
 _LEFT: Final = re.compile(r"\{\{[^{}]{0,100}\}\}|\{%[^{}%]{0,100}%\}|%%[A-Za-z_]{3,60}%%|\*\|[A-Z_:]{1,60}\|\*")
 _HOST_SHOWN: Final = re.compile(
-    r"\s*(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,24})(?:[/:?#]\S*)?\s*\Z", re.IGNORECASE
+    r"\s*(https?://)?((?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,24})(?:[/:?#]\S*)?\s*\Z", re.IGNORECASE
 )
+# Ours: suffixes that far more files have than hosts. `.pl`, `.md` and their like are countries': hosts first.
+_FILE_SUFFIXES: Final = (".zip", ".mov")
 _WORDS: Final = re.compile(r"\w")
 _PLACE_CHARS_MAX: Final = 80  # Ours: of the place that a fault names.
 
@@ -191,9 +193,9 @@ class _Page:
         shown = "".join(self._shown)[:500]
         if _says_way_out(shown):
             self.shows_way_out = True
-        seen = _HOST_SHOWN.match(shown) if "." in shown else None
+        seen = _host_shown(shown)
         target = _host(link) if seen else ""
-        if seen and target and not _is_same(seen[1].lower(), target):
+        if seen and target and not _is_same(seen, target):
             self._found.add(
                 "link_mismatch", "A link shows another host than it leads to, as phishing does.", shown.strip()
             )
@@ -248,6 +250,17 @@ def _is_local(host: str) -> bool:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
         return False
+
+
+def _host_shown(shown: str) -> str:
+    """Return the host that readers of a link's text take it to lead to, "" for none: `invoice.pdf` is a file."""
+    found = _HOST_SHOWN.match(shown) if "." in shown else None
+    if found is None:
+        return ""
+    host = found[2].lower()
+    if found[1] or host.startswith("www."):
+        return host
+    return host if orgdomain.has_known_suffix(host) and not host.endswith(_FILE_SUFFIXES) else ""
 
 
 def _is_same(shown: str, target: str) -> bool:

@@ -1,6 +1,7 @@
 """What a delivery status says, and what we build is read back. Whole messages: tests/data/reports; any: tests/fuzz."""
 
 from datetime import UTC, datetime
+from time import process_time
 from typing import Final
 
 import pytest
@@ -144,3 +145,12 @@ def test_recipients_and_texts_are_bounded() -> None:
 def test_xtext(text: str, encoded: str) -> None:
     """RFC 3461 §4."""
     assert dsn.to_xtext(text) == encoded
+
+
+@pytest.mark.parametrize("piece", [" ", "x-", "smtp ", "x- ", "dns"])
+@pytest.mark.parametrize("name", ["Diagnostic-Code", "Remote-MTA", "Original-Recipient"])
+def test_a_hostile_field_is_read_in_linear_time(name: str, piece: str) -> None:
+    fields = f"Reporting-MTA: dns; a.example\n\nFinal-Recipient: rfc822; a@b.example\n{name}: x{piece * 9000}."
+    started_s = process_time()
+    dsn.read(fields)
+    assert process_time() - started_s < 1.0

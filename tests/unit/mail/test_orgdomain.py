@@ -30,3 +30,14 @@ def test_public_suffixes_are_nobodys() -> None:
         "github.io",
         "com",
     ]
+
+
+def test_only_suffixes_of_the_list_are_known() -> None:
+    names = ("shop.com", "shop.co.uk", "a.github.io", "photos.zip", "co.uk", "invoice.pdf", "shop.example", "localhost")
+    assert [name for name in names if orgdomain.has_known_suffix(name)] == [
+        "shop.com",
+        "shop.co.uk",
+        "a.github.io",
+        "photos.zip",
+        "co.uk",
+    ]

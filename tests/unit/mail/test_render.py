@@ -22,16 +22,26 @@ def html(body: str, variables: dict[str, object] | None = None, **wishes: object
 
 @pytest.mark.parametrize(
     ("asked", "got"),
-    [("pt-BR", "br"), ("pt-br", "br"), ("pt_BR", "br"), ("pt-PT", "pt"), ("pt", "pt"), ("fr", "en"), ("", "en")],
+    [
+        ("pt-BR", "br"),
+        ("pt-br", "br"),
+        ("pt_BR", "br"),
+        ("pt-PT", "pt"),
+        ("pt", "pt"),
+        ("zh-Hant-TW", "hant"),
+        ("zh_TW", "en"),
+        ("fr", "en"),
+        ("", "en"),
+    ],
 )
 def test_a_locale_falls_back_to_its_language_and_then_to_the_first(asked: str, got: str) -> None:
     variants = tuple(
         SourceVariant(locale=locale, subject=name, body="-")
-        for locale, name in (("en", "en"), ("pt", "pt"), ("pt-BR", "br"))
+        for locale, name in (("en", "en"), ("pt", "pt"), ("pt_BR", "br"), ("zh-Hant", "hant"))
     )
     made = compile_source(Source(variants=variants), {}).template
     assert Renderer(made).render({}, locale=asked).subject == got
-    assert render.locales(made) == ["en", "pt", "pt-BR"]
+    assert render.locales(made) == ["en", "pt", "pt_BR", "zh-Hant"]
 
 
 def test_html_is_escaped_and_text_and_subject_are_not() -> None:

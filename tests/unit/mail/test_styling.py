@@ -1,7 +1,9 @@
 """MJML and CSS, with a template's tags where their author put them, and nothing read from anywhere."""
 
+import contextlib
 import re
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -58,6 +60,36 @@ def test_tags_stay_where_they_were() -> None:
     assert "color: \ufdd0 color \ufdd1" in made
 
 
+STYLE = "<style>@media print{p{color:red}}</style>"
+
+
+@pytest.mark.parametrize(
+    ("source", "head", "body"),
+    [
+        (STYLE + "\n{{ a }}, thank you.", STYLE, "\n[a], thank you."),
+        (STYLE + "{% if a %}<i>x</i>{% else %}y{% endif %}", STYLE, "[if a]<i>x</i>[else]y[endif]"),
+        (STYLE + "{% for a in b %}<i>x</i>{% endfor %}", STYLE, "[for a in b]<i>x</i>[endfor]"),
+        ("<!doctype html>\n<html>" + STYLE + "{% if a %}x{% endif %}</html>", STYLE, "[if a]x[endif]"),
+        ("<head>{% set a = 1 %}</head>{% if a %}x{% endif %}" + STYLE, "[set a = 1]", "[if a]x[endif]" + STYLE),
+        ("{{ a }}" + STYLE, "", "[a]" + STYLE),
+        (
+            "{% set a = 1 %}<meta>{% if b %}" + STYLE + "{% endif %}{% if b %}<title>{{ t }}</title>x{% endif %}",
+            "[set a = 1]<meta>[if b]" + STYLE + "[endif]",
+            "[if b]<title>[t]</title>x[endif]",
+        ),
+        (
+            "<!--[if mso]><style>p{}</style><![endif]-->" + STYLE + "<!--[if mso]><table><![endif]-->x",
+            "<!--[if mso]><style>p{}</style><![endif]-->" + STYLE,
+            "<!--[if mso]><table><![endif]-->x",
+        ),
+    ],
+)
+def test_the_body_begins_with_the_first_thing_that_is_shown(source: str, head: str, body: str) -> None:
+    made = styling.inline_css(finished(source))
+    shown = TAGS.sub(lambda tag: "[" + tag[0][2:-2] + "]", made)
+    assert shown.removeprefix("<!doctype html>\n") == f"<html><head>{head}</head><body>{body}</body></html>"
+
+
 def test_a_tag_that_would_be_lost_is_an_error() -> None:
     with pytest.raises(TemplateError, match="cannot keep it"):
         styling.inline_css(finished("<style>{% if a %}p{color:red}{% endif %}</style><p>x</p>"))
@@ -102,13 +134,58 @@ def test_mjml_that_is_none_or_hostile_is_an_error(source: str, why: str) -> None
         styling.work_mjml(source)
 
 
+def test_a_style_of_mjml_that_closes_itself_holds_nothing() -> None:
+    made = styling.work_mjml(
+        "<mjml><mj-head><mj-style inline='inline'/><mj-title>T</mj-title><mj-style inline='inline'>.q{color:green}"
+        "</mj-style><!-- <mj-style inline='inline'>.q{font-size:7px}</mj-style> --></mj-head><mj-body><mj-section>"
+        "<mj-column><mj-text css-class='q'>x</mj-text></mj-column></mj-section></mj-body></mjml>"
+    )
+    assert "<title>T</title>" in made
+    assert "color: green" in made
+    assert "7px" not in made
+
+
+@pytest.mark.parametrize(
+    "piece", ["<mj-style inline='inline'/>", "<mj-style inline='inline'>", "<mj-style ", "<mj-style inline="]
+)
+def test_hostile_mjml_is_read_in_linear_time(piece: str) -> None:
+    started_s = process_time()
+    with contextlib.suppress(TemplateError):
+        styling.work_mjml("<mjml><mj-head>" + piece * (200_000 // len(piece)) + "</mj-head><mj-body></mj-body></mjml>")
+    assert process_time() - started_s < 2.0
+
+
+@pytest.mark.parametrize("piece", ["otr", "q", "<body ", '"<body', "<body '", "</head>", "<style>", "<!doctype "])
+def test_hostile_html_is_worked_out_in_linear_time(piece: str) -> None:
+    started_s = process_time()
+    with contextlib.suppress(TemplateError):
+        made = styling.inline_css("<style>p{margin:0}</style>otr" + piece * (100_000 // len(piece)))
+        styling.place_preheader(made, "P")
+    assert process_time() - started_s < 2.0
+
+
 @pytest.mark.parametrize(
     "body",
-    ["<div>" * 3000, "<b>" * 3000, "<i></i>" * 20_000],
+    ["<div>" * 3000, "<b>" * 3000, "<i></i>" * 20_000, "<b/>" * 3000, "<b a=/>" * 3000, "<i></u>" * 3000],
 )
 def test_html_that_would_take_long_is_refused(body: str) -> None:
     with pytest.raises(TemplateError, match="too deep, or are too many"):
         styling.inline_css("<style>p{margin:0}</style>" + body)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    ["<style>{}</style>", "<title>{}</title>", "<textarea>{}", "<xmp>{}</xmp>", "<style>" * 3000, "<é>" * 3000],
+)
+def test_mjml_that_only_its_parser_sees_nested_is_refused(wrap: str) -> None:
+    inner = wrap.format("<b>" * 3000 + "</b>" * 3000)
+    with pytest.raises(TemplateError, match="too deep, or are too many"):
+        styling.work_mjml(f"<mjml><mj-body><mj-raw>{inner}</mj-raw></mj-body></mjml>")
+
+
+def test_what_closes_itself_is_no_depth_where_it_is_not_much() -> None:
+    icon = "<svg>" + "<path d='x'/>" * 5 + "</svg>"
+    assert styling.inline_css("<style>p{margin:0}</style>" + icon * 200).count("<path") == 1000
 
 
 def test_too_many_rules_for_so_many_elements_are_refused() -> None:

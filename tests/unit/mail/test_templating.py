@@ -68,10 +68,18 @@ def test_there_is_at_least_one_variant_and_one_for_each_locale() -> None:
     many = tuple(
         SourceVariant(locale=f"x{n}", subject="s", body="x") for n in range(limits.TEMPLATE_VARIANTS_COUNT_MAX + 1)
     )
-    for variants in ((), (twice, SourceVariant(locale="DE", subject="s", body="x")), many):
+    again = SourceVariant(locale="DE", subject="s", body="x")
+    regions = tuple(SourceVariant(locale=locale, subject="s", body="x") for locale in ("pt-BR", "pt_br"))
+    for variants in ((), (twice, again), regions, many):
         with pytest.raises(TemplateError) as caught:
             compile_source(Source(variants=variants), {})
         assert caught.value.field == "variants"
+
+
+def test_a_locale_is_a_language_tag() -> None:
+    with pytest.raises(TemplateError, match="'<<>>' is no language tag") as caught:
+        compile_source(source(locale="<<>>"), {})
+    assert caught.value.field == "locale"
 
 
 def test_a_text_part_is_made_when_there_is_none() -> None:

@@ -1,5 +1,7 @@
 """Whole texts: tags, partials, macros, braces, and the counts that `weigh` puts in."""
 
+from time import process_time
+
 import pytest
 
 from outrider.base import limits
@@ -10,7 +12,8 @@ from outrider.mail.render import Renderer, Template, Variant
 
 def made(source: str, partials: dict[str, str] | None = None, **variables: object) -> str:
     text = translate.weigh(translate.translate(source, partials or {}).text)
-    return Renderer(Template((Variant("", "s", "", text, None),))).render(variables).html or ""
+    renderer = Renderer(Template((Variant("", "s", "", text, None),)))
+    return renderer.render(variables, unsubscribe_link="L").html or ""
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,9 @@ def test_many_partials_are_refused() -> None:
         ("{{name}} {color:red} { x } {} {a\nb} {x;y}", []),
         ("<style>a{b} {c}</style>{d}<script>{e}</script><STYLE>{f}</style>", ["d"]),
         ("{% if a %}{b}", ["b"]),
+        ("<!--[if mso]><style>.a{b}</style><![endif]-->{d}", ["d"]),
+        ("<style>{d}<script>{a}</script><style>{e}", ["d", "e"]),
+        ("<script>{a}</style></script ><style>{b}</script></style\n>{d}", ["d"]),
     ],
 )
 def test_braces_are_variables_and_css_is_not(source: str, names: list[str]) -> None:
@@ -110,10 +116,40 @@ def test_braces_are_variables_and_css_is_not(source: str, names: list[str]) -> N
     assert translate.TAGS.sub("", found.text).count("{") == source.count("{") - len(names)
 
 
+@pytest.mark.parametrize(
+    "piece", ["<style ", "<script>", "<style><script ", "<style></style", "</style ", "{a", "{a ", "<style>{a}</style>"]
+)
+def test_hostile_braces_are_read_in_linear_time(piece: str) -> None:
+    started_s = process_time()
+    translate.translate_braces(piece * (200_000 // len(piece)))
+    assert process_time() - started_s < 2.0
+
+
 def test_the_mark_of_uspeedo_is_a_tag_in_either_syntax() -> None:
     mark = "a%%user_defined_unsubscribe_link%%b"
     assert translate.translate(mark, {}).text == translate.translate_braces(mark).text
     assert translate.UNSUBSCRIBE_LINK in translate.translate(mark, {}).text
+
+
+@pytest.mark.parametrize(
+    ("source", "got"),
+    [
+        ("%%user_defined_unsubscribe_link%%?a", "L?a"),
+        ("{% raw %}{{ a }} %%user_defined_unsubscribe_link%%{% endraw %}", "{{ a }} L"),
+        ("{% set l='%%user_defined_unsubscribe_link%%' %}{{ l }}", "L"),
+        ("{{ 'a%%user_defined_unsubscribe_link%%b' ~ '%%user_defined_unsubscribe_link%%' }}", "aLbL"),
+        ("{{ '%%user_defined_unsubscribe_link%%%%user_defined_unsubscribe_link%%'|upper }}", "LL"),
+        ("{% from 'kit' import button %}{{ button('%%user_defined_unsubscribe_link%%', 'Go') }}", "<L Go>"),
+        ("{% include 'foot' %}", "L L"),
+        ("{% if x == '%%user_defined_unsubscribe_link%%' %}y{% endif %}", "y"),
+    ],
+)
+def test_the_mark_of_uspeedo_is_the_link_in_tags_as_well(source: str, got: str) -> None:
+    partials = {
+        "kit": "{% macro button(url, text) %}<{{ url }} {{ text }}>{% endmacro %}",
+        "foot": "%%user_defined_unsubscribe_link%% {{ '%%user_defined_unsubscribe_link%%' }}",
+    }
+    assert made(source, partials, x="L") == got
 
 
 def test_each_loop_is_weighed_with_its_own_text_alone() -> None:

@@ -52,6 +52,11 @@ def test_a_mail_in_order_has_no_faults() -> None:
         ("Hi %%first_name%%", "tag_left"),
         ("Hi *|FNAME|*", "tag_left"),
         ("<a href='https://evil.test/'>https://bank.example/login</a>", "link_mismatch"),
+        ("<a href='https://evil.test/'>bank.com</a>", "link_mismatch"),
+        ("<a href='https://evil.test/'> Bank.co.uk/login </a>", "link_mismatch"),
+        ("<a href='https://evil.test/bank.pl'>bank.pl</a>", "link_mismatch"),
+        ("<a href='https://evil.test/'>www.bank.example</a>", "link_mismatch"),
+        ("<a href='https://evil.test/'>https://bank.zip</a>", "link_mismatch"),
         ("<img src='https://shop.example/a.png'>", "alt_missing"),
         ("<img alt='' src='data:image/png;base64,AAAA'>", "image_inline"),
         ("<img alt='' src='/a.png'>", "image_broken"),
@@ -104,6 +109,10 @@ def test_short_capitals_are_no_shouting(subject: str) -> None:
         "<a href='mailto:a@shop.example'>a@shop.example</a>",
         "<a href='tel:+1'>call</a>",
         "<a name='x'>y</a>",
+        "<a href='https://files.shop.example/2026/invoice.pdf'>invoice.pdf</a>",
+        "<a href='https://files.shop.example/?id=7'>report.2026.xlsx</a>",
+        "<a href='https://files.shop.example/?id=7'>photos.zip</a>",
+        "<a href='https://shop.example/'>Node.js</a>",
     ],
 )
 def test_ordinary_links_are_no_fault(link: str) -> None:
