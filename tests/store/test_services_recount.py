@@ -12,9 +12,9 @@ from outrider.base.vocab import EventKind, RecipientStatus
 from outrider.engine.upkeep import ensure_partitions
 from outrider.services import recount
 from outrider.services.recount import Recounter
-from outrider.services.retention import RetentionKeeper, Retentions
+from outrider.services.retention import RetentionKeeper
 from outrider.services.stats import Figure, Filters, Span, StatKeeper, Stats
-from outrider.store import events, recipients
+from outrider.store import events, recipients, retention
 from outrider.store import stats as figures
 from outrider.store.events import NewEvent
 from outrider.store.pool import Store
@@ -128,7 +128,7 @@ async def test_what_outlives_its_mail_is_counted_again_as_it_was(
     await write_afterwards(store, clock, message_id, recipient_id)
     await count_all(store, clock)
     await insert_projects(store, clock, PROJECT)
-    await Retentions(store, days=400).change(PROJECT, days)
+    await keep_for(store, days)
     clock.advance(40_000)
     await write_afterwards(store, clock, message_id, recipient_id)  # In the log, and not counted yet.
     await keep(store, clock)
@@ -145,6 +145,11 @@ async def test_what_outlives_its_mail_is_counted_again_as_it_was(
         assert await tx.fetch("SELECT FROM message_past WHERE project_id = $1", PROJECT) == []
 
 
+async def keep_for(store: Store, days: int) -> None:
+    async with store.transaction() as tx:
+        await retention.set_days(tx, PROJECT, days)
+
+
 @pytest.mark.parametrize("others_keep_days", [400, 2])
 async def test_a_day_that_is_gone_stays_passed_over_when_more_is_kept_again(
     room: EngineRoom, store: Store, clock: FakeClock, others_keep_days: int
@@ -156,11 +161,11 @@ async def test_a_day_that_is_gone_stays_passed_over_when_more_is_kept_again(
     await insert_projects(store, clock, PROJECT)
     clock.advance(3 * DAY_S + 3_600)
     if others_keep_days == 400:
-        await Retentions(store, days=400).change(PROJECT, 2)
+        await keep_for(store, 2)
     await keep(store, clock, days=others_keep_days)  # Rows go, or the whole partition.
     async with store.transaction() as tx:
         assert await tx.fetch("SELECT FROM event WHERE project_id = $1", PROJECT) == []
-    await Retentions(store, days=400).change(PROJECT, 400)
+    await keep_for(store, 400)
     before = await read(store, clock, "")
     recounter = Recounter(store, clock=clock)
     found = await recounter.recount(clock.now() - timedelta(days=5), is_repairing=True)
