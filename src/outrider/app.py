@@ -42,6 +42,7 @@ from outrider.services.identity import Identity
 from outrider.services.master_keys import MasterKeys
 from outrider.services.notices import Notices
 from outrider.services.preferences import Preferences
+from outrider.services.project_terms import ProjectTerms
 from outrider.services.proofs import Proofs
 from outrider.services.quotas import Quotas
 from outrider.services.release import Releases
@@ -117,6 +118,7 @@ class Services(msgspec.Struct, frozen=True):
     accounts: Accounts
     quotas: Quotas
     retentions: Retentions
+    project_terms: ProjectTerms
     identity: Identity
     releases: Releases
     keys: KeyRing
@@ -169,6 +171,7 @@ def make_services(context: Context, store: Store) -> Services:
         accounts,
         quotas,
         Retentions(store, days=config.retention.days),
+        ProjectTerms(store, contents),
         identity,
         Releases(store, lane_dropper(context, store), clock=clock, random_bits=random_bits),
         keys,

@@ -110,6 +110,7 @@ async def test_what_is_wrong_is_named(looked_after: Api) -> None:
         ("PATCH", "/domains/mine.example", {"mta_sts": "on"}, (400, "bad_request", "mta_sts")),
         ("PATCH", "/domains/mine.example", {"mta_sts": "testing"}, (400, "bad_request", "mta_sts")),
         ("PATCH", "/domains/mine.example", {"bimi_logo": "http://x.example"}, (400, "bad_request", "bimi_logo")),
+        ("PATCH", "/domains/mine.example", {"rate_per_minute": 7, "bimi_logo": "x"}, (400, "bad_request", "bimi_logo")),
         ("POST", "/domains/none.example/release", {}, (404, "not_found", "name")),
         ("POST", "/domains/mine.example/release", {"drop": 1}, (400, "bad_request", "drop")),
         ("DELETE", "/domains/mine.example", None, (409, "conflict", "name")),
@@ -117,6 +118,7 @@ async def test_what_is_wrong_is_named(looked_after: Api) -> None:
         ("GET", "/domains?after=%00", None, (400, "bad_request", "after")),
     ):
         assert await looked_after.refused(method, path, body) == wanted, (method, path, body)
+    assert (await looked_after.get("/domains/mine.example"))["domain"]["rate_per_minute"] is None
 
 
 async def test_a_domain_of_another_project_is_not_there(looked_after: Api, stranger: Api) -> None:

@@ -16,8 +16,13 @@ async def test_a_project_is_shown_and_changed(looked_after: Api) -> None:
     changed = await looked_after.patch("/project", {"notice_address": ""})
     assert (changed["notice_address"], changed["unaligned_from"]) == ("", "rewrite")
     assert (await looked_after.patch("/project", {"unaligned_from": "refuse"})) == shown
-    for body, field in (({"notice_address": "x"}, "notice_address"), ({"name": "new"}, "name")):
+    for body, field in (
+        ({"notice_address": "x"}, "notice_address"),
+        ({"name": "new"}, "name"),
+        ({"notice_address": "ops@mine.example", "content": {"hold_score": 8}, "kept_days": 0}, "kept_days"),
+    ):
         assert await looked_after.refused("PATCH", "/project", body) == (400, "bad_request", field)
+    assert await looked_after.get("/project") == shown
 
 
 async def test_notices_guards_and_the_queue_are_there(looked_after: Api) -> None:

@@ -4,6 +4,7 @@ import email
 import email.policy
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -34,6 +35,13 @@ async def test_a_sender_lives_its_life(posts: Api) -> None:
     assert not (await posts.get("/senders/shop@posts.example"))["is_default"]
     off = await posts.patch("/senders/shop@posts.example", {"is_enabled": False})
     assert (off["is_enabled"], off["may_send"], off["name"]) == (False, False, "Shop")
+
+    for address in ("a/b@posts.example", "100%/%2F@posts.example"):
+        quoted = quote(address, safe="")
+        await posts.post("/senders", {"address": address})
+        assert (await posts.patch(f"/senders/{quoted}", {"name": "Slash"}))["address"] == address
+        assert (await posts.get(f"/senders/{quoted}"))["name"] == "Slash"
+        await posts.delete(f"/senders/{quoted}")
 
     seen: list[str] = []
     after: str | None = ""

@@ -252,8 +252,8 @@ async def test_changed_terms_count_everywhere_within_a_second(
     for one in (access, elsewhere):
         for form in forms:
             (await one.authenticate(form)).require(KeyScope.MANAGE)
-    terms = KeyTerms(scopes=frozenset({KeyScope.READ}), domains=("shop.example",), rate_per_minute=3)
-    await accounts.change_key(project_id, pair.access_key_id, name="narrow", terms=terms)
+    terms = {"scopes": frozenset({KeyScope.READ}), "domains": ("shop.example",), "rate_per_minute": 3}
+    await accounts.change_key(project_id, pair.access_key_id, terms)
     clock.advance(0.999)
     for one in (access, elsewhere):
         for form in forms:
@@ -457,7 +457,7 @@ async def test_a_key_that_allows_no_signed_calls_is_good_for_all_else(
     access: Access, accounts: Accounts, clock: FakeClock, pair: KeyPair, project_id: UUID
 ) -> None:
     await access.authenticate(signed(pair, clock, "first"))
-    await accounts.change_key(project_id, pair.access_key_id, name="x", terms=KeyTerms(), allow_signed=False)
+    await accounts.change_key(project_id, pair.access_key_id, {"allow_signed": False})
     clock.advance(KEY_FRESH_S)
     for asked in (access.authenticate(signed(pair, clock)), access.screen(signed(pair, clock))):
         with pytest.raises(SignatureError, match="allows no signed calls"):

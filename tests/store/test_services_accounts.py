@@ -14,9 +14,12 @@ from outrider.base import limits
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError, StoreCorruptError
 from outrider.base.vocab import KeyScope
 from outrider.services.accounts import Accounts, KeyPair, KeyTerms, Maker
+from outrider.store import keys
 from outrider.store.pool import Store
 from outrider.store.vault import Vault, secret_context
 from outrider.testing.clock import EPOCH, FakeClock
+from outrider.testing.mailroom import wait_blocked
+from tests.store.racing import held_up
 
 pytestmark = pytest.mark.newest
 
@@ -93,7 +96,7 @@ async def test_revoking_is_safe_twice_and_only_for_ones_own(
         with pytest.raises(NotFoundError):
             await accounts.key(whose, key_id)
         with pytest.raises(NotFoundError):
-            await accounts.change_key(whose, key_id, name="x", terms=KeyTerms())
+            await accounts.change_key(whose, key_id, {"name": "x"})
         if key_id.isalnum():
             with pytest.raises(NotFoundError):
                 await accounts.revoke_key(whose, key_id)
@@ -117,7 +120,7 @@ async def test_keys_are_listed_for_their_project_oldest_first(
     assert [key.access_key_id for key in listed] == [pair.access_key_id, second.access_key_id]
 
 
-async def test_terms_are_kept_in_one_spelling_and_changed_as_a_whole(
+async def test_terms_are_kept_in_one_spelling_and_stay_until_they_are_changed(
     accounts: Accounts, clock: FakeClock, pair: KeyPair
 ) -> None:
     project_id = (await accounts.project()).project_id
@@ -133,8 +136,8 @@ async def test_terms_are_kept_in_one_spelling_and_changed_as_a_whole(
     assert key.terms == msgspec.structs.replace(
         terms, ip_ranges=("192.0.2.0/24", "2001:db8::1/128"), domains=("xn--bcher-kva.example",)
     )
-    changed = await accounts.change_key(project_id, made.access_key_id, name="wide", terms=KeyTerms())
-    assert (changed.name, changed.terms) == ("wide", KeyTerms())
+    changed = await accounts.change_key(project_id, made.access_key_id, {"name": "wide", "ip_ranges": ()})
+    assert (changed.name, changed.terms) == ("wide", msgspec.structs.replace(key.terms, ip_ranges=()))
     assert await accounts.key(project_id, made.access_key_id) == changed
     assert (await accounts.key(project_id, pair.access_key_id)).name == "first"
 
@@ -165,12 +168,40 @@ async def test_terms_that_make_no_sense_are_refused_by_name(
     project_id = (await accounts.project()).project_id
     for asked in (
         accounts.create_key(project_id, "bad", KeyTerms(**terms)),
-        accounts.change_key(project_id, pair.access_key_id, name="bad", terms=KeyTerms(**terms)),
+        accounts.change_key(project_id, pair.access_key_id, {"name": "bad", **terms}),
     ):
         with pytest.raises(CallerError) as caught:
             await asked
         assert caught.value.field == field
     assert [key.name for key in await accounts.list_keys(project_id)] == ["first"]
+
+
+async def test_of_changes_at_once_none_takes_another_back(
+    accounts: Accounts, elsewhere: Accounts, store: Store, pair: KeyPair
+) -> None:
+    project_id, key_id = (await accounts.project()).project_id, pair.access_key_id
+    only_read = frozenset({KeyScope.READ})
+    narrowing = accounts.change_key(project_id, key_id, {"scopes": only_read})
+    renaming = elsewhere.change_key(project_id, key_id, {"name": "n"})
+    await held_up(store, "api_key", [narrowing, renaming])
+    key = await accounts.key(project_id, key_id)
+    assert (key.name, key.terms) == ("n", KeyTerms(scopes=only_read))
+
+
+async def test_whoever_changes_a_key_is_measured_by_what_it_may_do_by_then(
+    accounts: Accounts, store: Store, pair: KeyPair
+) -> None:
+    project_id, key_id = (await accounts.project()).project_id, pair.access_key_id
+    terms = KeyTerms(domains=("shop.example",))
+    await accounts.change_key(project_id, key_id, {"domains": terms.domains})
+    async with store.transaction() as tx:
+        await keys.lock(tx, project_id, key_id)
+        await keys.change(tx, project_id, key_id, name="wide", terms=KeyTerms())
+        renaming = asyncio.ensure_future(accounts.change_key(project_id, key_id, {"name": "n"}, maker=Maker(terms, 0)))
+        await wait_blocked(store)
+    with pytest.raises(ForbiddenError) as caught:
+        await renaming
+    assert caught.value.field == "domains"
 
 
 FILL = """
@@ -202,14 +233,12 @@ async def test_a_key_without_signed_calls_has_no_secret_to_sign_with_and_never_w
     made = await accounts.create_key(project_id, "plain", allow_signed=False)
     assert (await accounts.key(project_id, pair.access_key_id)).allow_signed
     for one in (made, pair):
-        changed = await accounts.change_key(
-            project_id, one.access_key_id, name="x", terms=KeyTerms(), allow_signed=False
-        )
+        changed = await accounts.change_key(project_id, one.access_key_id, {"allow_signed": False})
         assert not changed.allow_signed
-        changed = await accounts.change_key(project_id, one.access_key_id, name="y", terms=KeyTerms())
+        changed = await accounts.change_key(project_id, one.access_key_id, {"name": "y"})
         assert (changed.name, changed.allow_signed) == ("y", False)
         with pytest.raises(ConflictError, match="make a new key") as caught:
-            await accounts.change_key(project_id, one.access_key_id, name="z", terms=KeyTerms(), allow_signed=True)
+            await accounts.change_key(project_id, one.access_key_id, {"name": "z", "allow_signed": True})
         assert caught.value.field == "allow_signed"
     async with store.transaction() as tx:
         assert await tx.fetch("SELECT FROM api_key WHERE secret_sealed IS NOT NULL") == []
@@ -224,5 +253,5 @@ async def test_a_key_without_signed_calls_makes_none_that_has_them(accounts: Acc
     with pytest.raises(ForbiddenError) as caught:
         await accounts.create_key(project_id, "more", allow_signed=True, maker=plain)
     assert caught.value.field == "allow_signed"
-    changed = await accounts.change_key(project_id, pair.access_key_id, name="x", terms=KeyTerms(), maker=plain)
+    changed = await accounts.change_key(project_id, pair.access_key_id, {"name": "x"}, maker=plain)
     assert changed.allow_signed

@@ -14,7 +14,7 @@ from outrider.mail import address
 from outrider.net.rspamd import Silence
 from outrider.obs.metrics import Metrics
 from outrider.policy.content import WhenDown
-from outrider.services.content import ContentChecks, OwnPolicy
+from outrider.services.content import ContentChecks, OwnPolicy, PolicyView
 from outrider.services.settings import ContentSettings
 from outrider.store import projects
 from outrider.store.pool import Store
@@ -223,18 +223,26 @@ async def test_many_who_wait_for_a_silent_filter_are_all_answered(room: Room) ->
     assert {one.action for one in found} == {HOLD}
 
 
+async def change(
+    room: Room, checks: ContentChecks, changes: dict[str, Any], *, by_operator: bool = False
+) -> PolicyView:
+    async with room.store.transaction() as tx:
+        await checks.change(tx, PROJECT, changes, by_operator=by_operator)
+    return await checks.policy(PROJECT)
+
+
 async def test_a_project_says_otherwise_for_itself_and_takes_it_back(room: Room) -> None:
     checks = room.checks(hold_score=5.0)
     room.scanner.said = score(6.0)
     assert (await checks.judge(candidate())).action is HOLD
-    view = await checks.change(PROJECT, {"hold_score": 8.0, "tag_score": 5.5})
+    view = await change(room, checks, {"hold_score": 8.0, "tag_score": 5.5})
     assert (view.counts.hold_score, view.own) == (8.0, OwnPolicy(hold_score=8.0, tag_score=5.5))
     room.clock.advance(0.6)
     assert (await checks.judge(candidate())).action is TAG
     assert (await checks.judge(candidate(project_id=OTHER))).action is HOLD
-    await checks.change(PROJECT, {"tag_score": None})
+    await change(room, checks, {"tag_score": None})
     assert (await checks.policy(PROJECT)).own == OwnPolicy(hold_score=8.0), "what is not named stays"
-    await checks.change(PROJECT, {"hold_score": None})
+    await change(room, checks, {"hold_score": None})
     room.clock.advance(0.6)
     assert (await checks.judge(candidate())).action is HOLD
     assert (await checks.policy(PROJECT)).own == OwnPolicy()
@@ -256,7 +264,7 @@ async def test_a_project_says_otherwise_for_itself_and_takes_it_back(room: Room)
 async def test_what_is_no_policy_is_refused(room: Room, changes: dict[str, Any]) -> None:
     checks = room.checks()
     with pytest.raises(CallerError) as caught:
-        await checks.change(PROJECT, changes)
+        await change(room, checks, changes)
     assert caught.value.field.startswith("content")
     assert (await checks.policy(PROJECT)).own == OwnPolicy()
 
@@ -264,10 +272,10 @@ async def test_what_is_no_policy_is_refused(room: Room, changes: dict[str, Any])
 async def test_where_projects_may_not_decide_only_an_operator_does(room: Room) -> None:
     checks = room.checks(projects_decide=False)
     with pytest.raises(ForbiddenError):
-        await checks.change(PROJECT, {"hold_score": 99.0})
+        await change(room, checks, {"hold_score": 99.0})
     with pytest.raises(ForbiddenError):
         checks.require_open()
-    view = await checks.change(PROJECT, {"hold_score": 99.0}, by_operator=True)
+    view = await change(room, checks, {"hold_score": 99.0}, by_operator=True)
     assert (view.counts.hold_score, view.is_open) == (99.0, False)
 
 

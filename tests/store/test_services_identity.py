@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
-from outrider.base.vocab import MtaSts, RecordState, Stream
+from outrider.base.vocab import MtaSts, RecordState, SenderRule, Stream
 from outrider.mail import address, dkim
 from outrider.policy.standing import Standing
 from outrider.services import identity as module
@@ -137,7 +137,7 @@ async def test_a_domain_is_its_projects_alone(identity: Identity, ring: KeyRing,
     assert await ring.of_domain(other, "shop.example") == []
     for asked in (
         identity.domain(other, "shop.example"),
-        identity.set_terms(other, "shop.example", stream=Stream.MARKETING),
+        identity.change_domain(other, "shop.example", {"stream": Stream.MARKETING}),
         identity.remove_domain(other, "shop.example"),
     ):
         with pytest.raises(NotFoundError):
@@ -161,12 +161,12 @@ async def test_a_rate_holds_everywhere_within_a_second(
     for project_id in (shop, other):
         await identity.add_domain(project_id, "shop.example", is_verified=False)
     assert await elsewhere.rate_of(shop, "shop.example") is None
-    assert (await identity.set_rate(shop, "Shop.Example", 60)).rate_per_minute == 60
+    assert (await identity.change_domain(shop, "Shop.Example", {"rate_per_minute": 60})).rate_per_minute == 60
     clock.advance(module.FRESH_S)
     assert await elsewhere.rate_of(shop, "shop.example") == 60
     assert await elsewhere.rate_of(other, "shop.example") is None
     assert await elsewhere.rate_of(shop, "none.example") is None
-    assert (await identity.set_rate(shop, "shop.example", None)).rate_per_minute is None
+    assert (await identity.change_domain(shop, "shop.example", {"rate_per_minute": None})).rate_per_minute is None
     clock.advance(module.FRESH_S)
     assert await elsewhere.rate_of(shop, "shop.example") is None
 
@@ -175,7 +175,7 @@ async def test_a_rate_holds_everywhere_within_a_second(
 async def test_a_rate_out_of_bounds_names_its_field(identity: Identity, shop: UUID, rate: int) -> None:
     domain = await identity.add_domain(shop, "shop.example", is_verified=False)
     with pytest.raises(CallerError) as caught:
-        await identity.set_rate(shop, "shop.example", rate)
+        await identity.change_domain(shop, "shop.example", {"rate_per_minute": rate})
     assert caught.value.field == "rate_per_minute"
     assert await identity.domain(shop, "shop.example") == domain
 
@@ -183,10 +183,45 @@ async def test_a_rate_out_of_bounds_names_its_field(identity: Identity, shop: UU
 async def test_a_rate_is_set_on_ones_own_domain_only(identity: Identity, shop: UUID, other: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
     with pytest.raises(NotFoundError):
-        await identity.set_rate(other, "shop.example", 60)
+        await identity.change_domain(other, "shop.example", {"rate_per_minute": 60})
     with pytest.raises(CallerError):
-        await identity.set_rate(shop, "no domain", 60)
+        await identity.change_domain(shop, "no domain", {"rate_per_minute": 60})
     assert (await identity.domain(shop, "shop.example")).rate_per_minute is None
+
+
+async def test_who_may_send_from_a_domain_is_said_with_the_domain(identity: Identity, shop: UUID, other: UUID) -> None:
+    await identity.add_domain(shop, "shop.example", is_verified=True)
+    assert (await identity.change_domain(shop, "Shop.Example", {"senders": SenderRule.ANY})).senders == SenderRule.ANY
+    with pytest.raises(NotFoundError):
+        await identity.change_domain(other, "shop.example", {"senders": SenderRule.LISTED})
+    assert (await identity.domain(shop, "shop.example")).senders == SenderRule.ANY
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"tracking_host": "t.other.example"}, "tracking_host"),
+        ({"bimi_logo": "http://shop.example/logo.svg"}, "bimi_logo"),
+        ({"rate_per_minute": 0}, "rate_per_minute"),
+        ({"return_path": "", "mta_sts": MtaSts.TESTING}, "mta_sts"),
+    ],
+)
+async def test_a_change_that_is_wrong_in_part_changes_nothing(
+    identity: Identity, shop: UUID, wrong: dict[str, object], field: str
+) -> None:
+    before = await identity.add_domain(shop, "shop.example", is_verified=False)
+    changes = {"stream": Stream.MARKETING, "bimi_logo": "https://shop.example/l.svg", "senders": SenderRule.ANY}
+    with pytest.raises(CallerError) as caught:
+        await identity.change_domain(shop, "shop.example", changes | wrong)
+    assert caught.value.field == field
+    assert await identity.domain(shop, "shop.example") == before
+
+
+async def test_mta_sts_may_come_with_the_return_path_that_it_needs(identity: Identity, shop: UUID) -> None:
+    await identity.add_domain(shop, "shop.example", is_verified=True)
+    changes = {"mta_sts": MtaSts.TESTING, "return_path": "b.shop.example"}
+    changed = await identity.change_domain(shop, "shop.example", changes)
+    assert (changed.mta_sts, changed.return_path) == (MtaSts.TESTING, "b.shop.example")
 
 
 # Bounce domains.
@@ -250,7 +285,7 @@ async def test_a_host_that_is_none_of_the_domains_is_refused(
     assert await identity.list_domains(shop) == []
     await identity.add_domain(shop, "mail.shop.example", is_verified=False, return_path="")
     with pytest.raises(CallerError) as caught:
-        await identity.set_terms(shop, "mail.shop.example", **changes)  # type: ignore[arg-type]
+        await identity.change_domain(shop, "mail.shop.example", changes)  # type: ignore[arg-type]
     assert caught.value.field == field
 
 
@@ -260,17 +295,19 @@ async def test_what_nobody_has_proven_can_be_changed_and_removed(
     await identity.add_domain(shop, "shop.example", is_verified=False, stream=Stream.MARKETING)
     senders = Senders(store, clock=clock, random_bits=random.SystemRandom().getrandbits)
     await senders.add(shop, "news@shop.example", "News")
-    changed = await identity.set_terms(
-        shop, "Shop.Example", stream=Stream.TRANSACTIONAL, return_path="b.shop.example", tracking_host="t.shop.example"
+    changed = await identity.change_domain(
+        shop,
+        "Shop.Example",
+        {"stream": Stream.TRANSACTIONAL, "return_path": "b.shop.example", "tracking_host": "t.shop.example"},
     )
     assert (changed.stream, changed.return_path, changed.tracking_host) == (
         Stream.TRANSACTIONAL,
         "b.shop.example",
         "t.shop.example",
     )
-    same = await identity.set_terms(shop, "shop.example")
+    same = await identity.change_domain(shop, "shop.example", {})
     assert same == changed
-    bare = await identity.set_terms(shop, "shop.example", is_for_both=True, return_path="", tracking_host="")
+    bare = await identity.change_domain(shop, "shop.example", {"stream": None, "return_path": "", "tracking_host": ""})
     assert (bare.stream, bare.return_path, bare.tracking_host) == (None, "", "")
     assert (await identity.remove_domain(shop, "shop.example")).name == "shop.example"
     assert await identity.list_domains(shop) == []
@@ -284,16 +321,18 @@ async def test_what_nobody_has_proven_can_be_changed_and_removed(
 
 async def test_of_a_proven_domain_only_what_is_empty_can_be_given_and_it_stays(identity: Identity, shop: UUID) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=True)
-    given = await identity.set_terms(shop, "shop.example", stream=Stream.MARKETING, return_path="b.shop.example")
+    given = await identity.change_domain(
+        shop, "shop.example", {"stream": Stream.MARKETING, "return_path": "b.shop.example"}
+    )
     assert (given.stream, given.return_path) == (Stream.MARKETING, "b.shop.example")
     for changes, field in (
         ({"stream": Stream.TRANSACTIONAL}, "stream"),
-        ({"is_for_both": True}, "stream"),
+        ({"stream": None}, "stream"),
         ({"return_path": ""}, "return_path"),
         ({"return_path": "c.shop.example"}, "return_path"),
     ):
         with pytest.raises(ConflictError) as caught:
-            await identity.set_terms(shop, "shop.example", **changes)
+            await identity.change_domain(shop, "shop.example", changes)
         assert caught.value.field == field
     with pytest.raises(ConflictError) as caught:
         await identity.remove_domain(shop, "shop.example")
@@ -329,15 +368,19 @@ async def test_optional_records_are_changed_before_and_after_a_domain_is_proven(
 ) -> None:
     await identity.add_domain(shop, "shop.example", is_verified=False)
     logo, certificate = "https://shop.example/logo.svg", "https://shop.example/logo.pem"
-    changed = await identity.set_options(shop, "Shop.example", mta_sts=MtaSts.TESTING, bimi_logo=logo)
+    changed = await identity.change_domain(shop, "Shop.example", {"mta_sts": MtaSts.TESTING, "bimi_logo": logo})
     assert (changed.mta_sts, changed.bimi_logo, changed.bimi_certificate) == (MtaSts.TESTING, logo, "")
     await identity.add_domain(shop, "shop.example", is_verified=True)
-    proven = await identity.set_options(shop, "shop.example", mta_sts=MtaSts.ENFORCE, bimi_certificate=certificate)
+    proven = await identity.change_domain(
+        shop, "shop.example", {"mta_sts": MtaSts.ENFORCE, "bimi_certificate": certificate}
+    )
     assert (proven.mta_sts, proven.bimi_logo, proven.bimi_certificate) == (MtaSts.ENFORCE, logo, certificate)
-    assert await identity.set_options(shop, "shop.example") == proven
+    assert await identity.change_domain(shop, "shop.example", {}) == proven
     with pytest.raises(NotFoundError):
-        await identity.set_options(other, "shop.example", mta_sts=MtaSts.OFF)
-    bare = await identity.set_options(shop, "shop.example", mta_sts=MtaSts.OFF, bimi_logo="", bimi_certificate="")
+        await identity.change_domain(other, "shop.example", {"mta_sts": MtaSts.OFF})
+    bare = await identity.change_domain(
+        shop, "shop.example", {"mta_sts": MtaSts.OFF, "bimi_logo": "", "bimi_certificate": ""}
+    )
     assert (bare.mta_sts, bare.bimi_logo, bare.bimi_certificate) == (MtaSts.OFF, "", "")
 
 
@@ -356,6 +399,6 @@ async def test_what_no_record_can_say_is_refused(
     """MTA-STS is about a return path, and on the operator's word there is none."""
     kept = await identity.add_domain(shop, "shop.example", is_verified=True)
     with pytest.raises(CallerError) as caught:
-        await identity.set_options(shop, "shop.example", **changes)  # type: ignore[arg-type]
+        await identity.change_domain(shop, "shop.example", changes)  # type: ignore[arg-type]
     assert caught.value.field == field
     assert await identity.domain(shop, "shop.example") == kept

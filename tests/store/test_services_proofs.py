@@ -212,7 +212,7 @@ async def test_an_address_on_a_domain_of_the_projects_needs_none(office: Office)
 
 
 async def test_without_a_sender_of_its_own_a_project_can_mail_none(office: Office) -> None:
-    await office.senders.set_enabled(office.shop, "noreply@shop.example", is_enabled=False)
+    await office.senders.change(office.shop, "noreply@shop.example", {"is_enabled": False})
     with pytest.raises(CallerError) as caught:
         await office.proofs.offer(office.shop, ANN)
     assert "no sender on a domain of its own" in caught.value.public

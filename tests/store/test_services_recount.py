@@ -14,9 +14,9 @@ from outrider.mail.verp import Signer
 from outrider.services import recount
 from outrider.services.leaving import Exits
 from outrider.services.recount import Recounter
-from outrider.services.retention import RetentionKeeper, Retentions
+from outrider.services.retention import RetentionKeeper
 from outrider.services.stats import Figure, Filters, Span, StatKeeper, Stats
-from outrider.store import events, recipients
+from outrider.store import events, recipients, retention
 from outrider.store import stats as figures
 from outrider.store.events import NewEvent
 from outrider.store.pool import Store
@@ -132,7 +132,7 @@ async def test_what_outlives_its_mail_is_counted_again_as_it_was(
     await write_afterwards(store, clock, message_id, recipient_id)
     await count_all(store, clock)
     await insert_projects(store, clock, PROJECT)
-    await Retentions(store, days=400).change(PROJECT, days)
+    await keep_for(store, days)
     clock.advance(40_000)
     await write_afterwards(store, clock, message_id, recipient_id)  # In the log, and not counted yet.
     await keep(store, clock)
@@ -157,7 +157,7 @@ async def test_who_leaves_by_a_link_that_outlived_its_mail_is_counted(
     await write_attempt(store, clock, message_id, recipient_id, "gmail")
     await count_all(store, clock)
     await insert_projects(store, clock, PROJECT)
-    await Retentions(store, days=400).change(PROJECT, 2)
+    await keep_for(store, 2)
     clock.advance(3 * DAY_S)
     await keep(store, clock)
     signer = Signer(b"k" * 32)
@@ -174,6 +174,11 @@ async def test_who_leaves_by_a_link_that_outlived_its_mail_is_counted(
         assert await tx.fetch("SELECT FROM recipient_past WHERE project_id = $1", PROJECT) == []
 
 
+async def keep_for(store: Store, days: int) -> None:
+    async with store.transaction() as tx:
+        await retention.set_days(tx, PROJECT, days)
+
+
 @pytest.mark.parametrize("others_keep_days", [400, 2])
 async def test_a_day_that_is_gone_stays_passed_over_when_more_is_kept_again(
     room: EngineRoom, store: Store, clock: FakeClock, others_keep_days: int
@@ -185,11 +190,11 @@ async def test_a_day_that_is_gone_stays_passed_over_when_more_is_kept_again(
     await insert_projects(store, clock, PROJECT)
     clock.advance(3 * DAY_S + 3_600)
     if others_keep_days == 400:
-        await Retentions(store, days=400).change(PROJECT, 2)
+        await keep_for(store, 2)
     await keep(store, clock, days=others_keep_days)  # Rows go, or the whole partition.
     async with store.transaction() as tx:
         assert await tx.fetch("SELECT FROM event WHERE project_id = $1", PROJECT) == []
-    await Retentions(store, days=400).change(PROJECT, 400)
+    await keep_for(store, 400)
     before = await read(store, clock, "")
     recounter = Recounter(store, clock=clock)
     found = await recounter.recount(clock.now() - timedelta(days=5), is_repairing=True)

@@ -383,7 +383,7 @@ async def test_a_look_at_what_was_changed_meanwhile_is_made_anew(office: Office,
     await office.identity.add_domain(shop, NAME, is_verified=False)
 
     async def change() -> None:
-        await office.identity.set_terms(shop, NAME, return_path=f"b.{NAME}")
+        await office.identity.change_domain(shop, NAME, {"return_path": f"b.{NAME}"})
 
     counting = Counting(change)
     report = await office.another(checker=counting).verify(shop, NAME)

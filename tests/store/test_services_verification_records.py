@@ -41,7 +41,7 @@ async def test_a_return_path_that_was_given_later_and_never_published_stops_nobo
     await office.identity.add_domain(shop, NAME, is_verified=False, return_path="")
     await office.publish(shop)
     assert (await office.verification.verify(shop, NAME)).domain.state is RecordState.PASSED
-    await office.identity.set_terms(shop, NAME, return_path=f"b.{NAME}")
+    await office.identity.change_domain(shop, NAME, {"return_path": f"b.{NAME}"})
     for _ in range(3):
         office.clock.advance(SETTINGS.grace_s / 2)
         report = await office.verification.verify(shop, NAME)
@@ -85,13 +85,8 @@ async def test_optional_records_are_shown_where_they_are_switched_on_and_looked_
     optional = {RecordKind.MTA_STS, RecordKind.TLS_RPT, RecordKind.BIMI}
     plain = await serving.verification.report(passed, NAME)
     assert {one.kind for one in plain.records} & optional == {RecordKind.TLS_RPT}, "that is the operator's to say"
-    await serving.identity.set_options(
-        passed,
-        NAME,
-        mta_sts=MtaSts.ENFORCE,
-        bimi_logo=f"https://{NAME}/l.svg",
-        bimi_certificate=f"https://{NAME}/l.pem",
-    )
+    bimi = {"bimi_logo": f"https://{NAME}/l.svg", "bimi_certificate": f"https://{NAME}/l.pem"}
+    await serving.identity.change_domain(passed, NAME, {"mta_sts": MtaSts.ENFORCE, **bimi})
     shown = await serving.verification.report(passed, NAME)
     assert {(one.kind, one.type, one.host) for one in shown.records if one.kind in optional} == {
         (RecordKind.MTA_STS, "TXT", f"_mta-sts.bounces.{NAME}"),
@@ -111,7 +106,7 @@ async def test_optional_records_are_shown_where_they_are_switched_on_and_looked_
     (logo,) = [one for one in found.records if one.kind is RecordKind.BIMI]
     assert (logo.cause, "p=quarantine" in logo.advice) == (RecordCause.NOT_ENFORCED, True), "DMARC says p=none"
     # Another policy has another id: who has published the old one is told, and nothing fails.
-    await serving.identity.set_options(passed, NAME, mta_sts=MtaSts.NONE)
+    await serving.identity.change_domain(passed, NAME, {"mta_sts": MtaSts.NONE})
     clock.advance(1)
     old = await serving.verification.verify(passed, NAME)
     causes = {one.type: (one.state, one.cause) for one in old.records if one.kind is RecordKind.MTA_STS}
@@ -119,7 +114,7 @@ async def test_optional_records_are_shown_where_they_are_switched_on_and_looked_
 
 
 async def test_where_the_operator_serves_no_policies_the_customer_does(office: Office, passed: UUID) -> None:
-    await office.identity.set_options(passed, NAME, mta_sts=MtaSts.TESTING)
+    await office.identity.change_domain(passed, NAME, {"mta_sts": MtaSts.TESTING})
     shown = await office.verification.report(passed, NAME)
     (record,) = [one for one in shown.records if one.kind is RecordKind.MTA_STS]
     assert (record.type, "where you serve it" in record.why) == ("TXT", True)

@@ -8,7 +8,7 @@ directory; in the other modes a new one, since a secret cannot be read again. Ot
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -21,7 +21,7 @@ from outrider.base.vocab import KeyScope
 from outrider.cli import output, quickstart, session
 from outrider.cli.options import AsJson, Project
 from outrider.services.access import Token
-from outrider.services.accounts import ANY_TERMS, DEFAULT_PROJECT, ApiKey, KeyPair, KeyTerms
+from outrider.services.accounts import DEFAULT_PROJECT, ApiKey, KeyPair, KeyTerms
 
 keys = typer.Typer(help="API key pairs: create, list, change, revoke; access tokens.", no_args_is_help=True)
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id, 32 hex characters.")]
@@ -62,9 +62,9 @@ class _Wanted(msgspec.Struct, frozen=True):
     expires: str | None
     rate: str | None
 
-    def applied(self, terms: KeyTerms, now: datetime) -> KeyTerms:
-        """Return the terms with what was typed in its place. Raises CallerError."""
-        changes: dict[str, object] = {}
+    def terms(self, now: datetime) -> dict[str, Any]:
+        """Return what was typed, by the names in `KeyTerms`. Raises CallerError."""
+        changes: dict[str, Any] = {}
         if self.scopes:
             changes["scopes"] = frozenset(self.scopes)
         if self.ip_ranges:
@@ -75,7 +75,7 @@ class _Wanted(msgspec.Struct, frozen=True):
             changes["expires_at"] = None if self.expires == NEVER else _parse_expiry(self.expires, now)
         if self.rate is not None:
             changes["rate_per_minute"] = None if self.rate == DEFAULT else _parse_rate(self.rate)
-        return msgspec.structs.replace(terms, **changes)
+        return changes
 
 
 def init(as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
@@ -108,7 +108,7 @@ def create_key(
 
     async def work(services: Services) -> KeyPair:
         made = await services.accounts.ensure_project(project)
-        terms = wanted.applied(ANY_TERMS, services.context.clock.now())
+        terms = KeyTerms(**wanted.terms(services.context.clock.now()))
         return await services.accounts.create_key(made.project_id, name, terms, allow_signed=signed)
 
     _show_pair(session.run(work), as_json=as_json)
@@ -132,12 +132,10 @@ def change_key(
     wanted = _Wanted(scopes, ip_ranges, domains, expires, rate)
 
     async def work(services: Services, project_id: UUID) -> ApiKey:
-        key = await services.accounts.key(project_id, access_key_id)
-        terms = wanted.applied(key.terms, services.context.clock.now())
-        new_name = key.name if name is None else name
-        return await services.accounts.change_key(
-            project_id, access_key_id, name=new_name, terms=terms, allow_signed=signed
-        )
+        changes = wanted.terms(services.context.clock.now())
+        changes |= {} if name is None else {"name": name}
+        changes |= {} if signed is None else {"allow_signed": signed}
+        return await services.accounts.change_key(project_id, access_key_id, changes)
 
     output.show_facts(_facts(session.run_in(project, work)), as_json=as_json)
 

@@ -96,9 +96,9 @@ def policy(
     changes = {name: _value(name, text) for name, text in given.items() if text is not None}
 
     async def work(services: Services, project_id: UUID) -> PolicyView:
-        if not changes:
-            return await services.contents.policy(project_id)
-        return await services.contents.change(project_id, changes, by_operator=True)
+        if changes:
+            await services.project_terms.change(project_id, {"content": changes}, by_operator=True)
+        return await services.contents.policy(project_id)
 
     output.show(session.run_in(project, work), _tell_policy, as_json=as_json)
 

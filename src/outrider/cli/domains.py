@@ -168,23 +168,19 @@ def set_domain(
 
     Of one that is proven, type and hosts that are set already stay.
     """
+    given: dict[str, object] = {
+        "return_path": _host(return_path),
+        "tracking_host": _host(tracking),
+        "mta_sts": mta_sts,
+        "bimi_logo": _host(bimi_logo),
+        "bimi_certificate": _host(bimi_certificate),
+    }
+    changes = {part: value for part, value in given.items() if value is not None}
+    if mail_type is not None:
+        changes["stream"] = _stream_of(mail_type)
 
     async def work(services: Services, project_id: UUID) -> Domain:
-        await services.identity.set_terms(
-            project_id,
-            name,
-            stream=_stream_of(mail_type),
-            is_for_both=mail_type is MailType.BOTH,
-            return_path=_host(return_path),
-            tracking_host=_host(tracking),
-        )
-        return await services.identity.set_options(
-            project_id,
-            name,
-            mta_sts=mta_sts,
-            bimi_logo=_host(bimi_logo),
-            bimi_certificate=_host(bimi_certificate),
-        )
+        return await services.identity.change_domain(project_id, name, changes)
 
     output.show_facts(records.facts_of(session.run_in(project, work)), as_json=as_json)
 
@@ -237,7 +233,7 @@ def set_rate(
     async def work(services: Services, project_id: UUID) -> Domain:
         if per_minute is None:
             return await services.identity.domain(project_id, name)
-        return await services.identity.set_rate(project_id, name, _parse_rate(per_minute))
+        return await services.identity.change_domain(project_id, name, {"rate_per_minute": _parse_rate(per_minute)})
 
     output.show_facts(records.facts_of(session.run_in(project, work)), as_json=as_json)
 

@@ -69,9 +69,9 @@ def set_address(
     """Show or set where the project's notices are mailed, from its own senders."""
 
     async def work(services: Services, project_id: UUID) -> str:
-        if address is None:
-            return await services.notices.address(project_id)
-        return await services.notices.set_address(project_id, "" if address == "none" else address)
+        if address is not None:
+            await services.project_terms.change(project_id, {"notice_address": "" if address == "none" else address})
+        return await services.notices.address(project_id)
 
     output.show_facts({"notice_address": session.run_in(project, work)}, as_json=as_json)
 

@@ -80,12 +80,12 @@ def retention(
     """
 
     async def work(services: Services, project_id: UUID) -> Retention:
-        if days is None:
-            return await services.retentions.view(project_id)
-        count = None if days == NONE else digits.parse(days)
-        if count is None and days != NONE:
-            raise CallerError("It is a number of days, or none.", field="days")
-        return await services.retentions.change(project_id, count)
+        if days is not None:
+            count = None if days == NONE else digits.parse(days)
+            if count is None and days != NONE:
+                raise CallerError("It is a number of days, or none.", field="days")
+            await services.project_terms.change(project_id, {"kept_days": count})
+        return await services.retentions.view(project_id)
 
     output.show_facts(msgspec.structs.asdict(session.run_in(project, work)), as_json=as_json)
 

@@ -5,6 +5,7 @@ which would fail DMARC. `allow` and `alignment` without a word show what holds.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -50,27 +51,25 @@ def rename_sender(
     project: Project = DEFAULT_PROJECT,
 ) -> None:
     """Change a sender's display name."""
-    changed = session.run_in(project, lambda services, project_id: services.senders.rename(project_id, address, name))
-    output.show_facts(_facts(changed), as_json=as_json)
+    _change(address, project, {"name": name}, as_json=as_json)
 
 
 @senders.command("enable")
 def enable_sender(address: SenderAddress, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """Let a disabled sender send again. Effective within a second."""
-    _enable(address, project, is_enabled=True, as_json=as_json)
+    _change(address, project, {"is_enabled": True}, as_json=as_json)
 
 
 @senders.command("disable")
 def disable_sender(address: SenderAddress, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """Take no more mail from a sender. Effective within a second; what was accepted goes out."""
-    _enable(address, project, is_enabled=False, as_json=as_json)
+    _change(address, project, {"is_enabled": False}, as_json=as_json)
 
 
 @senders.command("default")
 def choose_default(address: SenderAddress, as_json: AsJson = False, project: Project = DEFAULT_PROJECT) -> None:
     """Make a sender the project's default."""
-    chosen = session.run_in(project, lambda services, project_id: services.senders.set_default(project_id, address))
-    output.show_facts(_facts(chosen), as_json=as_json)
+    _change(address, project, {"is_default": True}, as_json=as_json)
 
 
 @senders.command("remove")
@@ -90,7 +89,7 @@ def allow(
 
     async def work(services: Services, project_id: UUID) -> dict[str, object]:
         if rule is not None:
-            await services.senders.set_rule(project_id, domain, rule)
+            await services.identity.change_domain(project_id, domain, {"senders": rule})
         said = await services.senders.rule(project_id, domain)
         return {"domain": said.name, "senders": said.rule}
 
@@ -107,7 +106,7 @@ def alignment(
 
     async def work(services: Services, project_id: UUID) -> UnalignedFrom:
         if mode is not None:
-            await services.senders.set_alignment(project_id, mode)
+            await services.project_terms.change(project_id, {"unaligned_from": mode})
         return await services.senders.alignment(project_id)
 
     output.show_facts({"alignment": session.run_in(project, work)}, as_json=as_json)
@@ -141,10 +140,9 @@ async def _offer(services: Services, project_id: UUID, address: str) -> Sender |
         return error
 
 
-def _enable(address: str, project: str, *, is_enabled: bool, as_json: bool) -> None:
+def _change(address: str, project: str, changes: Mapping[str, object], *, as_json: bool) -> None:
     changed = session.run_in(
-        project,
-        lambda services, project_id: services.senders.set_enabled(project_id, address, is_enabled=is_enabled),
+        project, lambda services, project_id: services.senders.change(project_id, address, changes)
     )
     output.show_facts(_facts(changed), as_json=as_json)
 

@@ -86,7 +86,7 @@ def send_batch(mails: Iterable[Mail], *, idempotency_key: str | None = None) -> 
     """Hand in up to 1,000 mails. Each is accepted or refused for itself; `results` has one for each, in order.
 
     While some are refused for a reason that passes (a rate, a full queue), the batch is tried again: with its key,
-    nothing is accepted twice.
+    nothing is accepted twice. If such a try fails, what the one before it was told is returned, for that was accepted.
     """
     return Call(
         method="POST",

@@ -90,6 +90,9 @@ class Core:
     def run(self, call: Call[T]) -> Steps[T]:
         """Carry out a call.
 
+        An answer that may yet be better (`Call.passing_s`) is asked for again; if that fails, it is the answer still:
+        what it says was done.
+
         Raises:
             ClientError: it failed for good, or for too long (`errors` has the tree).
         """
@@ -97,13 +100,14 @@ class Core:
         request = self._request(call.method, call.path, body=call.body, key=key)
         is_repeatable = call.is_repeatable or bool(key)
         ends_s = self._monotonic_s() + self._patience.total_s
-        was_sent = False
+        was_sent, is_answered = False, False
+        answer: Any = None  # The last one, once there is one.
         for count in itertools.count():
             outcome = yield from self._try(request, ends_s, is_repeatable=is_repeatable)
             was_sent = was_sent or not isinstance(outcome, Failure) or outcome.is_sent
             error: ClientError | None = None
             try:
-                answer = _decode(outcome, call.answer, was_sent=was_sent)
+                answer, is_answered = _decode(outcome, call.answer, was_sent=was_sent), True
                 wait_s = call.passing_s(answer) if call.passing_s else None
             except ClientError as failed:
                 error, wait_s = failed, _wait_s(outcome, failed, is_repeatable=is_repeatable)
@@ -112,7 +116,7 @@ class Core:
                 if self._monotonic_s() + pause_s < ends_s:
                     yield Pause(pause_s)
                     continue
-            if error is not None:
+            if error is not None and not is_answered:
                 raise error
             return answer  # type: ignore[no-any-return]
         raise AssertionError("a call ends by an answer or an error")

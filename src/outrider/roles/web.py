@@ -170,6 +170,7 @@ def make_managed(services: Services) -> Managed:
         tracking_terms=services.tracking_terms,
         quotas=services.quotas,
         retentions=services.retentions,
+        project_terms=services.project_terms,
         contents=services.contents,
         candidate=services.accept.candidate,
         release=_release_by(Control(store, clock=clock, random_bits=services.context.chance.getrandbits)),

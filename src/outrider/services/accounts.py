@@ -8,8 +8,8 @@ that is to sign no calls has it not: who says so later has it forgotten, and can
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -135,28 +135,26 @@ class Accounts:
 
     async def key(self, project_id: UUID, access_key_id: str) -> ApiKey:
         """Return the project's key, revoked or not. Raises NotFoundError."""
-        found = None
-        if access_key_id.isascii() and access_key_id.isalnum():
-            async with self._store.transaction() as tx:
-                found = await keys.by_id(tx, access_key_id)
+        _check_id(access_key_id)
+        async with self._store.transaction() as tx:
+            found = await keys.by_id(tx, access_key_id)
         if found is None or found.project_id != project_id:
-            raise NotFoundError(f"The project has no key {access_key_id!r}.", field="access_key_id")
+            raise _unknown(access_key_id)
         return found
 
     async def change_key(
         self,
         project_id: UUID,
         access_key_id: str,
+        changes: Mapping[str, Any],
         *,
-        name: str,
-        terms: KeyTerms,
-        allow_signed: bool | None = None,
         maker: Maker | None = None,
     ) -> ApiKey:
-        """Give the key this name and these terms, in place of what it had; they count everywhere within a second.
+        """Change what is named of the key, everywhere within a second; what is not stays as it is then.
 
         Args:
-            allow_signed: False: calls signed with it count no more, for good; None: as before.
+            changes: by the names in `KeyTerms`, and `name` and `allow_signed`, of which False is for good: calls
+                signed with it count no more.
 
         Raises:
             CallerError: `field` is "name" or one of the terms.
@@ -164,20 +162,24 @@ class Accounts:
             ForbiddenError: the terms go beyond those of `maker`, as in `create_key`.
             NotFoundError: the project has no such key.
         """
-        _check_name(name)
-        before = await self.key(project_id, access_key_id)
-        terms = self._check_terms(terms)
-        if maker is not None:
-            check_within(terms, maker)
-        if allow_signed and not before.allow_signed:
-            raise ConflictError(
-                "The secret of a key without signed calls is not kept, so it cannot have them; make a new key.",
-                field="allow_signed",
-            )
-        keep = allow_signed is not False
+        _check_id(access_key_id)
         async with self._store.transaction() as tx:
-            changed = await keys.change(tx, project_id, before.access_key_id, name=name, terms=terms, keep_secret=keep)
-        assert changed is not None  # No key is ever deleted.
+            before = await keys.lock(tx, project_id, access_key_id)  # Else one change would take another's back.
+            if before is None:
+                raise _unknown(access_key_id)
+            name, allow_signed = changes.get("name", before.name), changes.get("allow_signed", before.allow_signed)
+            _check_name(name)
+            named = {term: changes[term] for term in KeyTerms.__struct_fields__ if term in changes}
+            terms = self._check_terms(msgspec.structs.replace(before.terms, **named))
+            if maker is not None:
+                check_within(terms, maker)
+            if allow_signed and not before.allow_signed:
+                raise ConflictError(
+                    "The secret of a key without signed calls is not kept, so it cannot have them; make a new key.",
+                    field="allow_signed",
+                )
+            changed = await keys.change(tx, project_id, access_key_id, name=name, terms=terms, keep_secret=allow_signed)
+        assert changed is not None  # It is locked.
         return changed
 
     async def list_keys(self, project_id: UUID, *, cursor: str = "", count_max: int | None = None) -> Sequence[ApiKey]:
@@ -238,6 +240,16 @@ def check_within(terms: KeyTerms, by: Maker) -> None:
         beyond = "rate_per_minute"
     if beyond:
         raise _beyond(beyond)
+
+
+def _check_id(access_key_id: str) -> None:
+    """Raise NotFoundError for what is no id of a key, and may not even be a text that the database takes."""
+    if not (access_key_id.isascii() and access_key_id.isalnum()):
+        raise _unknown(access_key_id)
+
+
+def _unknown(access_key_id: str) -> NotFoundError:
+    return NotFoundError(f"The project has no key {access_key_id!r}.", field="access_key_id")
 
 
 def _beyond(field: str) -> ForbiddenError:

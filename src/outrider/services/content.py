@@ -18,7 +18,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -39,7 +39,7 @@ from outrider.policy.content import ContentPolicy, ContentVerdict, Threshold, Wh
 from outrider.policy.lint import Fault
 from outrider.services.settings import ContentSettings
 from outrider.store import projects
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.recent import Recent
 from outrider.wire.answer import Cause
 from outrider.wire.rspamd import Question, Score
@@ -168,11 +168,16 @@ class ContentChecks:
 
     async def policy(self, project_id: UUID) -> PolicyView:
         """Return the project's policy."""
-        return self._view(await self._read_policy(project_id))
+        own = await self._read_policy(project_id)
+        return PolicyView(
+            counts=_merged(self._default, own),
+            own=own,
+            has_filter=self._scanner is not None,
+            is_on=self.is_on,
+            is_open=self._settings.projects_decide,
+        )
 
-    async def change(
-        self, project_id: UUID, changes: Mapping[str, float | str | None], *, by_operator: bool = False
-    ) -> PolicyView:
+    async def change(self, tx: Tx, project_id: UUID, changes: Mapping[str, Any], *, by_operator: bool = False) -> None:
         """Change what the project says itself; a field that is None is the installation's again. Counts within 1 s.
 
         Args:
@@ -184,12 +189,10 @@ class ContentChecks:
         """
         if not by_operator:
             self.require_open()
-        async with self._store.transaction() as tx:
-            await projects.lock(tx, project_id)
-            known = _decode(await projects.content_policy_of(tx, project_id))
-            own = _checked({**msgspec.structs.asdict(known), **changes})
-            await projects.set_content_policy(tx, project_id, msgspec.json.encode(own).decode())
-        return self._view(own)
+        await projects.lock(tx, project_id)  # So that two changes of other fields both count.
+        known = _decode(await projects.content_policy_of(tx, project_id))
+        own = _checked({**msgspec.structs.asdict(known), **changes})
+        await projects.set_content_policy(tx, project_id, msgspec.json.encode(own).decode())
 
     def require_open(self) -> None:
         """Raise ForbiddenError where projects may not decide about their content."""
@@ -200,15 +203,6 @@ class ContentChecks:
         """Let go of connections; the next question opens new ones. Safe twice."""
         if self._scanner is not None:
             await self._scanner.close()
-
-    def _view(self, own: OwnPolicy) -> PolicyView:
-        return PolicyView(
-            counts=_merged(self._default, own),
-            own=own,
-            has_filter=self._scanner is not None,
-            is_on=self.is_on,
-            is_open=self._settings.projects_decide,
-        )
 
     async def _read_policy(self, project_id: UUID) -> OwnPolicy:
         async with self._store.transaction() as tx:

@@ -9,8 +9,8 @@ The hot questions (which mail may a domain send, and how fast?) are answered fro
 or another rate is noticed everywhere within a second, and nothing is refused from memory.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -25,12 +25,13 @@ from outrider.policy import standing
 from outrider.store import dkim_keys, domains, lanes, projects, senders
 from outrider.store.dkim_keys import DkimKey
 from outrider.store.domains import Domain, Options, Terms
-from outrider.store.pool import Store
+from outrider.store.pool import Store, Tx
 from outrider.store.recent import Recent
 
 __all__ = ["BounceDomain", "Domain", "Identity"]  # With the records a caller meets.
 
 FRESH_S: Final = 0.5  # A stopped domain is refused everywhere within 1 s.
+Kind = TypeVar("Kind", Terms, Options)
 _HOST_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, as text without the last dot.
 
 
@@ -148,94 +149,58 @@ class Identity:
         async with self._store.transaction() as tx:
             return await domains.of_project(tx, project_id, after=after, count_max=count_max)
 
-    async def set_rate(self, project_id: UUID, name: str, per_minute: int | None) -> Domain:
-        """Let so many mails a minute leave from the project's domain, in all; None takes the limit away. Safe twice.
+    async def change_domain(self, project_id: UUID, name: str, changes: Mapping[str, Any]) -> Domain:
+        """Change what is named of a domain, all or nothing; what is not stays. Safe twice.
+
+        Of a domain that is proven only those terms can still be given that are empty: mail that left names its hosts,
+        and receivers know what it sends.
+
+        Args:
+            changes: by the names in `Terms`, where a stream of None is both kinds of mail and a host of "" none; in
+                `Options`, where "" takes a record away; `rate_per_minute`, how many mails may leave in all, None for
+                no limit; `senders`, which of its addresses may send. The last two count within a second.
 
         Raises:
-            CallerError: `name` is no domain name, or the rate is not 1 to `DOMAIN_PER_MINUTE_COUNT_MAX`.
+            CallerError: a host is none of the domain's; an address is no https URL; a certificate without a logo,
+                MTA-STS without a return path; the rate is not 1 to `DOMAIN_PER_MINUTE_COUNT_MAX`.
             NotFoundError: the project has no such domain.
-        """
-        if per_minute is not None and not 1 <= per_minute <= limits.DOMAIN_PER_MINUTE_COUNT_MAX:
-            raise CallerError(
-                f"A domain sends 1 to {limits.DOMAIN_PER_MINUTE_COUNT_MAX} mails a minute, or has no limit.",
-                field="rate_per_minute",
-            )
-        domain = await self.domain(project_id, name)
-        async with self._store.transaction() as tx:
-            await domains.set_rate(tx, project_id, domain.name, per_minute)
-            await lanes.end_pauses(tx, project_id, domain.name, WaitKind.DOMAIN_RATE, now=self._clock.now())
-        return await self.domain(project_id, name)
-
-    async def set_terms(
-        self,
-        project_id: UUID,
-        name: str,
-        *,
-        stream: Stream | None = None,
-        is_for_both: bool = False,
-        return_path: str | None = None,
-        tracking_host: str | None = None,
-    ) -> Domain:
-        """Change what a domain is for and where its hosts are; None leaves a part as it is, "" takes a host away.
-
-        `is_for_both` lets it send both kinds of mail.
-
-        Of a domain that is proven only what is empty can still be given: mail that left names its hosts, and receivers
-        know what it sends.
-
-        Raises:
-            CallerError: a host is none of the domain's.
-            NotFoundError: the project has no such domain.
-            ConflictError: the domain is proven, and a part that has a value was to change.
+            ConflictError: the domain is proven, and a term that has a value was to change.
         """
         found = await self.domain(project_id, name)
+        _check_rate(changes.get("rate_per_minute"))
         async with self._store.transaction() as tx:
             domain = await domains.lock(tx, project_id, found.domain_id)
             if domain is None:
                 raise NotFoundError(f"The project has no domain {name!r} any more.", field="domain")
-            old = Terms(stream=domain.stream, return_path=domain.return_path, tracking_host=domain.tracking_host)
-            wish = {"stream": stream, "return_path": return_path, "tracking_host": tracking_host}
-            changes = {part: value for part, value in wish.items() if value is not None}
-            changed = msgspec.structs.replace(old, **changes)
-            if is_for_both:
-                changed = msgspec.structs.replace(changed, stream=None)
-            new = _parse_terms(domain.name, changed)
-            _check_change(domain, old, new)
-            if new != old:
-                now = self._clock.now()
-                await domains.set_terms(
-                    tx, project_id, domain.domain_id, new, check_due_at=standing.first_check_at(now)
-                )
+            domain = await self._change_terms(tx, domain, changes)
+            await self._change_options(tx, domain, changes)
+            if "rate_per_minute" in changes:
+                await domains.set_rate(tx, project_id, domain.name, changes["rate_per_minute"])
+                await lanes.end_pauses(tx, project_id, domain.name, WaitKind.DOMAIN_RATE, now=self._clock.now())
+            if "senders" in changes:
+                await senders.set_rule(tx, project_id, domain.name, changes["senders"])
         return await self.domain(project_id, name)
 
-    async def set_options(
-        self,
-        project_id: UUID,
-        name: str,
-        *,
-        mta_sts: MtaSts | None = None,
-        bimi_logo: str | None = None,
-        bimi_certificate: str | None = None,
-    ) -> Domain:
-        """Change which optional records a domain has, proven or not; None leaves a part as it is, "" takes one away.
+    async def _change_terms(self, tx: Tx, domain: Domain, changes: Mapping[str, Any]) -> Domain:
+        """Return the domain with the terms that it has now."""
+        if changes.keys().isdisjoint(Terms.__struct_fields__):
+            return domain
+        old = Terms(stream=domain.stream, return_path=domain.return_path, tracking_host=domain.tracking_host)
+        new = _parse_terms(domain.name, _changed(old, changes))
+        _check_change(domain, old, new)
+        if new != old:
+            due_at = standing.first_check_at(self._clock.now())
+            await domains.set_terms(tx, domain.project_id, domain.domain_id, new, check_due_at=due_at)
+        return msgspec.structs.replace(domain, **msgspec.structs.asdict(new))
 
-        Raises:
-            CallerError: an address is no https URL; a certificate without a logo, MTA-STS without a return path.
-            NotFoundError: the project has no such domain.
-        """
-        found = await self.domain(project_id, name)
-        async with self._store.transaction() as tx:
-            domain = await domains.lock(tx, project_id, found.domain_id)
-            if domain is None:
-                raise NotFoundError(f"The project has no domain {name!r} any more.", field="domain")
-            old = Options(mta_sts=domain.mta_sts, bimi_logo=domain.bimi_logo, bimi_certificate=domain.bimi_certificate)
-            wish = {"mta_sts": mta_sts, "bimi_logo": bimi_logo, "bimi_certificate": bimi_certificate}
-            changes = {part: value for part, value in wish.items() if value is not None}
-            new = _parse_options(domain, msgspec.structs.replace(old, **changes))
-            if new != old:
-                due_at = standing.first_check_at(self._clock.now())
-                await domains.set_options(tx, project_id, domain.domain_id, new, check_due_at=due_at)
-        return await self.domain(project_id, name)
+    async def _change_options(self, tx: Tx, domain: Domain, changes: Mapping[str, Any]) -> None:
+        if changes.keys().isdisjoint(Options.__struct_fields__):
+            return
+        old = Options(mta_sts=domain.mta_sts, bimi_logo=domain.bimi_logo, bimi_certificate=domain.bimi_certificate)
+        new = _parse_options(domain, _changed(old, changes))
+        if new != old:
+            due_at = standing.first_check_at(self._clock.now())
+            await domains.set_options(tx, domain.project_id, domain.domain_id, new, check_due_at=due_at)
 
     async def remove_domain(self, project_id: UUID, name: str) -> Domain:
         """Remove a domain that was never proven, with its keys and senders; return what it was.
@@ -390,6 +355,18 @@ def _parse_options(domain: Domain, options: Options) -> Options:
             field="mta_sts",
         )
     return options
+
+
+def _changed(old: Kind, changes: Mapping[str, Any]) -> Kind:
+    return msgspec.structs.replace(old, **{part: changes[part] for part in old.__struct_fields__ if part in changes})
+
+
+def _check_rate(per_minute: int | None) -> None:
+    if per_minute is not None and not 1 <= per_minute <= limits.DOMAIN_PER_MINUTE_COUNT_MAX:
+        raise CallerError(
+            f"A domain sends 1 to {limits.DOMAIN_PER_MINUTE_COUNT_MAX} mails a minute, or has no limit.",
+            field="rate_per_minute",
+        )
 
 
 def _check_change(domain: Domain, old: Terms, new: Terms) -> None:

@@ -11,11 +11,10 @@ from uuid import UUID
 
 from outrider.base import places
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError, NotFoundError
+from outrider.base.errors import NotFoundError
 from outrider.base.vocab import Stream
 from outrider.engine.letters import LetterMailer, Send
 from outrider.engine.submission import Submission
-from outrider.mail import address
 from outrider.obs.log import Logger
 from outrider.store import notices
 from outrider.store.notices import Letter, Notice
@@ -29,7 +28,7 @@ _LIST_COUNT_MAX: Final = 500  # Ours: what anybody reads.
 
 
 class Notices:
-    """What people read and set."""
+    """What people read."""
 
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store: Final = store
@@ -65,20 +64,6 @@ class Notices:
         """Return where the project's notices are mailed, "" for nowhere."""
         async with self._store.transaction() as tx:
             return await notices.address_of(tx, project_id)
-
-    async def set_address(self, project_id: UUID, text: str) -> str:
-        """Mail the project's notices there from now on; "" for nowhere. Returns it as it is kept.
-
-        Raises:
-            CallerError: not an address.
-        """
-        try:
-            parsed = address.parse(text).text if text else ""
-        except CallerError as error:
-            raise CallerError(f"Not an address: {error.public}", field="notice_address") from error
-        async with self._store.transaction() as tx:
-            await notices.set_address(tx, project_id, parsed)
-        return parsed
 
 
 def place_of(notice: Notice) -> str:

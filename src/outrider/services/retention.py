@@ -14,9 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from outrider.base import limits
 from outrider.base.clock import Clock
-from outrider.base.errors import CallerError
 from outrider.engine.service import Outage, Recurring
 from outrider.obs.log import Logger
 from outrider.store import retention, stats
@@ -48,18 +46,6 @@ class Retentions:
         async with self._store.transaction() as tx:
             own = await retention.days_of(tx, project_id)
         return Retention(self._days if own is None else own, is_own=own is not None)
-
-    async def change(self, project_id: UUID, days: int | None) -> Retention:
-        """Keep the project's mail for so many days, None: as long as the installation says; return what holds.
-
-        Raises:
-            CallerError: field "kept_days": out of bounds.
-        """
-        if days is not None and not 1 <= days <= limits.KEPT_DAYS_COUNT_MAX:
-            raise CallerError(f"Mail is kept for 1 to {limits.KEPT_DAYS_COUNT_MAX} days.", field="kept_days")
-        async with self._store.transaction() as tx:
-            await retention.set_days(tx, project_id, days)
-        return await self.view(project_id)
 
 
 class RetentionKeeper(Recurring):

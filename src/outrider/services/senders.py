@@ -9,7 +9,7 @@ within a second; one that was added or enabled may send at once, for nobody is r
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -131,41 +131,31 @@ class Senders:
             envelope = await domains.return_path_of(tx, project_id, found.domain) if found.domain_id else ""
         return _judged(found, {found.domain: envelope or own})
 
-    async def rename(self, project_id: UUID, text: str, name: str) -> Sender:
-        """Give the sender another display name, "" for none. Raises NotFoundError, CallerError as `add`."""
-        _check_name(name)
-        async with self._store.transaction() as tx:
-            found = await _found(tx, project_id, _parse(text))
-            await senders.set_name(tx, project_id, found.sender_id, name, now=self._clock.now())
-            return await _found(tx, project_id, _parse(text))
+    async def change(self, project_id: UUID, text: str, changes: Mapping[str, Any]) -> Sender:
+        """Change what is named of the sender, all or nothing, within a second. Safe twice.
 
-    async def set_enabled(self, project_id: UUID, text: str, *, is_enabled: bool) -> Sender:
-        """Let the sender send, or not; within a second. Safe twice. Raises NotFoundError, CallerError as `add`.
-
-        On a domain that takes any address a disabled sender is the exception.
-        """
-        async with self._store.transaction() as tx:
-            found = await _found(tx, project_id, _parse(text))
-            await senders.set_enabled(tx, project_id, found.sender_id, is_enabled=is_enabled, now=self._clock.now())
-            return await _found(tx, project_id, _parse(text))
-
-    async def set_default(self, project_id: UUID, text: str) -> Sender:
-        """Make the sender the project's default. Safe twice.
+        Args:
+            changes: `name`, its display name, "" for none; `is_enabled`, whether it may send: on a domain that takes
+                any address a disabled sender is the exception; `is_default`, True for the project's default.
 
         Raises:
-            NotFoundError, CallerError: as `add`.
-            ConflictError: it is a single mailbox, which only sends with another's address in From.
+            NotFoundError, CallerError: as `add`; field "is_default": there is always one, if there is any.
+            ConflictError: a single mailbox, which only sends with another's address in From, is to be the default.
         """
+        parsed, now = _parse(text), self._clock.now()
+        _check_name(changes.get("name", ""))
         async with self._store.transaction() as tx:
             await projects.lock(tx, project_id)
-            found = await _found(tx, project_id, _parse(text))
-            if found.domain_id is None:
-                raise ConflictError(
-                    f"{found.address} is on a domain that is not the project's; the default must be on one that is.",
-                    field="address",
-                )
-            await senders.set_default(tx, project_id, found.sender_id, now=self._clock.now())
-            return await _found(tx, project_id, _parse(text))
+            found = await _found(tx, project_id, parsed)
+            if "name" in changes:
+                await senders.set_name(tx, project_id, found.sender_id, changes["name"], now=now)
+            if "is_enabled" in changes:
+                is_enabled = changes["is_enabled"]
+                await senders.set_enabled(tx, project_id, found.sender_id, is_enabled=is_enabled, now=now)
+            if "is_default" in changes:
+                _check_default(found, is_default=changes["is_default"])
+                await senders.set_default(tx, project_id, found.sender_id, now=now)
+            return await _found(tx, project_id, parsed)
 
     async def remove(self, project_id: UUID, text: str) -> None:
         """Forget the sender, within a second. What was accepted still goes out.
@@ -211,21 +201,10 @@ class Senders:
             raise NotFoundError(f"The project has no domain {name!r}; see `outrider domain list`.", field="domain")
         return found
 
-    async def set_rule(self, project_id: UUID, name: str, rule: SenderRule) -> SendingDomain:
-        """Say which addresses of the project's domain may send; within a second. Safe twice. Raises as `rule`."""
-        async with self._store.transaction() as tx:
-            await senders.set_rule(tx, project_id, address.parse_domain(name), rule)
-        return await self.rule(project_id, name)
-
     async def alignment(self, project_id: UUID) -> UnalignedFrom:
         """Return what becomes of the project's mail that would fail DMARC."""
         async with self._store.transaction() as tx:
             return await projects.alignment_of(tx, project_id)
-
-    async def set_alignment(self, project_id: UUID, mode: UnalignedFrom) -> None:
-        """Say what becomes of the project's mail that would fail DMARC; within a second. Safe twice."""
-        async with self._store.transaction() as tx:
-            await projects.set_alignment(tx, project_id, mode)
 
     # Asked for each mail.
 
@@ -333,6 +312,16 @@ def _check_name(name: str) -> None:
     if len(name) > limits.FROM_NAME_CHARS_MAX:
         raise CallerError(f"A name has at most {limits.FROM_NAME_CHARS_MAX} characters.", field="name")
     headers.check_display_name(name, field="name")
+
+
+def _check_default(sender: Sender, *, is_default: bool) -> None:
+    if not is_default:
+        raise CallerError("Make another sender the default instead.", field="is_default")
+    if sender.domain_id is None:
+        raise ConflictError(
+            f"{sender.address} is on a domain that is not the project's; the default must be on one that is.",
+            field="address",
+        )
 
 
 def _judged(sender: Sender, envelopes: Mapping[str, str]) -> Listed:

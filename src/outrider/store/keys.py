@@ -55,6 +55,8 @@ _INSERT: Final = """
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
 _BY_ID: Final = f"""
     SELECT {_COLUMNS} FROM api_key WHERE access_key_id = $1"""  # noqa: S608 - a constant.
+_LOCK: Final = f"""
+    SELECT {_COLUMNS} FROM api_key WHERE project_id = $1 AND access_key_id = $2 FOR UPDATE"""  # noqa: S608 - a constant.
 _OF_PROJECT: Final = f"""
     SELECT {_COLUMNS} FROM api_key
      WHERE project_id = $1 AND (created_at, access_key_id) > ($2, $3) ORDER BY created_at, access_key_id LIMIT $4"""  # noqa: S608 - a constant.
@@ -103,6 +105,12 @@ async def insert(tx: Tx, key: ApiKey) -> None:
 async def by_id(tx: Tx, access_key_id: str) -> ApiKey | None:
     """Return the key, revoked or not; None if there is none. The id is what tells the project."""
     row = await tx.fetch_row(_BY_ID, access_key_id)
+    return None if row is None else _key(row)
+
+
+async def lock(tx: Tx, project_id: UUID, access_key_id: str) -> ApiKey | None:
+    """Return the project's key, which nobody else changes before the transaction ends; None if it has none such."""
+    row = await tx.fetch_row(_LOCK, project_id, access_key_id)
     return None if row is None else _key(row)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from outrider.base.errors import CallerError, ConflictError, NotFoundError, UnauthenticatedError
+from outrider.base.errors import CallerError, ConflictError, NotFoundError, OutriderError, UnauthenticatedError
 from outrider.base.vocab import RecipientStatus, Stream, TemplateState, VersionState
 from outrider.engine.submission import Accepted, Attachment, Rejected, Submission, Templated
 from outrider.mail.render import literal
@@ -270,6 +270,7 @@ class ToldMail:
         self.asked: Final[list[tuple[UUID, object, str, int]]] = []  # Project, what for, cursor, how many.
         self.messages = MessagePage(messages=(), next_cursor="")
         self.log = EventPage(events=(), next_cursor="")
+        self.error: OutriderError | None = None
         self.views: Final[dict[tuple[UUID, UUID], MessageView]] = {}
 
     async def message(self, project_id: UUID, message_id: UUID) -> MessageView:
@@ -280,8 +281,10 @@ class ToldMail:
         return view
 
     async def page(self, project_id: UUID, wanted: Wanted, *, cursor: str, count_max: int) -> MessagePage:
-        """Remember the question; return the test's page."""
+        """Remember the question; return the test's page, or raise its error."""
         self.asked.append((project_id, wanted, cursor, count_max))
+        if self.error is not None:
+            raise self.error
         return self.messages
 
     async def events(self, project_id: UUID, message_id: UUID, *, cursor: str, count_max: int) -> EventPage:
@@ -348,8 +351,9 @@ class ToldOutbox:
         )
 
     async def cancel(self, project_id: UUID, message_id: UUID) -> int:
-        """Remember it."""
-        await self.content(project_id, message_id)
+        """Remember it. An unknown one is called as `engine.control` calls it."""
+        if (project_id, message_id) not in self.contents:
+            raise NotFoundError("There is no such session.", field="session")
         self.cancelled.append(message_id)
         return 1
 

@@ -6,6 +6,7 @@ puts it on a loopback socket with the server that is shipped: for what only a re
 
 import asyncio
 import contextlib
+import urllib.parse
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -53,7 +54,7 @@ async def ask(
     Args:
         app: any ASGI app.
         method: in capitals.
-        target: path and query.
+        target: path and query, percent-encoded.
         headers: beside Host and Content-Length, which they may replace.
         body: whole, or in the chunks in which it arrives.
         peer: the address it comes from; None if it came over a socket without one.
@@ -71,7 +72,7 @@ async def ask(
         "http_version": "1.1",
         "scheme": "http",
         "method": method,
-        "path": path,
+        "path": urllib.parse.unquote(path),
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),

@@ -281,6 +281,15 @@ class Suite:
             done, _ = self.get(peer.url, lambda client: client.send_batch([MAIL] * 3))
         assert (done.results[1].error.code, len(peer.heard)) == ("busy", 5)
 
+    def test_what_of_a_batch_was_accepted_is_known_even_if_the_next_try_fails(self) -> None:
+        busy = {"code": "busy", "detail": "too busy", "status": 503, "retry_after_s": 1.0}
+        said = {"accepted_count": 1, "failed_count": 1, "results": [{"id": "a"}, {"error": busy}]}
+        refused = b'{"code":"unauthenticated","status":401}'
+        for failure, tries in ((say(b""), 5), (answer(401, refused), 2), (answer(503), 5), (answer(200, b"<html>"), 2)):
+            with HttpPeer([answer(200, json.dumps(said).encode(), is_kept=False), failure]) as peer:
+                done, _ = self.get(peer.url, lambda client: client.send_batch([MAIL] * 2))
+            assert ([part.id for part in done.results], len(peer.heard)) == (["a", None], tries)
+
     def test_a_list_is_read_page_by_page(self) -> None:
         def page(ids: str, following: str | None) -> bytes:
             rows = [{"id": one, "from": "a@shop.example", "accepted_at": "2026-11-28T10:00:00Z"} for one in ids]

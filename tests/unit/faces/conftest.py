@@ -31,6 +31,7 @@ from outrider.services.identity import Identity
 from outrider.services.log_search import EventSearch
 from outrider.services.notices import Notices
 from outrider.services.preferences import Preferences
+from outrider.services.project_terms import ProjectTerms
 from outrider.services.proofs import Proofs
 from outrider.services.quotas import Quotas
 from outrider.services.release import Releases
@@ -130,6 +131,7 @@ def closed_services() -> Managed:
     async def no_guards(_: UUID) -> Sequence[GuardView]:
         return await guard.views(store, clock=clock)
 
+    contents = ContentChecks(store, ContentSettings(), None, clock=clock, metrics=Metrics(), logger=log)
     events = EventLog(store, clock=clock)
     compiler = Compiler(store)
     return Managed(
@@ -148,7 +150,8 @@ def closed_services() -> Managed:
         webhooks=Webhooks(store, vault, lambda: HookPoster(clock=clock), **on_store),
         tracking_terms=TrackingTerms(store, tokens_of(vault), clock=clock, links_root="http://x.example"),
         quotas=Quotas(store, clock=clock),
-        contents=ContentChecks(store, ContentSettings(), None, clock=clock, metrics=Metrics(), logger=log),
+        project_terms=ProjectTerms(store, contents),
+        contents=contents,
         candidate=no_mail,
         release=no_mail,
         templates=Templates(store, compiler, **on_store),

@@ -34,6 +34,7 @@ from outrider.services.mail import EventPage, MessagePage, MessageView, Wanted
 from outrider.services.notices import Notices
 from outrider.services.outbox import ContentView
 from outrider.services.preferences import Preferences
+from outrider.services.project_terms import ProjectTerms
 from outrider.services.proofs import Proofs
 from outrider.services.quotas import Quotas
 from outrider.services.release import Releases
@@ -264,6 +265,7 @@ class Managed(msgspec.Struct, frozen=True, kw_only=True):
     tracking_terms: TrackingTerms
     quotas: Quotas
     retentions: Retentions
+    project_terms: ProjectTerms
     contents: ContentChecks
     candidate: MakeCandidate
     release: Release

@@ -157,12 +157,19 @@ async def test_rubbish_is_shown_too(shown: Shown) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/mailbox/unknown", "/mailbox/unknown/html", "/mailbox/..%2f..%2fetc/source", "/mailbox/x%00"]
+    ("path", "said"),
+    [
+        ("/mailbox/unknown", "no such message"),
+        ("/mailbox/unknown/html", "no such message"),
+        ("/mailbox/..%5c..%5cetc/source", "no such message"),
+        ("/mailbox/..%2f..%2fetc/source", "Not Found"),  # The server decodes it: it is no path of ours.
+        ("/mailbox/x%00", "no such message"),
+    ],
 )
-async def test_what_is_not_there_is_not_found(shown: Shown, path: str) -> None:
+async def test_what_is_not_there_is_not_found(shown: Shown, path: str, said: str) -> None:
     heard = await shown.get(path)
     assert heard.status == 404
-    assert "no such message" in heard.text
+    assert said in heard.text
 
 
 async def test_a_message_without_html_has_no_frame(shown: Shown) -> None:

@@ -5,7 +5,7 @@ fault means is decided by `policy.content`, not here.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -137,11 +137,6 @@ def policy_shown(view: PolicyView) -> PolicyShown:
     return PolicyShown(
         **msgspec.structs.asdict(view.counts), is_on=view.is_on, has_filter=view.has_filter, own=_own(view.own)
     )
-
-
-def changes_of(change: PolicyChange) -> dict[str, Any]:
-    """Return what a change names, as `services.content` takes it."""
-    return {name: value for name, value in msgspec.structs.asdict(change).items() if value is not UNSET}
 
 
 def _own(own: OwnPolicy) -> Mapping[str, float | str]:

@@ -226,30 +226,8 @@ class _Domains:
 
     async def change_domain(self, call: Call, name: str, body: DomainChange) -> DomainDetails:
         """Change what a domain is for, its hosts, its optional records, its rate, and who may send from it."""
-        services, project_id, given = self._ports.services, call.project_id, reading.given(body)
-        await services.identity.domain(project_id, name)
-        if given.keys() & {"stream", "return_path", "tracking_host"}:
-            await services.identity.set_terms(
-                project_id,
-                name,
-                stream=given.get("stream"),
-                is_for_both=body.stream is None,
-                return_path=given.get("return_path"),
-                tracking_host=given.get("tracking_host"),
-            )
-        if given.keys() & {"mta_sts", "bimi_logo", "bimi_certificate"}:
-            await services.identity.set_options(
-                project_id,
-                name,
-                mta_sts=given.get("mta_sts"),
-                bimi_logo=given.get("bimi_logo"),
-                bimi_certificate=given.get("bimi_certificate"),
-            )
-        if not isinstance(body.rate_per_minute, UnsetType):
-            await services.identity.set_rate(project_id, name, body.rate_per_minute)
-        if not isinstance(body.senders, UnsetType):
-            await services.senders.set_rule(project_id, name, body.senders)
-        return _details(await services.verification.report(project_id, name))
+        await self._ports.services.identity.change_domain(call.project_id, name, reading.given(body))
+        return _details(await self._ports.services.verification.report(call.project_id, name))
 
     async def remove_domain(self, call: Call, name: str) -> None:
         """Remove a domain that was never proven, with its keys and senders."""

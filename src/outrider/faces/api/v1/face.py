@@ -24,10 +24,9 @@ from outrider.faces.api.ports import Ports
 from outrider.faces.api.v1 import problem, reading
 from outrider.faces.api.v1.call import JSON, Call, Chunks, Reply
 from outrider.faces.api.v1.entry import Entrance
-from outrider.faces.api.v1.routes import Bound, Found, Route, Router, WrongMethodError
+from outrider.faces.api.v1.routes import ROOT, Bound, Found, Route, Router, WrongMethodError
 from outrider.obs.log import Logger
 
-ROOT: Final = "/v1"
 _NO_ROUTE: Final = "unknown"  # In the metrics: paths that are no call.
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -56,8 +55,7 @@ class _Face:
         call = Call(scope, receive, str(request_id))
         found: Found | None = None
         try:
-            path = scope["path"]
-            found = self._router.find(scope["method"], path[:-1] if path[-1:] == "/" else path)
+            found = self._router.find(scope["method"], scope["raw_path"])  # Not the path, where %2F is a slash already.
             reply = await self._act(call, found)
         except CallerGoneError:
             return

@@ -14,7 +14,7 @@ from outrider.base import limits
 from outrider.base.errors import ForbiddenError
 from outrider.base.vocab import KeyScope
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import paging
+from outrider.faces.api.v1 import paging, reading
 from outrider.faces.api.v1.call import Call
 from outrider.faces.api.v1.paging import PageQuery
 from outrider.faces.api.v1.routes import Act, Route
@@ -46,8 +46,8 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     name: Annotated[str, Meta(min_length=1, max_length=100)] | UnsetType = UNSET
     scopes: Annotated[list[KeyScope], Meta(min_length=1)] | UnsetType = UNSET
-    ip_ranges: Annotated[list[str] | UnsetType, _RANGES] = UNSET
-    domains: Annotated[list[str] | UnsetType, _DOMAINS] = UNSET
+    ip_ranges: Annotated[tuple[str, ...] | UnsetType, _RANGES] = UNSET
+    domains: Annotated[tuple[str, ...] | UnsetType, _DOMAINS] = UNSET
     expires_at: Annotated[datetime | UnsetType | None, _EXPIRES] = UNSET
     rate_per_minute: Annotated[int | UnsetType | None, _RATE] = UNSET
     allow_signed: Annotated[bool | UnsetType, _SIGNED_NO_MORE] = UNSET
@@ -157,25 +157,11 @@ class _Keys:
 
     async def change_key(self, call: Call, id: str, body: KeyChange) -> KeyShown:  # noqa: A002
         """Change a key, everywhere within a second. It may do no more than the key that calls."""
-        before = await self._ports.services.accounts.key(call.project_id, id)
-        old, rate = before.terms, body.rate_per_minute
-        terms = KeyTerms(
-            scopes=old.scopes if isinstance(body.scopes, UnsetType) else frozenset(body.scopes),
-            ip_ranges=old.ip_ranges if isinstance(body.ip_ranges, UnsetType) else tuple(body.ip_ranges),
-            domains=old.domains if isinstance(body.domains, UnsetType) else tuple(body.domains),
-            expires_at=old.expires_at if isinstance(body.expires_at, UnsetType) else body.expires_at,
-            rate_per_minute=old.rate_per_minute if isinstance(rate, UnsetType) else rate,
-        )
-        name = before.name if isinstance(body.name, UnsetType) else body.name
-        changed = await self._ports.services.accounts.change_key(
-            call.project_id,
-            id,
-            name=name,
-            terms=terms,
-            allow_signed=None if isinstance(body.allow_signed, UnsetType) else body.allow_signed,
-            maker=await self._maker(call),
-        )
-        return _shown(changed)
+        changes = reading.given(body)
+        if "scopes" in changes:
+            changes["scopes"] = frozenset(changes["scopes"])
+        maker = await self._maker(call)
+        return _shown(await self._ports.services.accounts.change_key(call.project_id, id, changes, maker=maker))
 
     async def revoke_key(self, call: Call, id: str) -> None:  # noqa: A002
         """Make a key worthless, with its tokens, everywhere within a second. Safe twice."""

@@ -66,6 +66,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "content": "text",
     "body": "html",  # As `mail.templating` calls what is not the text part.
     "list_name": "list",
+    "session": "id",
     "idempotency_key": "Idempotency-Key",
 }
 
@@ -77,15 +78,17 @@ def routes(ports: Ports) -> list[Route]:
     """Return the rows of /v1/emails."""
     sending, shown = _Sending(ports), _Reading(ports)
 
-    def row(method: str, path: str, act: Act, scope: KeyScope, **more: Any) -> Route:
-        return Route(method=method, path=path, act=act, scope=scope, tag=_TAG, fields=FIELDS, **more)
+    def row(
+        method: str, path: str, act: Act, scope: KeyScope, *, fields: Mapping[str, str] = FIELDS, **more: Any
+    ) -> Route:
+        return Route(method=method, path=path, act=act, scope=scope, tag=_TAG, fields=fields, **more)
 
     keyed: dict[str, Any] = {"is_keyed": True, "body_bytes_max": limits.REQUEST_FILES_BYTES_MAX}
     batch: dict[str, Any] = {"body_as": NewBatch, "answer_as": BatchAccepted}
     return [
         row("POST", "/emails", sending.send_message, KeyScope.SEND, status=202, **keyed),
         row("POST", "/emails/batch", sending.send_batch, KeyScope.SEND, **batch, **keyed),
-        row("GET", "/emails", shown.list_messages, KeyScope.READ),
+        row("GET", "/emails", shown.list_messages, KeyScope.READ, fields={**FIELDS, "recipient": "to"}),
         row("GET", "/emails/{id}", shown.show_message, KeyScope.READ),
         row("GET", "/emails/{id}/events", shown.list_message_events, KeyScope.READ),
         row("GET", "/emails/{id}/content", shown.show_content, KeyScope.READ),
@@ -264,7 +267,8 @@ def is_passing(part: BatchPart) -> bool:
 
 def is_filled(body: NewMessage) -> bool:
     """Tell whether it is made from a template, or says something that only such a mail has."""
-    return bool(body.template or body.variables or body.recipient_variables or body.locale or body.recipient_locales)
+    given = body.template or body.variables or body.recipient_variables or body.locale or body.recipient_locales
+    return bool(given) or body.preheader is not None
 
 
 def submission(

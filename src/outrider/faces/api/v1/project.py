@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from outrider.base.vocab import EventKind, KeyScope, Stream, UnalignedFrom
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import content, paging
+from outrider.faces.api.v1 import content, paging, reading
 from outrider.faces.api.v1.call import Call
 from outrider.faces.api.v1.content import PolicyChange, PolicyShown
 from outrider.faces.api.v1.paging import LIMIT_MAX
@@ -190,16 +190,11 @@ class _Project:
         )
 
     async def change_project(self, call: Call, body: ProjectChange) -> ProjectShown:
-        """Change the project's settings."""
-        services = self._ports.services
-        if not isinstance(body.notice_address, UnsetType):
-            await services.notices.set_address(call.project_id, body.notice_address)
-        if not isinstance(body.unaligned_from, UnsetType):
-            await services.senders.set_alignment(call.project_id, body.unaligned_from)
+        """Change the project's settings, all that are named or none."""
+        changes = reading.given(body)
         if not isinstance(body.content, UnsetType):
-            await services.contents.change(call.project_id, content.changes_of(body.content))
-        if not isinstance(body.kept_days, UnsetType):
-            await services.retentions.change(call.project_id, body.kept_days)
+            changes["content"] = reading.given(body.content)
+        await self._ports.services.project_terms.change(call.project_id, changes)
         return await self.show_project(call)
 
     async def list_notices(self, call: Call, query: NoticesQuery) -> NoticeList:

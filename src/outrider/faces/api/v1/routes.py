@@ -12,6 +12,7 @@ left out of the document.
 
 import inspect
 import typing
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -19,10 +20,11 @@ from uuid import UUID
 import msgspec
 
 from outrider.base import digits, limits
-from outrider.base.errors import NotFoundError
+from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import KeyScope
 from outrider.faces.api.v1.call import JSON, Reply
 
+ROOT: Final = "/v1"
 Act = Callable[..., Awaitable[object]]
 
 
@@ -54,7 +56,7 @@ class Bound(msgspec.Struct, frozen=True):
     """A route with what its function's annotations say."""
 
     route: Route
-    parts: tuple[str, ...]  # Of the path; "{id}" stands for one of any text.
+    parts: tuple[str, ...]  # Of the whole path, /v1 too; "{id}" stands for one of any text.
     path_types: Mapping[str, type]
     body_type: Any  # None: it takes no body.
     query_type: type[msgspec.Struct] | None
@@ -85,13 +87,13 @@ class Router:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.bound: Final = [bind(route) for route in routes]
-        self._whole: Final[dict[str, dict[str, Found]]] = {}
+        self._whole: Final[dict[tuple[str, ...], dict[str, Found]]] = {}
         self._by_parts: Final[dict[int, list[tuple[tuple[str, ...], dict[str, Bound]]]]] = {}
         for bound in self.bound:
             if bound.path_types:
                 self._add(bound)
             else:
-                methods = self._whole.setdefault(bound.route.path, {})
+                methods = self._whole.setdefault(bound.parts, {})
                 assert bound.route.method not in methods, bound.route.path
                 methods[bound.route.method] = Found(bound, {})
 
@@ -105,21 +107,22 @@ class Router:
         paths.append((bound.parts, {bound.route.method: bound}))
         paths.sort(key=lambda one: [part.startswith("{") for part in one[0]])
 
-    def find(self, method: str, path: str) -> Found:
-        """Return the route of `path`, which begins below /v1.
+    def find(self, method: str, raw_path: bytes) -> Found:
+        """Return the route of a path as it came, percent-encoded. Slashes too many, and one at its end, do not count.
 
         Raises:
             WrongMethodError: the path is there, with other methods.
             NotFoundError: it is not, or a part of it cannot be what it stands for.
+            CallerError: it is not UTF-8.
         """
-        whole = self._whole.get(path)
+        parts = _parts(raw_path)
+        whole = self._whole.get(parts)
         if whole is not None:
             if (found := whole.get(method)) is None:
                 raise WrongMethodError(sorted(whole))
             return found
-        parts = tuple(path.split("/"))
         for pattern, methods in self._by_parts.get(len(parts), ()):
-            if all(known == given or (known[:1] == "{" and given) for known, given in zip(pattern, parts, strict=True)):
+            if all(known == given or known[:1] == "{" for known, given in zip(pattern, parts, strict=True)):
                 if (bound := methods.get(method)) is None:
                     raise WrongMethodError(sorted(methods))
                 return Found(bound, _arguments(bound, parts))
@@ -130,7 +133,7 @@ def bind(route: Route) -> Bound:
     """Read the annotations of the route's function."""
     parameters = list(inspect.signature(route.act).parameters)
     hints = typing.get_type_hints(route.act)
-    parts = tuple(route.path.split("/"))
+    parts = tuple(f"{ROOT}{route.path}".split("/")[1:])
     names = {part[1:-1] for part in parts if part.startswith("{")}
     body_type, query_type = hints.get("body"), hints.get("query")
     assert parameters[0] == "call", route.path
@@ -149,6 +152,15 @@ def bind(route: Route) -> Bound:
 def is_raw(bound: Bound) -> bool:
     """Tell whether the route answers with a `Reply` alone."""
     return bound.answer_type is Reply
+
+
+def _parts(raw_path: bytes) -> tuple[str, ...]:
+    """Return the parts of a path, each decoded after they were parted: a `%2F` is a slash in a name, as "a/b@x"."""
+    try:
+        texts = raw_path.decode("utf-8").split("/")
+        return tuple([urllib.parse.unquote(text, errors="strict") for text in texts if text])
+    except UnicodeDecodeError:
+        raise CallerError("The path is malformed: it must be percent-encoded UTF-8.") from None
 
 
 def _arguments(bound: Bound, parts: Sequence[str]) -> Mapping[str, Any]:

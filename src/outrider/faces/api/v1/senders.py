@@ -11,10 +11,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from outrider.base.errors import CallerError
 from outrider.base.vocab import KeyScope
 from outrider.faces.api.ports import Ports
-from outrider.faces.api.v1 import paging
+from outrider.faces.api.v1 import paging, reading
 from outrider.faces.api.v1.call import Call
 from outrider.faces.api.v1.paging import PageQuery
 from outrider.faces.api.v1.routes import Act, Route
@@ -114,16 +113,7 @@ class _Senders:
 
     async def change_sender(self, call: Call, address: str, body: SenderChange) -> SenderShown:
         """Rename a sender, let it send or not, or make it the default."""
-        senders = self._ports.services.senders
-        await senders.show(call.project_id, address)
-        if body.is_default is False:
-            raise CallerError("Make another sender the default instead.", field="is_default")
-        if not isinstance(body.name, UnsetType):
-            await senders.rename(call.project_id, address, body.name)
-        if not isinstance(body.is_enabled, UnsetType):
-            await senders.set_enabled(call.project_id, address, is_enabled=body.is_enabled)
-        if body.is_default is True:
-            await senders.set_default(call.project_id, address)
+        await self._ports.services.senders.change(call.project_id, address, reading.given(body))
         return await self._shown(call, address)
 
     async def remove_sender(self, call: Call, address: str) -> None:

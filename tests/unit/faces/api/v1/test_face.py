@@ -42,6 +42,21 @@ async def test_what_is_not_there_is_a_problem_too(
     assert heard.json["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/v1/emails/%FF", 400),
+        ("/v1%2Femails", 404),
+        ("/v1%2Fx/emails", 404),
+        ("/%76%31/emails", 200),
+        ("//v1//emails", 200),
+    ],
+)
+async def test_a_path_is_parted_before_it_is_decoded(face: ApiFace, target: str, status: int) -> None:
+    heard = await ask(face.app, "GET", target, headers=BEARER)
+    assert heard.status == status
+
+
 async def test_a_slash_at_the_end_changes_nothing(face: ApiFace) -> None:
     assert (await face.call("POST", "/emails/", GOOD)).status == 202
 

@@ -87,6 +87,7 @@ async def test_braces_without_variables_are_text(face: ApiFace) -> None:
         ({"recipient_locales": {"ann@a.example": "de", "ANN@a.example": "fr"}}, "recipient_locales"),
         ({"template": "", "variables": {"a": 1}}, "variables"),
         ({"template": "", "subject": "x", "text": "x", "locale": "de"}, "locale"),
+        ({"template": "", "subject": "x", "html": "<p>x</p>", "preheader": "X"}, "preheader"),
         ({"variables": {"a": 1}, "cc": "bob@b.example", "recipient_variables": {"ann@a.example": {}}}, "separate"),
     ],
 )

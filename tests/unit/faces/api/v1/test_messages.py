@@ -338,6 +338,13 @@ async def test_a_list_asks_for_what_the_query_says(face: ApiFace) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("field", "wanted"), [("recipient", "to"), ("sender", "from"), ("tag", "tag")])
+async def test_what_is_wrong_with_a_list_is_said_by_the_querys_names(face: ApiFace, field: str, wanted: str) -> None:
+    face.mail.error = CallerError("invalid address", field=field)
+    heard = await face.call("GET", "/emails?to=zzz")
+    assert (heard.status, heard.json["field"]) == (400, wanted)
+
+
 def content(clock: StillClock) -> ContentView:
     return ContentView(
         message_id=SESSION_ID, stream=Stream.TRANSACTIONAL, sender="a@shop.example", from_name="Shop", subject="S",

@@ -4,10 +4,10 @@ from uuid import UUID
 
 import pytest
 
-from outrider.base.errors import NotFoundError
+from outrider.base.errors import CallerError, NotFoundError
 from outrider.base.vocab import KeyScope
 from outrider.faces.api.v1.call import Call
-from outrider.faces.api.v1.routes import Act, Route, Router, WrongMethodError, bind
+from outrider.faces.api.v1.routes import Act, Found, Route, Router, WrongMethodError, bind
 
 ID = UUID("0197a000-0000-7000-8000-00000000beef")
 
@@ -45,6 +45,10 @@ ROUTER = Router(
 )
 
 
+def find(method: str, path: str) -> Found:
+    return ROUTER.find(method, f"/v1{path}".encode())
+
+
 @pytest.mark.parametrize(
     ("method", "path", "pattern", "arguments"),
     [
@@ -53,11 +57,18 @@ ROUTER = Router(
         ("DELETE", f"/things/{ID}", "/things/{id}", {"id": ID}),
         ("GET", f"/things/{str(ID).upper()}", "/things/{id}", {"id": ID}),
         ("GET", f"/things/{ID}/parts/007", "/things/{id}/parts/{number}", {"id": ID, "number": 7}),
-        ("GET", "/words/ä.b c", "/words/{word}", {"word": "ä.b c"}),
+        ("GET", "/words/%C3%A4.b%20c", "/words/{word}", {"word": "ä.b c"}),
+        ("GET", "/words/ä", "/words/{word}", {"word": "ä"}),
+        ("GET", "/words/a%2Fb", "/words/{word}", {"word": "a/b"}),
+        ("GET", "/words/%2f", "/words/{word}", {"word": "/"}),
+        ("GET", "/words/a%252Fb", "/words/{word}", {"word": "a%2Fb"}),
+        ("GET", "/words/100%", "/words/{word}", {"word": "100%"}),
+        ("GET", "/things/", "/things", {}),
+        ("GET", "//words//x/", "/words/{word}", {"word": "x"}),
     ],
 )
 def test_a_path_leads_to_its_row(method: str, path: str, pattern: str, arguments: dict[str, object]) -> None:
-    found = ROUTER.find(method, path)
+    found = find(method, path)
     assert (found.bound.route.path, found.bound.route.method, dict(found.arguments)) == (pattern, method, arguments)
 
 
@@ -71,30 +82,48 @@ def test_a_path_leads_to_its_row(method: str, path: str, pattern: str, arguments
 )
 def test_another_method_is_told_which_there_are(method: str, path: str, allowed: tuple[str, ...]) -> None:
     with pytest.raises(WrongMethodError) as caught:
-        ROUTER.find(method, path)
+        find(method, path)
     assert (caught.value.allowed, caught.value.status) == (allowed, 405)
 
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/", "/thing", "/things/", "/things//parts/1", "/words/", f"/things/{ID}/parts", f"/things/{ID}/parts/1/2"],
+    [
+        "",
+        "/",
+        "/thing",
+        "/things//parts/1",
+        "/words/",
+        f"/things/{ID}/parts",
+        f"/things/{ID}/parts/1/2",
+        f"/things/{ID}/parts%2F1",
+        f"/things%2F{ID}",
+        "%2Fthings",
+        "/words%2Fx",
+    ],
 )
 def test_nothing_lives_elsewhere(path: str) -> None:
     with pytest.raises(NotFoundError, match="no such call"):
-        ROUTER.find("GET", path)
+        find("GET", path)
+
+
+@pytest.mark.parametrize("raw_path", [b"/v1/words/%FF", b"/v1/words/%C3", b"/v1/%FF", b"/v1/words/\xff"])
+def test_a_path_that_is_not_utf_8_is_refused(raw_path: bytes) -> None:
+    with pytest.raises(CallerError, match="percent-encoded UTF-8"):
+        ROUTER.find("GET", raw_path)
 
 
 @pytest.mark.parametrize("part", ["x", f"{{{ID}}}", str(ID).replace("-", ""), f"urn:uuid:{ID}", f"{ID}\n"])
 def test_what_is_no_id_names_nothing(part: str) -> None:
     with pytest.raises(NotFoundError) as caught:
-        ROUTER.find("GET", f"/things/{part}")
+        find("GET", f"/things/{part}")
     assert caught.value.field == "id"
 
 
 @pytest.mark.parametrize("part", ["-1", "1.0", "９", "9" * 30, "x"])
 def test_what_is_no_number_names_nothing(part: str) -> None:
     with pytest.raises(NotFoundError) as caught:
-        ROUTER.find("GET", f"/things/{ID}/parts/{part}")
+        find("GET", f"/things/{ID}/parts/{part}")
     assert caught.value.field == "number"
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from outrider.base.vocab import KeyScope
 from outrider.faces.api.v1 import table
-from outrider.faces.api.v1.routes import Route, bind
+from outrider.faces.api.v1.routes import Route, Router, bind
 from tests.unit.faces.conftest import KEY_ID, ApiFace
 
 ROUTES = table.routes(ApiFace().ports())
+ROUTER = Router(ROUTES)
 GUARDED = [route for route in ROUTES if not route.is_open]
 SCOPED = [route for route in ROUTES if route.scope is not None]
 
@@ -23,6 +24,19 @@ def target(route: Route) -> str:
     for part, kind in bind(route).path_types.items():
         path = path.replace(f"{{{part}}}", str(UUID(int=1)) if kind is UUID else "1")
     return path
+
+
+TEXTS = [(route, name) for route in ROUTES for name, kind in bind(route).path_types.items() if kind is str]
+
+
+@pytest.mark.parametrize(("route", "part"), TEXTS, ids=[f"{name(route)} {part}" for route, part in TEXTS])
+def test_a_text_in_a_path_may_have_a_slash_in_it(route: Route, part: str) -> None:
+    """Addresses have: a/b@shop.example. And templates are named as people like."""
+    path = route.path.replace(f"{{{part}}}", "a%2Fkeys")
+    for other, kind in bind(route).path_types.items():
+        path = path.replace(f"{{{other}}}", str(UUID(int=1)) if kind is UUID else "1")
+    found = ROUTER.find(route.method, f"/v1{path}".encode())
+    assert (found.bound.route.path, found.arguments[part]) == (route.path, "a/keys")
 
 
 def test_only_what_is_meant_to_be_open_is() -> None:
