@@ -3,9 +3,10 @@
     act     lane, provider, project                             session
     pause   a hold; free lanes are paused at once, leased       recipients leave the queue and are `held`
             ones by their owner when it sees the hold
-    resume  the hold ends, its lanes are due as their queues    held recipients are queued again, due now, with their
-            say                                                 attempts and their end of time kept
-    flush   deferred mail is due now, pauses by limits end      the same, but the lanes' pauses stand
+    resume  the hold ends, its lanes are due as their queues    held recipients are queued again, due now or when they
+            say                                                 are scheduled, attempts and end of time kept
+    flush   deferred mail is due now, pauses by limits end;     the same, but the lanes' pauses stand
+            scheduled mail keeps its time
     drop    a hold, a moment for owners to let go, then all     all that waits or is held is `cancelled`
             that is queued is `cancelled`; the hold ends
     release -                                                   what a rule held (its content, repeated errors of ours)
@@ -166,7 +167,7 @@ class Control:
         )
 
     async def flush(self, target: Target, *, note: str = "", on_progress: Progress | None = None) -> Done:
-        """Make everything deferred in the target due now, and end its lanes' pauses by limits. Holds stand.
+        """Make everything deferred in the target due now, and end its lanes' pauses by limits. Holds and schedules stand.
 
         A limit that is still reached pauses its lanes anew, with its reason.
 

@@ -216,7 +216,7 @@ def _queued(group: Group, scene: Scene) -> Cause:
         head = _joined(group.reason, _quoted(group.reply), f"attempt {group.attempt}")
         state = "deferred"
     else:
-        head, state = "first try is for later", "wait"
+        head, state = "scheduled, its first try is for later", "wait"
     hold = hold_of(lane, scene.holds)
     if hold is not None:
         head += f"; and its lane is {of_hold(hold)}"

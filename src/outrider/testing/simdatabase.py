@@ -412,7 +412,8 @@ class SimDatabase:
 
     def flush(self, lane_ids: Sequence[int], now: datetime, count_max: int) -> Rows:
         """Make deferred rows due."""
-        late = [row for lane_id in lane_ids for row in self._rows_of(lane_id) if row.due_at > now][:count_max]
+        rows = (row for lane_id in lane_ids for row in self._rows_of(lane_id))
+        late = [row for row in rows if row.due_at > now and row.attempt > 0][:count_max]
         for row in late:
             row.due_at = now
             self.write_count += 1
