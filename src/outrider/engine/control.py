@@ -167,9 +167,9 @@ class Control:
         )
 
     async def flush(self, target: Target, *, note: str = "", on_progress: Progress | None = None) -> Done:
-        """Make everything deferred in the target due now, and end its lanes' pauses by limits. Holds and schedules stand.
+        """Make everything deferred in the target due now, and end its lanes' pauses by limits.
 
-        A limit that is still reached pauses its lanes anew, with its reason.
+        Holds and schedules stand. A limit that is still reached pauses its lanes anew, with its reason.
 
         Raises:
             NotFoundError: there is no such thing.

@@ -257,7 +257,8 @@ async def release_session(
 ) -> list[Taken]:
     """Put up to `count_max` recipients that are held for one of these reasons back into their lanes, due now.
 
-    Those of a message with a later `send_at` are due then. Wakes the lanes. Attempts made so far count on, and a recipient expires when its message does.
+    Those of a message with a later `send_at` are due then. Wakes the lanes. Attempts made so far count on, and a
+    recipient expires when its message does.
     """
     rows = await tx.fetch(_RELEASABLE, project_id, message_id, count_max, reasons)
     places = {row["recipient_id"]: row["lane_id"] for row in rows if row["lane_id"] is not None}

@@ -110,7 +110,8 @@ TABLE = [
      ("1 deferred: x, attempt 1; and its lane is held by the operator (provider gmail): complaints, "
      "since 14:04:10 UTC; next try 14:17:10 UTC, in 12 min")),
     (later(3 * 86400), scene(),
-     "1 wait: scheduled, its first try is for later, since 14:04:10 UTC; next look 2026-11-30 14:05:10 UTC, in 3 d 0 h"),
+     ("1 wait: scheduled, its first try is for later, since 14:04:10 UTC; "
+      "next look 2026-11-30 14:05:10 UTC, in 3 d 0 h")),
     (final(RecipientStatus.DELIVERED, reply="250 ok", last_at=NOW), scene(),
      "1 delivered: '250 ok', at 14:05:00 UTC to 14:05:10 UTC"),
     (final(RecipientStatus.BOUNCED, reason="recipient.unknown", reply="550 no"), scene(),
