@@ -240,7 +240,9 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         random_bits=lambda _: 0,
         logger=room.journal.logger,
     ),
-    "warmup_book": lambda room: WarmupBook(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
+    "warmup_book": lambda room: WarmupBook(
+        room.store, PLANS, SOURCES, pools=["default"], clock=room.clock, logger=room.journal.logger
+    ),
     "warmup_judge": lambda room: WarmupJudge(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "report_reader": lambda room: ReportReader(
         room.store, classifier(), clock=room.clock, logger=room.journal.logger, metrics=room.metrics
