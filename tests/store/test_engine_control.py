@@ -277,6 +277,24 @@ async def test_a_hold_that_was_there_before_a_drop_stays(control: Control, queue
     assert (await queueroom.lane_row(lane_id))["paused_until"].year == 9999
 
 
+@pytest.mark.parametrize("note", ["", "ticket 7"])
+async def test_a_pause_that_comes_while_a_drop_runs_outlives_it(
+    control: Control, clock: HastyClock, queueroom: QueueRoom, note: str
+) -> None:
+    lane_id = await queueroom.lane()
+    await queueroom.mail(lane_id)
+    await queueroom.lease(lane_id, queueroom.new_id())
+
+    async def pause() -> None:
+        await control.pause(Target.lane(lane_id), note=note)
+        await queueroom.give_back(lane_id)
+
+    clock.meanwhile = pause
+    assert (await control.drop(Target.lane(lane_id))).recipient_count == 1
+    assert [hold.note for hold in await control.holds()] == [note]
+    assert (await queueroom.lane_row(lane_id))["paused_until"].year == 9999
+
+
 async def test_a_drop_that_died_half_way_is_ended_by_the_next(control: Control, queueroom: QueueRoom) -> None:
     lane_id = await queueroom.lane()
     await queueroom.mail(lane_id, 1500)

@@ -47,7 +47,6 @@ _YIELD_S: Final = 3.0
 _SESSION_YIELD_S: Final = 0.9  # A pause takes effect within 1 s (issue 3).
 _LOOK_S: Final = 0.1
 _NOTE_CHARS_MAX: Final = 200  # Ours.
-_NOTE_OF_DROP: Final = "being dropped"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -184,7 +183,7 @@ class Control:
         return await self._record(target, EventKind.FLUSHED, note=note, recipient_count=count)
 
     async def drop(self, target: Target, *, note: str = "", on_progress: Progress | None = None) -> Done:
-        """Cancel what waits in the target, however much it is. A hold that was there before stays.
+        """Cancel what waits in the target, however much it is. An operator's hold stays, from before or put meanwhile.
 
         Of a session, what is `held` is cancelled too. Cut off in the middle it leaves the target in a hold: drop again,
         or resume.
@@ -198,17 +197,16 @@ class Control:
         _check_note(note)
         async with self._store.transaction() as tx:
             await self._require(tx, target)
-            before = await holds.find(tx, target.scope, target.subject)
-            hold = before or await holds.put(tx, self._new_hold(target, _NOTE_OF_DROP))
+            hold = await holds.put(tx, self._new_hold(target, holds.DROPPING))
         if target.scope is HoldScope.SESSION:
             count = await self._empty_session(target, RecipientStatus.CANCELLED, note, wait_s=_YIELD_S)
             count += await self._cancel_held(target, note)
         else:
             await self._wait_for_owners(target, hold)
             count = await self._cancel_lanes(target, note, on_progress or _ignore)
-        if hold.note == _NOTE_OF_DROP:
-            async with self._store.transaction() as tx:
-                await holds.remove(tx, hold.hold_id)
+        async with self._store.transaction() as tx:
+            is_over = await holds.remove_drops(tx, hold.hold_id)
+        if is_over:
             await self._wake(hold.hold_id)
         return await self._record(target, EventKind.DROPPED, note=note, recipient_count=count)
 

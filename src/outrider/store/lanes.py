@@ -179,7 +179,7 @@ _LOCK_OF_DOMAIN: Final = """
        AND owner IS NULL
      ORDER BY lane_id FOR UPDATE"""
 _LOCK_OF_POOLS: Final = """
-    SELECT lane_id FROM lane /* tidy: project-scope limits of a pool are everybody's who sends by it */
+    SELECT lane_id FROM lane
      WHERE pool = ANY($1::text[]) AND pause_kind = $2 AND owner IS NULL
      ORDER BY lane_id FOR UPDATE"""
 # Looked at by whoever has it next, who pauses it again if it must still wait. The queue's head is looked at then, too.
