@@ -104,9 +104,8 @@ def lane_cause(lane: LaneSeen, scene: Scene, due_at: datetime | None) -> Cause:
         return _hold_cause(hold)
     if lane.is_paused:
         reason = lane.pause_reason or (lane.pause_kind or "paused")
-        head = (
-            reason if lane.pause_kind in _OF_SENDER or _names_provider(reason, lane) else f"{lane.provider}, {reason}"
-        )
+        is_said = lane.pause_kind in _OF_SENDER or _names_provider(reason, lane)
+        head = reason if is_said else f"{lane.provider}, {reason}"
         return Cause(state="wait", head=head, since=lane.paused_since, until=lane.paused_until)
     if not any(is_alive(node, scene.now) and lane.pool in node.pools for node in scene.nodes):
         head = f"nobody serves pool {lane.pool}: start `outrider serve --role deliver` on a node that has its sources"
