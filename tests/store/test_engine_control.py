@@ -149,7 +149,8 @@ async def test_a_flush_of_a_session_leaves_the_others_in_its_lane(
 ) -> None:
     later = clock.now() + MINUTE
     lane_id = await queueroom.lane(next_due_at=later)
-    mail, other = await queueroom.mail(lane_id, 2, due_at=later), await queueroom.mail(lane_id, due_at=later)
+    mail = await queueroom.mail(lane_id, 2, due_at=later, attempt=1)
+    other = await queueroom.mail(lane_id, due_at=later, attempt=1)
     assert (await control.flush(Target.session(queueroom.project_id, mail.message_id))).recipient_count == 2
     due = {row["recipient_id"]: row["due_at"] for row in await queueroom.queue_rows(lane_id)}
     assert [due[one] for one in mail.recipient_ids] == [clock.now()] * 2
@@ -160,12 +161,50 @@ async def test_a_flush_of_a_session_leaves_the_others_in_its_lane(
 async def test_many_rows_are_flushed_in_batches(control: Control, clock: HastyClock, queueroom: QueueRoom) -> None:
     later = clock.now() + MINUTE
     deep, shallow = await queueroom.lane(next_due_at=later), await queueroom.lane(next_due_at=later)
-    await queueroom.mail(deep, 2500, due_at=later)
-    await queueroom.mail(shallow, 3, due_at=later)
+    await queueroom.mail(deep, 2500, due_at=later, attempt=1)
+    await queueroom.mail(shallow, 3, due_at=later, attempt=1)
     heard: list[int] = []
     assert (await control.flush(Target.project(queueroom.project_id), on_progress=heard.append)).recipient_count == 2503
     assert heard == [1000, 2000, 2503]
     assert (await queueroom.lane_row(shallow))["next_due_at"] == clock.now()
+
+
+async def test_a_flush_leaves_scheduled_mail_its_time(
+    control: Control, clock: HastyClock, queueroom: QueueRoom
+) -> None:
+    later, hour = clock.now() + timedelta(days=7), clock.now() + timedelta(hours=1)
+    lane_id = await queueroom.lane(provider="gmail", next_due_at=hour)
+    mail = await queueroom.mail(lane_id, 2, send_at=later)
+    tried = await queueroom.mail(lane_id, due_at=hour, attempt=1)
+    session = Target.session(queueroom.project_id, mail.message_id)
+    counts = [(await control.flush(target)).recipient_count for target in [session, *scopes(queueroom, lane_id)]]
+    assert counts == [0, 1, 0, 0], "what was deferred, once"
+    due = {row["recipient_id"]: row["due_at"] for row in await queueroom.queue_rows(lane_id)}
+    assert due == {tried.recipient_ids[0]: clock.now(), **dict.fromkeys(mail.recipient_ids, later)}
+    assert (await queueroom.lane_row(lane_id))["next_due_at"] == clock.now()
+
+
+@pytest.mark.parametrize("reason", ["operator", "content"])
+async def test_mail_that_is_held_and_released_before_its_time_keeps_it(
+    control: Control, clock: HastyClock, queueroom: QueueRoom, reason: str
+) -> None:
+    send_at = clock.now() + timedelta(days=7)
+    lane_id = await queueroom.lane()
+    mail = await queueroom.mail(None, 2, send_at=send_at, status="held", reason=reason)
+    act = control.resume if reason == "operator" else control.release
+    assert (await act(Target.session(queueroom.project_id, mail.message_id))).recipient_count == 2
+    assert {row["due_at"] for row in await queueroom.queue_rows(lane_id)} == {send_at}
+    assert (await queueroom.lane_row(lane_id))["next_due_at"] == send_at
+
+
+async def test_mail_that_is_released_after_its_time_is_due_now(
+    control: Control, clock: HastyClock, queueroom: QueueRoom
+) -> None:
+    lane_id = await queueroom.lane()
+    mail = await queueroom.mail(None, send_at=clock.now() + MINUTE, status="held", reason="operator")
+    clock.advance(3600)
+    await control.resume(Target.session(queueroom.project_id, mail.message_id))
+    assert [row["due_at"] for row in await queueroom.queue_rows(lane_id)] == [clock.now()]
 
 
 async def test_a_drop_cancels_thousands_in_batches_each_with_its_event(
@@ -235,6 +274,24 @@ async def test_a_hold_that_was_there_before_a_drop_stays(control: Control, queue
     await control.pause(Target.lane(lane_id), note="mine")
     assert (await control.drop(Target.lane(lane_id))).recipient_count == 1
     assert [hold.note for hold in await control.holds()] == ["mine"]
+    assert (await queueroom.lane_row(lane_id))["paused_until"].year == 9999
+
+
+@pytest.mark.parametrize("note", ["", "ticket 7"])
+async def test_a_pause_that_comes_while_a_drop_runs_outlives_it(
+    control: Control, clock: HastyClock, queueroom: QueueRoom, note: str
+) -> None:
+    lane_id = await queueroom.lane()
+    await queueroom.mail(lane_id)
+    await queueroom.lease(lane_id, queueroom.new_id())
+
+    async def pause() -> None:
+        await control.pause(Target.lane(lane_id), note=note)
+        await queueroom.give_back(lane_id)
+
+    clock.meanwhile = pause
+    assert (await control.drop(Target.lane(lane_id))).recipient_count == 1
+    assert [hold.note for hold in await control.holds()] == [note]
     assert (await queueroom.lane_row(lane_id))["paused_until"].year == 9999
 
 

@@ -188,6 +188,10 @@ async def test_the_queue_shows_depth_age_owner_state_and_rate(
     (row,) = (await explainer.queue(provider="x")).lanes
     assert (row.state, row.oldest_age_s) == ("deferred", -60.0)
     assert "next try" in row.why
+    await queueroom.mail(await queueroom.lane(provider="y"), send_at=clock.now() + MINUTE)
+    (row,) = (await explainer.queue(provider="y")).lanes
+    assert (row.state, row.oldest_age_s) == ("wait", -60.0)
+    assert row.why.startswith("scheduled, its first try is for later; next look ")
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,21 @@ import msgspec
 import pytest
 
 from outrider.base.errors import CallerError, ConfigError
+from outrider.base.vocab import WaitKind
 from outrider.engine.service import Part
 from outrider.engine.warmup import WarmupBook, WarmupJudge, WarmupView, set_stage, views
 from outrider.policy.throttle import Ceiling
 from outrider.policy.warmup import Figures, Plan, make_plans
-from outrider.store import egress, warmups
+from outrider.store import egress, lanes, warmups
 from outrider.store.egress import Egress
+from outrider.store.lanes import GivenBack, Pause
 from outrider.store.pool import Store
 from outrider.store.settings import StoreSettings
 from outrider.store.warmups import Warmup
 from outrider.testing.clock import FakeClock, turns
 from outrider.testing.engineroom import Journal
 from outrider.testing.mailroom import WAIT_S
+from outrider.testing.queueroom import QueueRoom
 
 STAGES = (100, 200, 400, 800, 1_600)
 PLANS = make_plans(
@@ -44,7 +47,11 @@ class Station:
         self.journal = Journal()
         chosen = SOURCES if sources is None else sources
         self.judge = WarmupJudge(store, PLANS, chosen, clock=clock, logger=self.journal.logger)
-        self.book = WarmupBook(store, PLANS, chosen, clock=clock, logger=self.journal.logger)
+        self.book = self.new_book(chosen)
+
+    def new_book(self, sources: dict[str, str] = SOURCES) -> WarmupBook:
+        """A book as another deliver process has it; empty before its first look."""
+        return WarmupBook(self.store, PLANS, sources, pools=["default"], clock=self.clock, logger=self.journal.logger)
 
     async def send(
         self, count: int, *, deferred: int = 0, source: str = "out1", provider: str = "gmail", writer: str = "a"
@@ -221,6 +228,45 @@ async def test_an_operators_word_holds_for_the_day(station: Station, store: Stor
     assert await station.today() is None
 
 
+async def test_mail_that_waits_goes_when_an_operator_raises_the_ceiling(
+    station: Station, store: Store, clock: FakeClock, queueroom: QueueRoom
+) -> None:
+    later, owner = clock.now() + timedelta(hours=9), queueroom.new_id()
+    waiting, elsewhere, limited, leased = (
+        await queueroom.lane(provider="gmail", paused_until=later, pause_kind="warmup"),
+        await queueroom.lane(pool="other", paused_until=later, pause_kind="warmup"),
+        await queueroom.lane(provider="gmail", paused_until=later, pause_kind="rate"),
+        await queueroom.lane(provider="gmail"),
+    )
+    await station.book.load()
+    await queueroom.lease(leased, owner)  # Its mail was refused by the old ceiling.
+    await set_stage(store, PLANS, "out1", "gmail", stage=None, plan_name="mine", clock=clock)
+    assert (await queueroom.lane_row(waiting))["paused_until"] == later, "who has the old book would pause it again"
+    await station.book.load()
+    row = await queueroom.lane_row(waiting)
+    assert (row["paused_until"], row["pause_kind"], row["next_due_at"]) == (None, None, clock.now())
+    for lane_id in (elsewhere, limited):
+        assert (await queueroom.lane_row(lane_id))["paused_until"] == later, "others wait for something else"
+    pause = Pause(later, WaitKind.WARMUP, "warm-up: 100 of 100 of the day sent")
+    async with store.transaction() as tx:
+        await lanes.release(tx, owner, [GivenBack(leased, "gmail", pause)], now=clock.now())
+    await station.book.load()
+    assert (await queueroom.lane_row(leased))["paused_until"] is None, "given back since"
+    other = await queueroom.lane(paused_until=later, pause_kind="warmup")
+    await set_stage(store, PLANS, "out1", "gmail", stage=2, plan_name="", clock=clock)
+    await station.book.load()
+    assert (await queueroom.lane_row(other))["paused_until"] == later, "nothing has risen"
+
+
+async def test_a_process_that_starts_lets_its_lanes_ask_anew(
+    station: Station, store: Store, clock: FakeClock, queueroom: QueueRoom
+) -> None:
+    lane_id = await queueroom.lane(paused_until=clock.now() + timedelta(hours=9), pause_kind="warmup")
+    await set_stage(store, PLANS, "out1", "gmail", stage=4, plan_name="mine", clock=clock)
+    await station.new_book().load()
+    assert (await queueroom.lane_row(lane_id))["paused_until"] is None
+
+
 @pytest.mark.parametrize(
     ("stage", "plan_name", "words"),
     [(1, "", "name its plan"), (1, "none", "no plan none; there are big, mine, slow"), (9, "mine", "stages 1 to 5")],
@@ -254,7 +300,7 @@ async def test_a_row_of_a_plan_that_is_gone_is_still_shown(station: Station) -> 
 def test_a_source_without_its_plan_stops_the_start(clock: FakeClock) -> None:
     closed = Store("postgresql://nobody@/nowhere", StoreSettings())
     with pytest.raises(ConfigError) as caught:
-        WarmupBook(closed, PLANS, {"out1": "mien"}, clock=clock, logger=Journal().logger)
+        WarmupBook(closed, PLANS, {"out1": "mien"}, pools=["default"], clock=clock, logger=Journal().logger)
     assert "Source out1 warms up by plan mien" in caught.value.public
 
 

@@ -218,7 +218,7 @@ class Script:
         scope = self.chance.choice((HoldScope.PROVIDER, HoldScope.PROJECT))
         subject = "gmail" if scope is HoldScope.PROVIDER else str(self.chance.choice(self.projects))
         now = self.clock.now()
-        hold = Hold(self.new_id(), scope, subject, self.chance.choice(("", "why")), now)
+        hold = Hold(self.new_id(), scope, subject, self.chance.choice(("", "why", holds.DROPPING)), now)
 
         async def act(tx: Tx) -> Any:
             stored = self.hold = await holds.put(tx, hold)
@@ -234,10 +234,11 @@ class Script:
         async def act(tx: Tx) -> Any:
             if hold is None:
                 return None
-            was_there = await holds.remove(tx, hold.hold_id)
+            was_drops = await holds.remove_drops(tx, hold.hold_id)
+            was_there = was_drops or await holds.remove(tx, hold.hold_id)
             orphans = sorted(await holds.orphan_ids(tx))
             woken = 0 if is_half else await holds.wake(tx, hold.hold_id)
-            return was_there, orphans, woken
+            return was_drops, was_there, orphans, woken
 
         return act
 

@@ -114,7 +114,7 @@ async def test_a_flush_is_not_undone_by_a_release_that_did_not_see_it(
     """The release has read the queue's head when the flush comes; the flush waits and has the last word."""
     later = clock.now() + timedelta(minutes=5)
     lane_id = await queueroom.lane()
-    await queueroom.mail(lane_id, due_at=later)
+    await queueroom.mail(lane_id, due_at=later, attempt=1)
 
     async def flush() -> int:
         async with store.transaction() as tx:

@@ -17,6 +17,6 @@ it and until when, `turns` who is next, `slots` the node's connections, `tally` 
 and `nodes` tell the database, `warmup` moves stages, `guard` slows and pauses who does
 harm, `stops` knows the domains that nothing leaves from.
 
-`service` how long-running parts start and stop, `upkeep` what must be done now and then, `letters` how Outrider's own
-mail is sent once, `settings` the knobs.
+`service` how long-running parts start and stop, `upkeep` what must be done now and then, `expiry` ends what is over
+where nobody works, `letters` how Outrider's own mail is sent once, `settings` the knobs.
 """

@@ -3,9 +3,10 @@
     act     lane, provider, project                             session
     pause   a hold; free lanes are paused at once, leased       recipients leave the queue and are `held`
             ones by their owner when it sees the hold
-    resume  the hold ends, its lanes are due as their queues    held recipients are queued again, due now, with their
-            say                                                 attempts and their end of time kept
-    flush   deferred mail is due now, pauses by limits end      the same, but the lanes' pauses stand
+    resume  the hold ends, its lanes are due as their queues    held recipients are queued again, due now or when they
+            say                                                 are scheduled, attempts and end of time kept
+    flush   deferred mail is due now, pauses by limits end;     the same, but the lanes' pauses stand
+            scheduled mail keeps its time
     drop    a hold, a moment for owners to let go, then all     all that waits or is held is `cancelled`
             that is queued is `cancelled`; the hold ends
     release -                                                   what a rule held (its content, repeated errors of ours)
@@ -46,7 +47,6 @@ _YIELD_S: Final = 3.0
 _SESSION_YIELD_S: Final = 0.9  # A pause takes effect within 1 s (issue 3).
 _LOOK_S: Final = 0.1
 _NOTE_CHARS_MAX: Final = 200  # Ours.
-_NOTE_OF_DROP: Final = "being dropped"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -166,9 +166,9 @@ class Control:
         )
 
     async def flush(self, target: Target, *, note: str = "", on_progress: Progress | None = None) -> Done:
-        """Make everything deferred in the target due now, and end its lanes' pauses by limits. Holds stand.
+        """Make everything deferred in the target due now, and end its lanes' pauses by limits.
 
-        A limit that is still reached pauses its lanes anew, with its reason.
+        Holds and schedules stand. A limit that is still reached pauses its lanes anew, with its reason.
 
         Raises:
             NotFoundError: there is no such thing.
@@ -183,7 +183,7 @@ class Control:
         return await self._record(target, EventKind.FLUSHED, note=note, recipient_count=count)
 
     async def drop(self, target: Target, *, note: str = "", on_progress: Progress | None = None) -> Done:
-        """Cancel what waits in the target, however much it is. A hold that was there before stays.
+        """Cancel what waits in the target, however much it is. An operator's hold stays, from before or put meanwhile.
 
         Of a session, what is `held` is cancelled too. Cut off in the middle it leaves the target in a hold: drop again,
         or resume.
@@ -197,17 +197,16 @@ class Control:
         _check_note(note)
         async with self._store.transaction() as tx:
             await self._require(tx, target)
-            before = await holds.find(tx, target.scope, target.subject)
-            hold = before or await holds.put(tx, self._new_hold(target, _NOTE_OF_DROP))
+            hold = await holds.put(tx, self._new_hold(target, holds.DROPPING))
         if target.scope is HoldScope.SESSION:
             count = await self._empty_session(target, RecipientStatus.CANCELLED, note, wait_s=_YIELD_S)
             count += await self._cancel_held(target, note)
         else:
             await self._wait_for_owners(target, hold)
             count = await self._cancel_lanes(target, note, on_progress or _ignore)
-        if hold.note == _NOTE_OF_DROP:
-            async with self._store.transaction() as tx:
-                await holds.remove(tx, hold.hold_id)
+        async with self._store.transaction() as tx:
+            is_over = await holds.remove_drops(tx, hold.hold_id)
+        if is_over:
             await self._wake(hold.hold_id)
         return await self._record(target, EventKind.DROPPED, note=note, recipient_count=count)
 

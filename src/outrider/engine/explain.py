@@ -294,11 +294,11 @@ def _queue_row(depth: Depth, scene: Scene, gates: Sequence[GateSeen]) -> QueueRo
             lane_id=lane.lane_id,
             is_due=oldest_at is None or oldest_at <= scene.now,
             due_at=oldest_at or scene.now,
-            attempt=int(oldest_at is not None and oldest_at > scene.now),
+            attempt=depth.oldest_attempt,
         )
         around = msgspec.structs.replace(scene, lanes={lane.lane_id: lane})
         (line,) = sentences.tell([group], around)
-        state, why = line.state, line.text.removeprefix("attempt 1; ")
+        state, why = line.state, line.text
     return QueueRow(
         lane_id=lane.lane_id,
         project=lane.project,

@@ -104,8 +104,8 @@ def lane_cause(lane: LaneSeen, scene: Scene, due_at: datetime | None) -> Cause:
         return _hold_cause(hold)
     if lane.is_paused:
         reason = lane.pause_reason or (lane.pause_kind or "paused")
-        is_of_provider = lane.provider and lane.provider not in reason and lane.pause_kind not in _OF_SENDER
-        head = f"{lane.provider}, {reason}" if is_of_provider else reason
+        is_said = lane.pause_kind in _OF_SENDER or _names_provider(reason, lane)
+        head = reason if is_said else f"{lane.provider}, {reason}"
         return Cause(state="wait", head=head, since=lane.paused_since, until=lane.paused_until)
     if not any(is_alive(node, scene.now) and lane.pool in node.pools for node in scene.nodes):
         head = f"nobody serves pool {lane.pool}: start `outrider serve --role deliver` on a node that has its sources"
@@ -120,6 +120,14 @@ def lane_cause(lane: LaneSeen, scene: Scene, due_at: datetime | None) -> Cause:
         head = f"its lane sleeps, which is a bug of ours; `outrider queue flush lane {lane.lane_id}` wakes it"
         return Cause(state="asleep", head=head, since=due_at)
     return Cause(state="due", head="takes its turn", since=due_at)
+
+
+def _names_provider(reason: str, lane: LaneSeen) -> bool:
+    """Whether the reason says already whom the lane waits for, or nobody knows.
+
+    The key of a smart host has its address behind the name, "smarthost relay.example:587": the name is enough.
+    """
+    return not lane.provider or lane.provider in reason or reason.startswith(f"{lane.provider.split()[0]}:")
 
 
 def hold_of(lane: LaneSeen, holds: Sequence[Hold]) -> Hold | None:
@@ -216,7 +224,7 @@ def _queued(group: Group, scene: Scene) -> Cause:
         head = _joined(group.reason, _quoted(group.reply), f"attempt {group.attempt}")
         state = "deferred"
     else:
-        head, state = "first try is for later", "wait"
+        head, state = "scheduled, its first try is for later", "wait"
     hold = hold_of(lane, scene.holds)
     if hold is not None:
         head += f"; and its lane is {of_hold(hold)}"

@@ -37,7 +37,7 @@ from outrider.store import egress, events, queue, recipients, sending, suppressi
 from outrider.store.batch import GroupCommit
 from outrider.store.egress import Egress
 from outrider.store.events import NewEvent
-from outrider.store.pool import Store, StoreValueError
+from outrider.store.pool import Store, StoreValueError, Tx
 from outrider.store.queue import Claim, PutBack
 from outrider.store.recipients import Record
 from outrider.store.sending import Sending
@@ -120,27 +120,11 @@ class Settler:
                 await self._clock.sleep(_RETRY_S)
 
     async def _write(self, outcomes: Sequence[Outcome]) -> Sequence[bool]:
-        now = self._clock.now()
-        ended = [o for o in outcomes if o.status is not RecipientStatus.QUEUED]
-        waiting = [o for o in outcomes if o.status is RecipientStatus.QUEUED]
         async with self._store.transaction() as tx:
-            ours: set[UUID] = set()
-            if ended:
-                ours |= await queue.finish(tx, [(o.claim.recipient_id, o.claim.attempt) for o in ended])
-            if waiting:
-                ours |= await queue.put_back(tx, [_put_back(o) for o in waiting])
-            kept = [o for o in outcomes if o.claim.recipient_id in ours]
-            await recipients.record(tx, [_record(o) for o in kept], now=now)
-            if mended := [_pair(o) for o in kept if o.status is RecipientStatus.DELIVERED]:
-                await suppressions.lift(tx, mended)
-            suppressed = await protect.learn(tx, [_finding(o) for o in kept if _tells(o)], now=now)
-            await events.append(tx, [_event(o, suppressed.get(o.claim.recipient_id)) for o in kept])
-            if figures := _figures(kept):
-                await egress.add(tx, self._writer, figures)
-            if sendings := _sendings(kept):
-                await sending.add(tx, self._writer, sendings)
+            kept = await write(tx, outcomes, writer=self._writer, now=self._clock.now())
         self._outage.end()
         self._count(outcomes, kept)
+        ours = {o.claim.recipient_id for o in kept}
         return [o.claim.recipient_id in ours for o in outcomes]
 
     def _count(self, outcomes: Sequence[Outcome], kept: Sequence[Outcome]) -> None:
@@ -148,13 +132,44 @@ class Settler:
         if lost_count := len(outcomes) - len(kept):
             self._metrics.settle_lost.inc(lost_count)
             self._logger.warning("settle_lost", count=lost_count)
-        for fate in Fate:
-            if count := sum(o.verdict.fate is fate for o in kept):
-                self._metrics.settled.labels(fate=fate.value).inc(count)
+        count_settled(self._metrics, kept)
         for one in kept:
             if one.status is RecipientStatus.DELIVERED and one.accepted_at is not None:
                 waited_s = (one.ended_at - one.accepted_at).total_seconds()
                 self._metrics.queue_time.observe(max(0.0, waited_s))  # The clock may have stepped back.
+
+
+async def write(tx: Tx, outcomes: Sequence[Outcome], *, writer: str, now: datetime) -> Sequence[Outcome]:
+    """Write state and history of these attempts; return those that were still ours. Of the others nothing is written.
+
+    Args:
+        writer: whose rows of figures are added to: no two processes that run have the same.
+    """
+    ended = [o for o in outcomes if o.status is not RecipientStatus.QUEUED]
+    waiting = [o for o in outcomes if o.status is RecipientStatus.QUEUED]
+    ours: set[UUID] = set()
+    if ended:
+        ours |= await queue.finish(tx, [(o.claim.recipient_id, o.claim.attempt) for o in ended])
+    if waiting:
+        ours |= await queue.put_back(tx, [_put_back(o) for o in waiting])
+    kept = [o for o in outcomes if o.claim.recipient_id in ours]
+    await recipients.record(tx, [_record(o) for o in kept], now=now)
+    if mended := [_pair(o) for o in kept if o.status is RecipientStatus.DELIVERED]:
+        await suppressions.lift(tx, mended)
+    suppressed = await protect.learn(tx, [_finding(o) for o in kept if _tells(o)], now=now)
+    await events.append(tx, [_event(o, suppressed.get(o.claim.recipient_id)) for o in kept])
+    if figures := _figures(kept):
+        await egress.add(tx, writer, figures)
+    if sendings := _sendings(kept):
+        await sending.add(tx, writer, sendings)
+    return kept
+
+
+def count_settled(metrics: Metrics, kept: Sequence[Outcome]) -> None:
+    """Count attempts that are written, by their fate."""
+    for fate in Fate:
+        if count := sum(o.verdict.fate is fate for o in kept):
+            metrics.settled.labels(fate=fate.value).inc(count)
 
 
 def _without_words(outcome: Outcome) -> Outcome:

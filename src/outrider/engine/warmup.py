@@ -1,6 +1,7 @@
 """Warm-up at work: deliver processes ask for the day's ceiling, a worker moves the stages, an operator looks and sets.
 
-    deliver   `WarmupBook.ceiling(source, provider)`, on the hot path; it reads the stages again every few seconds
+    deliver   `WarmupBook.ceiling(source, provider)`, on the hot path; it reads the stages again every few seconds, and
+              where a ceiling has risen it lets the lanes that wait for one be looked at
     worker    `WarmupJudge`: judges every pair that sent something, once a minute; `policy.warmup.judge` has the rules
     commands  `views`, `set_stage`
 
@@ -21,12 +22,13 @@ import msgspec
 
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConfigError
+from outrider.base.vocab import WaitKind
 from outrider.engine.service import Outage, Recurring
 from outrider.obs.log import Logger
 from outrider.policy import warmup as policy
 from outrider.policy.throttle import Ceiling
 from outrider.policy.warmup import Figures, Plan, Step
-from outrider.store import egress, warmups
+from outrider.store import egress, lanes, warmups
 from outrider.store.egress import Pair, Stretch
 from outrider.store.pool import Store, Tx
 from outrider.store.warmups import Warmup
@@ -38,6 +40,7 @@ _READ_EVERY_S: Final = 5.0  # Ours: an operator's word holds within that.
 _JUDGE_EVERY_S: Final = 60.0  # Ours: a breach is noticed before many more mails have left.
 _LOOK_BACK: Final = timedelta(days=13)  # Ours: what a stage did over two weeks ago tells nothing about today.
 _ATTEMPTED_MIN: Final = 10  # Ours: without it every small domain of the world would have a row that never moves.
+_WAKING_COUNT: Final = 2
 _DAY: Final = timedelta(days=1)
 
 
@@ -62,15 +65,25 @@ class WarmupView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WarmupBook(Recurring):
-    """The ceilings of this process's warming sources. `load` before the first mail, then `run` beside it."""
+    """The ceilings of this process's warming sources. `load` before the first mail, then `run` beside it.
 
-    def __init__(self, store: Store, plans: Plans, sources: Sources, *, clock: Clock, logger: Logger) -> None:
-        """Raises ConfigError: a source names a plan that is not there."""
+    Each process ends the pauses when its own book has the higher ceiling: done once, by whoever raised it, a process
+    with the old one would take the lanes and pause them again. And once more at the next look, for a lane that was
+    sent away by the old ceiling and given back meanwhile. A process that starts cannot know what its lanes were
+    paused by: it looks at them, too.
+    """
+
+    def __init__(
+        self, store: Store, plans: Plans, sources: Sources, *, pools: Sequence[str], clock: Clock, logger: Logger
+    ) -> None:
+        """`pools` are those that the sources are in. Raises ConfigError: a source names a plan that is not there."""
         super().__init__(self.load, _READ_EVERY_S, clock=clock, outage=Outage(logger, "warmup_not_read"))
         self._store: Final = store
         self._plans: Final = plans
         self._of_source: Final = _plans_of(plans, sources)
+        self._pools: Final = pools
         self._counts: dict[Pair, int | None] = {}  # Above the first stage; None: warm.
+        self._waking_count = 0  # How often the pauses are to be ended yet.
 
     def ceiling(self, source: str, provider: str) -> Ceiling | None:
         """Return today's ceiling, None if there is none. Cost: 1 us."""
@@ -81,7 +94,7 @@ class WarmupBook(Recurring):
         return None if count is None else Ceiling(self._clock.now().toordinal(), count)
 
     async def load(self) -> None:
-        """Read the stages again. Raises StoreError."""
+        """Read the stages again; let what waits for a ceiling go where one has risen. Raises StoreError."""
         if not self._of_source:
             return
         async with self._store.transaction() as tx:
@@ -92,7 +105,17 @@ class WarmupBook(Recurring):
             stage = _stage_in(self._plans, row, plan)
             if stage:
                 counts[row.source, row.provider] = policy.ceiling_for(plan, stage)
-        self._counts = counts
+        if any(self._is_higher(pair, count) for pair, count in counts.items()):
+            self._waking_count = _WAKING_COUNT
+        self._counts = counts  # Before a lane is woken: it may be ours in a moment.
+        if self._waking_count:
+            async with self._store.transaction() as tx:
+                await lanes.end_pauses_of_pools(tx, self._pools, WaitKind.WARMUP, now=self._clock.now())
+            self._waking_count -= 1
+
+    def _is_higher(self, pair: Pair, count: int | None) -> bool:
+        before = self._counts.get(pair, self._of_source[pair[0]].stages[0])
+        return before is not None and (count is None or count > before)
 
 
 class WarmupJudge(Recurring):

@@ -113,6 +113,12 @@ class Egress(msgspec.Struct, frozen=True):
         """The plan of each source that is being warmed up."""
         return {source.name: source.warmup for source in self.sources if source.warmup}
 
+    @property
+    def pools_warming(self) -> tuple[str, ...]:
+        """The pools with a member here that is being warmed up, by name."""
+        found = (p.name for p in self.pools.values() if any(member.source.warmup for member in p.members))
+        return tuple(sorted(found))
+
     def caught(self) -> "Egress":
         """Return the same pools with sources that need no address and no smart host: for catch mode."""
         bare = {one.name: msgspec.structs.replace(one, address="", smarthost=None) for one in self.sources}

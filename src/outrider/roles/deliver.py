@@ -70,7 +70,8 @@ async def run(context: Context, stop_asked: asyncio.Event, *, slot: int) -> None
                     await app.claim_node(context, store),
                     GateReport(store, ledger, limits, context.egress, node_id=node_id, clock=clock, logger=log),
                 ]
-            warmups = WarmupBook(store, knowledge.warmup_plans(config), context.egress.warmups, clock=clock, logger=log)
+            plans, ways_out = knowledge.warmup_plans(config), context.egress
+            warmups = WarmupBook(store, plans, ways_out.warmups, pools=ways_out.pools_warming, clock=clock, logger=log)
             guards = GuardBook(store, clock=clock, logger=log)
             await warmups.load()
             stops = StopBook(store, clock=clock, logger=log)

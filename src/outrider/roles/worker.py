@@ -1,4 +1,4 @@
-"""The worker role: upkeep, notices, alerts, webhooks, who reads what came back, who judges warm-ups, guards, domains.
+"""The worker role: upkeep, expiry, notices, alerts, webhooks, what came back, the judges of warm-ups, guards, domains.
 
 Any number of processes may run it: each part takes its turns through the database.
 """
@@ -10,6 +10,7 @@ from functools import partial
 from outrider import app, knowledge
 from outrider.app import Context, Services
 from outrider.base import ids
+from outrider.engine.expiry import ExpiryKeeper
 from outrider.engine.guard import GuardJudge
 from outrider.engine.service import Part, run_all
 from outrider.engine.upkeep import Upkeep
@@ -44,6 +45,7 @@ async def run(context: Context, stop_asked: asyncio.Event) -> None:
         counter = StatKeeper(store, clock=clock, logger=log)
         watcher = AlertKeeper(store, clock=clock, random_bits=context.chance.getrandbits, logger=log)
         own: list[Part] = [counter, watcher, Upkeep(store, clock=clock, logger=log), judge, guards, reader, keeper]
+        own.append(ExpiryKeeper(store, clock=clock, logger=log, metrics=metrics))
         own.append(RetentionKeeper(store, days=context.config.retention.days, clock=clock, logger=log))
         hooks = make_webhooks(services, poster)
         told = [mailer, *make_reports(services)]

@@ -24,6 +24,8 @@ from outrider.base.vocab import HoldScope, WaitKind
 from outrider.store import lanes
 from outrider.store.pool import Row, Tx
 
+DROPPING: Final = "being dropped"  # The note of a hold that a drop has put for itself.
+
 
 class Hold(msgspec.Struct, frozen=True):
     """One thing that an operator holds. `subject`: a lane's id, a provider's key, a project's or a session's UUID."""
@@ -39,14 +41,18 @@ _ALL: Final = """
     SELECT hold_id, scope, subject, note, created_at FROM hold ORDER BY created_at, hold_id"""
 _FIND: Final = """
     SELECT hold_id, scope, subject, note, created_at FROM hold WHERE scope = $1 AND subject = $2"""
-# The first word stands: who holds a thing twice may only say more about it.
+# The first word stands: who holds a thing twice may only say more about it. But a drop's goes with the drop, so an
+# operator's, however short, takes its place, and it takes no other's.
 _PUT: Final = """
     INSERT INTO hold (hold_id, scope, subject, note, created_at) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT ON CONSTRAINT hold_taken
-       DO UPDATE SET note = CASE WHEN EXCLUDED.note = '' THEN hold.note ELSE EXCLUDED.note END
+       DO UPDATE SET note = CASE WHEN EXCLUDED.note = $6 OR (EXCLUDED.note = '' AND hold.note <> $6) THEN hold.note
+                                 ELSE EXCLUDED.note END
  RETURNING hold_id, scope, subject, note, created_at"""
 _REMOVE: Final = """
     DELETE FROM hold WHERE hold_id = $1"""
+_REMOVE_DROPS: Final = """
+    DELETE FROM hold WHERE hold_id = $1 AND note = $2"""
 # Danger: without this lock a lane may be paused for a hold that was removed meanwhile, and stay so (test_holds.py).
 _PIN: Final = """
     SELECT FROM hold WHERE hold_id = $1 FOR KEY SHARE"""
@@ -77,8 +83,11 @@ async def find(tx: Tx, scope: HoldScope, subject: str) -> Hold | None:
 
 
 async def put(tx: Tx, hold: Hold) -> Hold:
-    """Store the hold, or keep the one that is there, with the new note if that says anything. Return what is stored."""
-    row = await tx.fetch_row(_PUT, hold.hold_id, hold.scope, hold.subject, hold.note, hold.created_at)
+    """Store the hold, or keep the one that is there, with the new note if that says anything. Return what is stored.
+
+    Of a drop's hold and an operator's the operator's is kept, whoever came first.
+    """
+    row = await tx.fetch_row(_PUT, hold.hold_id, hold.scope, hold.subject, hold.note, hold.created_at, DROPPING)
     assert row is not None
     return _hold(row)
 
@@ -89,6 +98,11 @@ async def remove(tx: Tx, hold_id: UUID) -> bool:
     Waits for those who are pausing a lane for it.
     """
     return await tx.execute(_REMOVE, hold_id) > 0
+
+
+async def remove_drops(tx: Tx, hold_id: UUID) -> bool:
+    """As `remove`, if the hold is still only that of a drop, and no operator has put his own in its place."""
+    return await tx.execute(_REMOVE_DROPS, hold_id, DROPPING) > 0
 
 
 async def pause_lanes(

@@ -178,6 +178,10 @@ _LOCK_OF_DOMAIN: Final = """
      WHERE project_id = $1 AND (sender_domain = $2 OR $2 = '') AND (campaign = $4 OR $4 = '') AND pause_kind = $3
        AND owner IS NULL
      ORDER BY lane_id FOR UPDATE"""
+_LOCK_OF_POOLS: Final = """
+    SELECT lane_id FROM lane
+     WHERE pool = ANY($1::text[]) AND pause_kind = $2 AND owner IS NULL
+     ORDER BY lane_id FOR UPDATE"""
 # Looked at by whoever has it next, who pauses it again if it must still wait. The queue's head is looked at then, too.
 _UNPAUSE: Final = """
     UPDATE lane SET paused_until = NULL, pause_kind = NULL, pause_reason = NULL, paused_since = NULL, next_due_at = $2
@@ -314,6 +318,15 @@ async def end_pauses(
         campaign: only those of that campaign; "" for all.
     """
     waiting = [row["lane_id"] for row in await tx.fetch(_LOCK_OF_DOMAIN, project_id, sender_domain, kind, campaign)]
+    if waiting:
+        await tx.execute(_UNPAUSE, waiting, now)
+        await wake(tx)
+    return len(waiting)
+
+
+async def end_pauses_of_pools(tx: Tx, pools: Sequence[str], kind: WaitKind, *, now: datetime) -> int:
+    """Let the lanes of these pools that wait for this reason be looked at now, whoever receives. Returns how many."""
+    waiting = [row["lane_id"] for row in await tx.fetch(_LOCK_OF_POOLS, pools, kind)]
     if waiting:
         await tx.execute(_UNPAUSE, waiting, now)
         await wake(tx)

@@ -90,6 +90,7 @@ class Depth(msgspec.Struct, frozen=True):
     count: int
     is_capped: bool
     oldest_due_at: datetime | None
+    oldest_attempt: int  # Finished attempts of the one that is due first; 0 if nothing is in it.
 
 
 class NodeSeen(msgspec.Struct, frozen=True):
@@ -146,6 +147,8 @@ _BEFORE: Final = """
       FROM (SELECT FROM queue WHERE lane_id = $1 AND (due_at, recipient_id) < ($2, $3) LIMIT $4) AS before"""
 _DEEPEST: Final = """
     SELECT l.lane_id, depth.count, depth.oldest_due_at,
+           COALESCE((SELECT attempt FROM queue q WHERE q.lane_id = l.lane_id ORDER BY q.due_at, q.recipient_id LIMIT 1),
+                    0) AS oldest_attempt,
            count(*) OVER () AS lane_count, (sum(depth.count) OVER ())::bigint AS total_count
       FROM lane l
      CROSS JOIN LATERAL (
@@ -242,7 +245,13 @@ async def deepest(
     rows = await tx.fetch(_DEEPEST, now, count_max, COUNT_MAX, project_id, provider, route, is_paused_only)
     seen = await lanes(tx, [row["lane_id"] for row in rows], now=now)
     found = [
-        Depth(seen[row["lane_id"]], row["count"], row["count"] >= COUNT_MAX, row["oldest_due_at"])
+        Depth(
+            seen[row["lane_id"]],
+            row["count"],
+            row["count"] >= COUNT_MAX,
+            row["oldest_due_at"],
+            row["oldest_attempt"],
+        )
         for row in rows
         if row["lane_id"] in seen
     ]

@@ -65,13 +65,14 @@ _LEASED: Final[Mapping[HoldScope, str]] = {
 }
 _KNOWN: Final = """
     SELECT FROM lane WHERE provider = $1 UNION ALL SELECT FROM gate WHERE provider = $1 LIMIT 1"""
-# LATERAL: an index scan of each lane, so the cost follows what is changed, never the backlog.
+# LATERAL: an index scan of each lane, so the cost follows what is to come later, never what is due. What was never
+# tried and is due later was scheduled (`send_at`); that is its sender's word, and no flush is to break it.
 _FLUSH: Final = """
     WITH late AS (
         SELECT head.recipient_id
           FROM unnest($1::bigint[]) AS given(lane_id)
          CROSS JOIN LATERAL (
-                   SELECT recipient_id FROM queue q WHERE q.lane_id = given.lane_id AND q.due_at > $2
+                   SELECT recipient_id FROM queue q WHERE q.lane_id = given.lane_id AND q.due_at > $2 AND q.attempt > 0
                     ORDER BY q.due_at LIMIT $3 FOR UPDATE SKIP LOCKED) AS head LIMIT $3)
     UPDATE queue q SET due_at = $2 FROM late WHERE q.recipient_id = late.recipient_id
  RETURNING q.lane_id"""
@@ -82,7 +83,8 @@ _LOCK_FLUSHED: Final = """
 _FLUSH_SESSION: Final = """
     WITH late AS (
         SELECT q.recipient_id FROM recipient r JOIN queue q USING (recipient_id)
-         WHERE r.project_id = $1 AND r.message_id = $2 AND q.due_at > $3 LIMIT $4 FOR UPDATE OF q SKIP LOCKED)
+         WHERE r.project_id = $1 AND r.message_id = $2 AND q.due_at > $3 AND q.attempt > 0
+         LIMIT $4 FOR UPDATE OF q SKIP LOCKED)
     UPDATE queue q SET due_at = $3 FROM late WHERE q.recipient_id = late.recipient_id
  RETURNING q.lane_id"""
 # By place and not from the front: rows deleted before are still in the index, and each step would read them again.
@@ -156,9 +158,10 @@ _RELEASE: Final = """
  RETURNING r.recipient_id, r.message_id, r.project_id, r.attempt"""
 _ENQUEUE: Final = """
     INSERT INTO queue (recipient_id, lane_id, due_at, attempt, expires_at)
-    SELECT r.recipient_id, given.lane_id, $3, r.attempt, m.expires_at
+    SELECT r.recipient_id, given.lane_id, greatest($3, m.send_at), r.attempt, m.expires_at
       FROM unnest($1::uuid[], $2::bigint[]) AS given(recipient_id, lane_id)
-      JOIN recipient r USING (recipient_id) JOIN message m USING (project_id, message_id)"""
+      JOIN recipient r USING (recipient_id) JOIN message m USING (project_id, message_id)
+ RETURNING due_at"""
 
 
 async def lane_ids(tx: Tx, scope: HoldScope, subject: str, *, after_id: int, count_max: int) -> list[int]:
@@ -254,7 +257,8 @@ async def release_session(
 ) -> list[Taken]:
     """Put up to `count_max` recipients that are held for one of these reasons back into their lanes, due now.
 
-    Wakes the lanes. Attempts made so far count on, and a recipient expires when its message does.
+    Those of a message with a later `send_at` are due then. Wakes the lanes. Attempts made so far count on, and a
+    recipient expires when its message does.
     """
     rows = await tx.fetch(_RELEASABLE, project_id, message_id, count_max, reasons)
     places = {row["recipient_id"]: row["lane_id"] for row in rows if row["lane_id"] is not None}
@@ -263,8 +267,9 @@ async def release_session(
     held_for = {row["recipient_id"]: row["reason"] for row in rows}
     before = [row["reason_before"] for row in rows if row["recipient_id"] in places]
     moved = await tx.fetch(_RELEASE, list(places), before, now)
-    await tx.execute(_ENQUEUE, list(places), list(places.values()), now)
-    await lanes.touch(tx, sorted(set(places.values())), due_at=now)
+    queued = await tx.fetch(_ENQUEUE, list(places), list(places.values()), now)
+    due_at = min(row["due_at"] for row in queued)  # All alike: they are of one message.
+    await lanes.touch(tx, sorted(set(places.values())), due_at=due_at)
     return [
         Taken(**row, lane_id=places[row["recipient_id"]], reason_before=held_for[row["recipient_id"]]) for row in moved
     ]

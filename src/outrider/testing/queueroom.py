@@ -25,8 +25,8 @@ from outrider.store.projects import Project
 LIFE: Final = timedelta(days=3)
 _MAIL: Final = """
     INSERT INTO message (message_id, project_id, stream, sender, from_name, subject, content_hash, recipient_count,
-                         accepted_at, expires_at)
-    VALUES ($1, $2, 'transactional', 'news@shop.example', '', 'Hello', '', $3, $4, $5)"""
+                         accepted_at, expires_at, send_at)
+    VALUES ($1, $2, 'transactional', 'news@shop.example', '', 'Hello', '', $3, $4, $5, $6)"""
 _RECIPIENTS: Final = """
     INSERT INTO recipient (recipient_id, message_id, project_id, address, status, reason, reply, attempt, updated_at)
     SELECT id, $2, $3, address, $4, $5, $6, $7, $8 FROM unnest($1::uuid[], $9::text[]) AS given(id, address)"""
@@ -103,6 +103,8 @@ class QueueRoom:
         count: int = 1,
         *,
         due_at: datetime | None = None,
+        send_at: datetime | None = None,
+        expires_at: datetime | None = None,
         status: str = "queued",
         reason: str = "",
         reply: str = "",
@@ -110,18 +112,21 @@ class QueueRoom:
         route: str = "a.example",
         project_id: UUID | None = None,
     ) -> Mail:
-        """Store a session of `count` recipients in this state; they are queued in the lane unless that is None."""
+        """Store a session of `count` recipients in this state; they are queued in the lane unless that is None.
+
+        They are due at `send_at` unless `due_at` says otherwise.
+        """
         now = self._clock.now()
         made = [self.new_id() for _ in range(count)]
         mail = Mail(self.new_id(), made, [f"r{one.int & 0xFFFFFF:06x}@{route}" for one in made])
-        whose, expires_at = project_id or self.project_id, now + LIFE
+        whose, expires_at, due_at = project_id or self.project_id, expires_at or now + LIFE, due_at or send_at or now
         async with self._store.transaction() as tx:
-            await tx.execute(_MAIL, mail.message_id, whose, count, now, expires_at)
+            await tx.execute(_MAIL, mail.message_id, whose, count, now, expires_at, send_at)
             state = (status, reason, reply, attempt, now)
             await tx.execute(_RECIPIENTS, made, mail.message_id, whose, *state, mail.addresses)
             if lane_id is not None:
-                await tx.execute(_QUEUE, made, lane_id, due_at or now, attempt, expires_at)
-                await tx.execute(_LOWER, lane_id, due_at or now)
+                await tx.execute(_QUEUE, made, lane_id, due_at, attempt, expires_at)
+                await tx.execute(_LOWER, lane_id, due_at)
         return mail
 
     async def node(

@@ -342,11 +342,13 @@ class SimDatabase:
         """Read the hold on one thing."""
         return [hold for hold in self.holds.values() if hold["scope"] == scope and hold["subject"] == subject]
 
-    def put_hold(self, hold_id: UUID, scope: str, subject: str, note: str, created_at: datetime) -> Rows:
+    def put_hold(self, *given: Any) -> Rows:
         """Store a hold, or keep the one there is."""
+        hold_id, scope, subject, note, created_at, dropping = given
         self.write_count += 1
         if before := self.find_hold(scope, subject):
-            before[0]["note"] = note or before[0]["note"]
+            if note != dropping and (note or before[0]["note"] == dropping):
+                before[0]["note"] = note
             return before
         names = ("hold_id", "scope", "subject", "note", "created_at")
         self.holds[hold_id] = dict(zip(names, (hold_id, scope, subject, note, created_at), strict=True))
@@ -356,6 +358,11 @@ class SimDatabase:
         """Delete a hold."""
         self.write_count += 1
         return [{}] if self.holds.pop(hold_id, None) else []
+
+    def remove_drops_hold(self, hold_id: UUID, dropping: str) -> Rows:
+        """Delete a drop's hold."""
+        hold = self.holds.get(hold_id)
+        return self.remove_hold(hold_id) if hold is not None and hold["note"] == dropping else []
 
     def pin_hold(self, hold_id: UUID) -> Rows:
         """Tell whether a hold exists."""
@@ -412,7 +419,8 @@ class SimDatabase:
 
     def flush(self, lane_ids: Sequence[int], now: datetime, count_max: int) -> Rows:
         """Make deferred rows due."""
-        late = [row for lane_id in lane_ids for row in self._rows_of(lane_id) if row.due_at > now][:count_max]
+        rows = (row for lane_id in lane_ids for row in self._rows_of(lane_id))
+        late = [row for row in rows if row.due_at > now and row.attempt > 0][:count_max]
         for row in late:
             row.due_at = now
             self.write_count += 1
@@ -573,6 +581,7 @@ _STATEMENTS: Final[Mapping[str, Statement]] = {
     holds._FIND: SimDatabase.find_hold,
     holds._PUT: SimDatabase.put_hold,
     holds._REMOVE: SimDatabase.remove_hold,
+    holds._REMOVE_DROPS: SimDatabase.remove_drops_hold,
     holds._PIN: SimDatabase.pin_hold,
     holds._LOCK_FREE: SimDatabase.lock_free,
     holds._PAUSE: SimDatabase.pause_for_hold,

@@ -67,6 +67,13 @@ TABLE = [
      "41 wait: gmail, 5 of 5 connections in use from mta1, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
     (due(41), scene(lane(**PAUSED | {"pause_reason": "gmail: 10/min"})),
      "41 wait: gmail: 10/min, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
+    (due(15), scene(lane(**PAUSED | {"provider": "catch catch", "pause_reason": "catch: warm-up: 2 of 2 sent"})),
+     "15 wait: catch: warm-up: 2 of 2 sent, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
+    (due(15), scene(lane(**PAUSED | {"provider": "smarthost relay:587", "pause_reason": "smarthost: 10/min"})),
+     "15 wait: smarthost: 10/min, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
+    (due(15), scene(lane(**PAUSED | {"provider": "smarthost relay:587"})),
+     ("15 wait: smarthost relay:587, 5 of 5 connections in use from mta1, since 14:01:00 UTC; "
+      "next look 14:05:22 UTC, in 12 s")),
     (due(3, is_capped=True), scene(lane(**PAUSED | {"pause_reason": "", "provider": ""})),
      "3+ wait: connections, since 14:01:00 UTC; next look 14:05:22 UTC, in 12 s"),
     (due(41), scene(lane(**PAUSED | {"pause_kind": WaitKind.GUARD, "pause_reason": "marketing mail of a.b is paused"})),
@@ -110,7 +117,8 @@ TABLE = [
      ("1 deferred: x, attempt 1; and its lane is held by the operator (provider gmail): complaints, "
      "since 14:04:10 UTC; next try 14:17:10 UTC, in 12 min")),
     (later(3 * 86400), scene(),
-     "1 wait: first try is for later, since 14:04:10 UTC; next look 2026-11-30 14:05:10 UTC, in 3 d 0 h"),
+     ("1 wait: scheduled, its first try is for later, since 14:04:10 UTC; "
+      "next look 2026-11-30 14:05:10 UTC, in 3 d 0 h")),
     (final(RecipientStatus.DELIVERED, reply="250 ok", last_at=NOW), scene(),
      "1 delivered: '250 ok', at 14:05:00 UTC to 14:05:10 UTC"),
     (final(RecipientStatus.BOUNCED, reason="recipient.unknown", reply="550 no"), scene(),

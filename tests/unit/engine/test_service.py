@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from outrider.base.errors import BusyError, StoreError, StoreUnavailableError
+from outrider.engine.expiry import ExpiryKeeper
 from outrider.engine.feed import Event, TurnFeed
 from outrider.engine.holds import HoldBook
 from outrider.engine.lanes import LaneKeeper
@@ -218,6 +219,9 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         room.store, "test", _take, is_wanted=_is_wanted, clock=room.clock, logger=room.journal.logger
     ),
     "upkeep": lambda room: Upkeep(room.store, clock=room.clock, logger=room.journal.logger),
+    "expiry_keeper": lambda room: ExpiryKeeper(
+        room.store, clock=room.clock, logger=room.journal.logger, metrics=room.metrics
+    ),
     "node_book": lambda room: NodeBook(
         room.store,
         uuid4(),
@@ -236,7 +240,9 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         random_bits=lambda _: 0,
         logger=room.journal.logger,
     ),
-    "warmup_book": lambda room: WarmupBook(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
+    "warmup_book": lambda room: WarmupBook(
+        room.store, PLANS, SOURCES, pools=["default"], clock=room.clock, logger=room.journal.logger
+    ),
     "warmup_judge": lambda room: WarmupJudge(room.store, PLANS, SOURCES, clock=room.clock, logger=room.journal.logger),
     "report_reader": lambda room: ReportReader(
         room.store, classifier(), clock=room.clock, logger=room.journal.logger, metrics=room.metrics

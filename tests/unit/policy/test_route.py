@@ -67,6 +67,13 @@ def test_a_node_may_serve_nothing() -> None:
     assert egress(pools={"default": {}}).pools_served == ()
 
 
+def test_pools_with_a_source_that_warms_up_are_known() -> None:
+    sources = {"new": {"address": "127.0.0.2", "warmup": "resend"}, "old": {"address": "127.0.0.3"}}
+    made = egress(sources=sources, pools={"both": {"old": {}, "new": {}}, "default": {"old": {}}, "far": {}})
+    assert made.pools_warming == ("both",)
+    assert egress(pools={"bulk": {"default": {}}}).pools_warming == ()
+
+
 def test_the_implicit_source_may_be_a_member_by_name() -> None:
     made = egress(pools={"bulk": {"default": {}}})
     assert made.pools_served == ("bulk", "default")

@@ -1,0 +1,20 @@
+"""What is over is found in the queue by its end (`queue._EXPIRED`), however much waits and in whatever lane.
+
+On a deep queue the index takes a while (a million rows: a second), and mail waits meanwhile.
+"""
+
+from alembic import op
+
+revision = "0018"
+down_revision = "0017"
+
+_EXPIRY = """
+CREATE INDEX queue_expiry ON queue (expires_at);
+"""
+
+
+def upgrade() -> None:
+    """Create."""
+    for statement in _EXPIRY.split(";\n"):
+        if statement.strip():
+            op.execute(statement)
