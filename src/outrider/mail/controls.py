@@ -44,6 +44,9 @@ _STREAMS: Final[Mapping[str, Stream]] = {
 }
 _UNITS_S: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _duration: Final = re.compile(r"(\d{1,9})([smhd]?)", re.ASCII).fullmatch
+_TRACKING: Final = frozenset(
+    {"x-pm-trackopens", "x-pm-tracklinks", "x-mailgun-track", "x-mailgun-track-opens", "x-mailgun-track-clicks"}
+)
 # What would become other mail than its sender means.
 _DANGEROUS: Final = frozenset({"x-mailgun-drop-message", "x-mailgun-recipient-variables"})
 _DANGEROUS_BEGINNING: Final = "x-mailgun-template-"  # Name, version, variables: of a template that we do not have.
@@ -132,13 +135,7 @@ def _read_others(controls: Controls, name: str, value: str, shown: str) -> None:
             controls.stream = _stream(value, shown)
         case "x-mailgun-variables":
             controls.metadata |= _texts(value, shown)
-        case (
-            "x-pm-trackopens"
-            | "x-pm-tracklinks"
-            | "x-mailgun-track"
-            | "x-mailgun-track-opens"
-            | "x-mailgun-track-clicks"
-        ):
+        case _ if name in _TRACKING:
             _read_tracking(controls, name, value, shown)
         case "x-mailgun-deliver-by":
             controls.send_at = _instant(value, shown)
