@@ -129,7 +129,8 @@ async def test_what_the_door_knows_is_in_the_event(room: EngineRoom) -> None:
 async def test_everybody_in_from_must_be_allowed(room: EngineRoom) -> None:
     with pytest.raises(NotFoundError) as caught:
         await room.accept(PROJECT, whole(also_from=("boss@bank.example",)))
-    assert caught.value.field == "sender"
+    assert caught.value.field == "also_from"
+    assert caught.value.public.startswith("boss@bank.example: That sender is not configured")
     assert (await room.accept(PROJECT, whole(also_from=(SENDER,)))).recipient_count == 1
 
 

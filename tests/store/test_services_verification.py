@@ -244,10 +244,12 @@ async def test_a_new_key_is_seen_and_signs_and_is_not_asked_for_before(office: O
     waiting = await office.verification.verify(passed, NAME)
     assert waiting.domain.state is RecordState.PASSED, "its record is missing, and nobody needs it yet"
     record = next(one for one in waiting.records if one.selector == new.selector)
-    assert (record.state, record.is_required) == (RecordState.FAILED, False)
+    assert (record.state, record.is_required, record.is_needed) == (RecordState.FAILED, False, True)
     await office.publish(passed)
     office.clock.advance(1)
-    await office.verification.verify(passed, NAME)
+    found = await office.verification.verify(passed, NAME)
+    former = [one for one in found.records if "former key" in one.why]
+    assert [(one.selector == new.selector, one.is_required, one.is_needed) for one in former] == [(False, False, True)]
     keys = {one.selector: one.state for one in await office.keys.entries(passed, NAME)}
     assert keys[new.selector] is KeyState.SIGNING
 

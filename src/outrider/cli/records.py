@@ -108,7 +108,7 @@ def _afterwards(report: DomainReport) -> Iterator[Text]:
 
 def _lines(record: RecordReport, *, with_state: bool) -> Iterator[Text]:
     state = (f"  {_SIGNS[record.state]} {record.state}", _STYLES[record.state])
-    need = ("required", "bold") if record.is_required else ("optional", "dim")
+    need = ("required", "bold") if record.is_required else ("needed", "") if record.is_needed else ("optional", "dim")
     yield Text.assemble((_NAMES[record.kind], "bold"), "  ", need, state if with_state else "")
     if not with_state or record.state is not RecordState.PASSED:
         yield Text.assemble(("  " + record.why, "dim"))

@@ -184,6 +184,7 @@ class Acceptor:
         Raises:
             ContentRefusedError: field "content": it looks like junk.
             CallerError: `field` is the Submission's field at fault; "sender" also if its mail would fail DMARC.
+                "also_from" for all that "sender" is below, of the address that `public` names.
             ForbiddenError: field "sender": its domain is none of `domains`.
             LimitReachedError: the project's quota does not hold that many recipients.
             NotFoundError: the project may not send as `sender` (unknown, disabled, unverified or somebody else's).
@@ -318,9 +319,12 @@ class Acceptor:
         """Return the sender that signs; whoever else the message says it is from must be allowed, too."""
         sender = await self._find_sender(project_id, submission.sender, submission.stream, domains)
         for text in submission.also_from:
-            other = await self._find_sender(project_id, text, submission.stream, domains)
-            if sender.rewritten or other.rewritten:
-                raise ForbiddenError("Of several senders each must be on a domain of the project.", field="sender")
+            try:
+                other = await self._find_sender(project_id, text, submission.stream, domains)
+                if sender.rewritten or other.rewritten:
+                    raise ForbiddenError("Of several senders each must be on a domain of the project.")
+            except CallerError as error:
+                raise type(error)(f"{text}: {error.public}", field="also_from", **error.detail) from error
         return sender
 
     async def _find_sender(self, project_id: UUID, text: str, stream: Stream, domains: Set[str]) -> AllowedSender:

@@ -88,7 +88,7 @@ def parse(text: str) -> Address:
 
 
 def parse_domain(text: str) -> str:
-    """Return the domain name as a lower-case A-label, such as "xn--bcher-kva.example".
+    """Return the domain name as a lower-case A-label, such as "xn--bcher-kva.example"; a dot at its end is dropped.
 
     Raises:
         CallerError: not a full domain name; `field` is "domain".
@@ -97,7 +97,7 @@ def parse_domain(text: str) -> str:
     """
     try:
         _refuse_invisible(text)
-        return _parse_domain(unicodedata.normalize("NFC", text))
+        return _parse_domain(unicodedata.normalize("NFC", text).removesuffix("."))  # As zone files and `dig` have it.
     except CallerError as error:
         raise CallerError(f"Not a domain name: {error.public}.", field="domain") from error
 

@@ -37,7 +37,7 @@ def parse_url(text: str) -> str:
         has_extras = parts.username is not None or parts.port not in (None, 443) or bool(parts.fragment)
     except ValueError as error:
         raise CallerError("That is no URL.") from error
-    if parts.scheme != "https" or has_extras:
+    if parts.scheme != "https" or has_extras or host.endswith("."):
         raise CallerError("Receivers fetch it by https alone: give a URL such as https://shop.example/logo.svg.")
     address.parse_domain(host)
     return text

@@ -45,7 +45,7 @@ class Repaired(msgspec.Struct, frozen=True):
 
     content: bytes
     sender: Mailbox  # The first in From.
-    also_from: Sequence[Address]  # The others in From, and the one in Sender.
+    also_from: Sequence[Address]  # The others in From, and the one in Sender if it is none of From.
     subject: str  # For people, decoded; "" if there is none.
     reply_to: Sequence[str]  # The values of Reply-To, for `roll.read`; [] if it does not say.
     controls: Sequence[tuple[str, str]]  # Those for us: names in lower case, values unfolded, in order.
@@ -107,7 +107,7 @@ def repair(content: bytes, *, trace: bytes, at: datetime, id_left: str) -> Repai
     return Repaired(
         content=b"".join([*fields, b"\r\n", body]),
         sender=senders[0],
-        also_from=[box.address for box in (*senders[1:], *others)],
+        also_from=_also_from(senders, others),
         subject=_first(kept, "subject"),
         reply_to=[field.value for field in kept if field.key == "reply-to"],
         controls=controls,
@@ -115,9 +115,8 @@ def repair(content: bytes, *, trace: bytes, at: datetime, id_left: str) -> Repai
 
 
 def also_from(content: bytes) -> Sequence[Address]:
-    """Return who else a repaired message says it is from: the others in From, and the one in Sender."""
-    senders, others = _senders(_split(content)[0])
-    return [box.address for box in (*senders[1:], *others)]
+    """Return who else a repaired message says it is from, as `Repaired.also_from`."""
+    return _also_from(*_senders(_split(content)[0]))
 
 
 def with_from(content: bytes, sender: Mailbox, reply_to: Address) -> bytes:
@@ -217,18 +216,32 @@ def _senders(fields: Sequence[_Field]) -> tuple[Sequence[Mailbox], Sequence[Mail
     return boxes["from"], boxes["sender"]
 
 
+def _also_from(senders: Sequence[Mailbox], others: Sequence[Mailbox]) -> Sequence[Address]:
+    """Leave out a Sender that From names already. RFC 5322 §3.6.2 wants none then; many programs write one."""
+    known = {box.address.key for box in senders}
+    return [box.address for box in (*senders[1:], *[box for box in others if box.address.key not in known])]
+
+
 def _mended(field: _Field) -> bytes:
     """Return the field in ASCII, but for addresses that are not."""
     if field.octets.isascii():
         return field.octets
     if field.key in _LISTS:
-        boxes = roll.read(field.value, field=field.name).boxes
+        boxes = _boxes(field)
         if boxes:
             return headers.mailboxes(field.name, [(box.name, box.address) for box in boxes])
     if field.key.startswith("content-"):
         return field.octets  # A parameter; every reader takes it, and no server looks.
     printable = "".join(char if char.isprintable() else " " for char in field.value)
     return headers.unstructured(field.name, printable)
+
+
+def _boxes(field: _Field) -> Sequence[Mailbox]:
+    """Return the mailboxes of a list for people's eyes, none if it cannot be read; From and Sender were read before."""
+    try:
+        return roll.read(field.value, field=field.name).boxes
+    except CallerError:
+        return ()
 
 
 def _missing(keys: set[str], at: datetime, message_id: str) -> list[bytes]:

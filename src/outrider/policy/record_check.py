@@ -34,6 +34,7 @@ from outrider.policy.record_finding import (
     proxied,
     shown,
     typo,
+    unended,
     unverified,
 )
 from outrider.policy.records import Wanted
@@ -244,6 +245,9 @@ def _judge_mx(wanted: Wanted, look: Look) -> Finding:
             hosts,
         )
     if ours not in map(_host_of, hosts):
+        doubled = next((_host_of(value) for value in hosts if _host_of(value).startswith(f"{ours}.")), "")
+        if doubled:
+            return failed(wanted, RecordCause.TYPO, unended("MX record", doubled), hosts)
         near = next((value for value in hosts if is_near(ours, _host_of(value))), "")
         if near:
             return failed(wanted, RecordCause.TYPO, typo(ours, _host_of(near)), hosts)

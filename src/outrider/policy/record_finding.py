@@ -139,8 +139,7 @@ def not_there(wanted: Wanted, look: Look, *, mark: str = "") -> Finding:
 def other_cname(wanted: Wanted, target: str) -> Finding:
     """Return what to say of a CNAME that leads elsewhere."""
     if target.startswith(f"{wanted.value}."):
-        advice = f"The CNAME leads to {shown(target)}: end the target with a dot, so that no domain is added to it."
-        return failed(wanted, RecordCause.TYPO, advice, [target])
+        return failed(wanted, RecordCause.TYPO, unended("CNAME", target), [target])
     if is_near(wanted.value, target):
         return failed(wanted, RecordCause.TYPO, typo(wanted.value, target), [target])
     return failed(
@@ -168,6 +167,11 @@ def typo(wanted: str, found: str) -> str:
     there = f"is {shown(difference.found)}" if difference.found else "is nothing"
     should = f"{difference.wanted} should be" if difference.wanted else "nothing should be"
     return f"Nearly right: at character {difference.at} there {there} where {should}."
+
+
+def unended(what: str, target: str) -> str:
+    """Return what to say of a host behind which a control panel has put the domain."""
+    return f"The {what} leads to {shown(target)}: end the target with a dot, so that no domain is added to it."
 
 
 def shown(text: str) -> str:

@@ -16,6 +16,7 @@ Required is what mail would fail without. Sources: RFC 7208, RFC 6376, RFC 7489,
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -37,6 +38,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     is_required: bool
     why: str  # One sentence for the person who publishes it.
     selector: str = ""  # Of a DKIM key; "" for other kinds.
+    is_needed: bool = False  # Not required now, and no matter of taste either: of a DKIM key that waits or rests.
     key: str = ""  # Of a DKIM key, its TXT value, also where `value` is the target of a CNAME; "": there is none yet.
 
 
@@ -47,6 +49,7 @@ class KeyRecord(msgspec.Struct, frozen=True):
     value: str  # The TXT value, `dkim.public_record`; "": a delegated name that is kept for the next key.
     target: str = ""  # Delegated: the host in the operator's zone that has it; "" publishes the value itself.
     is_required: bool = True  # Mail is signed with it, or will be once it is seen; False: it waits or rests.
+    needed_until: datetime | None = None  # Of one that rests: as long as mail that it signed is checked.
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,12 +147,25 @@ def _dkim(needs: Needs) -> list[Wanted]:
             value=_name(key.target) or key.value,
             # Receivers that cannot read Ed25519 take the other signature (RFC 8463 §6), so mail passes without it.
             is_required=key.is_required and bool(key.value) and not (has_rsa and _is_ed25519(key)),
-            why="The key that receivers check our signatures with: without it mail is taken for forged.",
+            why=_why_of(key),
             selector=key.selector,
+            is_needed=_is_idle(key),
             key=key.value,
         )
         for key in needs.keys
     ]
+
+
+def _is_idle(key: KeyRecord) -> bool:
+    return bool(key.value) and not key.is_required
+
+
+def _why_of(key: KeyRecord) -> str:
+    if not _is_idle(key):
+        return "The key that receivers check our signatures with: without it mail is taken for forged."
+    if key.needed_until is None:
+        return "The next key: it signs in the place of the present one once this record is seen."
+    return f"A former key: receivers check mail that it signed, so leave it there until {key.needed_until:%Y-%m-%d}."
 
 
 def _dmarc(needs: Needs) -> Wanted:

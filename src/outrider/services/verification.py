@@ -89,6 +89,10 @@ class KeyEntry(Protocol):
         """False: the record may be removed."""
 
     @property
+    def needed_until(self) -> datetime | None:
+        """When the record of a key that signs no more may be removed; None of others."""
+
+    @property
     def is_published(self) -> bool | None:
         """What DNS said of it last; None: it was not asked."""
 
@@ -124,6 +128,7 @@ class RecordReport(msgspec.Struct, frozen=True, kw_only=True):
     value: str  # Of a TXT record the whole text, merged with what is published there.
     strings: Sequence[str]  # Of a TXT record: the strings it is published in; [] of others.
     is_required: bool
+    is_needed: bool  # As `Wanted.is_needed`.
     why: str
     selector: str  # Of a DKIM key; "" of others.
     state: RecordState
@@ -361,7 +366,7 @@ class Verification(Recurring):
                 return_path = shared
         needs = Needs(
             domain=domain.name,
-            keys=[KeyRecord(key.selector, key.record, key.target, key.is_required) for key in keys],
+            keys=[KeyRecord(key.selector, key.record, key.target, key.is_required, key.needed_until) for key in keys],
             return_path=return_path,
             mx_host=ours.mx_host,
             sources=ours.sources,
@@ -460,6 +465,7 @@ def _record_report(wanted: Wanted, seen: SeenRecord | None) -> RecordReport:
         value=value,
         strings=_strings(value) if wanted.type == "TXT" else (),
         is_required=wanted.is_required,
+        is_needed=wanted.is_needed,
         why=wanted.why,
         selector=wanted.selector,
         state=seen.state if seen is not None else RecordState.UNVERIFIED,

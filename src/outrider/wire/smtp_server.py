@@ -66,7 +66,7 @@ class StartTls(msgspec.Struct, frozen=True):
 class Mail(msgspec.Struct, frozen=True):
     """A transaction begins."""
 
-    sender: str  # The reverse path; "" is the null sender.
+    sender: str  # The reverse path, printable; "" is the null sender. Whether it is an address is not looked at.
     size_bytes: int = 0  # As the client says; 0: it does not.
     is_8bit: bool = False
     is_utf8: bool = False  # SMTPUTF8.
@@ -325,6 +325,8 @@ class Reception:
             self._say(b"552 5.3.4 Over %d octets" % self._size_bytes_max)
         elif not sender.isascii() and not is_utf8:
             self._complain(b"553 5.6.7 That address needs SMTPUTF8")
+        elif not sender.isprintable() or len(sender.encode()) > limits.ADDRESS_BYTES_MAX:
+            self._complain(b"553 5.1.7 That sender is too long, or has a character that nobody sees")
         else:
             return Mail(sender, size_bytes, body == "8BITMIME", is_utf8, ret, _from_xtext(envid))
         return None

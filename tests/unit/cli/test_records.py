@@ -20,6 +20,7 @@ RECORD = RecordReport(
     value=KEY,
     strings=(KEY[:255], KEY[255:]),
     is_required=True,
+    is_needed=False,
     why="The key that receivers check our signatures with.",
     selector="s1",
     state=RecordState.UNVERIFIED,
@@ -47,6 +48,14 @@ FAILED = msgspec.structs.replace(
 def report(*found: RecordReport, stops_at: datetime | None = None, note: str = "", **changes: object) -> DomainReport:
     domain = msgspec.structs.replace(DOMAIN, **changes)
     return DomainReport(domain=domain, stops_at=stops_at, note=note, records=found)
+
+
+def test_a_key_that_waits_or_rests_is_no_matter_of_taste(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = [(True, False), (False, True), (False, False)]
+    found = [msgspec.structs.replace(RECORD, is_required=required, is_needed=needed) for required, needed in kinds]
+    records.tell(report(*found), with_state=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("DKIM")] == ["DKIM  required", "DKIM  needed", "DKIM  optional"]
 
 
 def test_a_record_is_a_block_whose_value_is_never_broken(capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,14 +128,21 @@ def test_only_a_local_part_that_is_not_ascii_needs_smtputf8() -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("Shop.Example", "shop.example"), ("bücher.example", "xn--bcher-kva.example"), ("a.b.c.example", "a.b.c.example")],
+    [
+        ("Shop.Example", "shop.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("a.b.c.example", "a.b.c.example"),
+        ("mail.brand.example.", "mail.brand.example"),
+        ("bücher.example.", "xn--bcher-kva.example"),
+    ],
 )
 def test_a_domain_is_read(text: str, name: str) -> None:
     assert address.parse_domain(text) == name
 
 
 @pytest.mark.parametrize(
-    "text", ["", "example", "a..example", "a@b.example", "a b.example", "a_b.example", "a.b\n", "1.2"]
+    "text",
+    ["", "example", "a..example", "a@b.example", "a b.example", "a_b.example", "a.b\n", "1.2", ".", "a.b.."],
 )
 def test_what_is_no_domain_is_refused(text: str) -> None:
     with pytest.raises(CallerError, match="Not a domain name") as caught:

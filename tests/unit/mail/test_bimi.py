@@ -21,6 +21,7 @@ def test_an_https_url_stays_as_it_is(url: str) -> None:
         "HTTPS//shop.example",
         "https://",
         "https://shop",
+        "https://shop.example./l.svg",
         "https://192.0.2.1/l.svg",
         "https://user@shop.example/l.svg",
         "https://shop.example:8443/l.svg",

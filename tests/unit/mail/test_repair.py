@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from outrider.base import limits
 from outrider.base.errors import CallerError
-from outrider.mail import address, dkim, repair
+from outrider.mail import address, dkim, parse, repair
 from outrider.mail.mailbox import Mailbox
 from outrider.mail.repair import Repaired
 
@@ -113,6 +113,8 @@ def test_a_parameter_of_the_content_is_left_alone() -> None:
         (FROM + FROM, "From"),
         (b"From: \r\n", "From"),
         (b"From: root\r\n", "From"),
+        ("From: Müller, Hans <a@b.example>\r\n".encode(), "From"),
+        (FROM + "Sender: Müller, Hans <a@b.example>\r\n".encode(), "Sender"),
         (b"From: a@b.example <c@d.example> e@f.example\r\n", "From"),
         (FROM + b"Sender: a@b.example, c@d.example\r\n", "Sender"),
         (FROM + b"no field here\r\n", "header"),
@@ -138,6 +140,29 @@ def test_everybody_in_from_and_sender_is_told() -> None:
     found = mended(b"From: a@shop.example, B <b@shop.example>\r\nSender: c@shop.example\r\n")
     assert found.sender.address.text == "a@shop.example"
     assert [one.text for one in found.also_from] == ["b@shop.example", "c@shop.example"]
+
+
+@pytest.mark.parametrize(
+    ("head", "others"),
+    [
+        (b"From: Ann <ann@shop.example>\r\nSender: Ann@SHOP.example\r\n", []),
+        (b"From: a@shop.example, b@shop.example\r\nSender: b@shop.example\r\n", ["b@shop.example"]),
+    ],
+)
+def test_a_sender_that_from_names_is_nobody_else(head: bytes, others: list[str]) -> None:
+    found = mended(head)
+    assert [one.text for one in found.also_from] == others
+    assert [one.text for one in repair.also_from(found.content)] == others
+    assert head in found.content
+
+
+@pytest.mark.parametrize("name", ["To", "Cc", "Reply-To"])
+def test_a_list_for_eyes_that_cannot_be_read_is_text(name: str) -> None:
+    value = "Müller, Hans <a@b.example>"
+    found = mended(f"{name}: {value}\r\n".encode() + FROM)
+    (written,) = [one for one in dkim.split(found.content)[0] if one.startswith(name.encode())]
+    assert written.isascii()
+    assert parse.decode_words(written.decode().partition(": ")[2].replace("\r\n", "")) == value
 
 
 def test_what_is_for_us_comes_out_unfolded() -> None:

@@ -64,6 +64,14 @@ def test_nothing_published_is_failed_with_what_to_publish() -> None:
         assert wanted.host in finding.advice
 
 
+def test_an_mx_host_behind_which_the_domain_was_added_is_a_typing_error() -> None:
+    wanted = WANTED[RecordKind.RETURN_PATH, BOUNCES]
+    look = Look(BOUNCES, "MX", Outcome.FOUND, (f"10 mx.op.example.{DOMAIN}",))
+    finding = record_check.judge(wanted, Seen(look=look))
+    assert (finding.state, finding.cause) == (RecordState.FAILED, RecordCause.TYPO)
+    assert f"leads to mx.op.example.{DOMAIN}: end the target with a dot" in finding.advice
+
+
 def test_another_domains_mail_host_of_our_name_is_no_wrong_host() -> None:
     """The domain above may well get its bounces by us, too."""
     wanted = WANTED[RecordKind.RETURN_PATH, BOUNCES]

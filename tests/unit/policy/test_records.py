@@ -1,5 +1,7 @@
 """What is to be published for which domain."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
@@ -90,6 +92,27 @@ def test_a_key_that_only_waits_makes_no_other_optional() -> None:
     keys = (KeyRecord("r1", RSA, is_required=False), KeyRecord("e1", ED))
     found = by_kind(msgspec.structs.replace(FULL, keys=keys))[RecordKind.DKIM]
     assert {one.selector: one.is_required for one in found} == {"r1": False, "e1": True}
+
+
+def test_a_key_that_waits_or_rests_says_so() -> None:
+    until = datetime(2026, 12, 5, 8, tzinfo=UTC)
+    keys = (
+        KeyRecord("r1", RSA),
+        KeyRecord("r2", RSA, is_required=False),
+        KeyRecord("r0", RSA, is_required=False, needed_until=until),
+        KeyRecord("e1", ED),
+        KeyRecord("r3", "", "r3.op.example", is_required=False),
+    )
+    found = {one.selector: one for one in by_kind(Needs(domain="shop.example", keys=keys))[RecordKind.DKIM]}
+    assert {name: (one.is_required, one.is_needed) for name, one in found.items()} == {
+        "r1": (True, False),
+        "r2": (False, True),
+        "r0": (False, True),
+        "e1": (False, False),
+        "r3": (False, False),
+    }
+    assert found["r2"].why.startswith("The next key: ")
+    assert "until 2026-12-05" in found["r0"].why
 
 
 def test_without_an_address_the_machines_name_stands_for_it() -> None:

@@ -14,6 +14,7 @@ _SHOWN_COUNT_MAX: Final = 3  # Ours: rejected recipients that are named.
 # From the engine's names to those of the header.
 _FIELDS: Final[Mapping[str, str]] = {
     "sender": "From",
+    "also_from": "From or Sender",
     "from_name": "From",
     "subject": "Subject",
     "reply_to": "Reply-To",
@@ -31,7 +32,12 @@ _FIELDS: Final[Mapping[str, str]] = {
     "idempotency_key": "X-Outrider-Idempotency-Key",
 }
 # Where a field at fault has a code of its own. RFC 3463, and RFC 5321 §6.3 for loops.
-_CODES: Final[Mapping[str, str]] = {"Received": "554 5.4.6", "From": "550 5.7.1", "sender": "550 5.7.1"}
+_CODES: Final[Mapping[str, str]] = {
+    "Received": "554 5.4.6",
+    "From": "550 5.7.1",
+    "sender": "550 5.7.1",
+    "also_from": "550 5.7.1",
+}
 
 
 def reply(error: OutriderError) -> str:

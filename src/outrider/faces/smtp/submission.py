@@ -375,11 +375,6 @@ class _Talk(asyncio.Protocol):
     async def _on_mail(self, asked: Mail) -> str:
         self._handed_recipients = []
         self._mail, self._caller = None, None
-        if asked.sender:
-            try:
-                address.parse(asked.sender)
-            except CallerError as error:
-                return f"553 5.1.7 The sender is no address: {error.public}"
         assert self._proof is not None
         found = await self._relay.login.again(self._proof, self._client)
         if isinstance(found, Refused):

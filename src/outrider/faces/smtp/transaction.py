@@ -4,10 +4,12 @@
 
 One transaction is one submission and one commit. The message goes as it came, its header put right (`mail.repair`);
 with a template only its sender, subject, answers' address and recipients count. The envelope's sender is the client's
-own matter: what comes back goes to our return path, so it is kept in the event of acceptance and used for nothing.
+own matter: what comes back goes to our return path, so it is kept in the event of acceptance as it was said; cron and
+its like say `root@myhost`. It is read only where a report would go there.
 
 Of DSN (RFC 3461), RET and ENVID are kept there, too; what NOTIFY asks for is handed on with each recipient
-(`services.status_reports` writes the reports). The null sender gets none, whatever it asks for.
+(`services.status_reports` writes the reports). The null sender gets none, whatever it asks for; nor does one that no
+mail can reach.
 """
 
 import asyncio
@@ -187,14 +189,23 @@ def _reports(handed: Handed, *, is_failure_told: bool) -> ReportsAsked | None:
         for one, kinds in wanted
         if kinds
     ]
-    if not wishes or not handed.mail.sender:
+    return_to = _reachable(handed.mail.sender)
+    if not wishes or not return_to:
         return None
     return ReportsAsked(
-        return_to=address.parse(handed.mail.sender).text,
+        return_to=return_to,
         wishes=tuple(wishes),
         is_full=handed.mail.ret == "FULL",
         envelope_id=dsn.printable(handed.mail.envid),
     )
+
+
+def _reachable(sender: str) -> str:
+    """Return the address a report can go to, "" for none: the null sender, or the name of a machine."""
+    try:
+        return address.parse(sender).text
+    except CallerError:
+        return ""
 
 
 def _hash(submission: Submission) -> bytes:

@@ -142,6 +142,6 @@ def _record(domain: Domain, finding: Finding) -> Check:
             seen = f"{cause}: {values}" if values else cause
             if wanted.is_required and domain.verified_at is not None:
                 return checkup.fail(name, seen, finding.advice, subject)
-            if finding.cause is RecordCause.MISSING and not wanted.is_required:
+            if finding.cause is RecordCause.MISSING and not wanted.is_required and not wanted.is_needed:
                 return checkup.skip(name, "optional, and not published.", finding.advice, subject)
             return checkup.warn(name, seen, finding.advice, subject)

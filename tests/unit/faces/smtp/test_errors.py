@@ -33,6 +33,10 @@ from outrider.faces.smtp import errors
         (NotFoundError("No such pool.", field="pool"), "550 5.1.0 X-Outrider-Pool: No such pool."),
         (NotFoundError("No such template.", field="template"), "550 5.1.0 X-Outrider-Template: No such template."),
         (ForbiddenError("Not from there.", field="sender"), "550 5.7.1 From: Not from there."),
+        (
+            ForbiddenError("a@b.example: Not from there.", field="also_from"),
+            "550 5.7.1 From or Sender: a@b.example: Not from there.",
+        ),
         (ConflictError("Used.", field="idempotency_key"), "550 5.6.0 X-Outrider-Idempotency-Key: Used."),
         (TooLargeError("Too large.", field="content"), "552 5.3.4 Too large."),
         (ContentRefusedError("It looks like junk.", field="content"), "550 5.7.1 It looks like junk."),

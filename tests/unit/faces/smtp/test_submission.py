@@ -58,6 +58,16 @@ async def test_a_mail_is_accepted_before_its_250(room: RelayRoom) -> None:
     assert submission.facts == {"door": "smtp", "client": "127.0.0.1", "envelope_sender": "a@shop.example"}
 
 
+@pytest.mark.parametrize(
+    "sender", ["root@myhost", "apache@localhost", "www-data@web_01.example", "fax@[10.1.2.3]", "printer"]
+)
+async def test_the_envelope_sender_is_the_clients_own_matter(room: RelayRoom, sender: str) -> None:
+    client = await room.logged_in()
+    assert await client.send(MAIL, f"<{sender}>") == QUEUED
+    (submission,) = room.engine.submissions
+    assert (submission.facts["envelope_sender"], submission.sender) == (sender, "noreply@shop.example")
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_smtplib_sends_over_tls(room: RelayRoom, *, is_first: bool) -> None:
     port = room.tls_port.port if is_first else room.open_port.port

@@ -108,6 +108,14 @@ async def test_what_the_envelope_says_is_kept_as_facts(office: Office) -> None:
     assert office.made.reports is None  # Nothing is sent back to the null sender.
 
 
+@pytest.mark.parametrize("sender", ["root@myhost", "www-data@web_01.example", "printer"])
+async def test_nobody_is_told_where_no_report_would_go(office: Office, sender: str) -> None:
+    to = (Rcpt("c@d.example", frozenset({"FAILURE"})),)
+    assert await office.take("", mail=Mail(sender), to=to) == QUEUED
+    assert office.made.reports is None
+    assert office.made.facts["envelope_sender"] == sender
+
+
 async def test_what_is_asked_to_hear_is_handed_on(office: Office) -> None:
     to = (
         Rcpt("a@b.example", frozenset({"NEVER"})),

@@ -48,13 +48,16 @@ class Fixed:
         raise AssertionError(name)
 
 
-def finding(state: RecordState, cause: RecordCause = RecordCause.NONE, *, is_required: bool = True) -> Finding:
+def finding(
+    state: RecordState, cause: RecordCause = RecordCause.NONE, *, is_required: bool = True, is_needed: bool = False
+) -> Finding:
     wanted = Wanted(
         kind=RecordKind.DMARC,
         type="TXT",
         host=f"_dmarc.{NAME}",
         value="v=DMARC1; p=none",
         is_required=is_required,
+        is_needed=is_needed,
         why="",
     )
     return Finding(wanted=wanted, state=state, cause=cause, seen=("what is there",), advice="Do that.")
@@ -77,6 +80,7 @@ async def told(domain: Domain, *findings: Finding) -> list[Check]:
         (finding(RecordState.FAILED, RecordCause.TYPO), FAIL),
         (finding(RecordState.FAILED, RecordCause.MISSING), FAIL),
         (finding(RecordState.FAILED, RecordCause.MISSING, is_required=False), SKIP),
+        (finding(RecordState.FAILED, RecordCause.MISSING, is_required=False, is_needed=True), WARN),
         (finding(RecordState.FAILED, RecordCause.TYPO, is_required=False), WARN),
     ],
 )

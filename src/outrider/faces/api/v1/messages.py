@@ -60,6 +60,7 @@ REPLAYED: Final = (b"idempotency-replayed", b"true")
 FIELDS: Final[Mapping[str, str]] = {
     "sender": "from",
     "from_name": "from",
+    "also_from": "from",  # Of mail that came by SMTP and is sent again.
     "recipients": "to",
     "shown_to": "to",
     "shown_cc": "cc",
