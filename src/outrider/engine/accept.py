@@ -290,7 +290,7 @@ class Acceptor:
         self, submission: Submission
     ) -> tuple[Sequence[Address], Sequence[bytes | None], list[Rejected]]:
         """Return whom it can go to, what fills in the mail of each, and who is rejected. Raises CallerError."""
-        found, rejected = _read_addresses(submission.recipients)
+        found, rejected = check.recipients(submission.recipients)
         if submission.templated is None:
             self._filler.check_links(submission)
             return [one for one, _ in found], (None,) * len(found), rejected
@@ -497,20 +497,6 @@ class Acceptor:
             await idempotency.release(tx, [(one.project_id, one.idempotency_key) for one in keyed])
         kept = [draft for draft in fresh if draft.message.message_id not in refused]
         return kept, [refused.get(r.session_id, r) if isinstance(r, Accepted) and r.session_id else r for r in results]
-
-
-def _read_addresses(texts: Sequence[str]) -> tuple[list[tuple[Address, int]], list[Rejected]]:
-    """Parse each recipient, and say where it stood; duplicates (by `Address.key`) count once, the first stays."""
-    found: dict[str, tuple[Address, int]] = {}
-    rejected: dict[str, Rejected] = {}
-    for at, text in enumerate(texts):
-        try:
-            parsed = address.parse(text)
-        except CallerError as error:
-            rejected.setdefault(text, Rejected(text, f"invalid address: {error.public}"))
-            continue
-        found.setdefault(parsed.key, (parsed, at))
-    return list(found.values()), list(rejected.values())
 
 
 def _weigh(draft: _Draft) -> int:

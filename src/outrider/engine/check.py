@@ -1,7 +1,7 @@
 """What a submission may hold: all that can be told without asking anybody, before anything is stored.
 
 Fields are named as the records of `engine.submission` name them, with the place in a list: `attachments[2].name`. Who
-may send, and through which pool, `engine.accept` asks; recipients' addresses are refused one by one, not with the call.
+may send, and through which pool, `engine.accept` asks; recipients' addresses are refused one by one (`recipients`).
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from typing import Final
 
 from outrider.base import instants, limits
 from outrider.base.errors import CallerError, TooLargeError
-from outrider.engine.submission import Submission, Templated, check_name
+from outrider.engine.submission import Rejected, Submission, Templated, check_name
 from outrider.mail import address, build, headers, mailbox
+from outrider.mail.address import Address
 from outrider.mail.mime import File
 from outrider.mail.render import Rendered
 from outrider.policy import attach
@@ -43,6 +44,20 @@ def submission(given: Submission, *, now: datetime) -> None:
         _labels(given)
     if given.send_at is not None or given.expires_s is not None:
         _times(given, now)
+
+
+def recipients(texts: Sequence[str]) -> tuple[list[tuple[Address, int]], list[Rejected]]:
+    """Parse each recipient, and say where it stood; duplicates (by `Address.key`) count once, the first stays."""
+    found: dict[str, tuple[Address, int]] = {}
+    rejected: dict[str, Rejected] = {}
+    for at, text in enumerate(texts):
+        try:
+            parsed = address.parse(text)
+        except CallerError as error:
+            rejected.setdefault(text, Rejected(text, f"invalid address: {error.public}"))
+            continue
+        found.setdefault(parsed.key, (parsed, at))
+    return list(found.values()), list(rejected.values())
 
 
 def idempotency_key(value: str) -> None:
