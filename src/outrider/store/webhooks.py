@@ -89,7 +89,8 @@ _CHANGE: Final = """
     UPDATE webhook
        SET url = $3, description = $4, kinds = $5, ordering = $6, batch_count = $7, batch_wait_s = $8, updated_at = $9
      WHERE project_id = $1 AND webhook_id = $2"""
-# Danger: the log is not read on while nobody listens, so what happened meanwhile still comes by: `told_from` keeps it out.
+# Danger: while nobody listens the log is not read on, and what happened meanwhile comes by later: `told_from` keeps it
+# out.
 _SET_STATE: Final = """
     UPDATE webhook
        SET state = $3, state_reason = $4, state_at = $5, updated_at = $5, failing_since = $6,
