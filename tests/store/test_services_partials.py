@@ -3,9 +3,8 @@
 import pytest
 
 from outrider.base import limits
-from outrider.base.errors import CallerError, ConflictError, NotFoundError
+from outrider.base.errors import CallerError, ConflictError, NotFoundError, TemplateError
 from outrider.base.vocab import TemplateState
-from outrider.mail.guard import TemplateError
 from outrider.services.templates.partials import Republished
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
