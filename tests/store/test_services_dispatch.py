@@ -50,6 +50,29 @@ async def test_what_happened_before_it_came_into_being_is_not_told(store: Store)
         assert await hooks.waiting_count(made) == 2
 
 
+@pytest.mark.parametrize("with_other", [False, True])
+async def test_what_happened_while_it_was_disabled_is_not_told_but_replayed(store: Store, with_other: bool) -> None:
+    async with HookRoom(store) as hooks:
+        made = await hooks.add(NOWHERE)
+        webhook_id = made.webhook.webhook_id
+        if with_other:  # The log is read on; while nobody listens it is not.
+            other = await hooks.add(NOWHERE)
+            await hooks.webhooks.pause(PROJECT, other.webhook.webhook_id)
+        since = hooks.clock.now()
+        await hooks.webhooks.disable(PROJECT, webhook_id)
+        await hooks.happen(3)
+        await hooks.webhooks.pause(PROJECT, webhook_id)  # Told again, and its calls wait where they can be counted.
+        await hooks.happen(1)
+        dispatcher = hooks.dispatcher()
+        clock = RealClock()
+        end_s = clock.monotonic_s() + 10
+        while await hooks.waiting_count(made) < 1:
+            assert clock.monotonic_s() < end_s
+            await dispatcher.step()
+        assert await hooks.waiting_count(made) == 1
+        assert (await hooks.webhooks.replay(PROJECT, webhook_id, since=since)).count == 4
+
+
 async def test_what_comes_behind_a_call_that_waits_waits_too(store: Store) -> None:
     async with HookRoom(store) as hooks:
         made = await hooks.add(NOWHERE, ordering=WebhookOrdering.RECIPIENT)

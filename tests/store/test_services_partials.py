@@ -3,7 +3,7 @@
 import pytest
 
 from outrider.base import limits
-from outrider.base.errors import CallerError, ConflictError, NotFoundError
+from outrider.base.errors import CallerError, ConflictError, NotFoundError, TemplateError
 from outrider.base.vocab import TemplateState
 from outrider.services.templates.partials import Republished
 from outrider.store.pool import Store
@@ -41,6 +41,48 @@ async def test_a_template_holds_a_copy_until_it_is_published_again(office: Templ
     assert "New Hill" in await html(office)
     assert await office.sent() == 2
     assert (await office.templates.show(office.shop, "Welcome")).source == FOOTED
+
+
+@pytest.mark.parametrize("was_published", [False, True])
+async def test_the_newest_version_takes_the_partials_of_today_when_it_is_published(
+    office: TemplateRoom, was_published: bool
+) -> None:
+    await office.put(wrote=FOOTED, is_published=was_published)
+    await office.partials.put(office.shop, "footer", "<p>New {{ street }}</p>")
+    for _ in range(2):  # Safe twice.
+        published = await office.templates.publish(office.shop, "Welcome")
+        assert (published.version.number, published.template.head_number, published.source) == (2, 2, FOOTED)
+        assert await office.sent() == 2
+    assert "New Hill" in await html(office)
+    await office.templates.publish(office.shop, "Welcome", 1)
+    assert await office.sent() == 1, "an old one as it was"
+
+
+async def test_what_does_not_go_together_with_a_partial_is_not_published(office: TemplateRoom) -> None:
+    await office.put(wrote=FOOTED, is_published=False)
+    await office.partials.put(office.shop, "footer", "{% if x %}")
+    with pytest.raises(TemplateError) as caught:
+        await office.templates.publish(office.shop, "Welcome")
+    assert caught.value.field == "partials.footer"
+
+
+async def test_a_new_footer_makes_nothing_of_what_was_rejected(office: TemplateRoom) -> None:
+    await office.templates.set_needs_approval(office.shop, is_needed=True)
+    await office.put(wrote=FOOTED)
+    await office.templates.reject(office.shop, "Welcome", "No")
+    await office.partials.put(office.shop, "footer", "<p>New</p>")
+    with pytest.raises(ConflictError, match="was rejected"):
+        await office.templates.publish(office.shop, "Welcome")
+
+
+async def test_what_waits_for_approval_is_not_displaced(office: TemplateRoom) -> None:
+    template_id = (await office.put(wrote=FOOTED)).template.template_id
+    await office.templates.set_needs_approval(office.shop, is_needed=True)
+    await office.edit(template_id, "<p>2</p>", is_published=True)
+    why = "Version 2 waits for approval; republish when that is decided."
+    assert await office.partials.republish(office.shop, "footer") == [Republished(template_id, "Welcome", None, why)]
+    await office.templates.reject(office.shop, template_id, "No")
+    assert await office.partials.republish(office.shop, "footer") == [Republished(template_id, "Welcome", 3)]
 
 
 async def test_what_is_being_edited_stays_what_is_edited(office: TemplateRoom) -> None:

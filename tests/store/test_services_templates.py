@@ -9,9 +9,9 @@ from outrider.base import limits
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError, NotFoundError
 from outrider.base.vocab import Stream, TemplateState, VersionState
 from outrider.mail.guard import TemplateError
-from outrider.mail.templating import Markup, SourceVariant, Syntax
+from outrider.mail.templating import Markup, Source, SourceVariant, Syntax
 from outrider.services.templates import templates as module
-from outrider.services.templates.templates import TemplateChoice
+from outrider.services.templates.templates import TemplateChoice, TemplateDetails
 from outrider.store.pool import Store
 from outrider.testing.clock import FakeClock
 from outrider.testing.mailroom import Mailroom
@@ -29,6 +29,13 @@ async def office(store: Store, clock: FakeClock, mailroom: Mailroom) -> Template
 async def numbers(office: TemplateRoom, template_id: str) -> dict[int, str]:
     found = await office.templates.list_versions(office.shop, template_id)
     return {one.number: one.state.value for one in found}
+
+
+async def subject_beside_draft(office: TemplateRoom, subject: str) -> TemplateDetails:
+    def edit(before: Source) -> Source:
+        return source(before.variants[0].body, subject)
+
+    return await office.templates.change(office.shop, "Welcome", edit, is_published=True, beside_draft=True)
 
 
 async def test_a_new_template_is_a_draft_that_is_not_sent(office: TemplateRoom) -> None:
@@ -65,6 +72,42 @@ async def test_what_is_published_is_sent_until_the_next_is(office: TemplateRoom)
     assert (back.template.published_number, back.template.head_number) == (1, 2)
     assert await office.sent() == 1
     assert await numbers(office, template_id) == {2: "replaced", 1: "published"}
+
+
+async def test_a_change_beside_a_draft_goes_on_from_what_is_sent_and_leaves_the_draft(office: TemplateRoom) -> None:
+    template_id = (await office.put()).template.template_id
+    await office.edit(template_id, "<p>A draft</p>")
+    assert (await office.templates.handed_in(office.shop, template_id)).source == source()
+    changed = await subject_beside_draft(office, "New")
+    assert (changed.version.number, changed.version.state) == (3, VersionState.PUBLISHED)
+    assert changed.source == source(subject="New")
+    assert await office.templates.handed_in(office.shop, template_id) == changed
+    assert await office.sent() == 3
+    draft = await office.templates.show(office.shop, template_id)
+    assert (draft.version.number, draft.source) == (2, source("<p>A draft</p>"))
+
+
+async def test_a_change_beside_a_draft_goes_on_from_the_draft_where_nothing_was_published(
+    office: TemplateRoom,
+) -> None:
+    await office.put(is_published=False)
+    changed = await subject_beside_draft(office, "New")
+    assert (changed.source, changed.template.head_number) == (source(subject="New"), 2)
+    assert await office.sent() == 2
+
+
+async def test_a_change_beside_a_draft_goes_on_from_what_was_handed_in_or_rejected(office: TemplateRoom) -> None:
+    template_id = (await office.put()).template.template_id
+    await office.templates.set_needs_approval(office.shop, is_needed=True)
+    await office.edit(template_id, "<p>2</p>", is_published=True)
+    await office.edit(template_id, "<p>A draft</p>")
+    assert (await subject_beside_draft(office, "4")).source == source("<p>2</p>", "4")
+    assert await numbers(office, template_id) == {4: "pending", 3: "draft", 2: "draft", 1: "published"}
+    await office.templates.reject(office.shop, template_id, "No")
+    assert (await subject_beside_draft(office, "5")).source == source(subject="5")
+    await office.edit(template_id, "<p>6</p>", is_published=True)
+    await office.templates.reject(office.shop, template_id, "No")
+    assert (await subject_beside_draft(office, "7")).source == source("<p>6</p>", "7")
 
 
 async def test_an_old_version_becomes_the_newest_draft(office: TemplateRoom) -> None:

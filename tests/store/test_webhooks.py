@@ -92,6 +92,25 @@ async def test_who_is_told_of_whose_events(store: Store, webhook: Webhook) -> No
         assert await webhooks.told(tx, [THEIRS]) == []
 
 
+@pytest.mark.parametrize("state", [WebhookState.ACTIVE, WebhookState.PAUSED])
+async def test_it_is_told_from_its_beginning_and_anew_from_when_it_was_enabled_again(
+    store: Store, webhook: Webhook, clock: FakeClock, state: WebhookState
+) -> None:
+    async with store.transaction() as tx:
+
+        async def told_from(*states: WebhookState) -> object:
+            for one in states:
+                clock.advance(1.0)
+                await webhooks.set_state(tx, webhook, one, reason="", now=clock.now(), failing_since=None)
+            return [one.told_from for one in await webhooks.told(tx, [webhook.project_id])]
+
+        assert await told_from() == [webhook.created_at]
+        assert await told_from(WebhookState.PAUSED, WebhookState.ACTIVE) == [webhook.created_at]
+        assert await told_from(WebhookState.DISABLED, state) == [clock.now()]
+        enabled_at = clock.now()
+        assert await told_from(WebhookState.FAILING, WebhookState.ACTIVE) == [enabled_at]
+
+
 async def test_secrets_end_when_it_is_said_and_the_newest_signs_first(
     store: Store, webhook: Webhook, clock: FakeClock
 ) -> None:

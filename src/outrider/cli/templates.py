@@ -139,7 +139,7 @@ def edit_template(
 def publish_template(
     template: Name, number: _Number = None, as_json: AsJson = False, project: Project = DEFAULT_PROJECT
 ) -> None:
-    """Send the newest version from now on, or that one; where somebody must approve, hand it in."""
+    """Send the newest version, with today's partials, or that one as it is; where somebody must approve, hand it in."""
     done = session.run_in(
         project, lambda services, project_id: services.templates.publish(project_id, template, number)
     )

@@ -29,6 +29,8 @@ SCHEMES: Final = {"http": 80, "https": 443}
 _URL_CHARS_MAX: Final = 2000  # Ours: as browsers take; a signed link of a store has 1,000.
 _THREADS_COUNT_MAX: Final = 64  # Ours: names asked for at once; servers that do not answer hold theirs for seconds.
 _is_plain_host: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+").fullmatch
+# No name ends so. Source: URL Standard, "ends in a number checker" (2026-11).
+_ends_in_number: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?").fullmatch
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -53,16 +55,21 @@ def read(url: str, field: str, *, what: str) -> Named:
         raise CallerError("That is not a URL.", field=field)
     try:
         parts = urllib.parse.urlsplit(url)
-        port = parts.port or SCHEMES.get(parts.scheme, 0)
+        port = SCHEMES.get(parts.scheme, 0) if parts.port is None else parts.port
     except ValueError:
         raise CallerError("That is not a URL.", field=field) from None
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise CallerError(f"{what} from an http or https URL.", field=field)
     if not _is_plain_host(parts.hostname):  # Danger: aiohttp reads "①②⑦.⓪.⓪.①" as 127.0.0.1, and asks no resolver.
         raise CallerError("The host of a URL is written in ASCII; an international name as xn--...", field=field)
+    is_address = _is_address(parts.hostname)
+    if not is_address and _ends_in_number(parts.hostname):  # Danger: resolvers of systems read "127.1" as 127.0.0.1.
+        raise CallerError("The host of that URL is a number; an address is written as 192.0.2.1.", field=field)
+    if port == 0:
+        raise CallerError("The port of a URL is 1 to 65535.", field=field)
     if parts.username is not None or parts.password is not None:
         raise CallerError("A URL with a user name or a password is not fetched.", field=field)
-    return Named(parts.scheme, parts.hostname, port, _is_address(parts.hostname))
+    return Named(parts.scheme, parts.hostname, port, is_address)
 
 
 def is_open_to(

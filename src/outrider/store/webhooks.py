@@ -63,7 +63,7 @@ class Told(msgspec.Struct, frozen=True):
     ordering: WebhookOrdering
     wait_s: float  # How long a call may wait for others to travel with.
     batch_count: int
-    created_at: datetime  # What happened before then is not told.
+    told_from: datetime  # What happened before then is not told: it came into being, or was enabled again.
 
 
 BEGINNING: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
@@ -74,8 +74,8 @@ _COLUMNS: Final = """
       FROM webhook"""
 _INSERT: Final = """
     INSERT INTO webhook (webhook_id, project_id, url, description, kinds, ordering, batch_count, batch_wait_s, state,
-                         state_reason, state_at, failing_since, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"""
+                         state_reason, state_at, failing_since, created_at, updated_at, told_from)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $13)"""
 _INSERT_TURN: Final = """
     INSERT INTO webhook_turn (webhook_id, project_id) VALUES ($1, $2)"""
 _COUNT: Final = """
@@ -89,9 +89,12 @@ _CHANGE: Final = """
     UPDATE webhook
        SET url = $3, description = $4, kinds = $5, ordering = $6, batch_count = $7, batch_wait_s = $8, updated_at = $9
      WHERE project_id = $1 AND webhook_id = $2"""
+# Danger: while nobody listens the log is not read on, and what happened meanwhile comes by later: `told_from` keeps it
+# out.
 _SET_STATE: Final = """
     UPDATE webhook
-       SET state = $3, state_reason = $4, state_at = $5, updated_at = $5, failing_since = $6
+       SET state = $3, state_reason = $4, state_at = $5, updated_at = $5, failing_since = $6,
+           told_from = CASE WHEN state = 'disabled' AND $3 <> 'disabled' THEN $5 ELSE told_from END
      WHERE project_id = $1 AND webhook_id = $2"""
 _REMOVE_CALLS: Final = """
     DELETE FROM webhook_call WHERE project_id = $1 AND webhook_id = $2"""
@@ -103,7 +106,7 @@ _HAS_ANY: Final = """
     SELECT project_id FROM webhook WHERE state <> 'disabled' LIMIT 1"""
 _TOLD: Final = """
     SELECT webhook_id, project_id, kinds, ordering, CASE WHEN batch_count > 1 THEN batch_wait_s ELSE 0 END AS wait_s,
-           batch_count, created_at
+           batch_count, told_from
       FROM webhook WHERE project_id = ANY($1::uuid[]) AND state <> 'disabled' ORDER BY webhook_id"""
 _BY_IDS: Final = f"""{_COLUMNS}
      WHERE webhook_id = ANY($1::uuid[])"""
@@ -178,7 +181,7 @@ async def change(tx: Tx, webhook: Webhook) -> None:
 async def set_state(
     tx: Tx, webhook: Webhook, state: WebhookState, *, reason: str, now: datetime, failing_since: datetime | None
 ) -> None:
-    """Store a state; its turn is `webhook_calls.hold` and `let_go`."""
+    """Store a state; what happened while it was disabled is never told. Its turn is `webhook_calls.hold`, `let_go`."""
     await tx.execute(_SET_STATE, webhook.project_id, webhook.webhook_id, state, reason, now, failing_since)
 
 
@@ -204,7 +207,7 @@ async def told(tx: Tx, project_ids: Sequence[UUID]) -> Sequence[Told]:
             WebhookOrdering(row["ordering"]),
             row["wait_s"],
             row["batch_count"],
-            row["created_at"],
+            row["told_from"],
         )
         for row in await tx.fetch(_TOLD, project_ids)
     ]

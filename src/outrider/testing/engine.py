@@ -150,9 +150,11 @@ class ToldTemplates:
         name: str | None = None,
         stream: Stream | None = None,
         is_published: bool = False,
+        beside_draft: bool = False,
     ) -> TemplateDetails:
         """Keep what was changed."""
-        known = await self.show(project_id, template_id)
+        assert beside_draft, "their APIs know of no drafts"
+        known = await self.handed_in(project_id, template_id)
         source = edit(known.source) if edit else known.source
         template = known.template
         made = told_template(project_id, name or template.name, stream or template.stream, source)
@@ -160,10 +162,10 @@ class ToldTemplates:
 
     async def remove(self, project_id: UUID, template_id: str) -> None:
         """Forget it."""
-        await self.show(project_id, template_id)
+        await self.handed_in(project_id, template_id)
         del self.kept[project_id, template_id]
 
-    async def show(self, project_id: UUID, template_id: str) -> TemplateDetails:
+    async def handed_in(self, project_id: UUID, template_id: str) -> TemplateDetails:
         """Return what is kept."""
         if self.error is not None:
             raise self.error

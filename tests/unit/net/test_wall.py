@@ -19,6 +19,8 @@ from outrider.testing.hookroom import Names
         ("https://127.0.0.1/", Named("https", "127.0.0.1", 443, True)),
         ("https://[::1]:444/", Named("https", "::1", 444, True)),
         ("HTTPS://SHOP.example/", Named("https", "shop.example", 443, False)),
+        ("https://0x7f.example/", Named("https", "0x7f.example", 443, False)),
+        ("https://1.2.example.:/", Named("https", "1.2.example.", 443, False)),
     ],
 )
 def test_a_url_says_what_it_names(url: str, named: Named) -> None:
@@ -34,6 +36,19 @@ def test_what_no_honest_url_is_is_refused(url: str) -> None:
     with pytest.raises(CallerError) as caught:
         wall.read(url, "url", what="It is called")
     assert caught.value.field == "url"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        *((f"http://{host}:9999/", "is a number") for host in (
+            "127.1", "2130706433", "0x7f000001", "0X7F.1", "127.0.0.0x1", "017700000001", "127.0.0.1.", "0x", "a.1")),
+        ("https://shop.example:0/", "port"),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_no_address_and_port_0_are_refused_and_the_sentence_says_so(url: str, why: str) -> None:
+    with pytest.raises(CallerError, match=why):
+        wall.read(url, "url", what="It is called")
 
 
 @pytest.mark.parametrize(

@@ -230,14 +230,15 @@ class TemplateShelf(Protocol):
         name: str | None = None,
         stream: Stream | None = None,
         is_published: bool = False,
+        beside_draft: bool = False,
     ) -> TemplateDetails:
         """Change it. Raises NotFoundError, TemplateError, CallerError, ConflictError."""
 
     async def remove(self, project_id: UUID, template_id: str) -> None:
         """Delete it. Raises NotFoundError."""
 
-    async def show(self, project_id: UUID, template_id: str) -> TemplateDetails:
-        """Return it. Raises NotFoundError."""
+    async def handed_in(self, project_id: UUID, template_id: str) -> TemplateDetails:
+        """Return it with what was last published or handed in. Raises NotFoundError."""
 
     async def page(self, project_id: UUID, choice: TemplateChoice) -> Sequence[ListedTemplate]:
         """Return those that are chosen. Raises CallerError."""

@@ -41,7 +41,7 @@ class Partials:
         self._clock: Final = clock
 
     async def put(self, project_id: UUID, name: str, source: str) -> Partial:
-        """Store a partial, in place of the one of that name. Templates take it over when they are published again.
+        """Store a partial, in place of the one of that name. What is published has it when that is published again.
 
         Raises:
             CallerError: a name that is none; too long; or the project has as many as it may.
@@ -93,7 +93,8 @@ class Partials:
     async def republish(self, project_id: UUID, name: str) -> Sequence[Republished]:
         """Take the partial over, as it is now, into what is published of the templates that use it.
 
-        Each gets a new version and is published on its own, or waits for approval. Raises NotFoundError.
+        Each gets a new version and is published on its own, or waits for approval; not in place of another that waits:
+        nobody would look at that one any more. Raises NotFoundError.
         """
         await self.show(project_id, name)
         done: list[Republished] = []
@@ -116,12 +117,14 @@ class Partials:
             template = await versions.locked(tx, project_id, template_id)
             if template.published_number != published:
                 raise ConflictError("Another version was published meanwhile.")
-            head_number = template.head_number
-            template = await versions.add(tx, template, details.source, compiled, clock=self._clock)
-            number = template.head_number
-            if head_number != published:  # Somebody is at work on a newer one, which stays what is edited.
-                template = msgspec.structs.replace(template, head_number=head_number)
+            pending = await templates.pending(tx, project_id, template_id)
+            if pending is not None:
+                raise ConflictError(f"Version {pending.number} waits for approval; republish when that is decided.")
+            added = await versions.add(tx, template, details.source, compiled, base=published, clock=self._clock)
+            number = added.version.number
             needs_approval = await projects.templates_need_approval(tx, project_id)
-            template = await versions.publish(tx, template, number, is_approved=not needs_approval, clock=self._clock)
+            template = await versions.publish(
+                tx, added.template, number, is_approved=not needs_approval, clock=self._clock
+            )
             await templates.update(tx, template)
         return number

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from outrider.base import limits
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, ForbiddenError
@@ -77,11 +75,15 @@ class Templates:
         name: str | None = None,
         stream: Stream | None = None,
         is_published: bool = False,
+        beside_draft: bool = False,
     ) -> TemplateDetails:
         """Change the name or stream at once, and what is written by a new version: a draft, or published at once.
 
         Args:
-            edit: from the source of the version to go on from to the new one; None: no new version.
+            edit: from the source of the version to go on from to the new one; None: what is published is the head,
+                with the partials of today: a new version, if it has others.
+            beside_draft: go on from what was last published or handed in (`handed_in`), not from the head, and leave
+                a draft that somebody is at work on as it is.
 
         Raises:
             NotFoundError, TemplateError, CallerError: as `show` and `create`.
@@ -90,29 +92,30 @@ class Templates:
         """
         if name is not None:
             _check_name(name)
-        before = await self.show(project_id, template_id)
-        source = before.source if edit is None else edit(before.source)
-        compiled = None if edit is None else await self._compiler.compile(project_id, source)
+        before = await (self.handed_in if beside_draft else self.show)(project_id, template_id)
+        source, compiled = before.source, None
+        if edit is not None:
+            source = edit(source)
+            compiled = await self._compiler.compile(project_id, source)
+        elif is_published:
+            compiled = await self._compiler.refresh(before)
         try:
             async with self._store.transaction() as tx:
                 template = await versions.locked(tx, project_id, before.template.template_id)
-                if template.head_number != before.template.head_number:
+                number = await versions.handed_in(tx, template) if beside_draft else template.head_number
+                if number != before.version.number:
                     raise ConflictError("Somebody else has changed it meanwhile; look at it and change it again.")
-                needs_approval = await projects.templates_need_approval(tx, project_id)
-                if stream not in (None, template.stream) and needs_approval and template.published_number is not None:
-                    raise ConflictError("It was approved for the other kind of mail; make a new one.", field="stream")
-                now = self._clock.now()
-                template = msgspec.structs.replace(
-                    template, name=name or template.name, stream=stream or template.stream, updated_at=now
-                )
+                is_approved = not await projects.templates_need_approval(tx, project_id)
+                template = self._renamed(template, name, stream, is_approved=is_approved)
                 if compiled is not None:
-                    template = await versions.add(tx, template, source, compiled, clock=self._clock)
+                    if edit is None:  # Danger: compiled anew it would be one that nobody has rejected.
+                        await versions.check_publishable(tx, template, number, is_approved=is_approved)
+                    added = await versions.add(tx, template, source, compiled, base=number, clock=self._clock)
+                    template, number = added.template, added.version.number
                 if is_published:
-                    template = await versions.publish(
-                        tx, template, template.head_number, is_approved=not needs_approval, clock=self._clock
-                    )
+                    template = await versions.publish(tx, template, number, is_approved=is_approved, clock=self._clock)
                 await templates.update(tx, template)
-                facts = await versions.facts_of(tx, template, template.head_number)
+                facts = await versions.facts_of(tx, template, number)
         except ConflictError as error:
             if "constraint" in error.detail:
                 raise _name_taken(name or "") from error
@@ -137,6 +140,12 @@ class Templates:
         async with self._store.transaction() as tx:
             template = await versions.found(tx, project_id, template_id)
             return await versions.details_of(tx, template, template.head_number)
+
+    async def handed_in(self, project_id: UUID, template_id: str) -> TemplateDetails:
+        """Return the template with what was last published or handed in; the head if nothing was. Raises as `show`."""
+        async with self._store.transaction() as tx:
+            template = await versions.found(tx, project_id, template_id)
+            return await versions.details_of(tx, template, await versions.handed_in(tx, template))
 
     async def version(self, project_id: UUID, template_id: str, number: int) -> TemplateDetails:
         """Return the template with that version. Raises NotFoundError: field "number" where it has no such version."""
@@ -174,19 +183,23 @@ class Templates:
     async def publish(self, project_id: UUID, template_id: str, number: int | None = None) -> TemplateDetails:
         """Let mail go out as this version says, the newest unless another is named; within a second. Safe twice.
 
-        Where the project's templates need approval it only becomes `pending`; what was published before is still sent.
+        The newest has the partials of today: a new version, if it was made with others. One that is named stays as it
+        is. Where the project's templates need approval it only becomes `pending`; what was published before is still
+        sent.
 
         Raises:
             NotFoundError: as `version`.
             ConflictError: the template is disabled; or the version was rejected, and needs approval.
+            TemplateError: it does not go together with the partials of today.
         """
+        if number is None:
+            return await self.change(project_id, template_id, is_published=True)
         async with self._store.transaction() as tx:
             template = await versions.locked(tx, project_id, template_id)
             needs_approval = await projects.templates_need_approval(tx, project_id)
-            wanted = template.head_number if number is None else number
-            template = await versions.publish(tx, template, wanted, is_approved=not needs_approval, clock=self._clock)
+            template = await versions.publish(tx, template, number, is_approved=not needs_approval, clock=self._clock)
             await templates.update(tx, template)
-            return await versions.details_of(tx, template, wanted)
+            return await versions.details_of(tx, template, number)
 
     async def review(self, project_id: UUID, template_id: str) -> TemplateDetails:
         """Say that somebody is looking at the version that waits. Safe twice. Raises NotFoundError, ConflictError."""
@@ -263,6 +276,15 @@ class Templates:
 
     # Within.
 
+    def _renamed(
+        self, template: StoredTemplate, name: str | None, stream: Stream | None, *, is_approved: bool
+    ) -> StoredTemplate:
+        """Return the template with this name and stream, None for the one it has. Raises ConflictError."""
+        if stream not in (None, template.stream) and not is_approved and template.published_number is not None:
+            raise ConflictError("It was approved for the other kind of mail; make a new one.", field="stream")
+        changes = {field: given for field, given in (("name", name), ("stream", stream)) if given is not None}
+        return versions.changed(template, self._clock, **changes) if changes else template
+
     async def _create(
         self,
         project_id: UUID,
@@ -290,7 +312,7 @@ class Templates:
             if await templates.count(tx, project_id) >= limits.TEMPLATES_COUNT_MAX:
                 raise CallerError(f"A project has at most {limits.TEMPLATES_COUNT_MAX} templates.", field="name")
             await templates.insert(tx, template)
-            template = await versions.add(tx, template, source, compiled, clock=self._clock)
+            template = (await versions.add(tx, template, source, compiled, base=1, clock=self._clock)).template
             if is_published:
                 needs_approval = await projects.templates_need_approval(tx, project_id)
                 template = await versions.publish(tx, template, 1, is_approved=not needs_approval, clock=self._clock)

@@ -63,9 +63,23 @@ class Compiler:
         async with self._places:
             return await asyncio.to_thread(templating.compile_source, source, known)
 
+    async def refresh(self, details: TemplateDetails) -> Compiled | None:
+        """Return the version with the partials of today; None: it has those. Raises TemplateError, NotFoundError."""
+        if not details.version.partials:
+            return None
+        compiled = await self.compile(details.template.project_id, details.source)
+        async with self._store.transaction() as tx:
+            stored = await stored_of(tx, details.template, details.version.number)
+        return None if _encode(compiled.template) == stored.content else compiled
 
-async def add(tx: Tx, template: StoredTemplate, source: Source, compiled: Compiled, *, clock: Clock) -> StoredTemplate:
-    """Store a new draft; return the template with it as its head."""
+
+async def add(
+    tx: Tx, template: StoredTemplate, source: Source, compiled: Compiled, *, base: int, clock: Clock
+) -> TemplateDetails:
+    """Store a new draft that goes on from version `base`; return the template with it.
+
+    It becomes the head where that was the head. Else somebody is at work on another, which stays what is edited.
+    """
     number = 1 + await templates.last_number(tx, template.project_id, template.template_id)
     facts = VersionFacts(
         number=number,
@@ -87,7 +101,18 @@ async def add(tx: Tx, template: StoredTemplate, source: Source, compiled: Compil
         ),
         kept_count_max=limits.TEMPLATE_VERSIONS_COUNT_MAX,
     )
-    return changed(template, clock, head_number=number)
+    head_number = number if template.head_number == base else template.head_number
+    return TemplateDetails(changed(template, clock, head_number=head_number), facts, source)
+
+
+async def check_publishable(tx: Tx, template: StoredTemplate, number: int, *, is_approved: bool) -> VersionFacts:
+    """Return the version if it may be published, or wait for approval. Raises as `publish`."""
+    if template.state is TemplateState.DISABLED:
+        raise ConflictError(f"The template is disabled{because(template)}; enable it first.", field="template")
+    facts = await facts_of(tx, template, number)
+    if facts.state is VersionState.REJECTED and not is_approved:
+        raise ConflictError(f"Version {number} was rejected{because(template)}; change it.", field="number")
+    return facts
 
 
 async def publish(tx: Tx, template: StoredTemplate, number: int, *, is_approved: bool, clock: Clock) -> StoredTemplate:
@@ -97,14 +122,10 @@ async def publish(tx: Tx, template: StoredTemplate, number: int, *, is_approved:
         NotFoundError: field "number"; there is no such version.
         ConflictError: the template is disabled; or the version was rejected, and needs approval.
     """
-    if template.state is TemplateState.DISABLED:
-        raise ConflictError(f"The template is disabled{because(template)}; enable it first.", field="template")
-    project_id, template_id = template.project_id, template.template_id
-    facts = await facts_of(tx, template, number)
+    facts = await check_publishable(tx, template, number, is_approved=is_approved)
     if facts.state is VersionState.PUBLISHED:
         return template
-    if facts.state is VersionState.REJECTED and not is_approved:
-        raise ConflictError(f"Version {number} was rejected{because(template)}; change it.", field="number")
+    project_id, template_id = template.project_id, template.template_id
     await templates.move(tx, project_id, template_id, source=VersionState.PENDING, target=VersionState.DRAFT)
     if not is_approved:
         await templates.set_version_state(tx, project_id, template_id, number, VersionState.PENDING)
@@ -115,6 +136,17 @@ async def publish(tx: Tx, template: StoredTemplate, number: int, *, is_approved:
         tx, project_id, template_id, number, VersionState.PUBLISHED, published_at=clock.now()
     )
     return changed(template, clock, state=TemplateState.APPROVED, state_reason="", published_number=number)
+
+
+async def handed_in(tx: Tx, template: StoredTemplate) -> int:
+    """Return the number of what was last published or handed in; the head if nothing was. A draft beside it is not."""
+    pending = await templates.pending(tx, template.project_id, template.template_id)
+    if pending is not None:
+        return pending.number
+    head = await facts_of(tx, template, template.head_number)
+    if template.published_number is None or head.state is VersionState.REJECTED:
+        return head.number
+    return template.published_number
 
 
 async def state_of(tx: Tx, template: StoredTemplate) -> TemplateState:

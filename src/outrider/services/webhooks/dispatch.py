@@ -2,7 +2,7 @@
 
 So no event is lost between the log and a call, and none makes two calls of one webhook, whoever dies. Any number of
 processes may run a dispatcher, one at a time reads (`engine.feed.TurnFeed`). A webhook hears of what happens after it
-came into being; a paused one keeps its calls, a disabled one gets none.
+came into being; a paused one keeps its calls, a disabled one is never told what happens meanwhile.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +72,7 @@ class Dispatcher:
 
 def wants(one: Told, event: Event) -> bool:
     """Tell whether a webhook is told of an event of its project."""
-    return event.at >= one.created_at and (not one.kinds or event.kind.value in one.kinds)
+    return event.at >= one.told_from and (not one.kinds or event.kind.value in one.kinds)
 
 
 def calls_of(event: Event, logged: LoggedEvent, listeners: Sequence[Told], now: datetime) -> list[NewCall]:

@@ -365,7 +365,7 @@ class Webhooks:
         _found(await webhooks.find(tx, project_id, webhook_id))
         for one in await webhooks.told(tx, [project_id]):
             if one.webhook_id == webhook_id:
-                return msgspec.structs.replace(one, created_at=project_feed.EVER)
+                return msgspec.structs.replace(one, told_from=project_feed.EVER)
         raise ConflictError("The webhook is disabled; resume it first.", field="webhook_id")
 
     async def _tell(self, tx: Tx, told: Told, found: Sequence[Event]) -> int:

@@ -352,6 +352,7 @@ class _Face:
             name=wanted.name,
             stream=wanted.stream,
             is_published=wanted.edit is not None,
+            beside_draft=True,
         )
         return self._made(call, details)
 
@@ -387,7 +388,7 @@ class _Face:
     async def _get_template(self, call: _Call, caller: Caller) -> _Answer:
         """A template with what an update would change."""
         template_id = uspeedo_template_store.read_id(await self._parameters(call))
-        details = await self._ports.templates.show(caller.project_id, template_id)
+        details = await self._ports.templates.handed_in(caller.project_id, template_id)
         answer = TemplateAnswer(
             action="GetEmailTemplateResponse",
             ret_code=0,

@@ -123,7 +123,7 @@ class _Templates:
         await self._ports.services.templates.remove(call.project_id, id)
 
     async def publish_template(self, call: Call, id: str, body: Publishing) -> TemplateWhole:  # noqa: A002
-        """Send the newest version from now on, or that one; or hand it in where somebody must approve. Safe twice."""
+        """Send the newest version, with today's partials, or that one as it is, or hand it in. Safe twice."""
         return template_types.whole(await self._ports.services.templates.publish(call.project_id, id, body.number))
 
     async def disable_template(self, call: Call, id: str, body: Disabling) -> TemplateWhole:  # noqa: A002
