@@ -47,7 +47,8 @@ _PUT: Final = """
  RETURNING hold_id, scope, subject, note, created_at"""
 _REMOVE: Final = """
     DELETE FROM hold WHERE hold_id = $1"""
-# Danger: without this lock a lane may be paused for a hold that was removed meanwhile, and stay so (test_holds.py).
+# Danger: without this lock a lane, or a session, may be paused for a hold that was removed meanwhile, and stay so
+# (test_holds.py).
 _PIN: Final = """
     SELECT FROM hold WHERE hold_id = $1 FOR KEY SHARE"""
 # In id order, as everybody who locks several lanes and may have to wait. A leased lane is its owner's to pause.
@@ -91,6 +92,11 @@ async def remove(tx: Tx, hold_id: UUID) -> bool:
     return await tx.execute(_REMOVE, hold_id) > 0
 
 
+async def pin(tx: Tx, hold_id: UUID) -> bool:
+    """Keep the hold until this transaction ends: who resumes it comes later. False: it is gone."""
+    return await tx.fetch_row(_PIN, hold_id) is not None
+
+
 async def pause_lanes(
     tx: Tx, hold_id: UUID, lane_ids: Sequence[int], *, reason: str, since: datetime
 ) -> frozenset[int]:
@@ -102,7 +108,7 @@ async def pause_lanes(
 
     Returns: which lanes are paused now by this call; empty if the hold is gone.
     """
-    if await tx.fetch_row(_PIN, hold_id) is None:
+    if not await pin(tx, hold_id):
         return frozenset()
     free = [row["lane_id"] for row in await tx.fetch(_LOCK_FREE, lane_ids)]
     if free:
