@@ -99,7 +99,7 @@ class Script:
         self.clock.advance(self.chance.choice((0.25, 1.0, 5.0, 40.0)) + self.chance.randrange(1000) / 1e6)
         acts = [self.accept] * 4 + [self.lease] * 4 + [self.claim] * 4 + [self.settle] * 4 + [self.release] * 4
         acts += [self.renew, self.abandon, self.put_hold, self.end_hold, self.flush, self.cancel, self.count_scopes]
-        acts += [self.guard]
+        acts += [self.guard, self.tell, self.tell]
         acts += [self.suppress, self.suppress, self.ask_suppressed, self.note, self.note, self.lift]
         return self.chance.choice(acts)()
 
@@ -184,6 +184,20 @@ class Script:
             await recipients.record(tx, records, now=now)
             await egress.add(tx, "w", [Egress("mta1", "gmail", Figures(day=now.date(), attempted=1))])
             return gone, back
+
+        return act
+
+    def tell(self) -> Act:
+        owner, now = self.chance.choice(self.owners), self.clock.now()
+        kinds = (WaitKind.RATE, WaitKind.GUARD)
+        pauses = {
+            lane_id: Pause(now + LEASE, self.chance.choice(kinds), "it waits") if self.chance.random() < 0.7 else None
+            for lane_id in sorted(self.held[owner])
+        }
+
+        async def act(tx: Tx) -> Any:
+            await lanes.tell(tx, owner, pauses, now=now)
+            return await lanes.unpaused(tx, owner, list(pauses))
 
         return act
 

@@ -13,9 +13,9 @@ to be judged again.
 
 Between a lane and the network: `gates` which source may send now, `ways` where it hands the mail, `lines` who waits for
 it and until when, `turns` who is next, `slots` the node's connections, `tally` what passes freely. For operators:
-`holds` and `control` act on what waits, `explain`, `sentences` and `transcript` say why and how it was, `gate_report`
-and `nodes` tell the database, `warmup` moves stages, `guard` slows and pauses who does
-harm, `stops` knows the domains that nothing leaves from.
+`holds` and `control` act on what waits and leave events (`moves`), `waits` says what leased lanes wait for, `explain`,
+`sentences` and `transcript` say why and how it was, `gate_report` and `nodes` tell the database, `warmup` moves stages,
+`guard` slows and pauses who does harm, `stops` knows the domains that nothing leaves from.
 
 `service` how long-running parts start and stop, `upkeep` what must be done now and then, `expiry` ends what is over
 where nobody works, `letters` how Outrider's own mail is sent once, `settings` the knobs.

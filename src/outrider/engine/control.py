@@ -31,7 +31,7 @@ from outrider.base import digits, ids
 from outrider.base.clock import Clock
 from outrider.base.errors import CallerError, ConflictError, NotFoundError
 from outrider.base.vocab import EventKind, HoldScope, RecipientStatus
-from outrider.engine import sentences
+from outrider.engine import moves, sentences
 from outrider.store import events, holds, messages, projects, waiting
 from outrider.store.events import Facts, NewEvent
 from outrider.store.holds import Hold
@@ -367,25 +367,7 @@ class Control:
                 return count
 
     def _moved(self, kind: EventKind, taken: Taken, note: str) -> NewEvent:
-        facts: dict[str, str | int | float | bool] = {}
-        if taken.lane_id:
-            facts["lane_id"] = taken.lane_id
-        if kind is EventKind.HELD and taken.reason_before:
-            facts["reason_before"] = taken.reason_before
-        if note:
-            facts["note"] = note
-        if taken.may_repeat:
-            facts["may_repeat"] = True
-        return NewEvent(
-            at=self._clock.now(),
-            project_id=taken.project_id,
-            message_id=taken.message_id,
-            recipient_id=taken.recipient_id,
-            kind=kind,
-            attempt=taken.attempt,
-            reason=OPERATOR,
-            facts=facts,
-        )
+        return moves.event(kind, taken, at=self._clock.now(), note=note)
 
     async def _record(
         self,

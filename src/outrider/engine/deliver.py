@@ -5,7 +5,9 @@
        +------------- lane given back ------------+
 
 An attempt begins when it has a connection, so what is in flight follows the connections, never the queue. A lane whose
-mail may not go now is given back with the reason and the instant; what waits has no other place than its lane.
+mail may not go now is given back with the reason and the instant; what waits has no other place than its lane. While
+attempts of it are under way it is kept, since only its lease keeps others from trying the same mail, and goes on as
+soon as it may (`engine.waits`).
 
 Failure policy: an attempt never raises for what a peer, the network or DNS did: those are answers. An unexpected
 exception defers the recipient with reason `internal` (`engine.judge`). A database that is away pauses the loop, and
@@ -17,7 +19,7 @@ cut off and their recipients stay queued; outcomes are written, lanes given back
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -26,7 +28,7 @@ from outrider.base.errors import BusyError, NotFoundError, StoreCorruptError, St
 from outrider.base.vocab import Fate, Phase, RecipientStatus, Stream, WaitKind
 from outrider.engine import sentences
 from outrider.engine.gates import Entry, Gates
-from outrider.engine.holds import HoldBook
+from outrider.engine.holds import Hold, HoldBook
 from outrider.engine.judge import Judge
 from outrider.engine.lanes import LaneKeeper
 from outrider.engine.lanework import LaneWork
@@ -53,6 +55,9 @@ _LINGER_LANES_MAX: Final = 64  # Ours: with more lanes each is looked at too rar
 _TURN_S: Final = 2.0  # Ours: how long we work on a lane that others may want, or want the connections of.
 _TURN_END_S: Final = 0.5  # Ours: how long we then wait for its attempts; if they take longer we keep it.
 _LEASE_COUNT_MAX: Final = 64  # Ours: lanes in one look, each with its first claims; more follow at once.
+_WAIT_LOOK_S: Final = 0.25  # Ours: how often a lane that waits looks whether it may go on; in memory.
+_PARKED_COUNT_MAX: Final = 500  # Ours: mails of held sessions that a lane reads past; as many as are in flight.
+_PARKED_PAUSE_S: Final = 2.0  # Ours: how long a lane with nothing else is left to who moves them out of it.
 _AWAY_PAUSE_S: Final = 0.5  # Ours: between tries while the database is away.
 _SETTLE_FIRST_S: Final = 1.0  # Ours: twice what a settler waits before it offers its outcomes again.
 _FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)  # A hold ends when it is lifted, at no instant we know.
@@ -208,6 +213,8 @@ class Deliverer:
         if work.is_interrupted:
             await self._clock.sleep(_AWAY_PAUSE_S)
         self._workers[lane.stream] -= 1
+        for recipient_ids in work.parked.values():
+            self._in_flight.difference_update(recipient_ids)
         pause = work.pause if work.pause is not None and self._gates.still_waits(lane, work.pause) else None
         await self._keeper.release(GivenBack(lane.lane_id, work.provider, pause))
         self._woken.set()  # There is room for another lane.
@@ -224,19 +231,44 @@ class Deliverer:
             if self._clock.monotonic_s() >= turn_s:
                 if self._is_wanted(work) and await work.is_idle_within(_TURN_END_S):
                     return  # Others may have time for it, or wait for what it uses.
-                turn_s += _TURN_S  # Not while an attempt takes long: the lane's other mail would wait for it.
+                # Not while an attempt takes long: the lane's other mail would wait for it.
+                turn_s = self._clock.monotonic_s() + _TURN_S
             if claims:
                 await self._start(work, claims)
                 pause_s, idle_s = _LOOK_AGAIN_S, 0.0
-                if work.pause is not None:
+                if work.pause is not None and not await self._wait_out(work, work.pause):
                     return
             elif work.attempts or (idle_s < _LINGER_S and self._worker_count <= _LINGER_LANES_MAX):
                 await self._clock.sleep(pause_s)
                 idle_s = 0.0 if work.attempts else idle_s + pause_s
                 pause_s = min(pause_s * 2, _LOOK_AGAIN_S_MAX)
             else:
+                held = [hold for one in work.parked if (hold := self._holds.find_session(one)) is not None]
+                work.pause = self._until_moved(held[0]) if held else None
                 return
+            self._unpark(work)
             claims = await self._keeper.claim(lane_id)
+
+    async def _wait_out(self, work: LaneWork, pause: Pause) -> bool:
+        """Wait until a lane that must wait may go on. False: it is to be given back, all its attempts have ended."""
+        lane_id = work.lane.lane_id
+        if pause.hold_id is None:  # Else the hold's own row says it.
+            self._keeper.waits.begin(lane_id, pause)
+        while work.attempts and not self._stopping and not work.is_interrupted and self._keeper.is_held(lane_id):
+            has_ended = await work.has_end_within(_WAIT_LOOK_S)
+            if (has_ended and pause.kind is WaitKind.CONNECTIONS) or not self._waits(work, pause):
+                self._keeper.waits.end(lane_id)
+                work.pause = None
+                return True
+        return False
+
+    def _waits(self, work: LaneWork, pause: Pause) -> bool:
+        """Whether what keeps the lane waiting holds yet."""
+        if pause.hold_id is not None:
+            return self._held(work) is not None
+        if self._clock.now() >= pause.until or self._keeper.waits.has_ended(work.lane.lane_id):
+            return False
+        return self._gates.still_waits(work.lane, pause)
 
     def _is_wanted(self, work: LaneWork) -> bool:
         """Whether somebody else has more right to this lane, or to the places and connections it takes, than it has."""
@@ -244,7 +276,7 @@ class Deliverer:
             return True
         is_full = self._worker_count >= self._settings.lanes_max
         is_full |= self._workers[Stream.MARKETING] >= self._marketing_lanes_max
-        return is_full or (work.site is not None and self._gates.is_wanted(work.lane.pool, work.site))
+        return is_full or (work.site is not None and self._gates.is_wanted(work.lane, work.site))
 
     async def _start(self, work: LaneWork, claims: Sequence[Claim]) -> None:
         """Start an attempt for each claim as it may go; returns when the last one is started, or the lane must wait."""
@@ -268,9 +300,8 @@ class Deliverer:
 
     async def _start_one(self, work: LaneWork, claim: Claim, site: Site | Answer, composed: Ready | None) -> bool:
         """Start one attempt; False: it does not start, because we stop, the lane is lost, or it must wait."""
-        if self._holds.find_session(claim.message_id) is not None:  # It is being moved to `held`, row by row.
-            self._in_flight.discard(claim.recipient_id)
-            return True
+        if (hold := self._holds.find_session(claim.message_id)) is not None:
+            return self._park(work, claim, hold)
         await work.places.acquire()
         if claim.suppressed_for:
             site = Answer(Phase.ROUTE, None, Cause.SUPPRESSED)
@@ -303,6 +334,27 @@ class Deliverer:
         self._places.release(lane.stream)
         if entry is not None:
             self._connections.drop(entry.reservation)
+
+    def _park(self, work: LaneWork, claim: Claim, hold: Hold) -> bool:
+        """Let the lane read past mail of a session in a hold. False: it has had too much of it, and must wait.
+
+        The mail is being moved to `held`, row by row. It stays `busy` while it is parked, and is not claimed again.
+        """
+        self._holds.note_left(claim.project_id, claim.message_id)
+        if sum(map(len, work.parked.values())) >= _PARKED_COUNT_MAX:
+            work.pause = self._until_moved(hold)
+            return False
+        work.parked.setdefault(claim.message_id, []).append(claim.recipient_id)
+        return True
+
+    def _unpark(self, work: LaneWork) -> None:
+        """Let mail be claimed again whose session is in no hold any more."""
+        for message_id in [one for one in work.parked if self._holds.find_session(one) is None]:
+            self._in_flight.difference_update(work.parked.pop(message_id))
+
+    def _until_moved(self, hold: Hold) -> Pause:
+        until = self._clock.now() + timedelta(seconds=_PARKED_PAUSE_S)
+        return Pause(until, WaitKind.HOLD, f"behind mail that is {sentences.of_hold(hold)}")
 
     def _held(self, work: LaneWork) -> Pause | None:
         """Return the pause of an operator's hold on this lane's mail, None if there is none."""

@@ -183,9 +183,9 @@ class Gates:
             self._places[site.name] = place
         return place
 
-    def is_wanted(self, pool: str, site: Site) -> bool:
-        """Whether other lanes wait in this process for what a lane of `pool` uses at `site`."""
-        return self._lines.is_wanted(pool, self._line_key(pool, self.place(site), site))
+    def is_wanted(self, lane: Lane, site: Site) -> bool:
+        """Whether other lanes wait in this process for what this one uses at `site`."""
+        return self._lines.is_wanted(lane, self._line_key(lane.pool, self.place(site), site))
 
     async def enter(self, lane: Lane, site: Site, places: Places) -> Entry | Pause:
         """Return leave to send one mail of `lane` to `site`, or why and how long not.
@@ -202,7 +202,7 @@ class Gates:
         return await self._lines.enter(lane, line_key, attempt, said_of=place.provider or place.key)
 
     def still_waits(self, lane: Lane, pause: Pause) -> bool:
-        """Whether a pause with which a lane was sent away holds yet; its last attempts may have taken long."""
+        """Whether a pause with which a lane was sent away holds yet, whatever time it is."""
         match pause.kind:
             case WaitKind.GUARD:
                 return bool(self._guards.of(lane))

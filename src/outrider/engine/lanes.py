@@ -18,7 +18,9 @@ import msgspec
 from outrider.base.clock import Clock
 from outrider.base.errors import BusyError, StoreError
 from outrider.base.vocab import Stream
+from outrider.engine.service import Part
 from outrider.engine.settings import EngineSettings
+from outrider.engine.waits import LaneWaits
 from outrider.obs.log import Logger
 from outrider.store import lanes, queue, suppressions
 from outrider.store.batch import GroupCommit
@@ -64,15 +66,16 @@ class LaneKeeper:
         self._held: Final[dict[int, float]] = {}
         self._at_work: Final[dict[int, Lane]] = {}  # Leased and not given back yet, held or not.
         self._owed: Final[dict[int, GivenBack]] = {}  # Given up, but the database was away when it was told.
+        self.waits: Final = LaneWaits(store, owner, clock=clock, logger=logger)  # Of lanes that are ours.
         self._stopping = False
         gather = {"clock": clock, "wait_s": _GATHER_S, "weight_max": settings.lanes_max}
         self._claims: Final = GroupCommit[int, list[Claim]](self._claim, **gather)  # type: ignore[arg-type]
         self._releases: Final = GroupCommit[GivenBack, None](self._release, **gather)  # type: ignore[arg-type]
 
     @property
-    def parts(self) -> tuple[GroupCommit[int, list[Claim]], GroupCommit[GivenBack, None]]:
-        """The batchers that must run beside `run`."""
-        return self._claims, self._releases
+    def parts(self) -> tuple[Part, ...]:
+        """What must run beside `run`."""
+        return self._claims, self._releases, self.waits
 
     @property
     def held_count(self) -> int:
@@ -133,6 +136,7 @@ class LaneKeeper:
         If the database is away, `run` does it later or the lease ends.
         """
         self._held.pop(given.lane_id, None)
+        self.waits.forget(given.lane_id)
         at_work = self._at_work.get(given.lane_id)
         try:
             await self._releases.submit(given)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Final
+from uuid import UUID
 
 from outrider.net.site import Site
 from outrider.policy.shaping import Place
@@ -10,7 +11,7 @@ from outrider.store.lanes import Lane, Pause
 
 
 class LaneWork:
-    """One lease of one lane. `pause` set: nothing more of it may start, for the reason it says."""
+    """One lease of one lane. `pause` set: nothing more of it may start now, for the reason it says."""
 
     def __init__(self, lane: Lane, group: asyncio.TaskGroup, *, lane_in_flight_max: int) -> None:
         self.lane: Final = lane
@@ -19,6 +20,7 @@ class LaneWork:
         self.site: Site | None = None  # Whither, once it was routed,
         self.place: Place | None = None  # and whose limits it is counted by.
         self.pause: Pause | None = None
+        self.parked: Final[dict[UUID, list[UUID]]] = {}  # By session in a hold: its recipients that were claimed.
         self.is_interrupted = False  # An attempt could not be made because the database was away; nothing was written.
         self._group: Final = group
 
@@ -30,6 +32,10 @@ class LaneWork:
     async def is_idle_within(self, wait_s: float) -> bool:
         """Whether all attempts under way end within `wait_s`; none is disturbed."""
         return not self.attempts or not (await asyncio.wait(self.attempts, timeout=wait_s))[1]
+
+    async def has_end_within(self, wait_s: float) -> bool:
+        """Whether any attempt under way ends within `wait_s`; none is disturbed. There must be one."""
+        return bool((await asyncio.wait(self.attempts, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED))[0])
 
     def begin(self, attempt: Coroutine[None, None, None], on_end: Callable[[], None]) -> None:
         """Run `attempt`; give its place back when it ends, and tell `on_end`."""

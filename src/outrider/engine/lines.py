@@ -55,6 +55,8 @@ class _Waiters(msgspec.Struct):
 
     line: Line
     tail_s: float = 0.0  # When the last lane that was sent away has its turn; monotonic.
+    last_id: int | None = None  # That lane, which may come back sooner and does not wait for itself,
+    before_s: float = 0.0  # and when the last but that one has its turn.
     spacing_s: float = _SPACING_S  # Between two lanes' turns, as lately seen.
     turn_at_s: float = 0.0
     is_generous: bool = False  # Whoever is lucky gives the turn on: it came with time, and may be worth more than one.
@@ -75,10 +77,13 @@ class Lines:
         """How many stand in lines."""
         return sum(len(waiters.line) for waiters in self._waiters.values())
 
-    def is_wanted(self, pool: str, key: str) -> bool:
-        """Whether lanes wait at that line, or were sent away and have their turn yet."""
-        waiters = self._waiters.get((pool, key))
-        return waiters is not None and (len(waiters.line) > 0 or waiters.tail_s > self._clock.monotonic_s())
+    def is_wanted(self, lane: Lane, key: str) -> bool:
+        """Whether other lanes wait at that line, or were sent away and have their turn yet."""
+        waiters = self._waiters.get((lane.pool, key))
+        if waiters is None:
+            return False
+        tail_s = waiters.before_s if waiters.last_id == lane.lane_id else waiters.tail_s
+        return len(waiters.line) > 0 or tail_s > self._clock.monotonic_s()
 
     async def enter(
         self, lane: Lane, key: str, attempt: Callable[[], Awaitable[T | Blocked]], *, said_of: str
@@ -201,6 +206,8 @@ class Lines:
         if blocked.kind in _OF_DOMAIN:
             waiters = self._of_domain(lane, blocked.kind)
         longest_s = _PAUSE_S_MAX[lane.stream]
+        if waiters.last_id != lane.lane_id:
+            waiters.last_id, waiters.before_s = lane.lane_id, waiters.tail_s
         waiters.tail_s = max(waiters.tail_s, mono_s) + waiters.spacing_s
         wait_s = waiters.tail_s - mono_s
         if wait_s > longest_s:

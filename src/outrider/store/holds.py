@@ -53,7 +53,8 @@ _REMOVE: Final = """
     DELETE FROM hold WHERE hold_id = $1"""
 _REMOVE_DROPS: Final = """
     DELETE FROM hold WHERE hold_id = $1 AND note = $2"""
-# Danger: without this lock a lane may be paused for a hold that was removed meanwhile, and stay so (test_holds.py).
+# Danger: without this lock a lane, or a session, may be paused for a hold that was removed meanwhile, and stay so
+# (test_holds.py).
 _PIN: Final = """
     SELECT FROM hold WHERE hold_id = $1 FOR KEY SHARE"""
 # In id order, as everybody who locks several lanes and may have to wait. A leased lane is its owner's to pause.
@@ -105,6 +106,11 @@ async def remove_drops(tx: Tx, hold_id: UUID) -> bool:
     return await tx.execute(_REMOVE_DROPS, hold_id, DROPPING) > 0
 
 
+async def pin(tx: Tx, hold_id: UUID) -> bool:
+    """Keep the hold until this transaction ends: who resumes it comes later. False: it is gone."""
+    return await tx.fetch_row(_PIN, hold_id) is not None
+
+
 async def pause_lanes(
     tx: Tx, hold_id: UUID, lane_ids: Sequence[int], *, reason: str, since: datetime
 ) -> frozenset[int]:
@@ -116,7 +122,7 @@ async def pause_lanes(
 
     Returns: which lanes are paused now by this call; empty if the hold is gone.
     """
-    if await tx.fetch_row(_PIN, hold_id) is None:
+    if not await pin(tx, hold_id):
         return frozenset()
     free = [row["lane_id"] for row in await tx.fetch(_LOCK_FREE, lane_ids)]
     if free:

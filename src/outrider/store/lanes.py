@@ -7,7 +7,8 @@ lane's, so a wait is written to one row, never to its mails. Invariants:
   last given back. `touch` lowers it in the transaction that adds rows, `release` raises it; both lock the lane's row
   first, and `release` looks at the queue in a second statement, whose snapshot is younger than the lock. So a wake-up
   cannot be lost (test_lanes_race.py).
-- A pause says why and since when (the constraint lane_pause_explained).
+- A pause says why and since when (the constraint lane_pause_explained). A leased lane has one while its owner waits to
+  go on with it (`tell`); it keeps nobody from taking the lane when the lease has run out.
 - A lane, once made, stays, but for a campaign's: there is always another campaign. `sweep` deletes one that has been
   empty for long, alone with its row; `touch` refuses mail for one that is gone.
 
@@ -15,7 +16,7 @@ Turns: transactional lanes first; inside a stream the projects take turns, and i
 that is given back goes to the end of the line. So nobody's million starves another's hundred.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -56,7 +57,7 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Why a lane that is given back is not to be leased before `until`."""
+    """Why nothing of a lane may start before `until`; until then one that is given back is not leased."""
 
     until: datetime
     kind: WaitKind
@@ -137,8 +138,9 @@ _DUE: Final = """
            AND (lane_id % $5 = $6 OR (next_due_at <= $7 AND (lease_until IS NULL OR lease_until <= $7)))
          ORDER BY next_due_at LIMIT ceil($3::float8 / (SELECT count(*) FROM turn)) FOR NO KEY UPDATE SKIP LOCKED) AS due
      LIMIT $3"""
+# The end of a pause that a dead owner told is not its next one's; what it was for and since when is, if it lasts.
 _TAKE: Final = """
-    UPDATE lane SET owner = $2, lease_until = $3,
+    UPDATE lane SET owner = $2, lease_until = $3, paused_until = NULL,
            taken_over_at = CASE WHEN owner IS NULL THEN taken_over_at ELSE $4 END
      WHERE lane_id = ANY($1::bigint[])"""
 # Whoever locks several lanes and may have to wait does it in id order, so that no two can deadlock. NO KEY UPDATE where
@@ -149,6 +151,14 @@ _RENEW: Final = """
     UPDATE lane SET lease_until = $2 WHERE lane_id = ANY($1::bigint[])"""
 _LOCK_OWNED: Final = """
     SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) ORDER BY lane_id FOR UPDATE"""
+_TELL: Final = """
+    UPDATE lane SET paused_until = told.until, pause_kind = told.kind, pause_reason = told.reason,
+           paused_since = CASE WHEN told.until IS NULL THEN NULL
+                               WHEN lane.pause_kind = told.kind THEN lane.paused_since ELSE $5 END
+      FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[]) AS told(lane_id, until, kind, reason)
+     WHERE lane.lane_id = told.lane_id"""
+_UNPAUSED: Final = """
+    SELECT lane_id FROM lane WHERE owner = $1 AND lane_id = ANY($2::bigint[]) AND paused_until IS NULL"""
 # A hold that is being lifted: whoever lifts it waits for us and then finds our lanes, or we find it gone.
 _LOCK_HOLDS: Final = """
     SELECT hold_id FROM hold WHERE hold_id = ANY($1::uuid[]) ORDER BY hold_id FOR KEY SHARE"""
@@ -176,7 +186,7 @@ _RELEASE: Final = """
 _LOCK_OF_DOMAIN: Final = """
     SELECT lane_id FROM lane
      WHERE project_id = $1 AND (sender_domain = $2 OR $2 = '') AND (campaign = $4 OR $4 = '') AND pause_kind = $3
-       AND owner IS NULL
+       AND paused_until IS NOT NULL
      ORDER BY lane_id FOR UPDATE"""
 _LOCK_OF_POOLS: Final = """
     SELECT lane_id FROM lane
@@ -278,6 +288,28 @@ async def renew(tx: Tx, owner: UUID, lane_ids: Sequence[int], *, lease_until: da
     return set(ours)
 
 
+async def tell(tx: Tx, owner: UUID, pauses: Mapping[int, Pause | None], *, now: datetime) -> None:
+    """Say in each of these leased lanes why its owner waits to go on with it; None: it does not. For people to read.
+
+    Those no longer ours are left alone. Not for holds: they are told by their own rows.
+    """
+    assert not any(pause and pause.hold_id for pause in pauses.values())
+    ours = [row["lane_id"] for row in await tx.fetch(_LOCK_HELD, owner, list(pauses))]
+    told = [pauses[lane_id] for lane_id in ours]
+    columns = (
+        [pause and pause.until for pause in told],
+        [pause and pause.kind for pause in told],
+        [pause and pause.reason for pause in told],
+    )
+    if ours:
+        await tx.execute(_TELL, ours, *columns, now)
+
+
+async def unpaused(tx: Tx, owner: UUID, lane_ids: Sequence[int]) -> set[int]:
+    """Return those of these lanes that are ours and in no pause: where one was told, somebody has ended it."""
+    return {row["lane_id"] for row in await tx.fetch(_UNPAUSED, owner, lane_ids)}
+
+
 async def release(tx: Tx, owner: UUID, given: Sequence[GivenBack], *, now: datetime) -> datetime | None:
     """Give these lanes back, due when their queue and their pause say. Those no longer ours are left alone.
 
@@ -312,7 +344,7 @@ async def end_pauses(
 ) -> int:
     """Let the lanes of the project's domain, of all its domains with "", that wait for this reason be looked at now.
 
-    Returns how many.
+    Leased ones too, where their owner told it. Returns how many.
 
     Args:
         campaign: only those of that campaign; "" for all.

@@ -192,7 +192,7 @@ class SimDatabase:
             if lane.owner is not None:
                 lane.taken_over_at = now
                 self.taken_over.append(lane.lane_id)
-            lane.owner, lane.lease_until = owner, lease_until
+            lane.owner, lane.lease_until, lane.paused_until = owner, lease_until, None
         return _ids(self._lanes(lane_ids))
 
     def lock_owned(self, owner: UUID, lane_ids: Sequence[int]) -> Rows:

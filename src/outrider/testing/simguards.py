@@ -1,6 +1,7 @@
 """The tables `sending_hour` and `guard` of a simulated database; part of `simdatabase`, which see.
 
-One method a statement of `store.sending` and `store.guards` that a simulation runs, and of `store.lanes.end_pauses`.
+One method a statement of `store.sending` and `store.guards` that a simulation runs, and of pauses in
+`store.lanes`: `end_pauses`, `tell`, `unpaused`.
 Read each beside its SQL.
 """
 
@@ -70,11 +71,12 @@ class SimGuards:
         return [{}]
 
     def waiting_of_domain(self, project_id: UUID, sender_domain: str, kind: str, campaign: str) -> Rows:
-        """Find free lanes of a domain, or of a project, that wait for one reason."""
+        """Find lanes of a domain, or of a project, that wait for one reason."""
         return [
             {"lane_id": lane_id}
             for lane_id, lane in sorted(self._lanes.items())
-            if (lane.project_id, lane.pause_kind, lane.owner) == (project_id, kind, None)
+            if (lane.project_id, lane.pause_kind) == (project_id, kind)
+            and lane.paused_until is not None
             and sender_domain in ("", lane.sender_domain)
             and campaign in ("", lane.campaign)
         ]
@@ -86,6 +88,23 @@ class SimGuards:
             lane.next_due_at = now
         return [{} for _ in lane_ids]
 
+    def tell(self, lane_ids: Sequence[int], *given: Any) -> Rows:
+        """Say why the owners of lanes wait."""
+        *columns, now = given
+        for lane_id, until, kind, reason in zip(lane_ids, *columns, strict=True):
+            lane = self._lanes[lane_id]
+            if until is None:
+                lane.paused_since = None
+            elif lane.pause_kind is None or lane.pause_kind != kind:
+                lane.paused_since = now
+            lane.paused_until, lane.pause_kind, lane.pause_reason = until, kind, reason
+        return [{} for _ in lane_ids]
+
+    def unpaused(self, owner: UUID, lane_ids: Sequence[int]) -> Rows:
+        """Find lanes of an owner that are in no pause."""
+        found = [lane_id for lane_id in lane_ids if self._lanes[lane_id].owner == owner]
+        return [{"lane_id": lane_id} for lane_id in found if self._lanes[lane_id].paused_until is None]
+
 
 STATEMENTS: Final[Mapping[str, Callable[..., Rows]]] = {
     sending._ADD: SimGuards.add,
@@ -96,6 +115,8 @@ STATEMENTS: Final[Mapping[str, Callable[..., Rows]]] = {
     guards._MOVE: SimGuards.move,
     lanes._LOCK_OF_DOMAIN: SimGuards.waiting_of_domain,
     lanes._UNPAUSE: SimGuards.unpause,
+    lanes._TELL: SimGuards.tell,
+    lanes._UNPAUSED: SimGuards.unpaused,
 }
 
 

@@ -298,7 +298,7 @@ async def test_a_guards_pause_takes_nothing_and_holds_its_stream_alone(make: Mak
         WaitKind.GUARD, f"marketing mail of {DOMAIN} is paused: Too many complaints."
     )  # fmt: skip
     assert timedelta(seconds=150) <= pause.until - clock.now() <= timedelta(seconds=300)
-    assert not room.gates.is_wanted("default", site_of()), "nobody else makes room for it"
+    assert not room.gates.is_wanted(lane_of(3), site_of()), "nobody else makes room for it"
     room.answer(await room.entered())
     room.answer(await room.entered(lane_of(3, Stream.MARKETING, sender_domain="other.example")))
     assert room.gates.still_waits(NEWS, pause)

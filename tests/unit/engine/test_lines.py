@@ -49,7 +49,7 @@ async def test_who_may_go_goes_and_leaves_nothing_behind(lines: Lines) -> None:
 
     assert await enter(lines, attempt) == "leave"
     assert len(lines) == 0
-    assert not lines.is_wanted("default", "gmail")
+    assert not lines.is_wanted(lane_of(2), "gmail")
 
 
 async def test_a_long_wait_is_spent_away_and_has_its_reason(lines: Lines, clock: FakeClock) -> None:
@@ -57,8 +57,18 @@ async def test_a_long_wait_is_spent_away_and_has_its_reason(lines: Lines, clock:
     assert isinstance(pause, Pause)
     assert (pause.kind, pause.reason) == (WaitKind.PAUSE, "gmail: no")
     assert timedelta(seconds=600) < pause.until - clock.now() < timedelta(seconds=601)
-    assert lines.is_wanted("default", "gmail"), "its turn is to come"
-    assert not lines.is_wanted("bulk", "gmail")
+    assert lines.is_wanted(lane_of(2), "gmail"), "its turn is to come"
+    assert not lines.is_wanted(lane_of(2), "yahoo")
+
+
+async def test_a_lane_that_comes_back_soon_does_not_make_room_for_itself(lines: Lines, clock: FakeClock) -> None:
+    attempt = refused(clock, WaitKind.PAUSE, 600)
+    for _ in range(2):
+        await enter(lines, attempt)
+        assert not lines.is_wanted(lane_of(1), "gmail")
+    await enter(lines, attempt, 2)
+    assert lines.is_wanted(lane_of(1), "gmail")
+    assert lines.is_wanted(lane_of(2), "gmail"), "the first has its turn before"
 
 
 async def test_a_free_connection_is_for_the_line_whose_transactional_mail_waits(lines: Lines) -> None:

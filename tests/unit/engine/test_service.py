@@ -22,6 +22,7 @@ from outrider.engine.service import Outage, Part, Recurring, Repeat, Rounds, run
 from outrider.engine.settle import Settler
 from outrider.engine.stops import StopBook
 from outrider.engine.upkeep import Upkeep
+from outrider.engine.waits import LaneWaits
 from outrider.engine.warmup import WarmupBook, WarmupJudge
 from outrider.faces.smtp.listener import Listener, PatientListener
 from outrider.faces.smtp.submission import Relay
@@ -318,6 +319,7 @@ MAKERS: dict[str, Callable[[EngineRoom], Part]] = {
         log=room.journal.logger,
         metrics=room.metrics,
     ),
+    "lane_waits": lambda room: LaneWaits(room.store, UUID(int=1), clock=room.clock, logger=room.journal.logger),
     "hold_book": lambda room: HoldBook(room.store, clock=room.clock, logger=room.journal.logger),
 }
 
