@@ -266,7 +266,7 @@ class EmbeddedPostgres:
             status = await self._ended(child, _INITDB_WAIT_S)
         finally:
             if postmaster.exit_status(child) is None:
-                postmaster.send_signal(child, signal.SIGKILL)
+                postmaster.kill_session(child)
         if status != 0:
             raise self._failure("The database could not be made; log/postgres.log in the data directory says why.")
         cluster.finish(fresh)

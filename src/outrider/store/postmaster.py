@@ -115,6 +115,12 @@ def send_signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
+def kill_session(leader: int) -> None:
+    """Kill what `spawn` started, with the children that are in its group: initdb has some, who write files."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
 _LIVING: Final = frozenset(("postgres", state) for state in "RSDTtIPK")  # proc(5): all states but zombie and dead.
 
 
