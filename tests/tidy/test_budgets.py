@@ -10,7 +10,7 @@ from typing import Final
 from tests.docs.pages import table
 from tests.tidy.sources import ROOT, Finding, Module, product, refuse, snippet
 
-IN_FORCE: Final = ROOT / "docs/decisions/0041-budgets-with-templates-webhooks-and-relay.md"
+IN_FORCE: Final = ROOT / "docs/decisions/0049-budgets-with-tracking-and-figures.md"
 WITHOUT: Final = ("cli", "testing")  # DESIGN.md gives them none.
 OUTGROWN_RATIO: Final = 1.2
 

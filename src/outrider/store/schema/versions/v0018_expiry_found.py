@@ -8,13 +8,7 @@ from alembic import op
 revision = "0018"
 down_revision = "0017"
 
-_EXPIRY = """
-CREATE INDEX queue_expiry ON queue (expires_at);
-"""
-
 
 def upgrade() -> None:
     """Create."""
-    for statement in _EXPIRY.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    op.execute("CREATE INDEX queue_expiry ON queue (expires_at)")
