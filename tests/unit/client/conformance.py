@@ -153,8 +153,9 @@ class Suite:
             started_s = time.perf_counter()
             accepted, pauses = self.get(peer.url, lambda client: client.send(MAIL))
             took_s = time.perf_counter() - started_s
-        assert (accepted.accepted_count, len(pauses), len(peer.heard)) == (1, 1, 2)
-        assert took_s < 3.0  # 0.3 and a busy machine; the drips alone would take four seconds and more.
+        assert (accepted.accepted_count, len(peer.heard) - len(pauses)) == (1, 1)
+        assert pauses  # One, or more where the machine was so busy that an answer took the 0.3 s of a try.
+        assert took_s < 3.0  # The drips alone would take four seconds and more.
 
     def test_a_server_that_always_hangs_is_given_up(self) -> None:
         with HttpPeer([hang()]) as peer:
