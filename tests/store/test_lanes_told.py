@@ -62,6 +62,18 @@ async def test_who_ends_it_is_heard_by_its_owner(store: Store, clock: FakeClock,
         assert await lanes.unpaused(tx, THEM, [ended_id, lasting_id]) == set()
 
 
+async def test_a_ceiling_that_rose_is_heard_by_its_owner_too(
+    store: Store, clock: FakeClock, queueroom: QueueRoom
+) -> None:
+    lane_id = await queueroom.lane()
+    await queueroom.lease(lane_id, US)
+    await tell(store, clock, lane_id, WaitKind.WARMUP)
+    async with store.transaction() as tx:
+        assert await lanes.end_pauses_of_pools(tx, ["other"], WaitKind.WARMUP, now=clock.now()) == 0
+        assert await lanes.end_pauses_of_pools(tx, ["default"], WaitKind.WARMUP, now=clock.now()) == 1
+        assert await lanes.unpaused(tx, US, [lane_id]) == {lane_id}
+
+
 async def test_a_dead_owners_pause_keeps_nobody_from_its_lane(
     store: Store, clock: FakeClock, queueroom: QueueRoom
 ) -> None:

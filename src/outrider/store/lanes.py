@@ -190,7 +190,7 @@ _LOCK_OF_DOMAIN: Final = """
      ORDER BY lane_id FOR UPDATE"""
 _LOCK_OF_POOLS: Final = """
     SELECT lane_id FROM lane
-     WHERE pool = ANY($1::text[]) AND pause_kind = $2 AND owner IS NULL
+     WHERE pool = ANY($1::text[]) AND pause_kind = $2 AND paused_until IS NOT NULL
      ORDER BY lane_id FOR UPDATE"""
 # Looked at by whoever has it next, who pauses it again if it must still wait. The queue's head is looked at then, too.
 _UNPAUSE: Final = """
@@ -349,20 +349,19 @@ async def end_pauses(
     Args:
         campaign: only those of that campaign; "" for all.
     """
-    waiting = [row["lane_id"] for row in await tx.fetch(_LOCK_OF_DOMAIN, project_id, sender_domain, kind, campaign)]
-    if waiting:
-        await tx.execute(_UNPAUSE, waiting, now)
-        await wake(tx)
-    return len(waiting)
+    return await _unpause(tx, await tx.fetch(_LOCK_OF_DOMAIN, project_id, sender_domain, kind, campaign), now)
 
 
 async def end_pauses_of_pools(tx: Tx, pools: Sequence[str], kind: WaitKind, *, now: datetime) -> int:
-    """Let the lanes of these pools that wait for this reason be looked at now, whoever receives. Returns how many."""
-    waiting = [row["lane_id"] for row in await tx.fetch(_LOCK_OF_POOLS, pools, kind)]
-    if waiting:
-        await tx.execute(_UNPAUSE, waiting, now)
+    """As `end_pauses`, for the lanes of these pools, whoever sends and receives."""
+    return await _unpause(tx, await tx.fetch(_LOCK_OF_POOLS, pools, kind), now)
+
+
+async def _unpause(tx: Tx, rows: Sequence[Row], now: datetime) -> int:
+    if rows:
+        await tx.execute(_UNPAUSE, [row["lane_id"] for row in rows], now)
         await wake(tx)
-    return len(waiting)
+    return len(rows)
 
 
 async def resume(tx: Tx, lane_ids: Sequence[int]) -> None:
