@@ -8,15 +8,16 @@ from uuid import UUID
 
 import pytest
 
-from outrider.base.vocab import EventKind
+from outrider.base.vocab import EventKind, SuppressionOrigin, SuppressionScope
 from outrider.engine.submission import Accepted, ReportsAsked, ReportWish, Submission
 from outrider.mail import dsn, parts
 from outrider.mail.dsn import Status
 from outrider.services.status_reports import ReportMailer, ReportNoter
-from outrider.store import events, messages, projects
+from outrider.store import events, messages, projects, suppressions
 from outrider.store.events import NewEvent
 from outrider.store.pool import Store
 from outrider.store.projects import Project
+from outrider.store.suppressions import Suppression
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import DOMAIN, PROJECT, SENDER, EngineRoom
 from outrider.testing.mailroom import Mailroom
@@ -185,3 +186,37 @@ async def test_who_dies_between_accepting_and_writing_it_down_sends_nothing_twic
     with pytest.raises(Dying):
         await dying.mail()
     assert len(await told.sent()) == 1
+
+
+@pytest.mark.parametrize(
+    ("kinds", "return_to"), [(("FAILURE",), OPS), (("DELAY",), OPS), (("FAILURE",), "x@y.example")]
+)
+async def test_who_was_rejected_beside_others_is_told_of_at_once(
+    told: Room, store: Store, kinds: tuple[str, ...], return_to: str
+) -> None:
+    gone = Suppression(
+        project_id=PROJECT,
+        address_key="gone@a.example",
+        scope=SuppressionScope.ALL,
+        reason="recipient.invalid",
+        origin=SuppressionOrigin.REPLY,
+        created_at=told.clock.now(),
+    )
+    async with store.transaction() as tx:
+        await suppressions.put(tx, [gone])
+    wishes = (ReportWish("Gone@a.example", kinds, "g+x@old.example"), ReportWish(TO, ("SUCCESS",)))
+    reports = ReportsAsked(return_to=return_to, wishes=wishes, envelope_id="QQ 2")
+    for _ in range(2):  # A repeat tells nothing anew.
+        raw = whole("Gone@a.example", TO, reports=reports)
+        accepted = await told.room.accept(PROJECT, raw, idempotency_key="once")
+    await told.noted()
+    assert [one.reason for one in accepted.rejected] == ["recipient suppressed"]
+    sent = await told.sent()
+    if (kinds, return_to) != (("FAILURE",), OPS):
+        assert sent == []
+        return
+    (content,) = sent
+    status = status_of(content)
+    (said,) = status.diagnoses
+    assert (status.envelope_id, said.address, said.original_address) == ("QQ 2", "Gone@a.example", "g+x@old.example")
+    assert (said.action, said.status, b"recipient suppressed" in content) == ("failed", "5.0.0", True)

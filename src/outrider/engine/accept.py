@@ -16,6 +16,7 @@ the connection died during the commit: then only an idempotency key makes the ca
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -46,7 +47,6 @@ from outrider.store import (
     lanes,
     messages,
     quotas,
-    status_reports,
     suppressions,
 )
 from outrider.store.batch import GroupCommit
@@ -459,8 +459,8 @@ class Acceptor:
                 await intake.insert(tx, [NewMail(d.message, d.body, d.recipients, _facts(d)) for d in fresh], now=now)
                 if told := [one for d in fresh if d.refused for one in refusals.told(d.message, d.refused)]:
                     await events.append(tx, told)
-                if wished := [one for d in fresh if d.reports for one in wishes.of(d.reports, d.recipients, now)]:
-                    await status_reports.wish(tx, wished)
+                if asked := [_heard(d, d.reports) for d in fresh if d.reports is not None]:
+                    await wishes.write(tx, asked, partial(self._new_ids, now))
                 if held := [_held(d) for d in fresh if d.is_held]:
                     await content.hold(tx, held, self._new_ids(now, len(held)), now=now)
                 lane_ids = {to.lane_id for d in fresh for to in d.recipients}
@@ -503,6 +503,10 @@ def _weigh(draft: _Draft) -> int:
     """Recipients, and what is large as what it costs a commit beside them."""
     size_bytes = len(draft.body) + sum(len(file.content) for _, file in draft.files)
     return len(draft.recipients) + size_bytes // _FILE_BYTES_AS_RECIPIENT
+
+
+def _heard(draft: _Draft, reports: ReportsAsked) -> wishes.Asked:
+    return wishes.Asked(reports, draft.message, draft.recipients, draft.answer.rejected)
 
 
 def _held(draft: _Draft) -> HeldMail:

@@ -12,7 +12,7 @@ import asyncpg
 
 from outrider.base.errors import ConfigError, StoreUnavailableError
 
-HEAD: Final = "0019"  # The newest file in schema/versions; tests/store/test_migrate.py compares.
+HEAD: Final = "0020"  # The newest file in schema/versions; tests/store/test_migrate.py compares.
 _LOCK_KEY: Final = 0x0D1D_E5  # Ours alone: an advisory lock is named by a number.
 _VERSION: Final = """
     SELECT version_num FROM alembic_version"""

@@ -1,7 +1,8 @@
 """Delivery reports by mail: who asked for them, and those that wait to be sent. RFC 3461.
 
 A wish is written with the recipient it is about; a report in the transaction that reads the event it speaks of, one for
-each action. Both are forgotten together, when nothing more is heard of a recipient.
+each action. Of who was rejected beside others both are written at once, with the address. Both are forgotten
+together, when nothing more is heard of a recipient.
 """
 
 from collections.abc import Sequence, Set
@@ -26,6 +27,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     envelope_id: str  # ENVID, decoded; "" for none.
     original: str  # The address of ORCPT, decoded; "" for none.
     wished_at: datetime
+    address: str = ""  # Of a recipient that was rejected; else its row has it.
 
 
 class NewReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,10 +68,10 @@ class DueReport(msgspec.Struct, frozen=True, kw_only=True):
 
 _WISH: Final = """
     INSERT INTO report_wish (project_id, recipient_id, message_id, return_to, kinds, is_full, envelope_id, original,
-                             wished_at)
-    SELECT a, b, c, d, string_to_array(e, ','), f, g, h, i
+                             wished_at, address)
+    SELECT a, b, c, d, string_to_array(e, ','), f, g, h, i, j
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bool[], $7::text[], $8::text[],
-                  $9::timestamptz[]) AS given(a, b, c, d, e, f, g, h, i)"""
+                  $9::timestamptz[], $10::text[]) AS given(a, b, c, d, e, f, g, h, i, j)"""
 _HAS_ANY: Final = """
     SELECT project_id FROM report_wish LIMIT 1"""
 # An address elsewhere gets none: whoever handed in the mail may have put a stranger's there.
@@ -85,14 +87,16 @@ _INSERT: Final = """
     ON CONFLICT (project_id, recipient_id, action) DO NOTHING"""
 _DUE: Final = """
     SELECT r.report_id, r.project_id, r.action, r.reply, r.host, r.at, w.message_id, w.return_to, w.is_full,
-           w.envelope_id, w.original, w.wished_at, to_.address, s.address AS sender
+           w.envelope_id, w.original, w.wished_at, COALESCE(to_.address, w.address) AS address,
+           s.address AS sender
       FROM status_report r JOIN report_wish w USING (project_id, recipient_id)
-           JOIN recipient to_ USING (project_id, recipient_id) CROSS JOIN LATERAL (
+           LEFT JOIN recipient to_ USING (project_id, recipient_id) CROSS JOIN LATERAL (
         SELECT address FROM sender JOIN domain d USING (domain_id)
          WHERE sender.project_id = r.project_id AND sender.is_enabled AND d.verified_at IS NOT NULL
            AND d.stopped_at IS NULL AND (d.stream IS NULL OR d.stream = 'transactional')
          ORDER BY is_default DESC, sender.created_at LIMIT 1) AS s
-     WHERE r.mailed_at IS NULL AND r.at >= $1 AND r.project_id <> ALL($2::uuid[]) ORDER BY r.at LIMIT $3"""
+     WHERE r.mailed_at IS NULL AND r.at >= $1 AND r.project_id <> ALL($2::uuid[])
+       AND COALESCE(to_.address, w.address) <> '' ORDER BY r.at LIMIT $3"""
 _MAILED: Final = """
     UPDATE status_report SET mailed_at = $3 WHERE project_id = $1 AND report_id = $2"""
 _FORGET: Final = """
