@@ -231,14 +231,13 @@ async def test_after_a_stop_nothing_is_taken_and_what_was_taken_is_written(store
 # Idempotency.
 
 
-def suppressed(address_key: str, clock: FakeClock, **scope: Any) -> Suppression:
+def suppressed(address_key: str, clock: FakeClock, **changes: Any) -> Suppression:
     return Suppression(
         project_id=PROJECT,
         address_key=address_key,
-        reason="unsubscribe",
         origin=SuppressionOrigin.OPERATOR,
         created_at=clock.now(),
-        **{"scope": SuppressionScope.ALL, "subject": ""} | scope,
+        **{"reason": "unsubscribe", "scope": SuppressionScope.ALL, "subject": ""} | changes,
     )
 
 

@@ -1,6 +1,6 @@
 """Who is refused when mail is accepted: nothing of it for them, a line in the log, and nobody else reads of them."""
 
-from outrider.base.vocab import EventKind, SuppressionOrigin, SuppressionScope
+from outrider.base.vocab import EventKind, SuppressionScope
 from outrider.engine.explain import Explainer
 from outrider.engine.submission import Rejected
 from outrider.services.log_search import EVER, EventSearch, Search
@@ -10,7 +10,6 @@ from outrider.services.reports import Reports
 from outrider.services.stats import StatKeeper, Stats
 from outrider.store import messages, suppressions
 from outrider.store.pool import Store
-from outrider.store.suppressions import Suppression
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import (
     PROJECT,
@@ -34,16 +33,8 @@ async def test_who_left_a_list_gets_none_of_it_and_all_else(room: EngineRoom, st
 async def test_who_is_refused_stands_in_the_log_and_in_the_figures(
     room: EngineRoom, store: Store, clock: FakeClock
 ) -> None:
-    entry = Suppression(
-        project_id=PROJECT,
-        address_key="ann@a.example",
-        scope=SuppressionScope.ALL,
-        reason="recipient.invalid",
-        origin=SuppressionOrigin.REPLY,
-        created_at=clock.now(),
-    )
     async with store.transaction() as tx:
-        await suppressions.put(tx, [entry])
+        await suppressions.put(tx, [suppressed("ann@a.example", clock, reason="recipient.invalid")])
     both = submission("bob@a.example", "Ann@a.example")
     for _ in range(2):
         session_id = (await room.accept(PROJECT, both, idempotency_key="once")).session_id

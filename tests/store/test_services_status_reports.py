@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from outrider.base.vocab import EventKind, SuppressionOrigin, SuppressionScope
+from outrider.base.vocab import EventKind
 from outrider.engine.submission import Accepted, ReportsAsked, ReportWish, Submission
 from outrider.mail import dsn, parts
 from outrider.mail.dsn import Status
@@ -17,11 +17,11 @@ from outrider.store import events, messages, projects, suppressions
 from outrider.store.events import NewEvent
 from outrider.store.pool import Store
 from outrider.store.projects import Project
-from outrider.store.suppressions import Suppression
 from outrider.testing.clock import FakeClock
 from outrider.testing.engineroom import DOMAIN, PROJECT, SENDER, EngineRoom
 from outrider.testing.mailroom import Mailroom
 from outrider.wire.smtp_client import Features
+from tests.store.test_engine_accept import suppressed
 from tests.store.test_engine_handed import PLAIN, whole
 from tests.store.test_engine_prepare import claims_of
 
@@ -194,16 +194,8 @@ async def test_who_dies_between_accepting_and_writing_it_down_sends_nothing_twic
 async def test_who_was_rejected_beside_others_is_told_of_at_once(
     told: Room, store: Store, kinds: tuple[str, ...], return_to: str
 ) -> None:
-    gone = Suppression(
-        project_id=PROJECT,
-        address_key="gone@a.example",
-        scope=SuppressionScope.ALL,
-        reason="recipient.invalid",
-        origin=SuppressionOrigin.REPLY,
-        created_at=told.clock.now(),
-    )
     async with store.transaction() as tx:
-        await suppressions.put(tx, [gone])
+        await suppressions.put(tx, [suppressed("gone@a.example", told.clock)])
     wishes = (ReportWish("Gone@a.example", kinds, "g+x@old.example"), ReportWish(TO, ("SUCCESS",)))
     reports = ReportsAsked(return_to=return_to, wishes=wishes, envelope_id="QQ 2")
     for _ in range(2):  # A repeat tells nothing anew.

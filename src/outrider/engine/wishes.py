@@ -50,17 +50,7 @@ def of(asked: ReportsAsked, recipients: Sequence[NewRecipient], now: datetime) -
     by_key = _by_key(asked)
     found = [(to, by_key.get(address.key_of(to.address))) for to in recipients]
     return [
-        Wish(
-            project_id=to.project_id,
-            recipient_id=to.recipient_id,
-            message_id=to.message_id,
-            return_to=asked.return_to,
-            kinds=one.kinds,
-            is_full=asked.is_full,
-            envelope_id=asked.envelope_id,
-            original=one.original,
-            wished_at=now,
-        )
+        _wish(asked, one, to.project_id, to.message_id, recipient_id=to.recipient_id, now=now)
         for to, one in found
         if one is not None
     ]
@@ -74,36 +64,39 @@ def of_rejected(
     They have no row of their own, so their reports are written at once, under `ids`, one for each of `rejected`.
     """
     by_key, now = _by_key(asked), message.accepted_at
-    found = [
-        (one, by_key.get(_key(one.address)), recipient_id) for one, recipient_id in zip(rejected, ids, strict=True)
-    ]
-    return [
-        (
-            Wish(
-                project_id=message.project_id,
-                recipient_id=recipient_id,
-                message_id=message.message_id,
-                return_to=asked.return_to,
-                kinds=wish.kinds,
-                is_full=asked.is_full,
-                envelope_id=asked.envelope_id,
-                original=wish.original,
-                wished_at=now,
-                address=one.address,
-            ),
-            NewReport(
-                report_id=recipient_id,
-                project_id=message.project_id,
-                recipient_id=recipient_id,
-                action="failed",
-                reply=one.reason,
-                host="",
-                at=now,
-            ),
+    made = []
+    for lost, recipient_id in zip(rejected, ids, strict=True):
+        one = by_key.get(_key(lost.address))
+        if one is None or "FAILURE" not in one.kinds:
+            continue
+        wish = _wish(asked, one, message.project_id, message.message_id, recipient_id=recipient_id, now=now)
+        report = NewReport(
+            report_id=recipient_id,
+            project_id=message.project_id,
+            recipient_id=recipient_id,
+            action="failed",
+            reply=lost.reason,
+            host="",
+            at=now,
         )
-        for one, wish, recipient_id in found
-        if wish is not None and "FAILURE" in wish.kinds
-    ]
+        made.append((msgspec.structs.replace(wish, address=lost.address), report))
+    return made
+
+
+def _wish(
+    asked: ReportsAsked, one: ReportWish, project_id: UUID, message_id: UUID, *, recipient_id: UUID, now: datetime
+) -> Wish:
+    return Wish(
+        project_id=project_id,
+        recipient_id=recipient_id,
+        message_id=message_id,
+        return_to=asked.return_to,
+        kinds=one.kinds,
+        is_full=asked.is_full,
+        envelope_id=asked.envelope_id,
+        original=one.original,
+        wished_at=now,
+    )
 
 
 def _by_key(asked: ReportsAsked) -> dict[str, ReportWish]:
